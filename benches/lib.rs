@@ -1,0 +1,1 @@
+//! Nothing here: the benches are in `benches/`, next to the scripts that measure buildlib itself.

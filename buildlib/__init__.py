@@ -1,0 +1,30 @@
+"""buildlib: verified binaries and images of a Rust workspace, for every architecture.
+
+The rooms, in import order; a room imports only rooms above it:
+
+    errors      what can go wrong, each with its cure and exit code
+    targets     one row per architecture, every spelling in it
+    plan        Step, Job, Need, Outcome, Report: the data that flows
+    failures    a tool's output -> class, cause, retry or not
+    config      settings: defaults < file < environment < flags
+    host        what this machine has; read once, never changed
+    workspace   `cargo metadata` -> binaries, and the host tools its crates want
+    toolchain   the standard library a target needs, and how to get each
+    artifacts   ELF file -> facts; facts against a target
+    emulation   QEMU lines for a binary of another architecture
+    cargo       every line that starts with cargo, cargo-zigbuild or cross
+    dist        dist/<arch>/<binary>, manifest.json, SHA256SUMS
+    doctor      needs minus machine, and the cures as a plan
+    console     the only voice
+    files       writing whole or not at all; folders that one process holds
+    runner      the only hand: subprocesses and retries
+    context     what every command starts from
+    provision   the climb to a std for every target; setup
+    build       the main flow: compile, gate, dist/; verify
+    report      results as tables and JSON
+    cli         Invoke's door
+
+linker.py is a program of its own, run in every link.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,88 @@
+"""What every command starts from: the machine, the workspace, the settings, and a hand to act with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from buildlib import config as settings
+from buildlib import workspace as workspaces
+from buildlib.config import Config
+from buildlib.console import Console
+from buildlib.errors import BuildError, Lacking, UsageError
+from buildlib.host import Host, probe
+from buildlib.runner import Dry, Shell
+from buildlib.targets import Target, pick
+from buildlib.workspace import Workspace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """Handed to every flow."""
+
+    config: Config
+    host: Host
+    workspace: Workspace
+    run: Shell
+    console: Console
+
+    @property
+    def dist(self) -> Path:
+        return self.workspace.root / self.config.dist
+
+    def targets(self, words: tuple[str, ...], default: str) -> tuple[Target, ...]:
+        """The rows that `--arch` names; `default` ("native", "all") without any."""
+        return pick(words or (default,), self.config.arches, self.host.machine)
+
+    def look_again(self) -> Context:
+        """The same with the machine as it is now, after something was installed."""
+        return replace(self, host=probe(self.host.env, self.host.cwd))
+
+
+def enter(
+    env: Mapping[str, str], cwd: Path, flags: Mapping[str, Any], console: Console, *, dry: bool = False
+) -> Context:
+    """Look around in `cwd`. `flags` are settings by their own names; those not given are left out."""
+    manifest = workspaces.find_manifest(cwd)
+    ask = Shell(console, env, settings.resolve().retry)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        looking = pool.submit(probe, env, cwd)
+        # The workspace's own packages are the same to every cargo, so whichever is first need not wait for the probe.
+        answer = _metadata(ask, _first_cargo(env), manifest.parent)
+        host = looking.result()
+    workspace = workspaces.read(answer)
+    config = settings.resolve(
+        *settings.files(workspace.root), settings.environment(env), ("flag", {k: v for k, v in flags.items() if v})
+    )
+    if config.target_dir:
+        workspace = replace(workspace, target_dir=workspace.root / config.target_dir)
+    hand = Dry if dry else Shell
+    return Context(config=config, host=host, workspace=workspace, run=hand(console, env, config.retry), console=console)
+
+
+def _first_cargo(env: Mapping[str, str]) -> Path:
+    import shutil
+
+    found = env.get("CARGO") or shutil.which("cargo", path=env.get("PATH")) or shutil.which("/usr/bin/cargo")
+    if not found:
+        raise Lacking("no cargo on PATH", "buildlib setup; or install Rust from https://rustup.rs")
+    return Path(found)
+
+
+def _metadata(ask: Shell, cargo: Path, folder: Path) -> str:
+    # A pin that is not installed must not stop the question what the workspace is.
+    question = workspaces.metadata(cargo, folder)
+    outcome = ask(replace(question, env={"RUSTUP_AUTO_INSTALL": "0"}))
+    if not outcome and "is not installed" in outcome.output:
+        outcome = ask(replace(question, env={"RUSTUP_AUTO_INSTALL": "0", "RUSTUP_TOOLCHAIN": "stable"}))
+    if not outcome:
+        raise failed_question(outcome.output)
+    return outcome.stdout
+
+
+def failed_question(output: str) -> BuildError:
+    """cargo could not read the workspace; its own words are the cause."""
+    return UsageError(output.strip().removeprefix("error: ") or "cargo metadata failed", "mend Cargo.toml")

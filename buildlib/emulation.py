@@ -1,0 +1,91 @@
+"""QEMU lines that start a binary of another architecture; no binfmt, no root, no container."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from buildlib.host import Host
+from buildlib.plan import Cure, Need, Outcome, Step, apt_install
+from buildlib.targets import SPELLINGS, Target
+
+TIMEOUT = 30.0  # seconds; QEMU costs a factor of ten or so, and --version does next to nothing
+CRASHED = ("uncaught target signal", "Illegal instruction", "Segmentation fault")
+NO_LIBRARY = "error while loading shared libraries"
+
+
+def is_native(host: Host, target: Target) -> bool:
+    """Whether this machine's kernel and CPU run the target's binaries themselves."""
+    return SPELLINGS.get(host.machine.lower().replace("_", "-")) == target.name.removesuffix("-musl")
+
+
+def qemu(host: Host, target: Target) -> str | None:
+    """The QEMU user-mode program for the target; the static one first, it runs without its libraries."""
+    return host.which(f"qemu-{target.qemu}-static", f"qemu-{target.qemu}")
+
+
+def libraries(host: Host, target: Target) -> Path | None:
+    """The folder that holds the target's loader and libc: Debian's cross packages, or unpacked into the cache."""
+    folders = (host.env.get("QEMU_LD_PREFIX", ""), f"/usr/{target.gnu}", str(host.cache / "libc" / target.debian))
+    return next((Path(f) for f in folders if f and host.exists(f + target.loader)), None)
+
+
+def runner(host: Host, target: Target, *, static: bool) -> tuple[str, ...] | None:
+    """The words to put before a binary, () where it runs by itself, None where nothing here can start it."""
+    if is_native(host, target):
+        return ()
+    emulator = qemu(host, target)
+    if not emulator:
+        return None
+    if static:
+        return (emulator,)
+    folder = libraries(host, target)
+    return (emulator, "-L", str(folder)) if folder else None
+
+
+def start(words: tuple[str, ...], binary: Path, flag: str, cwd: Path) -> Step:
+    """Ask the binary for its version or help: that shows that it starts."""
+    argv = (*words, str(binary), flag)
+    return Step(title=f"start {binary.name}", argv=argv, cwd=cwd, stdout="keep", quiet=True, timeout=TIMEOUT)
+
+
+def trouble(outcome: Outcome) -> str:
+    """Why a start was none, "" for one that was. A program that dislikes the flag has started all the same, and one
+    that is still running when its time is up has, too."""
+    if outcome.code in (0, 124):
+        return ""
+    if outcome.code in (126, 127) and NO_LIBRARY not in outcome.output:
+        return f"exit code {outcome.code} ({_last(outcome.output)})"
+    if outcome.code > 128 or any(word in outcome.output for word in CRASHED):
+        return f"a crash ({_last(outcome.output) or f'signal {outcome.code - 128}'})"
+    return ""
+
+
+def _last(output: str) -> str:
+    return next((line.strip() for line in reversed(output.splitlines()) if line.strip()), "")
+
+
+def needs(target: Target) -> tuple[Need, ...]:
+    """What starting the target's binaries wants of the machine; the gate does without, and says so."""
+    why = f"start {target.name} binaries before they count as built"
+    package = "qemu-user-static"
+    found = [
+        Need(
+            what=f"QEMU for {target.name}",
+            why=why,
+            met=lambda host: is_native(host, target) or qemu(host, target) is not None,
+            cures=(Cure(text=f"apt-get install {package}", root=True, steps=(apt_install(package),)),),
+            must=False,
+        )
+    ]
+    if not target.is_musl and target.debian != "loong64":  # Debian 12 has no LoongArch libc
+        packages = (f"libc6-{target.debian}-cross", f"libgcc-s1-{target.debian}-cross")
+        found.append(
+            Need(
+                what=f"C library of {target.name}",
+                why=why,
+                met=lambda host: is_native(host, target) or libraries(host, target) is not None,
+                cures=(Cure(text=f"apt-get install {' '.join(packages)}", root=True, steps=(apt_install(*packages),)),),
+                must=False,
+            )
+        )
+    return tuple(found)

@@ -1,0 +1,131 @@
+"""Results for a person (tables) and for programs (JSON)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from buildlib.build import Result, Verdict
+from buildlib.cargo import Build
+from buildlib.config import Config
+from buildlib.console import Console
+from buildlib.plan import Need, Status, Step
+
+
+def built(console: Console, results: list[Result], *, as_json: bool) -> None:
+    """What `build` made: a row a binary."""
+    if as_json:
+        console.json(
+            [
+                {
+                    "arch": r.target.name, "status": r.status.value, "code": r.error.code if r.error else 0,
+                    "error": r.error.message if r.error else None, "binaries": list(r.entries),
+                }
+                for r in results
+            ]
+        )  # fmt: skip
+        return
+    rows = [_row(result, entry) for result in results for entry in result.entries or ({},)]
+    if any(result.status is not Status.PLANNED for result in results):
+        console.table(("arch", "binary", "size", "glibc", "backend", "sha256", "started", ""), rows)
+
+
+def _row(result: Result, entry) -> tuple[str, ...]:
+    status = result.status.value
+    if not entry:
+        return (result.target.name, "", "", "", "", "", "", status)
+    glibc = entry["facts"]["glibc"] or "static"
+    return (result.target.name, entry["binary"], size(entry["size"]), glibc, entry["backend"], entry["sha256"][:12],
+            entry["started"] or "not here", status)  # fmt: skip
+
+
+def size(count: int) -> str:
+    """Bytes for a person: 1.2 MiB."""
+    return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.1f} KiB"
+
+
+def verified(console: Console, verdicts: Iterable[Verdict], *, as_json: bool) -> None:
+    """What the gate says: a line a file, a line a refused fact."""
+    verdicts = list(verdicts)
+    if as_json:
+        console.json(
+            [
+                {
+                    "path": str(v.path), "arch": v.target.name if v.target else None, "refusals": list(v.refusals),
+                    "glibc": v.facts.glibc if v.facts else None, "started": v.started,
+                }
+                for v in verdicts
+            ]
+        )  # fmt: skip
+        return
+    for verdict in verdicts:
+        arch = verdict.target.name if verdict.target else "unknown"
+        mark = "✗" if verdict.refusals else "✓"
+        glibc = f" · glibc {verdict.facts.glibc}" if verdict.facts and verdict.facts.glibc else ""
+        started = f" · started with {verdict.started}" if verdict.started else ""
+        console.line(f"{mark} {verdict.path} · {arch}{glibc}{started}")
+        for refusal in verdict.refusals:
+            console.line(f"    {refusal}")
+
+
+def planned(console: Console, builds: list[Build], *, as_json: bool) -> None:
+    """What `build` would run: a row a target."""
+    compiles = [(build, step) for build in builds for step in build.job.steps if isinstance(step, Step)]
+    if as_json:
+        console.json(
+            [
+                {
+                    "arch": build.target.name, "target": build.target.triple, "platform": build.target.oci,
+                    "backend": build.backend.name, "why": build.backend.why, "floor": build.backend.floor,
+                    "toolchain": str(build.chosen) if build.chosen else None, "folder": str(build.folder),
+                    "argv": list(step.argv), "env": dict(step.env),
+                }
+                for build, step in compiles
+            ]
+        )  # fmt: skip
+        return
+    console.table(
+        ("arch", "backend", "why", "floor", "toolchain", "command"),
+        (
+            (
+                b.target.name,
+                b.backend.name,
+                b.backend.why,
+                b.backend.floor or "-",
+                str(b.chosen or "-"),
+                " ".join(s.argv),
+            )
+            for b, s in compiles
+        ),
+    )
+
+
+def settings(console: Console, config: Config, *, as_json: bool) -> None:
+    """Every setting, its value and what set it."""
+    if as_json:
+        console.json({key: {"value": value, "from": config.came_from[key]} for key, value in config.values.items()})
+        return
+    console.table(("setting", "value", "from"), ((k, _shown(v), config.came_from[k]) for k, v in config.values.items()))
+
+
+def _shown(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def examined(console: Console, wanted: Iterable[Need], lacking: Iterable[Need], *, as_json: bool) -> None:
+    """What the machine has and lacks: a line a need."""
+    absent = {need.what for need in lacking}
+    told = [
+        {
+            "need": need.what,
+            "state": "ok" if need.what not in absent else "fail" if need.must else "warn",
+            "why": need.why,
+            "cures": [cure.text for cure in need.cures] if need.what in absent else [],
+        }
+        for need in wanted
+    ]
+    if as_json:
+        console.json(told)
+        return
+    console.table(
+        ("", "need", "why", "cure"), ((n["state"], n["need"], n["why"], " or ".join(n["cures"])) for n in told)
+    )

@@ -1,0 +1,239 @@
+"""The only hand: runs steps, writes files, holds locks, and retries what passes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from buildlib.config import Retry
+from buildlib.console import Console
+from buildlib.errors import Lacking, UsageError
+from buildlib.failures import classify
+from buildlib.files import disk_error, holding, install, link, remove, together, write_whole
+from buildlib.plan import Act, Install, Job, Link, Outcome, Step, Together, Write
+
+TAIL = 400  # lines of a tool's stderr kept for reading its failure
+PATIENCE = 5.0  # seconds that children get to end by themselves after SIGINT, then after SIGTERM
+
+
+class Shell:
+    """Does what a plan says. `env` is the environment that steps start from; `sleep` is handed in for tests."""
+
+    def __init__(
+        self, console: Console, env: Mapping[str, str], retry: Retry, sleep: Callable[[float], None] = time.sleep
+    ):
+        self.console = console
+        self.env = env
+        self.retry = retry
+        self.sleep = sleep
+
+    dry = False
+
+    def __call__(self, act: Act) -> Outcome:
+        """The outcome of one act. BuildError where the machine itself will not do it (no such program, disk full)."""
+        try:
+            match act:
+                case Step():
+                    return self._retried(act) if act.attempts > 1 else self._once(act)
+                case Write():
+                    write_whole(act.path, act.text.encode(), act.mode)
+                case Link():
+                    link(act)
+                case Install():
+                    install(act)
+                case Together():
+                    together(act)
+        except OSError as error:
+            raise disk_error(error) from None
+        return Outcome(step=act, code=0, seconds=0.0)
+
+    def job(self, job: Job) -> Outcome:
+        """Every step of `job` in order; the outcome of the first that fails, or of the last."""
+        with contextlib.ExitStack() as stack:
+            if job.lock:
+                stack.enter_context(
+                    holding(job.lock, lambda: self.console.note(f"{job.name}: another build is at it, waiting"))
+                )
+            outcome = Outcome(step=job.steps[-1], code=0, seconds=0.0)
+            if job.done and job.done.exists():
+                return outcome
+            if job.scratch:
+                remove(job.scratch)  # of one that was killed
+                stack.callback(remove, job.scratch)
+            for step in job.steps:
+                outcome = self(step)
+                if not outcome:
+                    return outcome
+            return outcome
+
+    # --- commands -------------------------------------------------------------------------------------
+
+    def _retried(self, step: Step) -> Outcome:
+        from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_random_exponential
+
+        waited = 0.0
+
+        def pause(state: Any) -> None:
+            failure = classify(state.outcome.result().output)
+            left = f"{state.attempt_number + 1} of {limit} in {state.next_action.sleep:.0f} s"
+            self.console.note(f"{step.title}: retrying {left}: {failure.cause}")
+
+        def nap(seconds: float) -> None:
+            nonlocal waited
+            waited += seconds
+            self.sleep(seconds)
+
+        limit = min(step.attempts, self.retry.attempts)
+        return Retrying(
+            stop=lambda state: stop_after_attempt(limit)(state) or waited >= self.retry.total,
+            wait=wait_random_exponential(multiplier=self.retry.delay, max=self.retry.max_delay),
+            retry=retry_if_result(lambda outcome: not outcome and classify(outcome.output).transient),
+            retry_error_callback=lambda state: state.outcome.result(),
+            before_sleep=pause,
+            sleep=nap,
+        )(self._once, step)
+
+    def _once(self, step: Step) -> Outcome:
+        if not step.quiet:
+            self.console.command(step.argv)
+        began = time.monotonic()
+        told = _Told(step, self.console)
+        env = environment(self.env, step)
+        if self.console.colour and not step.quiet:
+            env.setdefault("CARGO_TERM_COLOR", "always")
+        try:
+            # A group of its own: a Ctrl-C is passed on by us, to all of the step's children at once.
+            process = subprocess.Popen(
+                step.argv, env=env, cwd=step.cwd, stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=0,
+            )  # fmt: skip
+        except FileNotFoundError as error:
+            raise Lacking(f"{error.filename}: no such program", "run `buildlib doctor`") from None
+        except PermissionError as error:
+            raise UsageError(f"{error.filename}: {error.strerror}") from None
+        readers = [
+            threading.Thread(target=told.read_stdout, args=(process.stdout,), daemon=True),
+            threading.Thread(target=told.read_stderr, args=(process.stderr,), daemon=True),
+        ]
+        for reader in readers:
+            reader.start()
+        with self.console.working(step.title) if not step.quiet else contextlib.nullcontext():
+            code = _wait(process, step.timeout)
+            for reader in readers:
+                reader.join()
+        seconds = time.monotonic() - began
+        if code == 0 and not step.quiet:
+            self.console.done(seconds, told.summary())
+        return Outcome(step=step, code=code, seconds=seconds, stdout="".join(told.stdout), output="\n".join(told.tail),
+                       executables=tuple(told.executables))  # fmt: skip
+
+
+class Dry(Shell):
+    """Shows the steps instead of running them. Questions are asked all the same: they change nothing."""
+
+    dry = True
+
+    def __call__(self, act: Act) -> Outcome:
+        if isinstance(act, Step) and act.quiet:
+            return super().__call__(act)
+        if isinstance(act, Step):
+            self.console.command(act.argv)
+        return Outcome(step=act, code=0, seconds=0.0, ran=False)
+
+    def job(self, job: Job) -> Outcome:
+        return [self(step) for step in job.steps][-1]
+
+
+class _Told:
+    """What a running step says, line by line: shown, kept, or read as cargo's JSON."""
+
+    def __init__(self, step: Step, console: Console) -> None:
+        self.step, self.console = step, console
+        self.stdout: list[str] = []
+        self.tail: deque[str] = deque(maxlen=TAIL)
+        self.executables: list[Path] = []
+        self.compiled = self.fresh = 0
+
+    def read_stdout(self, pipe: Any) -> None:
+        for line in _lines(pipe):
+            match self.step.stdout:
+                case "keep":
+                    self.stdout.append(line)
+                case "json" if line.startswith("{"):
+                    self._message(json.loads(line))
+                case _:
+                    self._told(line)
+
+    def read_stderr(self, pipe: Any) -> None:
+        for line in _lines(pipe):
+            self._told(line)
+
+    def _told(self, line: str) -> None:
+        self.tail.append(line.rstrip("\n"))
+        if not (self.step.quiet or self.step.held):
+            self.console.output(line.rstrip("\n"))
+
+    def _message(self, message: dict[str, Any]) -> None:
+        if message.get("reason") == "compiler-artifact":
+            self.fresh += message["fresh"]
+            self.compiled += not message["fresh"]
+            if message.get("executable") and "bin" in message["target"]["kind"]:
+                self.executables.append(Path(message["executable"]))
+
+    def summary(self) -> str:
+        if self.step.stdout != "json":
+            return ""
+        return f"{self.compiled} crates compiled" if self.compiled else "nothing to compile"
+
+
+def _lines(pipe: Any) -> Iterator[str]:
+    # Tools print what they like; a broken byte must not end the reading.
+    for line in pipe:
+        yield line.decode("utf-8", "replace")
+
+
+def environment(base: Mapping[str, str], step: Step) -> dict[str, str]:
+    """`base` without what the step unsets, with what it sets."""
+    exact = {name for name in step.unset if not name.endswith("*")}
+    prefixes = tuple(name[:-1] for name in step.unset if name.endswith("*"))
+    kept = {k: v for k, v in base.items() if k not in exact and not (prefixes and k.startswith(prefixes))}
+    return kept | dict(step.env)
+
+
+def _wait(process: subprocess.Popen[bytes], timeout: float | None) -> int:
+    try:
+        code = process.wait(timeout)
+        return code if code >= 0 else 128 - code
+    except subprocess.TimeoutExpired:
+        _end(process, signal.SIGKILL)
+        return 124  # as timeout(1) has it
+    except BaseException:  # Ctrl-C above all: no child outlives us
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+            if _end(process, number):
+                break
+        raise
+
+
+def _end(process: subprocess.Popen[bytes], number: signal.Signals) -> bool:
+    """Signal the step's whole group; whether all of it ended in time."""
+    try:
+        os.killpg(process.pid, number)
+        process.wait(PATIENCE)
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            os.killpg(process.pid, 0)  # raises when the group is empty
+            time.sleep(0.05)
+        return False
+    except ProcessLookupError:
+        return True
+    except subprocess.TimeoutExpired:
+        return False

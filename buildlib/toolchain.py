@@ -1,0 +1,197 @@
+"""The standard library a target needs, and the ladder to it: installed, rustup, built from rustc's own sources."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+
+from buildlib.errors import Lacking
+from buildlib.host import Host, Toolchain
+from buildlib.plan import Act, Install, Job, Link, Step, Write
+from buildlib.targets import Target
+
+# What rustc names on a musl link line; std from source brings none of them and zig has its own, which
+# cargo-zigbuild uses in place of any `self-contained/*crt*.o`. Without the names rustc itself gives up
+# ("failed to open object crt1.o").
+MUSL_OBJECTS = tuple(
+    f"self-contained/{name}.o"
+    for name in ("crt1", "rcrt1", "Scrt1", "crti", "crtn", "crtbegin", "crtbeginS", "crtbeginT", "crtend", "crtendS")
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """The compiler for one target, its std in place."""
+
+    toolchain: Toolchain
+    sysroot: Path | None = None  # None: rustc's own
+
+    def __str__(self) -> str:
+        return f"{self.toolchain}{', std built from source' if self.sysroot else ''}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """One way to a target's std; `gives` is what will be chosen once `job` is done."""
+
+    job: Job
+    gives: Chosen | None
+    network: bool = True
+
+
+def candidates(host: Host) -> tuple[Toolchain, ...]:
+    return tuple(t for t in host.toolchains if host.pin is None or host.pin.allows(t))
+
+
+def ready(host: Host, target: Target) -> Chosen | None:
+    """The first candidate whose std for `target` is there already."""
+    for toolchain in candidates(host):
+        if target.triple in toolchain.stds:
+            return Chosen(toolchain=toolchain)
+        if target.triple in toolchain.managed:
+            return Chosen(toolchain=toolchain, sysroot=toolchain.managed_root)
+    return None
+
+
+def rungs(host: Host, target: Target) -> tuple[Rung, ...]:
+    """The ways to `target`'s std that this machine offers, best first. Nothing is run."""
+    found: list[Rung] = []
+    rustup = host.which("rustup")
+    if rustup and host.pin and not candidates(host):
+        found.append(Rung(job=_install_pin(rustup, host.pin.channel, target), gives=None))
+    for toolchain in candidates(host):
+        is_rustup = toolchain.origin == "rustup" and rustup
+        if is_rustup:
+            found.append(Rung(job=_target_add(rustup, toolchain, target), gives=Chosen(toolchain=toolchain)))
+        if toolchain.sources:
+            gives = Chosen(toolchain=toolchain, sysroot=toolchain.managed_root)
+            job = build_std(host, toolchain, target, toolchain.sources)
+            found.append(Rung(job=job, gives=gives, network=False))
+        elif is_rustup:
+            # Tier 3 targets have no std to download, but rustup has the sources of every compiler.
+            found.append(Rung(job=_component_add(rustup, toolchain), gives=None))
+    return tuple(found)
+
+
+def lacking(host: Host, targets: tuple[Target, ...]) -> Lacking:
+    """The one error for targets that no rung reached."""
+    names = ", ".join(target.name for target in targets)
+    if host.pin and not candidates(host):
+        return Lacking(
+            f"{host.pin.file} pins Rust {host.pin.channel}, which is not to be had here",
+            f"rustup toolchain install {host.pin.channel} --target {targets[0].triple}; or name another compiler in RUSTC",
+        )
+    have = ", ".join(map(str, host.toolchains)) or host.rustup_error or "no rustc on PATH"
+    cures = " or ".join((*(f"`rustup target add {t.triple}`" for t in targets[:1]), "`buildlib setup`"))
+    return Lacking(f"no Rust standard library for {names} ({have})", cures)
+
+
+def _install_pin(rustup: str, channel: str, target: Target) -> Job:
+    argv = (rustup, "toolchain", "install", channel, "--profile", "minimal", "--target", target.triple)
+    return Job(name=f"Rust {channel} from rustup", steps=(_fetch(f"install Rust {channel}", argv),))
+
+
+def _target_add(rustup: str, toolchain: Toolchain, target: Target) -> Job:
+    argv = (rustup, "target", "add", target.triple, "--toolchain", toolchain.sysroot.name)
+    return Job(name=f"std for {target.name} from rustup", steps=(_fetch(f"std for {target.name}", argv),))
+
+
+def _component_add(rustup: str, toolchain: Toolchain) -> Job:
+    argv = (rustup, "component", "add", "rust-src", "--toolchain", toolchain.sysroot.name)
+    return Job(name=f"sources of {toolchain}", steps=(_fetch("Rust sources", argv),))
+
+
+def _fetch(title: str, argv: tuple[str, ...]) -> Step:
+    # Not retried here: rustup does that by itself, and there is a next rung.
+    return Step(title=title, argv=argv, env={"RUST_BACKTRACE": "0"}, held=True)
+
+
+def build_std(host: Host, toolchain: Toolchain, target: Target, library: Path) -> Job:
+    """std, compiled once per rustc and target into the managed sysroot; about a minute on two cores."""
+    root = toolchain.managed_root
+    scratch = root / f"build-{target.triple}"
+    lib = root / "lib" / "rustlib" / target.triple / "lib"
+    built = scratch / "target" / target.triple / "release" / "deps"
+    rustc = scratch / "rustc"
+    vendor = library / "vendor"
+    offline = ("--offline", "--config", f"source.crates-io.replace-with={_toml('vendored')}",
+               "--config", f"source.vendored.directory={_toml(vendor)}") if vendor.is_dir() else ()  # fmt: skip
+    compile_std = Step(
+        title=f"std for {target.name}, from {library}",
+        argv=(
+            str(toolchain.cargo), "build", "--release", "--target", target.triple, *offline,
+            # `test` is the harness: without it `cargo test` has none.
+            "-Zbuild-std=std,panic_abort,panic_unwind,test", "--target-dir", str(scratch / "target"),
+        ),
+        env={
+            "RUSTC": str(rustc),
+            "RUSTC_BOOTSTRAP": "1",  # -Zbuild-std on a stable cargo
+            # Without bitcode every workspace with lto = "fat" fails: "failed to get bitcode from object file".
+            f"CARGO_TARGET_{target.env.upper()}_RUSTFLAGS": "-Cembed-bitcode=yes",
+        },
+        unset=("RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_PROFILE_*", "CARGO_INCREMENTAL",
+               "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"),
+        cwd=scratch,
+        attempts=2,
+    )  # fmt: skip
+    return Job(
+        name=f"std for {target.name} from source",
+        lock=root,
+        done=lib,
+        scratch=scratch,
+        steps=(
+            Write(path=scratch / "Cargo.toml", text=SCRATCH),
+            Write(path=scratch / "src" / "lib.rs", text=""),
+            Write(path=rustc, text=_std_rustc(toolchain.rustc), mode=0o755),
+            compile_std,
+            *_mirror(toolchain),
+            Install(source=built, pattern="*.rlib", into=lib, empty=MUSL_OBJECTS if target.is_musl else ()),
+        ),
+    )
+
+
+SCRATCH = """\
+[package]
+name = "buildlib-std"
+version = "0.0.0"
+edition = "2021"
+
+[workspace]
+"""
+
+
+def _std_rustc(rustc: Path) -> str:
+    # Otherwise every workspace with panic = "abort" fails: "the crate panic_abort does not have the panic strategy".
+    return f"""\
+#!/bin/sh
+case " $* " in *" --crate-name panic_abort "*) set -- "$@" -C panic=abort ;; esac
+exec {quote(str(rustc))} "$@"
+"""
+
+
+def _mirror(toolchain: Toolchain) -> tuple[Act, ...]:
+    """Links that make the managed sysroot whole: the host's std, rust-lld and the rest stay where they are."""
+    rustlib = toolchain.sysroot / "lib" / "rustlib"
+    names = (toolchain.host, "etc", "src")
+    return tuple(Link(path=toolchain.managed_root / "lib" / "rustlib" / name, to=rustlib / name) for name in names)
+
+
+def rustc_wrapper(chosen: Chosen, target: Target) -> str | None:
+    """The text of a RUSTC for `target`; None where the toolchain's own will do.
+
+    A wrapper and not RUSTFLAGS, because those would replace every flag of the workspace's own configuration.
+    """
+    static = f"*' --target {target.triple} '*) set -- -Ctarget-feature=+crt-static \"$@\" ;;" if target.is_musl else ""
+    sysroot = f" --sysroot {quote(str(chosen.sysroot))}" if chosen.sysroot else ""
+    if not (sysroot or static):
+        return None
+    # riscv64, s390x and loong64 musl link dynamically unless told; for the others it is the default.
+    case = f'case " $* " in {static} esac\n' if static else ""
+    return f'#!/bin/sh\n{case}exec {quote(str(chosen.toolchain.rustc))}{sysroot} "$@"\n'
+
+
+def _toml(value: str | Path) -> str:
+    """A TOML string, as cargo's --config wants its values."""
+    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'

@@ -1,0 +1,33 @@
+//! The real program, as a person calls it.
+
+use std::process::{Command, Output};
+
+fn cli(args: &[&str]) -> Output {
+    // Under emulation the kernel cannot start a foreign binary, the runner that cargo was given can.
+    let binary = env!("CARGO_BIN_EXE_cli-command");
+    let runner =
+        std::env::vars().find(|(name, _)| name.starts_with("CARGO_TARGET_") && name.ends_with("_RUNNER"));
+    let words = runner.map(|(_, words)| words).unwrap_or_default();
+    let mut line = words.split_whitespace().chain([binary]).map(str::to_owned);
+    let program = line.next().expect("at least the binary");
+    Command::new(program).args(line).args(args).output().expect("cli-command starts")
+}
+
+#[test]
+fn arch_prints_where_it_runs() {
+    let said = cli(&["arch"]);
+    let text = String::from_utf8(said.stdout).expect("UTF-8");
+    assert!(said.status.success(), "{text}");
+    assert_eq!(text.lines().next(), Some(format!("arch: {}", std::env::consts::ARCH).as_str()));
+}
+
+#[test]
+fn version_is_the_package_version() {
+    let said = cli(&["--version"]);
+    assert_eq!(String::from_utf8_lossy(&said.stdout), format!("cli-command {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_wrong_word_is_a_usage_error() {
+    assert_eq!(cli(&["arhc"]).status.code(), Some(2));
+}

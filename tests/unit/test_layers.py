@@ -1,0 +1,55 @@
+"""The house: a room imports only rooms above it, and touches only what it may."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+HOUSE = Path(__file__).parents[2] / "buildlib"
+ORDER = ("errors", "targets", "plan", "failures", "config", "host", "workspace", "toolchain", "artifacts", "emulation", "cargo",
+         "dist", "doctor", "console", "files", "runner", "context", "provision", "build", "report", "cli")  # fmt: skip
+WORLD = {"os", "subprocess", "socket", "shutil", "docker", "tenacity", "invoke", "nox", "rich", "elftools"}
+MAY = {
+    "artifacts": {"elftools"},
+    "host": {"os", "subprocess", "docker"},
+    "console": {"rich"},
+    "files": {"os", "shutil"},
+    "runner": {"os", "subprocess", "tenacity"},
+    "context": {"shutil"},
+    "cli": {"os", "invoke"},
+}
+
+
+def imports(room):
+    ours, theirs = set(), set()
+    for node in ast.walk(ast.parse((HOUSE / f"{room}.py").read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            theirs |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module == "buildlib":
+            ours |= {alias.name for alias in node.names if alias.name in ORDER}
+        elif isinstance(node, ast.ImportFrom) and node.module.startswith("buildlib."):
+            ours.add(node.module.split(".")[1])
+        elif isinstance(node, ast.ImportFrom):
+            theirs.add(node.module.split(".")[0])
+    return ours, theirs
+
+
+def test_every_room_has_its_place():
+    # linker.py is a program of its own that runs in every link; it imports nothing of ours.
+    assert {path.stem for path in HOUSE.glob("*.py")} == {*ORDER, "__init__", "linker"}
+    assert imports("linker") == (set(), {"os", "sys", "itertools"})
+
+
+@pytest.mark.parametrize("room", ORDER)
+def test_rooms_look_only_up_and_touch_only_what_they_may(room):
+    ours, theirs = imports(room)
+    assert [other for other in ours if ORDER.index(other) >= ORDER.index(room)] == []
+    assert theirs & WORLD <= MAY.get(room, set())
+
+
+@pytest.mark.parametrize("path", sorted(HOUSE.glob("*.py")), ids=lambda path: path.stem)
+def test_a_room_and_its_functions_stay_small(path):
+    text = path.read_text(encoding="utf-8")
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    assert [f.name for f in functions if f.end_lineno - f.lineno + 1 > 50] == []
+    assert text.count("\n") <= 320

@@ -34,6 +34,7 @@ class Toolchain:
     managed: frozenset[str] = frozenset()  # triples whose std buildlib has built for it
     managed_root: Path = Path()  # the sysroot that holds those
     sources: Path | None = None  # the `library` folder that belongs to exactly this rustc
+    vendored: bool = False  # whether the crates that std needs lie in there, too
 
     def __str__(self) -> str:
         return f"rustc {self.release} ({self.origin})"
@@ -261,10 +262,11 @@ def _toolchain(host: Host, rustc: str, origin: str, cargo: str | None) -> Toolch
         return f"{rustc}: {error.strerror}"
     except ValueError as error:
         return str(error)
-    facts = dict((name, value) for name, _, value in (line.partition(": ") for line in verbose.splitlines()))
+    facts = {name: value for name, _, value in (line.partition(": ") for line in verbose.splitlines())}
     is_rustup = "toolchains" in sysroot.parts
     release, commit = facts.get("release", ""), facts.get("commit-hash", "unknown")
     root = host.cache / "sysroots" / f"{_key(release, commit)}-{RECIPE}"
+    sources = _sources(sysroot, release)
     beside = sysroot / "bin" / "cargo"
     tool = cargo or (str(beside) if beside.is_file() else host.which("cargo"))
     if not tool:
@@ -280,7 +282,8 @@ def _toolchain(host: Host, rustc: str, origin: str, cargo: str | None) -> Toolch
         stds=_stds(sysroot),
         managed=_stds(root) - _stds(sysroot),
         managed_root=root,
-        sources=_sources(sysroot, release),
+        sources=sources,
+        vendored=sources is not None and (sources / "vendor").is_dir(),
     )
 
 

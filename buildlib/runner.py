@@ -127,9 +127,12 @@ class Shell:
         for reader in readers:
             reader.start()
         with self.console.working(step.title) if not step.quiet else contextlib.nullcontext():
-            code = _wait(process, step.timeout)
-            for reader in readers:
-                reader.join()
+            try:
+                code = _wait(process, step.timeout)
+            finally:
+                for reader in readers:
+                    # A server that the step left behind (sccache does) may hold the pipe for ever.
+                    reader.join(PATIENCE)
         seconds = time.monotonic() - began
         if code == 0 and not step.quiet:
             self.console.done(seconds, told.summary())
@@ -197,8 +200,9 @@ class _Told:
 
 def _lines(pipe: Any) -> Iterator[str]:
     # Tools print what they like; a broken byte must not end the reading.
-    for line in pipe:
-        yield line.decode("utf-8", "replace")
+    with pipe:
+        for line in pipe:
+            yield line.decode("utf-8", "replace")
 
 
 def environment(base: Mapping[str, str], step: Step) -> dict[str, str]:

@@ -8,7 +8,7 @@ from shlex import quote
 
 from buildlib.errors import Lacking
 from buildlib.host import Host, Toolchain
-from buildlib.plan import Act, Install, Job, Link, Step, Write
+from buildlib.plan import Act, Install, Job, Link, Step, Write, words
 from buildlib.targets import Target
 
 # What rustc names on a musl link line; std from source brings none of them and zig has its own, which
@@ -66,7 +66,7 @@ def rungs(host: Host, target: Target) -> tuple[Rung, ...]:
             found.append(Rung(job=_target_add(rustup, toolchain, target), gives=Chosen(toolchain=toolchain)))
         if toolchain.sources:
             gives = Chosen(toolchain=toolchain, sysroot=toolchain.managed_root)
-            job = build_std(host, toolchain, target, toolchain.sources)
+            job = build_std(toolchain, target, toolchain.sources)
             found.append(Rung(job=job, gives=gives, network=False))
         elif is_rustup:
             # Tier 3 targets have no std to download, but rustup has the sources of every compiler.
@@ -107,20 +107,20 @@ def _fetch(title: str, argv: tuple[str, ...]) -> Step:
     return Step(title=title, argv=argv, env={"RUST_BACKTRACE": "0"}, held=True)
 
 
-def build_std(host: Host, toolchain: Toolchain, target: Target, library: Path) -> Job:
+def build_std(toolchain: Toolchain, target: Target, library: Path) -> Job:
     """std, compiled once per rustc and target into the managed sysroot; about a minute on two cores."""
     root = toolchain.managed_root
     scratch = root / f"build-{target.triple}"
     lib = root / "lib" / "rustlib" / target.triple / "lib"
     built = scratch / "target" / target.triple / "release" / "deps"
     rustc = scratch / "rustc"
-    vendor = library / "vendor"
-    offline = ("--offline", "--config", f"source.crates-io.replace-with={_toml('vendored')}",
-               "--config", f"source.vendored.directory={_toml(vendor)}") if vendor.is_dir() else ()  # fmt: skip
+    vendored = f"source.vendored.directory={_toml(library / 'vendor')}"
+    offline = ("--offline", *words("--config", ('source.crates-io.replace-with="vendored"', vendored)))
     compile_std = Step(
         title=f"std for {target.name}, from {library}",
         argv=(
-            str(toolchain.cargo), "build", "--release", "--target", target.triple, *offline,
+            str(toolchain.cargo), "build", "--release", "--target", target.triple,
+            *(offline if toolchain.vendored else ()),
             # `test` is the harness: without it `cargo test` has none.
             "-Zbuild-std=std,panic_abort,panic_unwind,test", "--target-dir", str(scratch / "target"),
         ),

@@ -1,0 +1,58 @@
+import pytest
+
+from buildlib import cli
+from buildlib.cli import Buildlib, namespace, with_paths
+
+
+def run(*words):
+    program = Buildlib(name="buildlib", binary="buildlib", version="0", namespace=namespace)
+    with pytest.raises(SystemExit) as caught:
+        program.run(["buildlib", *words])
+        raise SystemExit(0)
+    return caught.value.code
+
+
+def test_the_same_collection_behind_both_doors():
+    import tasks
+
+    assert tasks.namespace is namespace
+    assert sorted(namespace.task_names) == ["build", "config", "doctor", "plan", "setup", "verify"]
+
+
+def test_words_after_verify_are_paths():
+    assert with_paths(["buildlib", "verify", "a", "--json", "b"]) == [
+        "buildlib", "verify", "--path", "a", "--json", "--path", "b",
+    ]  # fmt: skip
+    assert with_paths(["buildlib", "verify", "--glibc", "2.28", "x"])[2:] == ["--glibc", "2.28", "--path", "x"]
+    assert with_paths(["buildlib", "build", "verify"]) == ["buildlib", "build", "verify"]
+    assert with_paths(["buildlib"]) == ["buildlib"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["biuld"], "did you mean 'build'?"),
+        (["build", "--arhc", "arm64"], "No idea what '--arhc' is!"),
+        (["--help=biuld"], "did you mean 'build'?"),
+    ],
+)
+def test_a_wrong_word_is_2_and_one_line(words, said, capsys):
+    assert run(*words) == 2
+    err = capsys.readouterr().err
+    assert said in err and "Traceback" not in err
+
+
+def test_outside_a_workspace_every_command_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for command in ("build", "verify", "plan", "config", "doctor"):
+        assert run(command) == 2
+        assert f"error: no Cargo.toml in {tmp_path} or above it" in capsys.readouterr().err
+
+
+def test_ctrl_c_is_130(monkeypatch, capsys):
+    def pressed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_enter", pressed)
+    assert run("build") == 130
+    assert capsys.readouterr().err == "error: interrupted\n"

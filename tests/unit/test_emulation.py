@@ -1,0 +1,56 @@
+import pytest
+
+from buildlib import emulation
+from buildlib.plan import Outcome, Step
+from buildlib.targets import TARGETS
+
+ARM64 = TARGETS["arm64"]
+LOADER = "/usr/aarch64-linux-gnu/lib/ld-linux-aarch64.so.1"
+
+
+def test_the_native_arch_needs_no_words(machine):
+    assert emulation.runner(machine(machine="aarch64"), ARM64, static=False) == ()
+    assert emulation.runner(machine(machine="x86_64"), TARGETS["amd64-musl"], static=True) == ()
+
+
+def test_qemu_gets_the_target_s_libraries(machine):
+    host = machine(tools=["qemu-aarch64", "qemu-aarch64-static"], files=[LOADER])
+    assert emulation.runner(host, ARM64, static=False) == (
+        "/usr/bin/qemu-aarch64-static",
+        "-L",
+        "/usr/aarch64-linux-gnu",
+    )
+    assert emulation.runner(host, ARM64, static=True) == ("/usr/bin/qemu-aarch64-static",)
+
+
+def test_libraries_in_the_cache_or_where_the_user_says(machine):
+    cached = machine(tools=["qemu-aarch64"], files=["/cache/libc/arm64/lib/ld-linux-aarch64.so.1"])
+    assert emulation.runner(cached, ARM64, static=False)[1:] == ("-L", "/cache/libc/arm64")
+    own = machine(
+        tools=["qemu-aarch64"], files=["/own/lib/ld-linux-aarch64.so.1", LOADER], env={"QEMU_LD_PREFIX": "/own"}
+    )
+    assert emulation.runner(own, ARM64, static=False)[1:] == ("-L", "/own")
+
+
+def test_where_nothing_can_start_it_nothing_is_claimed(machine):
+    assert emulation.runner(machine(), ARM64, static=True) is None
+    assert emulation.runner(machine(tools=["qemu-aarch64"]), ARM64, static=False) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "output", "trouble"),
+    [
+        (0, "", ""),
+        (2, "error: unexpected argument '--version'", ""),
+        (1, "no configuration", ""),
+        (124, "", ""),
+        (127, "x: error while loading shared libraries: libssl.so.3: cannot open", ""),
+        (127, "qemu-arm: Could not open '/lib/ld-linux-armhf.so.3'", "exit code 127"),
+        (126, "cannot execute binary file: Exec format error", "exit code 126"),
+        (132, "qemu: uncaught target signal 4 (Illegal instruction) - core dumped", "a crash"),
+        (139, "", "a crash (signal 11)"),
+    ],
+)  # fmt: skip
+def test_a_crash_is_told_from_a_program_that_dislikes_the_flag(code, output, trouble):
+    said = emulation.trouble(Outcome(step=Step(title="", argv=("x",)), code=code, seconds=0, output=output))
+    assert said.startswith(trouble) and bool(said) is bool(trouble)

@@ -1,0 +1,213 @@
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from buildlib.config import Retry
+from buildlib.console import Console
+from buildlib.errors import BuildError, Lacking
+from buildlib.files import holding, write_whole
+from buildlib.plan import Install, Job, Link, Step, Together, Write
+from buildlib.runner import Dry, Shell, environment
+
+pytestmark = pytest.mark.processes
+RETRY = Retry(attempts=4, delay=1.0, max_delay=30.0, total=600.0)
+
+
+@pytest.fixture
+def naps():
+    return []
+
+
+@pytest.fixture
+def shell(naps):
+    return Shell(Console({"CI": "1"}), os.environ, RETRY, sleep=naps.append)
+
+
+def python(*lines, **more):
+    return Step(title="t", argv=(sys.executable, "-c", "\n".join(lines)), **more)
+
+
+def test_output_and_code_come_back(shell):
+    outcome = shell(python("import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)", stdout="keep"))
+    assert (outcome.code, outcome.stdout, outcome.output, bool(outcome)) == (3, "out\n", "err", False)
+
+
+def test_a_signal_is_128_and_its_number(shell):
+    assert shell(python("import os; os.kill(os.getpid(), 11)")).code == 139
+
+
+def test_a_step_that_takes_too_long_is_ended(shell):
+    began = time.monotonic()
+    assert shell(python("import time; time.sleep(60)", timeout=0.2)).code == 124
+    assert time.monotonic() - began < 5
+
+
+def test_a_program_that_is_not_there_is_said(shell):
+    with pytest.raises(Lacking, match="no-such-program: no such program"):
+        shell(Step(title="t", argv=("no-such-program",)))
+
+
+def test_cargo_s_messages_are_read(shell):
+    def artifact(name, kind, fresh, executable):
+        message = {"reason": "compiler-artifact", "target": {"name": name, "kind": [kind]}, "fresh": fresh}
+        return f"print({json.dumps(json.dumps(message | {'executable': executable}))})"
+
+    outcome = shell(
+        python(
+            artifact("dep", "lib", True, None),
+            artifact("build-script-build", "custom-build", False, "/t/build"),
+            artifact("app", "bin", False, "/t/app"),
+            "print('not json')",
+            stdout="json",
+        )
+    )
+    assert outcome.executables == (Path("/t/app"),)
+
+
+def test_transient_failures_are_retried_and_others_are_not(shell, naps, tmp_path):
+    def failing(times, words):
+        count = tmp_path / str(hash(words))
+        return python(
+            f"import pathlib, sys; p = pathlib.Path({str(count)!r})",
+            "n = len(p.read_text()) if p.exists() else 0; p.write_text('x' * (n + 1))",
+            f"n < {times} and sys.exit({words!r})",
+            attempts=10,
+        ), count
+
+    step, count = failing(2, "error: Connection reset by peer")
+    assert shell(step) and len(count.read_text()) == 3 and len(naps) == 2
+    step, count = failing(99, "error: Connection timed out")
+    assert not shell(step) and len(count.read_text()) == RETRY.attempts
+    step, count = failing(99, "error[E0308]: mismatched types")
+    assert not shell(step) and len(count.read_text()) == 1
+    assert all(0 <= nap <= RETRY.max_delay for nap in naps)
+
+
+def test_the_waits_together_are_bounded(naps):
+    shell = Shell(Console({}), os.environ, Retry(attempts=99, delay=8.0, max_delay=8.0, total=10.0), sleep=naps.append)
+    assert not shell(python("import sys; sys.exit('connection refused')", attempts=99))
+    assert sum(naps[:-1]) < 10 and len(naps) < 99
+
+
+def test_ctrl_c_ends_the_whole_group(shell, tmp_path):
+    """The child's own child, too: cargo's rustc must not go on."""
+    pid = tmp_path / "pid"
+    code = f"import subprocess, sys, time; c = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']);\
+ open({str(pid)!r}, 'w').write(str(c.pid)); time.sleep(60)"
+
+    def press():
+        while not (pid.exists() and pid.read_text()):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=press).start()
+    with pytest.raises(KeyboardInterrupt):
+        shell(python(code))
+    child = int(pid.read_text())
+    deadline = time.monotonic() + 5
+    while Path(f"/proc/{child}/stat").exists() and time.monotonic() < deadline:
+        if Path(f"/proc/{child}/stat").read_text().split(")")[1].split()[0] == "Z":
+            break  # ended; whoever is init here has not read it yet
+        time.sleep(0.01)
+    else:
+        assert not Path(f"/proc/{child}/stat").exists()
+
+
+def test_unset_takes_names_and_prefixes():
+    step = Step(title="t", argv=("x",), env={"NEW": "1"}, unset=("GONE", "CARGO_PROFILE_*"))
+    base = {"GONE": "1", "CARGO_PROFILE_RELEASE_LTO": "off", "KEPT": "1"}
+    assert environment(base, step) == {"KEPT": "1", "NEW": "1"}
+
+
+# --- files ------------------------------------------------------------------------------------------------
+
+
+def test_an_equal_file_keeps_its_time(tmp_path):
+    file = tmp_path / "deep" / "f"
+    write_whole(file, b"one", 0o755)
+    os.utime(file, (1, 1))
+    write_whole(file, b"one", 0o755)
+    assert file.stat().st_mtime == 1 and file.stat().st_mode & 0o777 == 0o755
+    write_whole(file, b"two", 0o755)
+    assert file.read_bytes() == b"two" and [p.name for p in file.parent.iterdir()] == ["f"]
+
+
+def test_all_of_it_appears_or_none(shell, tmp_path):
+    (tmp_path / "new").write_text("new")
+    dist = tmp_path / "dist"
+    writes = (Write(path=dist / "manifest.json", text="m"),)
+    assert shell(Together(copies=((tmp_path / "new", dist / "arm64" / "app"),), writes=writes))
+    assert (dist / "arm64" / "app").read_text() == "new"
+    missing = Together(copies=((tmp_path / "new", dist / "b"), (tmp_path / "absent", dist / "c")), writes=writes)
+    with pytest.raises(BuildError, match="No such file"):
+        shell(missing)
+    assert sorted(str(p.relative_to(dist)) for p in dist.rglob("*")) == ["arm64", "arm64/app", "manifest.json"]
+
+
+def test_a_full_disk_leaves_what_was_there(shell):
+    """/dev/full answers every write with ENOSPC, as a full disk does."""
+    with pytest.raises(BuildError) as caught:
+        shell(Write(path=Path("/dev/full/x"), text="x"))
+    assert caught.value.code == 1
+
+
+def test_install_and_link(shell, tmp_path):
+    source = tmp_path / "deps"
+    source.mkdir()
+    (source / "libstd-1.rlib").write_text("std")
+    (source / "libstd-1.d").write_text("d")
+    into = tmp_path / "root" / "lib"
+    assert shell(Install(source=source, pattern="*.rlib", into=into, empty=("self-contained/crt1.o",)))
+    assert sorted(str(p.relative_to(into)) for p in into.rglob("*")) == [
+        "libstd-1.rlib",
+        "self-contained",
+        "self-contained/crt1.o",
+    ]
+    for to in (tmp_path, source):
+        assert shell(Link(path=tmp_path / "root" / "link", to=to))
+        assert (tmp_path / "root" / "link").readlink() == to
+
+
+def test_a_job_that_somebody_else_did_is_not_done_again(shell, tmp_path):
+    (tmp_path / "done").mkdir()
+    job = Job(name="j", steps=(Step(title="t", argv=("no-such-program",)),), lock=tmp_path, done=tmp_path / "done")
+    assert shell.job(job)
+
+
+def test_scratch_is_empty_before_and_gone_after(shell, tmp_path):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    (scratch / "left by one that was killed").touch()
+    look = python(f"import os, sys; sys.exit(sorted(os.listdir({str(scratch)!r})) != ['f'])")
+    assert shell.job(Job(name="j", steps=(Write(path=scratch / "f", text=""), look), scratch=scratch))
+    assert not scratch.exists()
+
+
+def test_one_process_holds_a_folder_and_the_next_says_that_it_waits(tmp_path):
+    said, held = [], threading.Event()
+
+    def second():
+        with holding(tmp_path, lambda: (said.append("waiting"), held.set())):
+            said.append("mine")
+
+    with holding(tmp_path, lambda: said.append("never")):
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert held.wait(5)
+        said.append("done")
+    thread.join(5)
+    assert said == ["waiting", "done", "mine"]
+
+
+def test_a_dry_run_shows_and_does_nothing(capsys, tmp_path):
+    dry = Dry(Console({}), os.environ, RETRY)
+    job = Job(name="j", steps=(Write(path=tmp_path / "f", text=""), Step(title="t", argv=("rm", "-rf", "a b"))))
+    assert dry.job(job).ran is False
+    assert capsys.readouterr().err == "  + rm -rf 'a b'\n"
+    assert list(tmp_path.iterdir()) == []

@@ -117,7 +117,7 @@ def _accept(context: Context, build: Build, outcome: Outcome) -> Result:
     if copies or any(entry not in old for entry in new):
         with holding(folder, lambda: context.console.note(f"{folder} is in use, waiting")):
             old = dist.entries(_text(folder / "manifest.json"))
-            context.run(dist.publish(folder, old, new, copies))
+            context.run(dist.publish(folder, context.workspace.root / "Cargo.toml", old, new, copies))
     return Result(target=build.target, status=Status.DONE if copies else Status.UNCHANGED, entries=tuple(new))
 
 

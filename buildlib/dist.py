@@ -60,17 +60,22 @@ def unchanged(old: Iterable[Entry], build: Build, binary: str, sha256: str) -> E
     return next((e for e in old if all(e.get(key) == value for key, value in same.items())), None)
 
 
-def publish(dist: Path, old: Iterable[Entry], new: Iterable[Entry], copies: Mapping[str, Path]) -> Together:
+def publish(
+    dist: Path, manifest: Path, old: Iterable[Entry], new: Iterable[Entry], copies: Mapping[str, Path]
+) -> Together:
     """What makes `new` part of dist/: entries of other binaries stay, those of the same arch and name are replaced.
 
-    `copies` maps an entry's path to the compiled file, for those whose bytes are not in dist/ yet.
+    `copies` maps an entry's path to the compiled file, for those whose bytes are not in dist/ yet. The files are as
+    old as `manifest`, the workspace's Cargo.toml: cargo runs a build script without rerun-if-changed again when any
+    file of the package is newer than its last run, and dist/ lies in the package of many a workspace.
     """
     new = list(new)
     replaced = {entry["path"] for entry in new}
     merged = sorted([*(e for e in old if e["path"] not in replaced), *new], key=lambda e: e["path"])
-    manifest = json.dumps({"schema": SCHEMA, "buildlib": __version__, "binaries": merged}, indent=2) + "\n"
+    told = json.dumps({"schema": SCHEMA, "buildlib": __version__, "binaries": merged}, indent=2) + "\n"
     sums = "".join(f"{e['sha256']}  {e['path']}\n" for e in merged)
     return Together(
         copies=tuple((source, dist / path) for path, source in copies.items()),
-        writes=(Write(path=dist / "manifest.json", text=manifest), Write(path=dist / "SHA256SUMS", text=sums)),
+        as_old_as=manifest,
+        writes=(Write(path=dist / "manifest.json", text=told), Write(path=dist / "SHA256SUMS", text=sums)),
     )

@@ -35,7 +35,9 @@ def together(act: Together) -> None:
         for write in act.writes:
             ready.append((_beside(write.path), write.path))
             _write(ready[-1][0], write.text.encode(), write.mode)
+        when = act.as_old_as.stat().st_mtime_ns
         for beside, path in ready:  # a rename needs no space
+            os.utime(beside, ns=(when, when))
             os.replace(beside, path)
     finally:
         for beside, _ in ready:

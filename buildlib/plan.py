@@ -59,10 +59,14 @@ class Install:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Together:
-    """Copies (from, to) and small files that appear together: nothing is renamed before all of it is on the disk."""
+    """Copies (from, to) and small files that appear together: nothing is renamed before all of it is on the disk.
 
-    copies: tuple[tuple[Path, Path], ...] = ()
-    writes: tuple[Write, ...] = ()
+    All get the modification time of the file `as_old_as`.
+    """
+
+    copies: tuple[tuple[Path, Path], ...]
+    writes: tuple[Write, ...]
+    as_old_as: Path
 
 
 Act = Step | Write | Link | Install | Together

@@ -13,7 +13,8 @@ def entry(arch, binary, sha256="aa", floor="2.31"):
 def test_new_entries_replace_their_own_and_leave_the_others():
     old = [entry("arm64", "a"), entry("armv7", "a")]
     new = [entry("arm64", "a", "bb"), entry("arm64", "b", "cc")]
-    act = dist.publish(DIST, old, new, {"arm64/b": Path("/t/b")})
+    act = dist.publish(DIST, Path("/w/Cargo.toml"), old, new, {"arm64/b": Path("/t/b")})
+    assert act.as_old_as == Path("/w/Cargo.toml")
     assert act.copies == ((Path("/t/b"), DIST / "arm64/b"),)
     manifest, sums = act.writes
     assert (manifest.path, sums.path) == (DIST / "manifest.json", DIST / "SHA256SUMS")

@@ -142,9 +142,14 @@ def test_all_of_it_appears_or_none(shell, tmp_path):
     (tmp_path / "new").write_text("new")
     dist = tmp_path / "dist"
     writes = (Write(path=dist / "manifest.json", text="m"),)
-    assert shell(Together(copies=((tmp_path / "new", dist / "arm64" / "app"),), writes=writes))
+    assert shell(
+        Together(copies=((tmp_path / "new", dist / "arm64" / "app"),), writes=writes, as_old_as=tmp_path / "new")
+    )
+    assert {p.stat().st_mtime for p in dist.rglob("*") if p.is_file()} == {(tmp_path / "new").stat().st_mtime}
     assert (dist / "arm64" / "app").read_text() == "new"
-    missing = Together(copies=((tmp_path / "new", dist / "b"), (tmp_path / "absent", dist / "c")), writes=writes)
+    missing = Together(
+        copies=((tmp_path / "new", dist / "b"), (tmp_path / "absent", dist / "c")), writes=writes, as_old_as=tmp_path
+    )
     with pytest.raises(BuildError, match="No such file"):
         shell(missing)
     assert sorted(str(p.relative_to(dist)) for p in dist.rglob("*")) == ["arm64", "arm64/app", "manifest.json"]

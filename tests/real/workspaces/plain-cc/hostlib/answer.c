@@ -1,0 +1,1 @@
+int hostlib_answer(void) { return 42; }

@@ -1,0 +1,18 @@
+//! A build script that knows only plain CC and AR, as a configure without --host does.
+use std::{env, path::Path, process::Command};
+
+fn main() {
+    let out = env::var("OUT_DIR").unwrap();
+    let tool = |name: &str, usual: &str| env::var(name).unwrap_or_else(|_| usual.into());
+    let run = |program: String, args: &[&str]| {
+        assert!(Command::new(program).args(args).status().unwrap().success());
+    };
+    let object = format!("{out}/answer.o");
+    let archive = format!("{out}/libhostlib.a");
+    run(tool("CC", "cc"), &["-c", "answer.c", "-o", &object]);
+    run(tool("AR", "ar"), &["crs", &archive, &object]);
+    assert!(Path::new(&archive).is_file());
+    println!("cargo::rustc-link-search=native={out}");
+    println!("cargo::rustc-link-lib=static=hostlib");
+    println!("cargo::rerun-if-changed=answer.c");
+}

@@ -1,0 +1,1 @@
+int targetlib_answer(void) { return 42; }

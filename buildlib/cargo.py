@@ -160,17 +160,18 @@ Script = Callable[[str, str], str]  # name, text -> path
 def environment(host: Host, target: Target, backend: Backend, chosen: Chosen | None,
                 tools: Path) -> tuple[dict[str, str], tuple[Write, ...]]:  # fmt: skip
     """What cargo's children see, and the small scripts that it names in `tools`. The user's own words stay."""
-    env: dict[str, str] = {"PATH": ":".join(host.path)}
-    if backend.name == "cross" or chosen is None:
-        return {}, ()  # the container has an environment of its own
-    env["CARGO"] = str(chosen.toolchain.cargo)
-    env["RUSTC"] = str(chosen.toolchain.rustc)
     scripts: list[Write] = []
 
     def script(name: str, text: str) -> str:
         scripts.append(Write(path=tools / name, text=text, mode=0o755))
         return str(tools / name)
 
+    if chosen is None:  # cross: the container has an environment of its own
+        script("rustup", CROSS_RUSTUP.format(rustup=quote(host.which("rustup") or "rustup")))
+        return {"PATH": ":".join((str(tools), *host.path))}, tuple(scripts)
+    env: dict[str, str] = {"PATH": ":".join(host.path)}
+    env["CARGO"] = str(chosen.toolchain.cargo)
+    env["RUSTC"] = str(chosen.toolchain.rustc)
     if text := rustc_wrapper(chosen, target):
         env["RUSTC"] = script("rustc", text)
     if backend.name == "zig":
@@ -183,6 +184,14 @@ def environment(host: Host, target: Target, backend: Backend, chosen: Chosen | N
         env["LIBCLANG_PATH"] = str(host.libclang)
     return {name: value for name, value in env.items() if name in OURS or name not in host.env}, tuple(scripts)
 
+
+# cross 0.2.5 does not know the "(active, default)" that today's rustup writes behind a toolchain, takes it for missing,
+# and has rustup "install" it: a stable toolchain would be updated by a build.
+CROSS_RUSTUP = """\
+#!/bin/sh
+[ "$1 $2" = "toolchain list" ] && {{ {rustup} "$@" | sed 's/ (.*//'; exit; }}
+exec {rustup} "$@"
+"""
 
 # Set whatever the user set: plain names speak of the host there, and that is kept under HOST_*.
 OURS = ("PATH", "CARGO", "RUSTC", "CC", "CXX", "AR", "RANLIB", "LDFLAGS", "PKG_CONFIG", "PKG_CONFIG_PATH")

@@ -129,7 +129,7 @@ def loong64_libc(qemu):
     apt = folder.parent / "apt"
     for name in ("lists/partial", "archives/partial", "debs"):
         (apt / name).mkdir(parents=True, exist_ok=True)
-    (apt / "sources.list").write_text(f"deb [signed-by={KEYRING}] {_mirror()} trixie main\n")
+    (apt / "sources.list").write_text(f"deb [signed-by={KEYRING}] {mirror()} trixie main\n")
     options = ("-o", f"Dir::Etc::SourceList={apt}/sources.list", "-o", "Dir::Etc::SourceParts=-",
                "-o", f"Dir::State::Lists={apt}/lists", "-o", f"Dir::Cache={apt}", "-o", "APT::Sandbox::User=root")  # fmt: skip
     fetched = (
@@ -148,13 +148,10 @@ def loong64_libc(qemu):
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
-def _mirror():
-    """The Debian mirror that this machine uses itself."""
-    for file in (*Path("/etc/apt/sources.list.d").glob("*"), Path("/etc/apt/sources.list")):
-        for line in file.read_text().splitlines() if file.is_file() else ():
-            words = line.split()
-            if words[:1] == ["URIs:"]:
-                return words[1]
-            if words[:1] == ["deb"]:
-                return next(word for word in words[1:] if "://" in word)
+def mirror():
+    """The Debian mirror that this machine has its own libc from; security updates have another."""
+    for line in run("apt-cache", "policy", "libc6").out.splitlines():
+        words = line.split()
+        if len(words) > 2 and "://" in words[1] and "security" not in words[1] + words[2]:
+            return words[1]
     need("a Debian mirror", "run on Debian")

@@ -1,0 +1,141 @@
+"""What `--backend cross` needs, made from Debian's packages where there is no image registry: a daemon, cross itself, an
+image, and a toolchain that rustup knows. A machine's own working Docker is used as it is."""
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from conftest import BUILDLIB, mirror, need, packages, run
+
+from buildlib.host import cache_folder
+
+CROSS = "0.2.5"
+IMAGE = "buildlib-test/cross-arm64"
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+
+@pytest.fixture(scope="session")
+def docker(tmp_path_factory):
+    """The environment in which `docker` answers."""
+    if run("docker", "version").code == 0:
+        yield {}
+        return
+    packages("docker.io", "iptables")
+    folder = tmp_path_factory.mktemp("docker")
+    env = {"DOCKER_HOST": f"unix://{folder}/socket"}
+    log = (folder / "log").open("w")
+    argv = ("dockerd", "--host", env["DOCKER_HOST"], "--data-root", folder / "data", "--exec-root", folder / "exec",
+            "--pidfile", folder / "pid")  # fmt: skip
+    daemon = subprocess.Popen([str(word) for word in argv], stdout=log, stderr=log)
+    deadline = time.monotonic() + 60
+    while run("docker", "version", env=env).code and daemon.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.2)
+    if run("docker", "version", env=env).code:
+        daemon.kill()
+        need("a container engine", (folder / "log").read_text()[-2000:])
+    yield env
+    daemon.terminate()
+    daemon.wait(30)
+    log.close()
+    shutil.rmtree(folder / "data", ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def cross_program():
+    """cross as crates.io has it, compiled once into the cache."""
+    root = cache_folder() / "tests" / f"cross-{CROSS}"
+    if not (root / "bin" / "cross").exists():
+        installed = run("cargo", "install", "cross", "--version", CROSS, "--locked", "--root", root)
+        assert installed.code == 0, installed
+    return root / "bin"
+
+
+@pytest.fixture(scope="session")
+def cross_image(docker):
+    """An image with GCC for arm64, from Debian's packages, without running their scripts."""
+    archive = cache_folder() / "tests" / "cross-arm64.tar"
+    if not archive.exists():
+        packages("mmdebstrap")
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        partial = archive.with_suffix(".partial.tar")
+        made = run(
+            "mmdebstrap", "--variant=extract", "--mode=root",
+            "--include=base-files,dash,coreutils,gcc,libc6-dev,gcc-aarch64-linux-gnu,libc6-dev-arm64-cross",
+            '--customize-hook=ln -sf gcc "$1/usr/bin/cc"', '--customize-hook=test -e "$1/bin/sh" || ln -s dash "$1/bin/sh"',
+            "bookworm", partial, f"deb [signed-by={KEYRING}] {mirror()} bookworm main",
+        )  # fmt: skip
+        assert made.code == 0, made
+        partial.rename(archive)
+    change = "ENV LD_LIBRARY_PATH=/rust/lib CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc"
+    loaded = run("docker", "import", "--change", change, archive, IMAGE, env=docker)
+    assert loaded.code == 0, loaded
+    return IMAGE
+
+
+@pytest.fixture(scope="session")
+def rustup_home(distribution_rust, tmp_path_factory):
+    """A RUSTUP_HOME of its own, so that the person's is not touched: one toolchain, named like an official one, made of
+    the distribution's compiler, rustup's own cargo and the std that buildlib has built."""
+    own = Path(run("rustup", "run", "stable", "rustc", "--print", "sysroot").out.strip())
+    if not (own / "bin" / "cargo").exists():
+        need("rustup", "cross asks it for its toolchain")
+    home = tmp_path_factory.mktemp("rustup")
+    release = run("/usr/bin/rustc", "--version").out.split()[1]
+    name = f"{release}-x86_64-unknown-linux-gnu"
+    root = home / "toolchains" / name
+    rustlib = root / "lib" / "rustlib"
+    rustlib.mkdir(parents=True)
+    (root / "bin").mkdir()
+    shutil.copy2(own / "bin" / "cargo", root / "bin")
+    shutil.copy2("/usr/bin/rustc", root / "bin")
+    for line in run("ldd", "/usr/bin/rustc").out.splitlines():
+        library = line.split("=>")[-1].split("(")[0].strip()
+        # The container brings the C library itself.
+        if library.startswith("/") and not Path(library).name.startswith(("ld-linux", "libc.", "libm.", "libdl.")):
+            shutil.copy2(Path(library).resolve(), root / "lib" / Path(library).name)
+    for std in ("x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"):
+        shutil.copytree(managed_sysroot(distribution_rust) / "lib" / "rustlib" / std, rustlib / std)
+    for meta in (own / "lib" / "rustlib").glob("m*"):
+        shutil.copy2(meta, rustlib)
+    shutil.copy2(own / "lib" / "rustlib" / "rust-installer-version", rustlib)
+    components = (own / "lib" / "rustlib" / "components").read_text()
+    (rustlib / "components").write_text(components + "rust-std-aarch64-unknown-linux-gnu\nrust-src\n")
+    config = (own / "lib" / "rustlib" / "multirust-config.toml").read_text()
+    # cross asks for rust-src as well, though it needs it only for targets without a std.
+    added = (("rust-std", "aarch64-unknown-linux-gnu"), ("rust-src", "*"))
+    rows = (f'\n[[components]]\npkg = "{pkg}"\ntarget = "{target}"\nis_extension = false\n' for pkg, target in added)
+    (rustlib / "multirust-config.toml").write_text(config + "".join(rows))
+    (home / "settings.toml").write_text(
+        f'version = "12"\nprofile = "minimal"\ndefault_toolchain = "{name}"\n[overrides]\n'
+    )
+    return {"RUSTUP_HOME": str(home), "RUSTUP_DIST_SERVER": "http://127.0.0.1:9"}
+
+
+def managed_sysroot(rust):
+    """The sysroot with the arm64 std that buildlib builds for the distribution's rustc."""
+    hello = Path(__file__).parent / "workspaces" / "hello"
+    target = cache_folder() / "tests" / "target"
+    argv = (BUILDLIB, "build", "--arch", "arm64", "--target-dir", target, "--dist", target / "dist")
+    built = run(*argv, cwd=hello, env=rust)
+    assert built.code == 0, built
+    (root,) = cache_folder().glob(f"sysroots/{run('/usr/bin/rustc', '--version').out.split()[1]}-*")
+    return root
+
+
+def test_cross_compiles_in_a_container_and_leaves_rustup_alone(
+    workspace, qemu, docker, cross_program, cross_image, rustup_home
+):
+    hello = workspace("hello")
+    (hello / "Cross.toml").write_text(f'[target.aarch64-unknown-linux-gnu]\nimage = "{cross_image}"\n')
+    env = {**docker, **rustup_home, "PATH": f"{cross_program}:{os.environ['PATH']}"}
+    before = run("rustup", "toolchain", "list", env=env).out
+    built = run(BUILDLIB, "build", "--arch", "arm64", "--backend", "cross", "--json", cwd=hello, env=env)
+    assert built.code == 0 and "Compiling hello v1.2.3 (/project)" in built.err, built  # /project: inside the container
+    assert '"backend": "cross"' in built.out and '"started": "--version"' in built.out
+    said = run("qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu", hello / "dist" / "arm64" / "hello")
+    assert said.out == "aarch64 64 little squares=14 caught=true root=1.414\n", said
+    assert run("rustup", "toolchain", "list", env=env).out == before
+    assert "syncing channel updates" not in built.err

@@ -51,27 +51,30 @@ def gcc_for(host: Host, target: Target) -> str | None:
     return host.which(f"{target.gnu}-gcc")
 
 
-def pick_backend(host: Host, config: Config, target: Target, libc: str) -> Backend:
-    """The backend for `target`; `auto` takes the first that can serve it here. `libc` is the version of the glibc
-    that gcc would link against, "" if not known. Lacking names what each would have needed."""
+def pick_backend(host: Host, config: Config, target: Target, libc: Callable[[Target], str]) -> Backend:
+    """The backend for `target`; `auto` takes the first that can serve it here. `libc` tells the version of the glibc
+    that gcc links against, "" if not known. Lacking names what each would have needed."""
     linker = configured_linker(host, target)
     gcc_path = gcc_for(host, target) or ""
     zig = Backend(name="zig", why="needs no cross compiler", floor=target.glibc and (config.glibc or target.glibc))
-    gcc = Backend(name="gcc", why=f"{gcc_path} is here", floor=config.glibc or libc, gcc=gcc_path, linker=linker)
+    gcc = Backend(name="gcc", why=f"{gcc_path} is here", floor=config.glibc, gcc=gcc_path, linker=linker)
     cross = Backend(name="cross", why="a container engine is here", floor=config.glibc)
     if config.backend != "auto":
-        asked = {"zig": zig, "gcc": gcc, "cross": cross}[config.backend]
-        return replace(asked, why="it was asked for")
-    if linker and host.which(linker):
-        return replace(gcc, why=f"the workspace links with {linker}")
-    served = ((zig, host.zig and host.zigbuild), (gcc, gcc_path), (cross, host.which("cross") and host.engine))
-    for backend, can in served:
-        if can:
-            return backend
-    raise Lacking(
-        f"no backend can link for {target.name} here: no zig, no {target.gnu}-gcc, no cross with a container engine",
-        "pip install ziglang cargo-zigbuild",
-    )
+        picked = replace({"zig": zig, "gcc": gcc, "cross": cross}[config.backend], why="it was asked for")
+    elif linker and host.which(linker):
+        picked = replace(gcc, why=f"the workspace links with {linker}")
+    elif host.zig and host.zigbuild:
+        picked = zig
+    elif gcc_path:
+        picked = gcc
+    elif host.which("cross") and host.engine:
+        picked = cross
+    else:
+        raise Lacking(
+            f"no backend can link for {target.name} here: no zig, no {target.gnu}-gcc, no cross with a container engine",
+            "pip install ziglang cargo-zigbuild",
+        )
+    return replace(picked, floor=picked.floor or libc(target)) if picked.name == "gcc" else picked
 
 
 def configured_linker(host: Host, target: Target) -> str:

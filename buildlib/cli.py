@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 import re
 import signal
@@ -61,9 +62,15 @@ def _interrupt(*_: Any) -> None:
 
 
 def _enter(c: Any, console: Console, flags: Mapping[str, Any] | None = None):
+    """The context. It waits for cargo and rustc most of the time; meanwhile the flows are imported."""
+    from concurrent.futures import ThreadPoolExecutor
+
     from buildlib.context import enter
 
-    return enter(os.environ, Path.cwd(), flags or {}, console, dry=c.config.run.dry)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        entering = pool.submit(enter, os.environ, Path.cwd(), flags or {}, console, dry=c.config.run.dry)
+        importlib.import_module("buildlib.report")
+        return entering.result()
 
 
 def _here(folder: str) -> str:

@@ -22,7 +22,7 @@ from buildlib.toolchain import Chosen, Rung
 
 def backends(context: Context, targets: tuple[Target, ...]) -> dict[str, Backend]:
     """The backend of each target, by its name."""
-    return {target.name: pick_backend(context.host, context.config, target, _libc(target)) for target in targets}
+    return {target.name: pick_backend(context.host, context.config, target, _libc) for target in targets}
 
 
 def _libc(target: Target) -> str:

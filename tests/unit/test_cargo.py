@@ -23,7 +23,7 @@ def settings(**flags):
 
 
 def pick(host, target=ARM64, libc="", **flags):
-    return cargo.pick_backend(host, settings(**flags), target, libc)
+    return cargo.pick_backend(host, settings(**flags), target, lambda _: libc)
 
 
 # --- which backend ----------------------------------------------------------------------------------------

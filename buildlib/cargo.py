@@ -64,7 +64,7 @@ def pick_backend(host: Host, config: Config, target: Target, libc: Callable[[Tar
     elif linker and host.which(linker):
         picked = replace(gcc, why=f"the workspace links with {linker}")
     elif host.zig and host.zigbuild:
-        picked = zig
+        picked = replace(zig, why=f"the workspace's linker {linker} is not here") if linker else zig
     elif gcc_path:
         picked = gcc
     elif host.which("cross") and host.engine:

@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from invoke import Collection, Exit, Program, task
 from invoke.exceptions import ParseError
@@ -19,6 +19,9 @@ from buildlib import __version__
 from buildlib.console import Console
 from buildlib.errors import BuildError, Interrupted
 from buildlib.targets import nearest
+
+if TYPE_CHECKING:
+    from buildlib.context import Context
 
 ARCH = "amd64, arm64, armv7, ...; all, native; may be repeated or hold commas"
 JSON = "the result as JSON on stdout"
@@ -61,14 +64,15 @@ def _interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
-def _enter(c: Any, console: Console, flags: Mapping[str, Any] | None = None):
+def _enter(c: Any, console: Console, flags: Mapping[str, Any] | None = None, *, anywhere: bool = False) -> Context:
     """The context. It waits for cargo and rustc most of the time; meanwhile the flows are imported."""
     from concurrent.futures import ThreadPoolExecutor
 
     from buildlib.context import enter
 
     with ThreadPoolExecutor(max_workers=1) as pool:
-        entering = pool.submit(enter, os.environ, Path.cwd(), flags or {}, console, dry=c.config.run.dry)
+        dry = c.config.run.dry
+        entering = pool.submit(enter, os.environ, Path.cwd(), flags or {}, console, dry=dry, anywhere=anywhere)
         importlib.import_module("buildlib.report")
         return entering.result()
 
@@ -128,7 +132,7 @@ def verify(c, console, path, glibc="", json=False):
     from buildlib import build as flow
     from buildlib import report
 
-    context = _enter(c, console, {"glibc": glibc})
+    context = _enter(c, console, {"glibc": glibc}, anywhere=True)
     verdicts = flow.verify(context, [Path(word) for word in _split(path)] or [context.dist])
     report.verified(console, verdicts, as_json=json)
     return 6 if any(verdict.refusals for verdict in verdicts) else 0

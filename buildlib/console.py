@@ -63,7 +63,7 @@ class Console:
             yield
             return
         with self._err.status(title) as status:
-            self._status = status
+            self._status = lambda text: status.update(f"{title} · {text}")
             try:
                 yield
             finally:
@@ -76,7 +76,7 @@ class Console:
     def output(self, line: str) -> None:
         """A line of a tool's own output. Colours in it are the tool's."""
         if self._status and ON_ITS_WAY.match(line):
-            self._status.update(line.strip())
+            self._status(line.strip())
             return
         if self.quiet and ON_ITS_WAY.match(line):
             return

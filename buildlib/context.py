@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -43,17 +44,22 @@ class Context:
 
 
 def enter(
-    env: Mapping[str, str], cwd: Path, flags: Mapping[str, Any], console: Console, *, dry: bool = False
+    env: Mapping[str, str],
+    cwd: Path,
+    flags: Mapping[str, Any],
+    console: Console,
+    *,
+    dry: bool = False,
+    anywhere: bool = False,
 ) -> Context:
-    """Look around in `cwd`. `flags` are settings by their own names; those not given are left out."""
-    manifest = workspaces.find_manifest(cwd)
-    ask = Shell(console, env, settings.resolve().retry)
+    """Look around in `cwd`. `flags` are settings by their own names; those not given are left out.
+
+    UsageError where no workspace is, unless the command can do without (`anywhere`).
+    """
     with ThreadPoolExecutor(max_workers=1) as pool:
         looking = pool.submit(probe, env, cwd)
-        # The workspace's own packages are the same to every cargo, so whichever is first need not wait for the probe.
-        answer = _metadata(ask, _first_cargo(env), manifest.parent)
+        workspace = _workspace(console, env, cwd, anywhere)
         host = looking.result()
-    workspace = workspaces.read(answer)
     config = settings.resolve(
         *settings.files(workspace.root), settings.environment(env), ("flag", {k: v for k, v in flags.items() if v})
     )
@@ -63,10 +69,20 @@ def enter(
     return Context(config=config, host=host, workspace=workspace, run=hand(console, env, config.retry), console=console)
 
 
-def _first_cargo(env: Mapping[str, str]) -> Path:
-    import shutil
+def _workspace(console: Console, env: Mapping[str, str], cwd: Path, anywhere: bool) -> Workspace:
+    try:
+        manifest = workspaces.find_manifest(cwd)
+    except UsageError:
+        if not anywhere:
+            raise
+        return Workspace(root=cwd, target_dir=cwd / "target", components=())
+    # Every cargo says the same of the workspace's own packages, so whichever is first need not wait for the probe.
+    ask = Shell(console, env, settings.resolve().retry)
+    return workspaces.read(_metadata(ask, _first_cargo(env), manifest.parent))
 
-    found = env.get("CARGO") or shutil.which("cargo", path=env.get("PATH")) or shutil.which("/usr/bin/cargo")
+
+def _first_cargo(env: Mapping[str, str]) -> Path:
+    found = env.get("CARGO") or shutil.which("cargo", path=env.get("PATH"))
     if not found:
         raise Lacking("no cargo on PATH", "buildlib setup; or install Rust from https://rustup.rs")
     return Path(found)

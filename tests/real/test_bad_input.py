@@ -2,14 +2,13 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
-from conftest import BUILDLIB, buildlib, run
+from bed import BUILDLIB, buildlib, run
 
 
 def one_line(ran, code, *told):
@@ -71,24 +70,21 @@ def test_a_failed_arch_does_not_keep_the_others_from_dist(workspace):
     assert (project / "dist" / "amd64" / "hello").is_file()
 
 
-@pytest.fixture
-def protobuf(tmp_path):
-    """A crate that runs protoc, without protoc on PATH."""
-    project = tmp_path / "proto"
-    (project / "src").mkdir(parents=True)
-    (project / "src" / "main.rs").write_text("fn main() {}\n")
-    (project / "build.rs").write_text('fn main() { prost_build::compile_protos(&["a.proto"], &["."]).unwrap(); }\n')
-    (project / "a.proto").write_text('syntax = "proto3"; package a; message A { string b = 1; }\n')
-    package = '[package]\nname = "proto"\nversion = "0.1.0"\nedition = "2021"\n'
-    (project / "Cargo.toml").write_text(package + '[workspace]\n[build-dependencies]\nprost-build = "0.14"\n')
-    return project
-
-
-def test_a_missing_host_tool_is_said_before_anything_compiles(protobuf, tmp_path):
-    if shutil.which("protoc"):
-        pytest.skip("this machine has protoc")
-    said = one_line(
-        buildlib("build", "--arch", "arm64", cwd=protobuf), 4, "protoc (prost-build runs it)", "buildlib[host-tools]"
+def test_missing_host_tools_are_said_at_once_before_anything_compiles(workspace, tmp_path):
+    """Vendored OpenSSL on a machine without Perl and make."""
+    project = workspace("hello")
+    with (project / "Cargo.toml").open("a") as manifest:
+        manifest.write('[build-dependencies]\nopenssl-src = "300"\n')
+    (project / "Cargo.lock").unlink()
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for folder in os.environ["PATH"].split(":"):
+        for tool in Path(folder).iterdir() if Path(folder).is_dir() else ():
+            if tool.name not in ("perl", "make", "gmake") and not (tools / tool.name).is_symlink():
+                (tools / tool.name).symlink_to(tool)
+    said = buildlib("build", "--arch", "arm64", cwd=project, env={"PATH": str(tools)})
+    one_line(
+        said, 4, "perl (openssl-src runs it): apt-get install perl", "make (openssl-src runs it): apt-get install make"
     )
     assert "Compiling" not in said.err
 

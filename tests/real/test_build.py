@@ -5,7 +5,7 @@ import json
 import subprocess
 
 import pytest
-from conftest import REPOSITORY, buildlib, run
+from bed import REPOSITORY, buildlib, packages, run
 
 from buildlib.artifacts import read
 from buildlib.targets import TARGETS
@@ -123,10 +123,23 @@ def _rust_arch(row):
 
 @pytest.mark.parametrize("backend", ["zig", "gcc"])
 def test_plain_cc_means_the_target_and_build_dependencies_the_host(workspace, qemu, cross_gcc, backend):
+    packages("pkg-config")
     app = workspace("plain-cc")
-    built = buildlib("build", "--arch", "arm64", "--backend", backend, cwd=app)
+    (app / "only-on-the-host.pc").write_text("Name: x\nDescription: x\nVersion: 1\n")
+    env = {"PKG_CONFIG_PATH": str(app)}
+    built = buildlib("build", "--arch", "arm64", "--backend", backend, cwd=app, env=env)
     assert built.code == 0, built
     assert run(*ARM64, app / "dist" / "arm64" / "app").out == "aarch64 42 42\n"
+
+
+@pytest.mark.parametrize("backend", ["zig", "gcc"])
+def test_cmake_and_bindgen_see_the_target(workspace, qemu, cross_gcc, backend):
+    """Four bytes a pointer for cmake's compiler and for libclang, on a machine where both have eight."""
+    native = workspace("native")
+    built = buildlib("build", "--arch", "armv7", "--backend", backend, cwd=native)
+    assert built.code == 0, built
+    said = run("qemu-arm-static", "-L", "/usr/arm-linux-gnueabihf", native / "dist" / "armv7" / "native")
+    assert said.out == "compiled=4 read=4\n", said
 
 
 def test_the_workspace_s_own_settings_survive(workspace, qemu):

@@ -8,13 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import BUILDLIB, mirror, need, packages, run
+from bed import BUILDLIB, KEYRING, mirror, need, packages, run
 
 from buildlib.host import cache_folder
 
 CROSS = "0.2.5"
 IMAGE = "buildlib-test/cross-arm64"
-KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 @pytest.fixture(scope="session")

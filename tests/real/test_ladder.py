@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import pytest
-from conftest import BUILDLIB, buildlib, run
+from bed import BUILDLIB, buildlib, run
 
 ARCH = "riscv64-musl"
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import buildlib, run
+from bed import buildlib, run
 
 from buildlib.targets import TARGETS
 

@@ -4,8 +4,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from machines import Machine
 
-from buildlib.host import Host, Toolchain
+from buildlib.host import Toolchain
 
 
 @pytest.fixture(autouse=True)
@@ -17,26 +18,6 @@ def no_processes(request, monkeypatch):
         raise AssertionError(f"a unit test started {args}")
 
     monkeypatch.setattr(subprocess, "Popen", refuse)
-
-
-class Machine(Host):
-    """A host whose tools are a list and whose files are a set."""
-
-    def __init__(self, tools=(), files=(), **facts):
-        facts = {
-            "machine": "x86_64",
-            "env": {},
-            "cwd": Path("/w"),
-            "cache": Path("/cache"),
-            "python": Path("/py"),
-        } | facts
-        super().__init__(**facts)
-        tools = {tool: f"/usr/bin/{tool}" for tool in tools}
-        object.__setattr__(self, "_executables", tools)
-        object.__setattr__(self, "_files", frozenset(files))
-
-    def exists(self, path):
-        return str(path) in self._files
 
 
 HOST_TRIPLE = "x86_64-unknown-linux-gnu"

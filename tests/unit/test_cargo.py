@@ -39,7 +39,8 @@ def test_auto_takes_zig_then_gcc_and_says_why(machine):
 
 def test_the_workspace_s_own_linker_stays_where_it_is_there(machine):
     linkers = {ARM64.triple: "my-ld"}
-    assert pick(machine(linkers=linkers, **WITH_ZIG)).name == "zig"
+    absent = pick(machine(linkers=linkers, **WITH_ZIG))
+    assert (absent.name, absent.why) == ("zig", "the workspace's linker my-ld is not here")
     backend = pick(machine(tools=["my-ld"], linkers=linkers, **WITH_ZIG))
     assert (backend.name, backend.why, backend.linker) == ("gcc", "the workspace links with my-ld", "my-ld")
 

@@ -1,4 +1,5 @@
 import pytest
+from machines import Machine
 
 from buildlib import cli
 from buildlib.cli import Buildlib, namespace, with_paths
@@ -44,9 +45,19 @@ def test_a_wrong_word_is_2_and_one_line(words, said, capsys):
 
 def test_outside_a_workspace_every_command_says_so(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    for command in ("build", "verify", "plan", "config", "doctor"):
+    for command in ("build", "plan", "config", "doctor"):
         assert run(command) == 2
         assert f"error: no Cargo.toml in {tmp_path} or above it" in capsys.readouterr().err
+
+
+def test_verify_needs_no_workspace(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("buildlib.context.probe", lambda env, cwd: Machine(cwd=cwd))
+    (tmp_path / "script").write_text("#!/bin/sh")
+    assert run("verify", "script") == 6
+    assert capsys.readouterr().out == "✗ script · unknown\n    is not an ELF file\n"
+    assert run("verify", "absent") == 1
+    assert capsys.readouterr().err == "error: absent: no such file or folder\n"
 
 
 def test_ctrl_c_is_130(monkeypatch, capsys):

@@ -9,6 +9,9 @@ fn main() {
     };
     let object = format!("{out}/answer.o");
     let archive = format!("{out}/libtargetlib.a");
+    // A package of the host, from the PKG_CONFIG_PATH of the person: the host's libraries must not be found for the target.
+    let found = Command::new(tool("PKG_CONFIG", "pkg-config")).args(["--exists", "only-on-the-host"]).status().unwrap().success();
+    assert!(!found);
     run(tool("CC", "cc"), &["-c", "answer.c", "-o", &object]);
     run(tool("AR", "ar"), &["crs", &archive, &object]);
     assert!(Path::new(&archive).is_file());

@@ -1,0 +1,3 @@
+#include "value.h"
+
+size_t pointer_size(void) { return sizeof(void *); }

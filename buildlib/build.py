@@ -124,11 +124,16 @@ def _accept(context: Context, build: Build, outcome: Outcome) -> Result:
 def gate(context: Context, path: Path, facts: Facts, target: Target, floor: str) -> tuple[list[Refusal], str]:
     """What is wrong with the file, and what was run to see it start ("" when nothing here could run it)."""
     found = list(artifacts.check(facts, target, floor))
-    if found:
-        return found, ""
     words = emulation.runner(context.host, target, static=not facts.loader)
-    if words is None:
+    if found or words is None:
+        return found, ""
+    if words and target.qemu_since and (reason := _too_old(context, words, target)):
+        context.console.warn(f"{path.name}: not started, {reason}")
         return [], ""
+    return _start(context, path, words)
+
+
+def _start(context: Context, path: Path, words: tuple[str, ...]) -> tuple[list[Refusal], str]:
     said = ""
     with tempfile.TemporaryDirectory() as nowhere:
         for flag in ("--version", "--help"):
@@ -142,6 +147,10 @@ def gate(context: Context, path: Path, facts: Facts, target: Target, floor: str)
                 return [], flag
             said = said or f"{flag} (exit code {outcome.code})"
     return [], said
+
+
+def _too_old(context: Context, words: tuple[str, ...], target: Target) -> str:
+    return emulation.too_old(context.run(emulation.version(words)).stdout, target)
 
 
 def _text(path: Path) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 
+from buildlib.artifacts import version
 from buildlib.config import Config
 from buildlib.emulation import is_native
 from buildlib.errors import Lacking
@@ -56,7 +57,7 @@ def pick_backend(host: Host, config: Config, target: Target, libc: Callable[[Tar
     that gcc links against, "" if not known. Lacking names what each would have needed."""
     linker = configured_linker(host, target)
     gcc_path = gcc_for(host, target) or ""
-    zig = Backend(name="zig", why="needs no cross compiler", floor=target.glibc and (config.glibc or target.glibc))
+    zig = Backend(name="zig", why="needs no cross compiler", floor=_zig_floor(config, target))
     gcc = Backend(name="gcc", why=f"{gcc_path} is here", floor=config.glibc, gcc=gcc_path, linker=linker)
     cross = Backend(name="cross", why="a container engine is here", floor=config.glibc)
     if config.backend != "auto":
@@ -75,6 +76,13 @@ def pick_backend(host: Host, config: Config, target: Target, libc: Callable[[Tar
             "pip install ziglang cargo-zigbuild",
         )
     return replace(picked, floor=picked.floor or libc(target)) if picked.name == "gcc" else picked
+
+
+def _zig_floor(config: Config, target: Target) -> str:
+    """What was asked for, raised to what there is for the target: one setting serves all arches."""
+    if target.is_musl:
+        return ""
+    return max(config.glibc or target.glibc, target.oldest or "2.0", key=version)
 
 
 def configured_linker(host: Host, target: Target) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from buildlib.host import Host
@@ -46,6 +47,20 @@ def start(words: tuple[str, ...], binary: Path, flag: str, cwd: Path) -> Step:
     """Ask the binary for its version or help: that shows that it starts."""
     argv = (*words, str(binary), flag)
     return Step(title=f"start {binary.name}", argv=argv, cwd=cwd, stdout="keep", quiet=True, timeout=TIMEOUT)
+
+
+def version(words: tuple[str, ...]) -> Step:
+    """Ask QEMU for its version."""
+    return Step(title="QEMU's version", argv=(words[0], "--version"), stdout="keep", quiet=True)
+
+
+def too_old(answer: str, target: Target) -> str:
+    """Why the QEMU that gave this answer cannot run the target's binaries, "" when it can."""
+    have = re.search(r"version (\d+)\.(\d+)", answer)
+    since = tuple(int(part) for part in target.qemu_since.split("."))
+    if have and (int(have[1]), int(have[2])) < since:
+        return f"QEMU {have[1]}.{have[2]} is too old for {target.name}, {target.qemu_since} is the first that runs it"
+    return ""
 
 
 def trouble(outcome: Outcome) -> str:

@@ -43,6 +43,8 @@ class Target:
     loader: str  # the dynamic loader a glibc binary names; "" for static musl
     elf: Identity
     glibc: str = "2.31"  # the default floor; "" for musl
+    oldest: str = ""  # the oldest glibc that can be linked against at all, where that is newer than most ask for
+    qemu_since: str = ""  # the first QEMU that runs what Rust compiles for it, where older ones are about
     also: tuple[str, ...] = field(default=(), repr=False)
 
     @property
@@ -91,7 +93,8 @@ GNU = (
     Target(
         name="ppc64le", triple="powerpc64le-unknown-linux-gnu", oci="linux/ppc64le", debian="ppc64el",
         gnu="powerpc64le-linux-gnu", qemu="ppc64le", loader="/lib64/ld64.so.2",
-        elf=Identity(machine=21, mask=0x3, flags=0x2), also=("powerpc64le",),
+        # zig's libunwind prints IEEE 128-bit long doubles (__snprintfieee128), which glibc has since 2.32.
+        elf=Identity(machine=21, mask=0x3, flags=0x2), glibc="2.32", oldest="2.32", also=("powerpc64le",),
     ),
     Target(
         name="s390x", triple="s390x-unknown-linux-gnu", oci="linux/s390x", debian="s390x", gnu="s390x-linux-gnu",
@@ -100,8 +103,9 @@ GNU = (
     Target(
         name="loong64", triple="loongarch64-unknown-linux-gnu", oci="linux/loong64", debian="loong64",
         gnu="loongarch64-linux-gnu", qemu="loongarch64", loader="/lib64/ld-linux-loongarch-lp64d.so.1",
-        # 2.36 is the first glibc that has LoongArch.
-        elf=Identity(machine=258, mask=0x7, flags=0x3), glibc="2.36", also=("loongarch64",),
+        # 2.36 is the first glibc that has LoongArch; Rust's target has LSX on, which came to QEMU with 8.1.
+        elf=Identity(machine=258, mask=0x7, flags=0x3), glibc="2.36", oldest="2.36", qemu_since="8.1",
+        also=("loongarch64",),
     ),
 )
 # fmt: on
@@ -110,7 +114,7 @@ GNU = (
 def _musl(row: Target) -> Target:
     return replace(
         row, name=f"{row.name}-musl", triple=row.triple.replace("gnu", "musl"), gnu=row.gnu.replace("gnu", "musl"),
-        loader="", glibc="", also=tuple(f"{word}-musl" for word in _words(row)),
+        loader="", glibc="", oldest="", also=tuple(f"{word}-musl" for word in _words(row)),
     )  # fmt: skip
 
 

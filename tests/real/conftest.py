@@ -1,10 +1,14 @@
 """Real tools on real input; see bed.py for what happens where one is missing."""
 
+import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 from bed import HERE, KEYRING, mirror, need, packages, run
+
+from buildlib.host import cache_folder
 
 
 @pytest.fixture(scope="session")
@@ -63,30 +67,32 @@ def cross_gcc():
 
 
 @pytest.fixture(scope="session")
-def loong64_libc(qemu):
-    """The LoongArch libc, which only newer Debians have: fetched with a private apt configuration, so that nothing of
-    the machine's own changes, and unpacked where buildlib looks for it."""
-    from buildlib.host import cache_folder
+def loong64(qemu):
+    """The environment in which LoongArch binaries run. Only newer Debians have its libc and a QEMU for it: they are fetched
+    with a private apt configuration, so that nothing of the machine's own changes, and unpacked into the cache."""
+    libc = cache_folder() / "libc" / "loong64"
+    tools = cache_folder() / "tests" / "qemu"
+    if not (libc.is_dir() and (tools / "qemu-loongarch64-static").exists()):
+        with tempfile.TemporaryDirectory() as folder:
+            tree = newer_packages(Path(folder), "libc6-loong64-cross", "libgcc-s1-loong64-cross", "qemu-user")
+            tools.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(tree / "usr" / "bin" / "qemu-loongarch64", tools / "qemu-loongarch64-static")
+            shutil.rmtree(libc, ignore_errors=True)
+            shutil.copytree(tree / "usr" / "loongarch64-linux-gnu", libc, symlinks=True)
+    return {"PATH": f"{tools}:{os.environ['PATH']}", "LIBC": str(libc)}
 
-    folder = cache_folder() / "libc" / "loong64"
-    if (folder / "lib64" / "ld-linux-loongarch-lp64d.so.1").exists():
-        return str(folder)
-    if (Path("/usr/loongarch64-linux-gnu/lib64") / "ld-linux-loongarch-lp64d.so.1").exists():
-        return "/usr/loongarch64-linux-gnu"
-    apt = folder.parent / "apt"
+
+def newer_packages(folder, *names):
+    """The unpacked packages of the next Debian, below `folder`."""
     for name in ("lists/partial", "archives/partial", "debs"):
-        (apt / name).mkdir(parents=True, exist_ok=True)
-    (apt / "sources.list").write_text(f"deb [signed-by={KEYRING}] {mirror()} trixie main\n")
-    options = ("-o", f"Dir::Etc::SourceList={apt}/sources.list", "-o", "Dir::Etc::SourceParts=-",
-               "-o", f"Dir::State::Lists={apt}/lists", "-o", f"Dir::Cache={apt}", "-o", "APT::Sandbox::User=root")  # fmt: skip
-    fetched = (
-        run("apt-get", *options, "update"),
-        run("apt-get", *options, "download", "libc6-loong64-cross", "libgcc-s1-loong64-cross", cwd=apt / "debs"),
-    )
-    if any(step.code for step in fetched):
-        need("libc6-loong64-cross", fetched[-1].err)
-    for package in (apt / "debs").glob("*.deb"):
-        assert run("dpkg", "-x", package, apt / "tree").code == 0
-    shutil.copytree(apt / "tree" / "usr" / "loongarch64-linux-gnu", folder, symlinks=True)
-    shutil.rmtree(apt)
-    return str(folder)
+        (folder / name).mkdir(parents=True)
+    (folder / "sources.list").write_text(f"deb [signed-by={KEYRING}] {mirror()} trixie main\n")
+    options = ("-o", f"Dir::Etc::SourceList={folder}/sources.list", "-o", "Dir::Etc::SourceParts=-",
+               "-o", f"Dir::State::Lists={folder}/lists", "-o", f"Dir::Cache={folder}", "-o", "APT::Sandbox::User=root")  # fmt: skip
+    run("apt-get", *options, "update")
+    fetched = run("apt-get", *options, "download", *names, cwd=folder / "debs")
+    if fetched.code:
+        need(" ".join(names), fetched.err)
+    for package in (folder / "debs").glob("*.deb"):
+        assert run("dpkg", "-x", package, folder / "tree").code == 0
+    return folder / "tree"

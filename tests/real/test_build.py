@@ -84,26 +84,26 @@ def test_a_changed_file_in_dist_is_found_and_put_right(clone):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("libc", ["gnu", "musl"])
-def test_every_arch_compiles_and_runs_std(workspace, loong64_libc, libc):
+def test_every_arch_compiles_and_runs_std(workspace, loong64, libc):
     hello = workspace("hello")
     rows = [row for row in TARGETS.values() if row.is_musl == (libc == "musl")]
-    built = buildlib("build", "--arch", ",".join(row.name for row in rows), "--json", cwd=hello)
+    built = buildlib("build", "--arch", ",".join(row.name for row in rows), "--json", cwd=hello, env=loong64)
     assert built.code == 0, built
     results = json.loads(built.out)
     assert [result["arch"] for result in results] == [row.name for row in rows]
     assert all(binary["started"] for result in results for binary in result["binaries"])
-    said = {row.name: _said(hello / "dist" / row.name / "hello", row, loong64_libc) for row in rows}
+    said = {row.name: _said(hello / "dist" / row.name / "hello", row, loong64) for row in rows}
     assert said == {row.name: f"{_rust_arch(row)} squares=14 caught=true root=1.414\n" for row in rows}
 
 
-def _said(binary, row, loong64_libc):
-    prefix = {"loong64": loong64_libc}.get(row.name, f"/usr/{row.gnu}")
+def _said(binary, row, loong64):
+    prefix = {"loong64": loong64["LIBC"]}.get(row.name, f"/usr/{row.gnu}")
     words = (
         () if row.name.startswith("amd64") else (f"qemu-{row.qemu}-static", *(() if row.is_musl else ("-L", prefix)))
     )
     # A static armv6 binary has to do with what an ARMv6 CPU has; Debian's armhf libc, which the other one uses, has not.
-    env = {"QEMU_CPU": "arm1176"} if row.name == "armv6-musl" else None
-    return run(*words, binary, env=env).out
+    env = {"QEMU_CPU": "arm1176"} if row.name == "armv6-musl" else {}
+    return run(*words, binary, env=loong64 | env).out
 
 
 def _rust_arch(row):

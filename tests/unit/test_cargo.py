@@ -48,7 +48,8 @@ def test_the_workspace_s_own_linker_stays_where_it_is_there(machine):
 def test_the_floor_is_what_was_set_else_the_row_s(machine):
     host = machine(**WITH_ZIG)
     assert pick(host, glibc="2.28").floor == "2.28"
-    assert pick(host, TARGETS["loong64"]).floor == "2.36"
+    assert pick(host, TARGETS["loong64"]).floor == pick(host, TARGETS["loong64"], glibc="2.28").floor == "2.36"
+    assert pick(host, TARGETS["ppc64le"], glibc="2.28").floor == "2.32"
     assert pick(host, MUSL, glibc="2.28").floor == ""
 
 

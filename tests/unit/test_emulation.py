@@ -38,6 +38,19 @@ def test_where_nothing_can_start_it_nothing_is_claimed(machine):
 
 
 @pytest.mark.parametrize(
+    ("answer", "old"),
+    [
+        ("qemu-loongarch64 version 7.2.22 (Debian)", True),
+        ("qemu-loongarch64 version 8.1.0", False),
+        ("version 10.0.1", False),
+        ("", False),
+    ],
+)
+def test_a_qemu_that_is_too_old_is_no_reason_to_refuse(answer, old):
+    assert bool(emulation.too_old(answer, TARGETS["loong64"])) is old
+
+
+@pytest.mark.parametrize(
     ("code", "output", "trouble"),
     [
         (0, "", ""),

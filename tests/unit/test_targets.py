@@ -17,7 +17,7 @@ def test_the_rows_are_the_contract():
     assert {row.name for row in TARGETS.values() if row.is_musl} == {f"{name}-musl" for name in TRIPLES}
     assert TARGETS["armv7-musl"].triple == "armv7-unknown-linux-musleabihf"
     assert TARGETS["loong64"].glibc == "2.36"
-    assert {row.glibc for row in GNU if row.name != "loong64"} == {"2.31"}
+    assert {row.glibc for row in GNU if row.name not in ("loong64", "ppc64le")} == {"2.31"}
 
 
 @pytest.mark.parametrize(

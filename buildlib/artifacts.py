@@ -68,7 +68,7 @@ def read(path: Path) -> Facts:
                 glibc=_glibc(elf), needed=needed, rpath=rpath, arm=_arm(elf), size=path.stat().st_size, sha256=sha256,
             )  # fmt: skip
         # pyelftools meets broken files with whatever its parser happens to raise.
-        except (ELFError, ConstructError, KeyError, ValueError, TypeError, AttributeError, IndexError, AssertionError,
+        except (OSError, ELFError, ConstructError, KeyError, ValueError, TypeError, AttributeError, IndexError, AssertionError,
                 OverflowError, UnicodeDecodeError, MemoryError) as error:  # fmt: skip
             raise Unreadable(f"{path}: is a broken ELF file ({error})", "build it again") from None
 

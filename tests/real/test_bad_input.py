@@ -124,7 +124,11 @@ def test_a_full_disk_leaves_the_old_files_whole(workspace, tmp_path):
 def test_interrupted_in_the_middle(workspace, number):
     project = workspace("hello")
     (project / "build.rs").write_text("fn main() { std::thread::sleep(std::time::Duration::from_secs(120)) }\n")
-    process = subprocess.Popen([BUILDLIB, "build", "--arch", "arm64"], cwd=project, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [BUILDLIB, "build", "--arch", "arm64"], cwd=project, stderr=subprocess.PIPE, text=True,
+        # A suite that runs in the background inherits SIGINT ignored; a person's shell does not do that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    )  # fmt: skip
     script = wait_for(lambda: running("build-script-build", project))
     process.send_signal(number)
     _, err = process.communicate(timeout=20)

@@ -101,6 +101,9 @@ def test_ctrl_c_ends_the_whole_group(shell, tmp_path):
     code = f"import subprocess, sys, time; c = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']);\
  open({str(pid)!r}, 'w').write(str(c.pid)); time.sleep(60)"
 
+    # A suite that runs in the background inherits SIGINT ignored, and Python then leaves it so.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
     def press():
         while not (pid.exists() and pid.read_text()):
             time.sleep(0.01)

@@ -7,7 +7,8 @@ The rooms, in import order; a room imports only rooms above it:
     plan        Step, Job, Need, Outcome, Report: the data that flows
     failures    a tool's output -> class, cause, retry or not
     config      settings: defaults < file < environment < flags
-    host        what this machine has; read once, never changed
+    rust        the compilers of this machine, their std, the pin
+    host        what else this machine has; read once, never changed
     workspace   `cargo metadata` -> binaries, and the host tools its crates want
     toolchain   the standard library a target needs, and how to get each
     artifacts   ELF file -> facts; facts against a target

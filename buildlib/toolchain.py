@@ -7,8 +7,9 @@ from pathlib import Path
 from shlex import quote
 
 from buildlib.errors import Lacking
-from buildlib.host import Host, Toolchain
+from buildlib.host import Host
 from buildlib.plan import Act, Install, Job, Link, Step, Write, words
+from buildlib.rust import Toolchain
 from buildlib.targets import Target
 
 # What rustc names on a musl link line; std from source brings none of them and zig has its own, which

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from machines import Machine
 
-from buildlib.host import Toolchain
+from buildlib.rust import Toolchain
 
 
 @pytest.fixture(autouse=True)

@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 
 HOUSE = Path(__file__).parents[2] / "buildlib"
-ORDER = ("errors", "targets", "plan", "failures", "config", "host", "workspace", "toolchain", "artifacts", "emulation", "cargo",
-         "dist", "doctor", "console", "files", "runner", "context", "provision", "build", "report", "cli")  # fmt: skip
+ORDER = (
+    "errors", "targets", "plan", "failures", "config", "rust", "host", "workspace", "toolchain", "artifacts", "emulation",
+    "cargo", "dist", "doctor", "console", "files", "runner", "context", "provision", "build", "report", "cli",
+)  # fmt: skip
 WORLD = {"os", "subprocess", "socket", "shutil", "docker", "tenacity", "invoke", "nox", "rich", "elftools"}
 MAY = {
     "artifacts": {"elftools"},
-    "host": {"os", "subprocess", "docker"},
+    "rust": {"subprocess"},
+    "host": {"os", "docker"},
     "console": {"rich"},
     "files": {"os", "shutil"},
     "runner": {"os", "subprocess", "tenacity"},
@@ -52,4 +55,4 @@ def test_a_room_and_its_functions_stay_small(path):
     text = path.read_text(encoding="utf-8")
     functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
     assert [f.name for f in functions if f.end_lineno - f.lineno + 1 > 50] == []
-    assert text.count("\n") <= 320
+    assert text.count("\n") <= 300

@@ -5,8 +5,8 @@ import pytest
 
 from buildlib import toolchain
 from buildlib.errors import Lacking
-from buildlib.host import Pin
 from buildlib.plan import Install, Link, Step, Write
+from buildlib.rust import Pin
 from buildlib.targets import TARGETS
 from buildlib.toolchain import Chosen
 

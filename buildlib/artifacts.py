@@ -100,19 +100,15 @@ def _dynamic(elf) -> tuple[tuple[str, ...], str]:
     return tuple(needed), rpath
 
 
-def _glibc(elf) -> str:
-    """The highest GLIBC_x.y among the versions that the file needs (.gnu.version_r)."""
-    from elftools.elf.gnuversions import GNUVerNeedSection
+def _glibc(elf, needs: bool = True) -> str:
+    """The highest GLIBC_x.y among the versions that the file needs (.gnu.version_r), or defines (.gnu.version_d)."""
+    from elftools.elf.gnuversions import GNUVerDefSection, GNUVerNeedSection
 
-    found = [(0, 0)]
-    for section in elf.iter_sections():
-        if isinstance(section, GNUVerNeedSection):
-            for _, auxiliaries in section.iter_versions():
-                for auxiliary in auxiliaries:
-                    if match := re.fullmatch(r"GLIBC_(\d+)\.(\d+)(\.\d+)?", auxiliary.name):
-                        found.append((int(match[1]), int(match[2])))
-    highest = max(found)
-    return f"{highest[0]}.{highest[1]}" if highest > (0, 0) else ""
+    wanted = GNUVerNeedSection if needs else GNUVerDefSection
+    sections = (section for section in elf.iter_sections() if isinstance(section, wanted))
+    names = (aux.name for section in sections for _, auxiliaries in section.iter_versions() for aux in auxiliaries)
+    found = (re.fullmatch(r"GLIBC_(\d+\.\d+)(\.\d+)?", name) for name in names)
+    return max((match[1] for match in found if match), key=version, default="")
 
 
 def _arm(elf) -> int:
@@ -130,20 +126,11 @@ def _arm(elf) -> int:
 
 
 def libc_version(path: Path) -> str:
-    """The glibc version that a libc.so.6 defines (.gnu.version_d), "" when it cannot be read."""
+    """The glibc version that a libc.so.6 defines, "" when it defines none."""
     from elftools.elf.elffile import ELFFile
-    from elftools.elf.gnuversions import GNUVerDefSection
 
-    found = [(0, 0)]
     with path.open("rb") as stream:
-        for section in ELFFile(stream).iter_sections():
-            if isinstance(section, GNUVerDefSection):
-                for _, auxiliaries in section.iter_versions():
-                    for auxiliary in auxiliaries:
-                        if match := re.fullmatch(r"GLIBC_(\d+)\.(\d+)", auxiliary.name):
-                            found.append((int(match[1]), int(match[2])))
-    highest = max(found)
-    return f"{highest[0]}.{highest[1]}" if highest > (0, 0) else ""
+        return _glibc(ELFFile(stream), needs=False)
 
 
 def version(text: str) -> tuple[int, ...]:

@@ -116,7 +116,7 @@ def _accept(context: Context, build: Build, outcome: Outcome) -> Result:
         raise Refused(f"{build.target.name}: the gate refused\n  " + "\n  ".join(refusals), "dist/ is as it was")
     if copies or any(entry not in old for entry in new):
         with holding(folder, lambda: context.console.note(f"{folder} is in use, waiting")):
-            old = dist.entries(_text(folder / "manifest.json"))
+            old = [e for e in dist.entries(_text(folder / "manifest.json")) if (folder / e["path"]).is_file()]
             context.run(dist.publish(folder, context.workspace.root / "Cargo.toml", old, new, copies))
     return Result(target=build.target, status=Status.DONE if copies else Status.UNCHANGED, entries=tuple(new))
 

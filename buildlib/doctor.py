@@ -113,7 +113,7 @@ def packages(lacking: Iterable[Need]) -> tuple[str, ...]:
 
 def privileged(host: Host, step: Step) -> Step:
     """The step as root: itself, or through sudo, which may ask for a password on the terminal."""
-    return step if host.root else replace(step, argv=("sudo", *step.argv))
+    return step if host.root else replace(step, argv=("sudo", *step.argv), terminal=True)
 
 
 def describe(lacking: Iterable[Need]) -> str:

@@ -27,6 +27,7 @@ class Step:
     quiet: bool = False  # a question, not work: neither it nor what it says is shown
     held: bool = False  # its output is held back, for somebody reads it and says what matters
     timeout: float | None = None  # seconds
+    terminal: bool = False  # it may talk to the person: sudo asks for a password
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

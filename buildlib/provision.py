@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from buildlib import doctor, toolchain, workspace
@@ -139,24 +138,30 @@ def _compiles(context: Context, target: Target) -> bool:
 
 def install_rust(host: Host, run: Shell, *, yes: bool) -> None:
     """The distribution's Rust with its sources: what a machine gets that has none, or none that rustup can help."""
-    if not host.which("apt-get"):
-        raise Lacking("no Rust that can compile for the targets, and no apt-get to install one", "https://rustup.rs")
-    _root(host, run, (replace(apt_install(), title="package lists", argv=("apt-get", "update")),))
+    _agree(host, run, "Rust with its sources", yes=yes)
+    _root(host, run, (_UPDATE,))
     for names in doctor.DISTRIBUTION_RUST:
         if run(Step(title="packages", argv=("apt-cache", "show", *names), stdout="keep", quiet=True)):
-            _apt(host, run, names, yes=yes)
+            _root(host, run, (apt_install(*names),))
             return
     raise Lacking("the distribution has no Rust with its sources", "install Rust from https://rustup.rs")
 
 
 def _apt(host: Host, run: Shell, packages: tuple[str, ...], *, yes: bool) -> None:
+    _agree(host, run, " ".join(packages), yes=yes)
+    _root(host, run, (_UPDATE, apt_install(*packages)))
+
+
+_UPDATE = Step(title="package lists", argv=("apt-get", "update"), attempts=3)
+
+
+def _agree(host: Host, run: Shell, what: str, *, yes: bool) -> None:
+    """Say what will be installed, and ask where somebody can answer."""
     if not host.which("apt-get"):
-        raise Lacking(f"this system has no apt-get to install {' '.join(packages)}", "install them by its own means")
-    run.console.note(f"to install: {' '.join(packages)}")
-    if not (yes or "CI" in host.env or run.dry or run.console.agree("Install these packages?")):
-        raise Lacking("nothing was installed", "say --yes, or install them yourself")
-    update = replace(apt_install(), title="package lists", argv=("apt-get", "update"))
-    _root(host, run, (update, apt_install(*packages)))
+        raise Lacking(f"this system has no apt-get to install {what}", "install it by the system's own means")
+    run.console.note(f"to install: {what}")
+    if not (yes or "CI" in host.env or run.dry or run.console.agree("Install this?")):
+        raise Lacking("nothing was installed", "say --yes, or install it yourself")
 
 
 def _root(host: Host, run: Shell, steps: tuple[Step, ...]) -> None:

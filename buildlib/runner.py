@@ -111,10 +111,11 @@ class Shell:
         if self.console.colour and not step.quiet:
             env.setdefault("CARGO_TERM_COLOR", "always")
         try:
-            # A group of its own: a Ctrl-C is passed on by us, to all of the step's children at once.
+            # A group of its own: a Ctrl-C is passed on by us, to all of the step's children at once. What reads from the
+            # terminal has to stay in the terminal's own group, or the kernel stops it.
             process = subprocess.Popen(
-                step.argv, env=env, cwd=step.cwd, stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=0,
+                step.argv, env=env, cwd=step.cwd, stdin=None if step.terminal else subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=None if step.terminal else 0,
             )  # fmt: skip
         except FileNotFoundError as error:
             raise Lacking(f"{error.filename}: no such program", "run `buildlib doctor`") from None
@@ -230,6 +231,10 @@ def _wait(process: subprocess.Popen[bytes], timeout: float | None) -> int:
 def _end(process: subprocess.Popen[bytes], number: signal.Signals) -> bool:
     """Signal the step's whole group; whether all of it ended in time."""
     try:
+        if os.getpgid(process.pid) != process.pid:  # a terminal's step, in our own group: it had the Ctrl-C itself
+            process.send_signal(number)
+            process.wait(PATIENCE)
+            return True
         os.killpg(process.pid, number)
         process.wait(PATIENCE)
         deadline = time.monotonic() + PATIENCE

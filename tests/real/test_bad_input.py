@@ -11,7 +11,7 @@ import pytest
 from bed import BUILDLIB, buildlib, run
 
 
-def one_line(ran, code, *told):
+def assert_one_line(ran, code, *told):
     """An exit code, every word of `told`, and never a traceback."""
     assert ran.code == code, ran
     assert all(word in ran.err for word in told), ran
@@ -20,28 +20,30 @@ def one_line(ran, code, *told):
 
 
 def test_a_wrong_arch(workspace):
-    one_line(buildlib("build", "--arch", "arm65", cwd=workspace("hello")), 2, "arm65", "did you mean arm64?")
+    assert_one_line(buildlib("build", "--arch", "arm65", cwd=workspace("hello")), 2, "arm65", "did you mean arm64?")
 
 
 def test_an_unknown_setting_names_file_and_nearest_key(workspace):
     project = workspace("hello")
     (project / "buildlib.toml").write_text('archs = ["arm64"]\n')
-    one_line(buildlib("build", cwd=project), 2, "buildlib.toml", "'archs'", "did you mean 'arches'?")
+    assert_one_line(buildlib("build", cwd=project), 2, "buildlib.toml", "'archs'", "did you mean 'arches'?")
     (project / "buildlib.toml").unlink()
-    one_line(buildlib("build", cwd=project, env={"BUILDLIB_GLIB": "2.31"}), 2, "BUILDLIB_GLIB", "did you mean 'glibc'?")
+    assert_one_line(
+        buildlib("build", cwd=project, env={"BUILDLIB_GLIB": "2.31"}), 2, "BUILDLIB_GLIB", "did you mean 'glibc'?"
+    )
 
 
 def test_no_manifest_and_a_broken_one(tmp_path, workspace):
-    one_line(buildlib("build", cwd=tmp_path), 2, "no Cargo.toml")
+    assert_one_line(buildlib("build", cwd=tmp_path), 2, "no Cargo.toml")
     project = workspace("hello")
     (project / "Cargo.toml").write_text("[package\n")
-    one_line(buildlib("build", cwd=project), 2, "Cargo.toml")
+    assert_one_line(buildlib("build", cwd=project), 2, "Cargo.toml")
 
 
 def test_a_workspace_without_binaries(workspace):
     project = workspace("hello")
     (project / "src" / "main.rs").rename(project / "src" / "lib.rs")
-    one_line(buildlib("build", cwd=project), 3, "has no binaries")
+    assert_one_line(buildlib("build", cwd=project), 3, "has no binaries")
 
 
 def test_a_compile_error_is_cargo_s_own_message_whole_and_dist_is_as_it_was(workspace):
@@ -49,7 +51,7 @@ def test_a_compile_error_is_cargo_s_own_message_whole_and_dist_is_as_it_was(work
     assert buildlib("build", "--arch", "arm64", cwd=project).code == 0
     before = dist_of(project)
     (project / "src" / "main.rs").write_text('fn main() { let answer: u32 = "42"; }\n')
-    failed = one_line(buildlib("build", "--arch", "arm64", cwd=project), 101, "error[E0308]: mismatched types")
+    failed = assert_one_line(buildlib("build", "--arch", "arm64", cwd=project), 101, "error[E0308]: mismatched types")
     assert "expected `u32`, found `&str`" in failed.err and "src/main.rs:1:31" in failed.err
     assert dist_of(project) == before
 
@@ -62,7 +64,7 @@ def test_a_failed_arch_does_not_keep_the_others_from_dist(workspace):
     project = workspace("hello")
     with (project / "src" / "main.rs").open("a") as source:
         source.write('#[cfg(target_arch = "aarch64")]\ncompile_error!("not on arm64");\n')
-    failed = one_line(buildlib("build", "--arch", "arm64,amd64", "--json", cwd=project), 101, "not on arm64")
+    failed = assert_one_line(buildlib("build", "--arch", "arm64,amd64", "--json", cwd=project), 101, "not on arm64")
     assert [(r["arch"], r["status"], r["code"]) for r in json.loads(failed.out)] == [
         ("arm64", "failed", 101),
         ("amd64", "done", 0),
@@ -83,7 +85,7 @@ def test_missing_host_tools_are_said_at_once_before_anything_compiles(workspace,
             if tool.name not in ("perl", "make", "gmake") and not (tools / tool.name).is_symlink():
                 (tools / tool.name).symlink_to(tool)
     said = buildlib("build", "--arch", "arm64", cwd=project, env={"PATH": str(tools)})
-    one_line(
+    assert_one_line(
         said, 4, "perl (openssl-src runs it): apt-get install perl", "make (openssl-src runs it): apt-get install make"
     )
     assert "Compiling" not in said.err
@@ -108,7 +110,7 @@ def test_a_full_disk_leaves_the_old_files_whole(workspace, tmp_path):
                     filler.flush()
             except OSError:
                 pass
-        one_line(
+        assert_one_line(
             buildlib("build", "--arch", "arm64", "--dist", dist, cwd=project),
             1,
             "No space left on device",
@@ -192,7 +194,7 @@ def test_read_only_sources_with_everything_elsewhere(workspace, tmp_path):
     run("mount", "-o", "remount,bind,ro", project)
     try:
         assert run("touch", project / "x").code != 0
-        one_line(buildlib("build", "--arch", "arm64", cwd=project), 1, "Read-only file system", "--target-dir")
+        assert_one_line(buildlib("build", "--arch", "arm64", cwd=project), 1, "Read-only file system", "--target-dir")
         built = buildlib(*argv, cwd=project)
         assert built.code == 0 and (tmp_path / "d" / "arm64" / "hello").is_file(), built
     finally:
@@ -214,4 +216,4 @@ def test_a_pin_that_cannot_be_had_is_one_line(workspace):
     (project / "rust-toolchain.toml").write_text('[toolchain]\nchannel = "1.21.0"\n')
     env = {"RUSTUP_DIST_SERVER": "http://127.0.0.1:9"}
     said = buildlib("build", "--arch", "arm64", cwd=project, env=env)
-    one_line(said, 4, "pins Rust 1.21.0, which is not to be had here", "rustup toolchain install 1.21.0")
+    assert_one_line(said, 4, "pins Rust 1.21.0, which is not to be had here", "rustup toolchain install 1.21.0")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -129,7 +130,7 @@ class Shell:
             reader.start()
         with self.console.working(step.title) if not step.quiet else contextlib.nullcontext():
             try:
-                code = _wait(process, step.timeout)
+                code = _wait(process, step)
             finally:
                 for reader in readers:
                     # A server that the step left behind (sccache does) may hold the pipe for ever.
@@ -214,34 +215,30 @@ def environment(base: Mapping[str, str], step: Step) -> dict[str, str]:
     return kept | dict(step.env)
 
 
-def _wait(process: subprocess.Popen[bytes], timeout: float | None) -> int:
+def _wait(process: subprocess.Popen[bytes], step: Step) -> int:
     try:
-        code = process.wait(timeout)
+        code = process.wait(step.timeout)
         return code if code >= 0 else 128 - code
     except subprocess.TimeoutExpired:
-        _end(process, signal.SIGKILL)
+        _end(process, signal.SIGKILL, step.terminal)
         return 124  # as timeout(1) has it
     except BaseException:  # Ctrl-C above all: no child outlives us
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-            if _end(process, number):
+            if _end(process, number, step.terminal):
                 break
         raise
 
 
-def _end(process: subprocess.Popen[bytes], number: signal.Signals) -> bool:
-    """Signal the step's whole group; whether all of it ended in time."""
+def _end(process: subprocess.Popen[bytes], number: signal.Signals, terminal: bool) -> bool:
+    """Signal the step's whole group; whether all of it ended in time. A terminal's step is in our own group."""
     try:
-        if os.getpgid(process.pid) != process.pid:  # a terminal's step, in our own group: it had the Ctrl-C itself
-            process.send_signal(number)
-            process.wait(PATIENCE)
-            return True
-        os.killpg(process.pid, number)
+        (process.send_signal if terminal else functools.partial(os.killpg, process.pid))(number)
         process.wait(PATIENCE)
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + (0 if terminal else PATIENCE)
         while time.monotonic() < deadline:
             os.killpg(process.pid, 0)  # raises when the group is empty
             time.sleep(0.05)
-        return False
+        return terminal
     except ProcessLookupError:
         return True
     except subprocess.TimeoutExpired:

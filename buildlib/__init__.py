@@ -13,7 +13,9 @@ The rooms, in import order; a room imports only rooms above it:
     toolchain   the standard library a target needs, and how to get each
     artifacts   ELF file -> facts; facts against a target
     emulation   QEMU lines for a binary of another architecture
-    cargo       every line that starts with cargo, cargo-zigbuild or cross
+    backends    zig, gcc or cross for a target, and why
+    environment what cargo's children see: variables and small scripts
+    cargo       the line that starts with cargo, cargo-zigbuild or cross
     dist        dist/<arch>/<binary>, manifest.json, SHA256SUMS
     doctor      needs minus machine, and the cures as a plan
     console     the only voice

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from buildlib import emulation, toolchain
-from buildlib.cargo import Backend, gcc_for
+from buildlib.backends import Backend, gcc_for
 from buildlib.host import Host
 from buildlib.plan import Cure, Need, Step, apt_install
 from buildlib.targets import Target

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from buildlib import doctor, toolchain, workspace
-from buildlib.cargo import Backend, pick_backend
+from buildlib.backends import Backend, pick_backend
 from buildlib.config import resolve
 from buildlib.console import Console
 from buildlib.context import Context

@@ -2,7 +2,12 @@
 
 from pathlib import Path
 
+from buildlib import backends, config
 from buildlib.host import Host
+from buildlib.targets import TARGETS
+
+ARM64, AMD64, MUSL = TARGETS["arm64"], TARGETS["amd64"], TARGETS["arm64-musl"]
+WITH_ZIG = {"zig": Path("/zig/zig"), "zig_version": "0.17.1", "zigbuild": Path("/v/bin/cargo-zigbuild")}
 
 
 class Machine(Host):
@@ -23,3 +28,11 @@ class Machine(Host):
 
     def exists(self, path):
         return str(path) in self._files
+
+
+def settings(**flags):
+    return config.resolve(("flag", flags))
+
+
+def pick(host, target=ARM64, libc="", **flags):
+    return backends.pick_backend(host, settings(**flags), target, lambda _: libc)

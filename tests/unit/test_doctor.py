@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from buildlib import doctor
-from buildlib.cargo import Backend
+from buildlib.backends import Backend
 from buildlib.targets import TARGETS
 
 ARM64 = TARGETS["arm64"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from buildlib.context import Context
 from buildlib.errors import BuildError, Lacking, NetworkError
 from buildlib.failures import classify
 from buildlib.host import Host, probe
-from buildlib.plan import Need, Outcome, Step, apt_install
+from buildlib.plan import Need, Outcome, Step, Write, apt_install
 from buildlib.runner import Dry, Shell
 from buildlib.targets import Target
 from buildlib.toolchain import Chosen, Rung
@@ -43,21 +45,43 @@ def needs(context: Context, targets: tuple[Target, ...], chosen: dict[str, Backe
 def _host_tools(context: Context, targets: tuple[Target, ...]) -> dict[str, tuple[str, ...]]:
     """Host tool -> the crates that run it, over all targets; the crate graph is asked for only when the lock file
     names a crate that is known to run something."""
-    lock = context.workspace.lock
-    if not context.host.toolchains or (
-        lock.is_file() and not workspace.may_need_tools(lock.read_text(encoding="utf-8"))
-    ):
+    lock = _text(context.workspace.lock)
+    if not context.host.toolchains or (lock and not workspace.may_need_tools(lock)):
         return {}
-    packages: set[workspace.Package] = set()
+    found: dict[str, set[str]] = {}
     for target in targets:
-        step = workspace.graph(context.host.toolchains[0].cargo, context.workspace, target, context.config.features)
-        outcome = context.run(step)
-        if not outcome:
-            failure = classify(outcome.output)
-            kind = NetworkError if failure.transient else BuildError
-            raise kind(f"cargo cannot resolve the crate graph: {outcome.output.strip()}", failure.cure)
-        packages.update(workspace.read_graph(outcome.stdout))
-    return workspace.tools_for(packages)
+        for tool, crates in _tools_of(context, target, lock).items():
+            found.setdefault(tool, set()).update(crates)
+    return {tool: tuple(sorted(crates)) for tool, crates in found.items()}
+
+
+def _tools_of(context: Context, target: Target, lock: str) -> dict[str, tuple[str, ...]]:
+    """The same for one target. The answer is kept beside the target folders: in a large workspace the graph takes
+    cargo longer than a build that has nothing to do, and it cannot change while lock and manifests do not."""
+    features = context.config.features
+    manifests = [path.read_text(encoding="utf-8") for path in context.workspace.manifests]
+    told = [workspace.knowledge(), target.triple, features, lock, manifests]
+    kept = (
+        context.workspace.target_dir / "buildlib" / f"tools-{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}.json"
+    )
+    if lock and (answer := _text(kept)):
+        return json.loads(answer)
+    outcome = context.run(workspace.graph(context.host.toolchains[0].cargo, context.workspace, target, features))
+    if not outcome:
+        failure = classify(outcome.output)
+        kind = NetworkError if failure.transient else BuildError
+        raise kind(f"cargo cannot resolve the crate graph: {outcome.output.strip()}", failure.cure)
+    tools = workspace.tools_for(workspace.read_graph(outcome.stdout))
+    if lock:
+        context.run(Write(path=kept, text=json.dumps(tools)))
+    return tools
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
 
 
 def climb(
@@ -114,9 +138,10 @@ def setup(context: Context, targets: tuple[Target, ...], *, yes: bool) -> None:
     if packages := doctor.packages(before):
         try:
             _apt(context.host, context.run, packages, yes=yes)
-        except Lacking:
+        except Lacking as error:
             if any(need.must for need in before):
-                raise  # otherwise the warnings below say what is left out
+                raise
+            context.console.warn(f"{error.message}; {error.cure}")  # and below, what is left out
     context, have = climb(context, targets, compiling=False)
     # What is left must be built from sources; without them, the distribution's Rust brings its own.
     if any(t.name not in have and not _compiles(context, t) for t in targets if chosen[t.name].name != "cross"):

@@ -31,6 +31,7 @@ class Workspace:
     root: Path
     target_dir: Path
     components: tuple[Component, ...]
+    manifests: tuple[Path, ...] = ()  # of its members
 
     @property
     def lock(self) -> Path:
@@ -58,12 +59,6 @@ def find_manifest(cwd: Path) -> Path:
     raise UsageError(f"no Cargo.toml in {cwd} or above it", "run in the folder of a Rust workspace")
 
 
-def locate(cargo: Path, cwd: Path) -> Step:
-    """The question where the workspace's own Cargo.toml is."""
-    argv = (str(cargo), "locate-project", "--workspace", "--message-format", "plain")
-    return Step(title="workspace", argv=argv, cwd=cwd, stdout="keep", quiet=True)
-
-
 def metadata(cargo: Path, cwd: Path) -> Step:
     """The question for the workspace's own packages; asks no registry."""
     argv = (str(cargo), "metadata", "--format-version", "1", "--no-deps")
@@ -73,17 +68,17 @@ def metadata(cargo: Path, cwd: Path) -> Step:
 def read(answer: str) -> Workspace:
     """`metadata`'s answer as data; binaries in cargo's order."""
     told = json.loads(answer)
-    members = set(told["workspace_members"])
+    members = [package for package in told["packages"] if package["id"] in set(told["workspace_members"])]
     return Workspace(
         root=Path(told["workspace_root"]),
         target_dir=Path(told["target_directory"]),
         components=tuple(
             Component(name=made["name"], package=package["name"], version=package["version"])
-            for package in told["packages"]
-            if package["id"] in members
+            for package in members
             for made in package["targets"]
             if "bin" in made["kind"]
         ),
+        manifests=tuple(Path(package["manifest_path"]) for package in members),
     )
 
 

@@ -13,15 +13,17 @@ def package(name, depends_on=(), features=()):
 
 
 def test_binaries_are_components_and_the_rest_is_not():
-    def target(name, kind):
-        return {"name": name, "kind": [kind]}
+    def package(key, version, *targets):
+        made = [{"name": name, "kind": [kind]} for name, kind in targets]
+        manifest = f"/w/{key}/Cargo.toml"
+        return {"id": key, "name": f"p{key}", "version": version, "manifest_path": manifest, "targets": made}
 
     answer = {
         "workspace_root": "/w", "target_directory": "/w/target", "workspace_members": ["a", "b"],
         "packages": [
-            {"id": "a", "name": "pa", "version": "1.0.0", "targets": [target("x", "bin"), target("pa", "lib"), target("t", "test")]},
-            {"id": "b", "name": "pb", "version": "2.0.0", "targets": [target("y", "bin"), target("ex", "example")]},
-            {"id": "dep", "name": "dep", "version": "3.0.0", "targets": [target("z", "bin")]},
+            package("a", "1.0.0", ("x", "bin"), ("pa", "lib"), ("t", "test")),
+            package("b", "2.0.0", ("y", "bin"), ("ex", "example")),
+            package("dep", "3.0.0", ("z", "bin")),
         ],
     }  # fmt: skip
     assert workspace.read(json.dumps(answer)) == Workspace(
@@ -31,6 +33,7 @@ def test_binaries_are_components_and_the_rest_is_not():
             Component(name="x", package="pa", version="1.0.0"),
             Component(name="y", package="pb", version="2.0.0"),
         ),
+        manifests=(Path("/w/a/Cargo.toml"), Path("/w/b/Cargo.toml")),
     )
 
 

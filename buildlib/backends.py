@@ -22,6 +22,7 @@ class Backend:
     floor: str  # the oldest glibc its binaries may need, "" where none is promised
     gcc: str = ""  # the C compiler of the gcc backend
     linker: str = ""  # a linker that the workspace configures; it stays
+    headers: str = ""  # where gcc keeps stddef.h and its like, for a libclang that brings none
 
 
 def gcc_for(host: Host, target: Target) -> str | None:

@@ -11,7 +11,7 @@ from shlex import quote
 from buildlib.backends import Backend
 from buildlib.emulation import is_native
 from buildlib.host import Host
-from buildlib.plan import Write
+from buildlib.plan import Write, words
 from buildlib.targets import Target
 from buildlib.toolchain import Chosen, rustc_wrapper
 
@@ -101,7 +101,8 @@ def _gcc(target: Target, backend: Backend, script: Script) -> dict[str, str]:
     env = {} if backend.linker else {f"CARGO_TARGET_{target.env.upper()}_LINKER": gcc}
     if not prefix:
         return env  # the machine's own compiler: cargo and cc find it
-    include = f"/usr/{target.gnu}/include"  # Debian's cross headers
+    # Debian's cross headers; bindgen splits the words as a shell does.
+    headers = (*((quote(backend.headers),) if backend.headers else ()), f"/usr/{target.gnu}/include")
     toolchain_file = "\n".join(
         (
             "set(CMAKE_SYSTEM_NAME Linux)",
@@ -122,7 +123,7 @@ def _gcc(target: Target, backend: Backend, script: Script) -> dict[str, str]:
         f"AR_{target.env}": f"{prefix}ar",
         f"RANLIB_{target.env}": f"{prefix}ranlib",
         f"CMAKE_TOOLCHAIN_FILE_{target.env}": script("toolchain.cmake", toolchain_file),
-        f"BINDGEN_EXTRA_CLANG_ARGS_{target.env}": f"--target={target.gnu} -isystem {include}",
+        f"BINDGEN_EXTRA_CLANG_ARGS_{target.env}": " ".join((f"--target={target.gnu}", *words("-isystem", headers))),
     }
 
 

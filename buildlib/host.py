@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sys
 import sysconfig
 import tomllib
@@ -40,8 +41,13 @@ class Host:
     linkers: Mapping[str, str] = field(default_factory=dict)  # triple -> linker, from cargo's configuration files
 
     def which(self, *names: str) -> str | None:
-        """The first of `names` that PATH holds, as an absolute path."""
-        return next((found for name in names if (found := self._executables.get(name))), None)
+        """The first of `names` that PATH holds, as an absolute path; a name with a slash is the file itself."""
+        return next((found for name in names if (found := self._which(name))), None)
+
+    def _which(self, name: str) -> str | None:
+        if "/" in name:
+            return name if os.access(name, os.X_OK) else None
+        return self._executables.get(name)
 
     @cached_property
     def _executables(self) -> dict[str, str]:
@@ -142,7 +148,9 @@ def _zig() -> tuple[Path | None, str]:
 
 def _system_libclang() -> bool:
     folders = (*Path("/usr/lib").glob("llvm-*/lib"), *Path("/usr/lib").glob("*-linux-gnu"), Path("/usr/lib64"))
-    return any(any(folder.glob("libclang*.so*")) for folder in folders)
+    # libclang-cpp is another library, which bindgen cannot use.
+    found = (file.name for folder in folders for file in folder.glob("libclang*.so*"))
+    return any(re.fullmatch(r"libclang(-[\d.]+)?\.so(\.[\d.]+)?", name) for name in found)
 
 
 def _linkers(env: Mapping[str, str], cwd: Path) -> dict[str, str]:

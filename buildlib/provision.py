@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from buildlib import doctor, toolchain, workspace
@@ -23,7 +24,17 @@ from buildlib.toolchain import Chosen, Rung
 
 def backends(context: Context, targets: tuple[Target, ...]) -> dict[str, Backend]:
     """The backend of each target, by its name."""
-    return {target.name: pick_backend(context.host, context.config, target, _libc) for target in targets}
+    picked = {target.name: pick_backend(context.host, context.config, target, _libc) for target in targets}
+    return {name: _with_headers(context, backend) for name, backend in picked.items()}
+
+
+def _with_headers(context: Context, backend: Backend) -> Backend:
+    """A gcc backend that knows gcc's own headers, where libclang is the wheel, which brings none."""
+    if backend.name != "gcc" or not backend.gcc or not context.host.libclang:
+        return backend
+    argv = (backend.gcc, "-print-file-name=include")
+    outcome = context.run(Step(title="gcc's headers", argv=argv, stdout="keep", quiet=True))
+    return replace(backend, headers=outcome.stdout.strip())
 
 
 def _libc(target: Target) -> str:

@@ -122,3 +122,5 @@ def test_the_first_on_path_that_can_be_run(tmp_path):
     machine = Host(machine="x86_64", path=tuple(str(tmp_path / name) for name in ("absent", "a", "b", "c")))
     assert machine.which("no", "tool") == str(tmp_path / "b" / "tool")
     assert machine.which("other") is None
+    assert machine.which(str(tmp_path / "c" / "tool")) == str(tmp_path / "c" / "tool")
+    assert machine.which(str(tmp_path / "b" / "other")) is None

@@ -14,13 +14,17 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Print the architecture and the CPU features this program runs on
+    /// Print the architecture, the CPU features and the path of the kernels that this program runs on
     Arch,
 }
 
 fn main() -> ExitCode {
     let Cli { command: Command::Arch } = Cli::parse();
-    match writeln!(io::stdout(), "{}", arch::Arch::detect()) {
+    if let Some(Err(message)) = arch::Path::forced() {
+        eprintln!("cli-command: {message}");
+        return ExitCode::from(2);
+    }
+    match writeln!(io::stdout(), "{}", arch::Report::new()) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever reads us may stop early (`| head -1`); that is no failure of ours.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,

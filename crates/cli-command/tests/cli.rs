@@ -3,6 +3,10 @@
 use std::process::{Command, Output};
 
 fn cli(args: &[&str]) -> Output {
+    cli_with(None, args)
+}
+
+fn cli_with(path: Option<&str>, args: &[&str]) -> Output {
     // Under emulation the kernel cannot start a foreign binary, the runner that cargo was given can.
     let binary = env!("CARGO_BIN_EXE_cli-command");
     let runner =
@@ -10,7 +14,12 @@ fn cli(args: &[&str]) -> Output {
     let words = runner.map(|(_, words)| words).unwrap_or_default();
     let mut line = words.split_whitespace().chain([binary]).map(str::to_owned);
     let program = line.next().expect("at least the binary");
-    Command::new(program).args(line).args(args).output().expect("cli-command starts")
+    let mut command = Command::new(program);
+    command.args(line).args(args).env_remove("ARCH_PATH");
+    if let Some(path) = path {
+        command.env("ARCH_PATH", path);
+    }
+    command.output().expect("cli-command starts")
 }
 
 #[test]
@@ -19,6 +28,16 @@ fn arch_prints_where_it_runs() {
     let text = String::from_utf8(said.stdout).expect("UTF-8");
     assert!(said.status.success(), "{text}");
     assert_eq!(text.lines().next(), Some(format!("arch: {}", std::env::consts::ARCH).as_str()));
+}
+
+#[test]
+fn a_path_can_be_forced_and_only_one_that_is_there() {
+    let plain = cli_with(Some("plain"), &["arch"]);
+    assert!(String::from_utf8_lossy(&plain.stdout).contains("path: plain (0 bytes a vector)"));
+    let wrong = cli_with(Some("altivec"), &["arch"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    let told = "cli-command: ARCH_PATH=altivec: no such path, one of plain sse4.2 avx2 neon\n";
+    assert_eq!(String::from_utf8_lossy(&wrong.stderr), told);
 }
 
 #[test]

@@ -1,0 +1,60 @@
+//! Thirty-two bytes at a time with AVX2.
+
+use std::arch::x86_64::{
+    __m256i, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
+};
+
+use crate::arch::all;
+
+type Scan = fn(&[u8]) -> usize;
+
+/// The versions for this CPU, `None` without AVX2.
+pub fn special() -> Option<Scan> {
+    std::arch::is_x86_feature_detected!("avx2").then_some(|bytes| {
+        // SAFETY: AVX2 was found just before this function was handed out.
+        unsafe { special_avx2(bytes) }
+    })
+}
+
+pub fn ascii() -> Option<Scan> {
+    std::arch::is_x86_feature_detected!("avx2").then_some(|bytes| {
+        // SAFETY: AVX2 was found just before this function was handed out.
+        unsafe { ascii_avx2(bytes) }
+    })
+}
+
+#[target_feature(enable = "avx2")]
+fn load(chunk: &[u8]) -> __m256i {
+    assert_eq!(chunk.len(), 32);
+    // SAFETY: thirty-two bytes are there, and the load asks for no alignment.
+    unsafe { _mm256_loadu_si256(chunk.as_ptr().cast()) }
+}
+
+#[target_feature(enable = "avx2")]
+fn special_avx2(bytes: &[u8]) -> usize {
+    let wanted = [b'/', b'+', b'#', 0].map(|byte| _mm256_set1_epi8(byte as i8));
+    let mut at = 0;
+    for chunk in bytes.chunks_exact(32) {
+        let loaded = load(chunk);
+        let [a, b, c, d] = wanted.map(|byte| _mm256_cmpeq_epi8(loaded, byte));
+        let hits = _mm256_movemask_epi8(_mm256_or_si256(_mm256_or_si256(a, b), _mm256_or_si256(c, d)));
+        if hits != 0 {
+            return at + hits.trailing_zeros() as usize;
+        }
+        at += 32;
+    }
+    at + all::scan::special(&bytes[at..])
+}
+
+#[target_feature(enable = "avx2")]
+fn ascii_avx2(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    for chunk in bytes.chunks_exact(32) {
+        let high = _mm256_movemask_epi8(load(chunk)); // the top bit of every byte
+        if high != 0 {
+            return at + high.trailing_zeros() as usize;
+        }
+        at += 32;
+    }
+    at + all::scan::ascii(&bytes[at..])
+}

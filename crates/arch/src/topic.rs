@@ -1,0 +1,160 @@
+//! MQTT topic names and filters (MQTT 5.0, section 4.7): where their separators and wildcards are, and what matches.
+
+use std::sync::OnceLock;
+
+use crate::arch;
+use crate::path::Path;
+
+type Scan = fn(&[u8]) -> usize;
+
+/// Where the first of `/`, `+`, `#` and NUL is; the length when none is there.
+pub fn special(bytes: &[u8]) -> usize {
+    static CHOSEN: OnceLock<Scan> = OnceLock::new();
+    CHOSEN.get_or_init(|| on(Path::chosen()).unwrap_or(arch::all::scan::special))(bytes)
+}
+
+/// The version of [`special`] for `path`, `None` where this CPU cannot run it.
+pub fn on(path: Path) -> Option<Scan> {
+    if !path.is_available() {
+        return None;
+    }
+    match path {
+        // SSE alone gains nothing over what the compiler makes of the plain version.
+        Path::Plain | Path::Sse42 => Some(arch::all::scan::special),
+        #[cfg(target_arch = "x86_64")]
+        Path::Avx2 => arch::x86_64::scan::special(),
+        #[cfg(target_arch = "aarch64")]
+        Path::Neon => arch::aarch64::scan::special(),
+        #[allow(unreachable_patterns, reason = "which arms are left depends on the target")]
+        _ => None,
+    }
+}
+
+/// Whether a message may be published under this name: not empty, no wildcard, no NUL, at most 65,535 bytes.
+pub fn is_name(topic: &str) -> bool {
+    is_sized(topic) && specials(topic).all(|(_, byte)| byte == b'/')
+}
+
+/// Whether a subscription may ask for this filter: `+` and `#` only as whole levels, `#` only as the last.
+pub fn is_filter(filter: &str) -> bool {
+    let bytes = filter.as_bytes();
+    is_sized(filter)
+        && specials(filter).all(|(at, byte)| {
+            let starts = at == 0 || bytes[at - 1] == b'/';
+            match byte {
+                b'+' => starts && bytes.get(at + 1).is_none_or(|next| *next == b'/'),
+                b'#' => starts && at + 1 == bytes.len(),
+                byte => byte == b'/',
+            }
+        })
+}
+
+/// Whether a message under `name` goes to a subscription of `filter`, both of which are valid. Names that begin with `$`
+/// are not for filters that begin with a wildcard (section 4.7.2).
+pub fn matches(filter: &str, name: &str) -> bool {
+    if name.starts_with('$') && filter.starts_with(['+', '#']) {
+        return false;
+    }
+    let (mut filter, mut name) = (Some(filter), Some(name));
+    loop {
+        match (filter.map(level), name.map(level)) {
+            (Some(("#", _)), _) => return true,
+            (Some((wanted, filter_rest)), Some((have, name_rest))) if wanted == "+" || wanted == have => {
+                (filter, name) = (filter_rest, name_rest);
+            }
+            (wanted, have) => return wanted.is_none() && have.is_none(),
+        }
+    }
+}
+
+/// The first level, and what follows its separator.
+fn level(topic: &str) -> (&str, Option<&str>) {
+    match topic.as_bytes().iter().position(|byte| *byte == b'/') {
+        Some(at) => (&topic[..at], Some(&topic[at + 1..])),
+        None => (topic, None),
+    }
+}
+
+fn is_sized(topic: &str) -> bool {
+    (1..=usize::from(u16::MAX)).contains(&topic.len())
+}
+
+/// Every special byte, with its place.
+fn specials(topic: &str) -> impl Iterator<Item = (usize, u8)> {
+    let bytes = topic.as_bytes();
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let at = from + special(&bytes[from..]);
+        from = at + 1;
+        bytes.get(at).map(|byte| (at, *byte))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_and_filters_of_the_standard() {
+        for name in ["/", "/finance", "sport/tennis/player1", "Accounts payable", "$SYS/broker", "ä/ö"] {
+            assert!(is_name(name) && is_filter(name), "{name}");
+        }
+        for filter in ["#", "+", "sport/#", "sport/+", "+/tennis/#", "/+", "sport/+/player1"] {
+            assert!(is_filter(filter) && !is_name(filter), "{filter}");
+        }
+        for wrong in ["", "sport/tennis#", "sport/tennis/#/ranking", "sport+", "+a", "a\0b", "#/"] {
+            assert!(!is_filter(wrong), "{wrong:?}");
+        }
+        assert!(is_name(&"a".repeat(65_535)) && !is_name(&"a".repeat(65_536)));
+    }
+
+    #[test]
+    fn what_matches_in_the_standard() {
+        for (filter, name) in [
+            ("sport/tennis/player1/#", "sport/tennis/player1"),
+            ("sport/tennis/player1/#", "sport/tennis/player1/score/wimbledon"),
+            ("sport/#", "sport"),
+            ("#", "a/b"),
+            ("sport/+", "sport/"),
+            ("+/+", "/finance"),
+            ("/+", "/finance"),
+            ("$SYS/#", "$SYS/monitor"),
+        ] {
+            assert!(matches(filter, name), "{filter} takes {name}");
+        }
+        for (filter, name) in [
+            ("sport/tennis/+", "sport/tennis/player1/ranking"),
+            ("sport/+", "sport"),
+            ("+", "/finance"),
+            ("#", "$SYS/monitor"),
+            ("+/monitor", "$SYS/monitor"),
+            ("a/b", "a/b/c"),
+            ("a/b/c", "a/b"),
+        ] {
+            assert!(!matches(filter, name), "{filter} does not take {name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_path_finds_the_same(
+            mut bytes in prop::collection::vec(prop_oneof![9 => 1u8..0x23, 1 => any::<u8>()], 0..300), from in 0usize..40,
+        ) {
+            bytes.drain(..from.min(bytes.len()));
+            let wanted = bytes.iter().position(|byte| b"/+#\0".contains(byte)).unwrap_or(bytes.len());
+            for path in Path::available() {
+                prop_assert_eq!(on(path).expect("available")(&bytes), wanted, "{}", path);
+            }
+        }
+
+        #[test]
+        fn a_filter_made_from_a_name_takes_it(levels in prop::collection::vec("[a-zä]{0,6}", 1..6), pick in any::<u32>()) {
+            let name = levels.join("/");
+            prop_assume!(!name.is_empty());
+            let filter: Vec<_> = levels.iter().enumerate().map(|(at, level)| if pick >> at & 1 == 1 { "+" } else { level }).collect();
+            prop_assert!(matches(&filter.join("/"), &name));
+        }
+    }
+}

@@ -32,11 +32,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         print(f"machine: {os.cpu_count()} cores, load {os.getloadavg()[0]:.2f} at the start")
         sides = Sides(asked.workspace, asked.arch, Path(scratch))
-        sides.once(sides.raw)
-        sides.once(sides.ours)
         if asked.cold:
             sides.compare("cold build", asked.rounds, sides.forget)
         else:
+            sides.once(sides.raw)
             sides.compare("nothing to do", asked.rounds, lambda: None)
             helped = statistics.median(sides.once([BUILDLIB, "--help"]) for _ in range(asked.rounds))
             print(f"buildlib --help: {helped:.3f} s")

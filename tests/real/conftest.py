@@ -37,9 +37,14 @@ def workspace(tmp_path):
 
 @pytest.fixture(scope="session")
 def published(tmp_path_factory):
-    """The unpacked source of a published crate, as `cargo` downloads it."""
+    """The unpacked source of a published crate, as `cargo` downloads it. It is kept in the cache with its target folder,
+    and without its dist/: the next run of the suite compiles nothing, and gates and publishes all of it."""
 
     def unpack(name, version):
+        kept = cache_folder() / "tests" / "published" / f"{name}-{version}"
+        if kept.is_dir():
+            shutil.rmtree(kept / "dist", ignore_errors=True)
+            return kept
         folder = tmp_path_factory.mktemp("published")
         (folder / "src").mkdir()
         (folder / "src" / "lib.rs").touch()
@@ -54,7 +59,8 @@ def published(tmp_path_factory):
         shutil.rmtree(folder / "vendor")
         # cargo's own note in the unpacked folder; the published archive does not have it.
         (source / ".cargo-checksum.json").unlink()
-        return source
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        return Path(shutil.move(source, kept))
 
     return unpack
 

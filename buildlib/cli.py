@@ -104,14 +104,14 @@ def _split(words: list[str]) -> list[str]:
 @door
 def build(c, console, arch, component, features, profile="", backend="", glibc="", target_dir="", dist="", json=False):
     """Compile, verify, and put the binaries into dist/<arch>/."""
-    from buildlib import build as flow
-    from buildlib import report
-
     flags = {
         "profile": profile, "backend": backend, "glibc": glibc, "features": _split(features),
         "target_dir": _here(target_dir), "dist": _here(dist),
     }  # fmt: skip
     context = _enter(c, console, flags)
+    from buildlib import build as flow
+    from buildlib import report
+
     results = flow.build(context, context.targets(tuple(arch), "native"), tuple(component))
     report.built(console, results, as_json=json)
     return next((result.error.code for result in results if result.error), 0)

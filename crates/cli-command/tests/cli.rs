@@ -8,11 +8,14 @@ fn cli(args: &[&str]) -> Output {
 
 fn cli_with(path: Option<&str>, args: &[&str]) -> Output {
     // Under emulation the kernel cannot start a foreign binary, the runner that cargo was given can.
-    let binary = env!("CARGO_BIN_EXE_cli-command");
+    // Said when compiling, but by a newer cargo for another target only when running.
+    let binary = option_env!("CARGO_BIN_EXE_cli-command").map(str::to_owned);
+    let binary =
+        binary.or_else(|| std::env::var("CARGO_BIN_EXE_cli-command").ok()).expect("cargo names the binary");
     let runner =
         std::env::vars().find(|(name, _)| name.starts_with("CARGO_TARGET_") && name.ends_with("_RUNNER"));
     let words = runner.map(|(_, words)| words).unwrap_or_default();
-    let mut line = words.split_whitespace().chain([binary]).map(str::to_owned);
+    let mut line = words.split_whitespace().map(str::to_owned).chain([binary]);
     let program = line.next().expect("at least the binary");
     let mut command = Command::new(program);
     command.args(line).args(args).env_remove("ARCH_PATH");

@@ -12,7 +12,7 @@ from buildlib import artifacts, cargo, dist, doctor, emulation, provision
 from buildlib.artifacts import Facts, Refusal
 from buildlib.cargo import Build
 from buildlib.context import Context
-from buildlib.errors import BuildError, CompileFailed, Lacking, NothingToDo, Refused
+from buildlib.errors import BuildError, CompileFailed, Lacking, NetworkError, NothingToDo, Refused
 from buildlib.failures import classify
 from buildlib.files import holding
 from buildlib.plan import Outcome, Status
@@ -59,10 +59,10 @@ def build(context: Context, targets: tuple[Target, ...], components: tuple[str, 
                 holding(lock, lambda: context.console.note("another build is at work here; waiting for it"))
             )
         context, builds = plan(context, targets, components)
-        return [_one(context, build, components) for build in builds]
+        return [_one(context, build) for build in builds]
 
 
-def _one(context: Context, build: Build, components: tuple[str, ...]) -> Result:
+def _one(context: Context, build: Build) -> Result:
     title = f"{build.target.name} · {build.backend.name} ({build.backend.why}) · {build.chosen or 'cross'}"
     with context.console.fold(title):
         try:
@@ -81,8 +81,9 @@ def _one(context: Context, build: Build, components: tuple[str, ...]) -> Result:
 def compile_error(build: Build, outcome: Outcome) -> BuildError:
     """cargo's own message was shown whole; this is the line under it."""
     failure = classify(outcome.output)
-    if failure.kind in ("resource", "transient-network", "rate-limited"):
-        return BuildError(f"{build.target.name}: {failure.cause}", failure.cure)
+    if failure.transient or failure.kind == "resource":
+        kind = NetworkError if failure.transient else BuildError
+        return kind(f"{build.target.name}: {failure.cause}", failure.cure)
     hint = "run `cargo update --workspace`, then look at Cargo.lock" if "--locked" in failure.cause else ""
     return CompileFailed(f"{build.target.name}: cargo ended with {outcome.code}", hint)
 

@@ -13,7 +13,7 @@ from buildlib import config as settings
 from buildlib import workspace as workspaces
 from buildlib.config import Config
 from buildlib.console import Console
-from buildlib.errors import BuildError, Lacking, UsageError
+from buildlib.errors import Lacking, UsageError
 from buildlib.host import Host, probe
 from buildlib.runner import Dry, Shell
 from buildlib.targets import Target, pick
@@ -95,10 +95,5 @@ def _metadata(ask: Shell, cargo: Path, folder: Path) -> str:
     if not outcome and "is not installed" in outcome.output:
         outcome = ask(replace(question, env={"RUSTUP_AUTO_INSTALL": "0", "RUSTUP_TOOLCHAIN": "stable"}))
     if not outcome:
-        raise failed_question(outcome.output)
+        raise UsageError(outcome.output.strip().removeprefix("error: ") or "cargo metadata failed", "mend Cargo.toml")
     return outcome.stdout
-
-
-def failed_question(output: str) -> BuildError:
-    """cargo could not read the workspace; its own words are the cause."""
-    return UsageError(output.strip().removeprefix("error: ") or "cargo metadata failed", "mend Cargo.toml")

@@ -65,7 +65,7 @@ exec {rustup} "$@"
 """
 
 # Set whatever the user set: plain names speak of the host there, and that is kept under HOST_*.
-OURS = ("PATH", "CARGO", "RUSTC", "CC", "CXX", "AR", "RANLIB", "LDFLAGS", "PKG_CONFIG", "PKG_CONFIG_PATH")
+OURS = ("PATH", "CARGO", "RUSTC", "CC", "CXX", "AR", "RANLIB", "LDFLAGS", "PKG_CONFIG")
 
 
 def _zig(host: Host, target: Target, backend: Backend, script: Script) -> dict[str, str]:

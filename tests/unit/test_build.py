@@ -13,7 +13,7 @@ from buildlib import cargo, report
 from buildlib.artifacts import read
 from buildlib.backends import Backend
 from buildlib.console import Console
-from buildlib.errors import CompileFailed, NothingToDo
+from buildlib.errors import CompileFailed, NetworkError, NothingToDo
 from buildlib.files import together
 from buildlib.plan import Job, Outcome, Status, Step, Together
 from buildlib.targets import TARGETS, find
@@ -124,6 +124,7 @@ def test_no_binary_at_all_is_nothing_to_do(job):
     [
         ("error[E0308]: mismatched types", CompileFailed, 101),
         ("error: cannot update the lock file because --locked was passed", CompileFailed, 101),
+        ("error: failed to download\n  Could not resolve host: index", NetworkError, 5),
         ("error: could not write: No space left on device (os error 28)", flow.BuildError, 1),
     ],
 )

@@ -14,7 +14,7 @@ from buildlib.cargo import Build
 from buildlib.context import Context
 from buildlib.errors import BuildError, CompileFailed, Lacking, NetworkError, NothingToDo, Refused
 from buildlib.failures import classify
-from buildlib.files import holding
+from buildlib.files import holding, text_of
 from buildlib.plan import Outcome, Status
 from buildlib.targets import TARGETS, Target
 
@@ -99,7 +99,7 @@ def _accept(context: Context, build: Build, outcome: Outcome) -> Result:
             f"{build.target.name}: no binary was compiled", "their required-features are off; say --features"
         )
     folder = context.dist
-    old = dist.entries(_text(folder / "manifest.json"))
+    old = dist.entries(text_of(folder / "manifest.json"))
     new: list[dist.Entry] = []
     copies: dict[str, Path] = {}
     refusals: list[str] = []
@@ -117,7 +117,7 @@ def _accept(context: Context, build: Build, outcome: Outcome) -> Result:
         raise Refused(f"{build.target.name}: the gate refused\n  " + "\n  ".join(refusals), "dist/ is as it was")
     if copies or any(entry not in old for entry in new):
         with holding(folder, lambda: context.console.note(f"{folder} is in use, waiting")):
-            old = [e for e in dist.entries(_text(folder / "manifest.json")) if (folder / e["path"]).is_file()]
+            old = [e for e in dist.entries(text_of(folder / "manifest.json")) if (folder / e["path"]).is_file()]
             context.run(dist.publish(folder, context.workspace.root / "Cargo.toml", old, new, copies))
     return Result(target=build.target, status=Status.DONE if copies else Status.UNCHANGED, entries=tuple(new))
 
@@ -152,13 +152,6 @@ def _start(context: Context, path: Path, words: tuple[str, ...]) -> tuple[list[R
 
 def _too_old(context: Context, words: tuple[str, ...], target: Target) -> str:
     return emulation.too_old(context.run(emulation.version(words)).stdout, target)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (FileNotFoundError, UnicodeDecodeError):
-        return ""
 
 
 def _holds(path: Path, facts: Facts) -> bool:
@@ -200,7 +193,7 @@ def verify(context: Context, paths: Iterable[Path]) -> list[Verdict]:
 
 
 def _verify_folder(context: Context, folder: Path) -> list[Verdict]:
-    listed = dist.entries(_text(folder / "manifest.json"))
+    listed = dist.entries(text_of(folder / "manifest.json"))
     found = []
     for entry in listed:
         path = folder / entry["path"]

@@ -20,10 +20,6 @@ SCHEMA = 1
 Entry = Mapping[str, Any]
 
 
-def path_of(dist: Path, arch: str, binary: str) -> Path:
-    return dist / arch / binary
-
-
 def entries(text: str) -> list[Entry]:
     """The binaries that a manifest tells of; none for a text that is no manifest of ours."""
     try:

@@ -35,9 +35,7 @@ def missing(wanted: Iterable[Need], host: Host) -> tuple[Need, ...]:
 
 def _std(target: Target) -> Need:
     rustup = Cure(text=f"rustup target add {target.triple}")
-    packaged = Cure(
-        text=f"apt-get install {' '.join(DISTRIBUTION_RUST[0])}", root=True
-    )  # `setup` picks what is to be had
+    packaged = Cure(text=f"apt-get install {' '.join(DISTRIBUTION_RUST[0])}")  # `setup` picks what is to be had
     return Need(
         what=f"Rust standard library for {target.name}",
         why=f"compile for {target.triple}",
@@ -69,7 +67,7 @@ def _backend(target: Target, backend: Backend) -> tuple[Need, ...]:
                     what=f"{target.gnu}-gcc",
                     why=f"the gcc backend links {target.name} with it",
                     met=lambda host: bool(backend.linker) or gcc_for(host, target) is not None,
-                    cures=(Cure(text=f"apt-get install {package}", root=True, steps=(apt_install(package, libc),)),),
+                    cures=(Cure(text=f"apt-get install {package}", steps=(apt_install(package, libc),)),),
                 ),
             )
     return (
@@ -84,7 +82,7 @@ def _backend(target: Target, backend: Backend) -> tuple[Need, ...]:
 
 def _host_tool(tool: Tool, crates: tuple[str, ...]) -> Need:
     wheel = (Cure(text=WHEELS),) if tool.wheel else ()
-    apt = Cure(text=f"apt-get install {tool.apt}", root=True, steps=(apt_install(tool.apt),))
+    apt = Cure(text=f"apt-get install {tool.apt}", steps=(apt_install(tool.apt),))
     return Need(
         what=tool.name,
         why=f"{', '.join(crates)} run{'s' if len(crates) == 1 else ''} it",

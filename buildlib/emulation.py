@@ -88,7 +88,7 @@ def needs(target: Target) -> tuple[Need, ...]:
             what=f"QEMU for {target.name}",
             why=why,
             met=lambda host: is_native(host, target) or qemu(host, target) is not None,
-            cures=(Cure(text=f"apt-get install {package}", root=True, steps=(apt_install(package),)),),
+            cures=(Cure(text=f"apt-get install {package}", steps=(apt_install(package),)),),
             must=False,
         )
     ]
@@ -99,7 +99,7 @@ def needs(target: Target) -> tuple[Need, ...]:
                 what=f"C library of {target.name}",
                 why=why,
                 met=lambda host: is_native(host, target) or libraries(host, target) is not None,
-                cures=(Cure(text=f"apt-get install {' '.join(packages)}", root=True, steps=(apt_install(*packages),)),),
+                cures=(Cure(text=f"apt-get install {' '.join(packages)}", steps=(apt_install(*packages),)),),
                 must=False,
             )
         )

@@ -25,6 +25,14 @@ def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
         beside.unlink(missing_ok=True)
 
 
+def text_of(path: Path) -> str:
+    """The file's text; "" for one that is not there, or that is no text."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return ""
+
+
 def together(act: Together) -> None:
     ready: list[tuple[Path, Path]] = []
     try:

@@ -105,9 +105,6 @@ class Outcome:
         return self.code == 0
 
 
-Run = Callable[[Act], Outcome]
-
-
 class Status(Enum):
     DONE = "done"
     UNCHANGED = "unchanged"
@@ -118,11 +115,10 @@ class Status(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cure:
-    """One way to meet a need: `text` for a person, `steps` for `setup`; privileged ones are asked about."""
+    """One way to meet a need: `text` for a person, `steps` for `setup`, which asks before it takes them."""
 
     text: str
     steps: tuple[Step, ...] = ()
-    root: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from buildlib.console import Console
 from buildlib.context import Context
 from buildlib.errors import BuildError, Lacking, NetworkError
 from buildlib.failures import classify
+from buildlib.files import text_of
 from buildlib.host import Host, probe
 from buildlib.plan import Need, Outcome, Step, Write, apt_install
 from buildlib.runner import Dry, Shell
@@ -56,7 +57,7 @@ def needs(context: Context, targets: tuple[Target, ...], chosen: dict[str, Backe
 def _host_tools(context: Context, targets: tuple[Target, ...]) -> dict[str, tuple[str, ...]]:
     """Host tool -> the crates that run it, over all targets; the crate graph is asked for only when the lock file
     names a crate that is known to run something."""
-    lock = _text(context.workspace.lock)
+    lock = text_of(context.workspace.lock)
     if not context.host.toolchains or (lock and not workspace.may_need_tools(lock)):
         return {}
     found: dict[str, set[str]] = {}
@@ -70,12 +71,12 @@ def _tools_of(context: Context, target: Target, lock: str) -> dict[str, tuple[st
     """The same for one target. The answer is kept beside the target folders: in a large workspace the graph takes
     cargo longer than a build that has nothing to do, and it cannot change while lock and manifests do not."""
     features = context.config.features
-    manifests = [path.read_text(encoding="utf-8") for path in context.workspace.manifests]
+    manifests = [path.readtext_of(encoding="utf-8") for path in context.workspace.manifests]
     told = [workspace.knowledge(), target.triple, features, lock, manifests]
     kept = (
         context.workspace.target_dir / "buildlib" / f"tools-{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}.json"
     )
-    if lock and (answer := _text(kept)):
+    if lock and (answer := text_of(kept)):
         return json.loads(answer)
     outcome = context.run(workspace.graph(context.host.toolchains[0].cargo, context.workspace, target, features))
     if not outcome:
@@ -86,13 +87,6 @@ def _tools_of(context: Context, target: Target, lock: str) -> dict[str, tuple[st
     if lock:
         context.run(Write(path=kept, text=json.dumps(tools)))
     return tools
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return ""
 
 
 def climb(

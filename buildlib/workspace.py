@@ -7,6 +7,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,7 @@ class Tool:
     apt: str
 
 
+@cache
 def knowledge() -> tuple[tuple[Mapping[str, Any], ...], Mapping[str, Tool]]:
     """hosttools.toml: the rows about crates, and the tools they name."""
     table = tomllib.loads(Path(__file__).with_name("hosttools.toml").read_text(encoding="utf-8"))

@@ -71,7 +71,7 @@ def _tools_of(context: Context, target: Target, lock: str) -> dict[str, tuple[st
     """The same for one target. The answer is kept beside the target folders: in a large workspace the graph takes
     cargo longer than a build that has nothing to do, and it cannot change while lock and manifests do not."""
     features = context.config.features
-    manifests = [path.readtext_of(encoding="utf-8") for path in context.workspace.manifests]
+    manifests = [path.read_text(encoding="utf-8") for path in context.workspace.manifests]
     told = [workspace.knowledge(), target.triple, features, lock, manifests]
     kept = (
         context.workspace.target_dir / "buildlib" / f"tools-{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}.json"

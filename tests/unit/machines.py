@@ -65,5 +65,6 @@ class Recorder:
 
 
 def context(host, run, root=Path("/w"), **flags):
-    workspace = Workspace(root=root, target_dir=root / "target", components=())
+    manifests = tuple(root.glob("Cargo.toml"))
+    workspace = Workspace(root=root, target_dir=root / "target", components=(), manifests=manifests)
     return Context(config=settings(**flags), host=host, workspace=workspace, run=run, console=run.console)

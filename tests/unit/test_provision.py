@@ -96,6 +96,8 @@ def test_the_graph_is_asked_once_a_target_and_kept_until_the_lock_changes(machin
     host, run = machine(toolchains=(rustup,)), Recorder({"crate graph": (0, json.dumps(GRAPH))})
     lock = tmp_path / "Cargo.lock"
     lock.write_text('name = "prost-build"\n')
+    manifest = tmp_path / "Cargo.toml"
+    manifest.write_text("[package]\n")
     for asked in (2, 2):
         assert {name: tuple(crates) for name, crates in tools(tmp_path, run, host).items()} == {
             "protoc": ("prost-build",)
@@ -104,6 +106,9 @@ def test_the_graph_is_asked_once_a_target_and_kept_until_the_lock_changes(machin
     lock.write_text('name = "prost-build"\nname = "other"\n')
     tools(tmp_path, run, host)
     assert len(run.asked) == 4
+    manifest.write_text("[package]\n[features]\n")
+    tools(tmp_path, run, host)
+    assert len(run.asked) == 6
 
 
 def test_a_lock_without_known_crates_saves_the_graph(machine, rustup, tmp_path):

@@ -1,0 +1,10 @@
+//! Reads proto/ with protox, a protobuf compiler written in Rust: no protoc has to be found for the
+//! architecture of the machine that builds.
+
+const PROTOS: [&str; 2] = ["proto/placement.proto", "proto/journal.proto"];
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo::rerun-if-changed=proto");
+    tonic_prost_build::configure().compile_fds(protox::compile(PROTOS, ["proto"])?)?;
+    Ok(())
+}

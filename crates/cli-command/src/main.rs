@@ -1,36 +1,181 @@
-//! The command line of the broker; for now it tells of the machine it runs on.
+//! The command line of the broker. Exit codes: 0 for done, 1 for what failed, 2 for a wrong command line or setting.
 
-use std::io::{self, Write};
+mod journal;
+mod mqtt;
+mod node;
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use anyhow::{Result, bail};
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+use service::health::Target;
+use service::{lifecycle, log, settings};
+use tonic::transport::Endpoint;
+use tracing_subscriber::EnvFilter;
 
+const NAME: &str = "cli-command";
+
+/// The command line of the broker
 #[derive(Parser)]
-#[command(name = "cli-command", version, about = "The command line of the broker")]
+#[command(name = NAME)]
 struct Cli {
+    #[command(flatten)]
+    settings: Settings,
     #[command(subcommand)]
     command: Command,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Settings")]
+struct Settings {
+    /// Settings as TOML, one key per long option: `broker = "127.0.0.1:1883"`
+    #[arg(long, value_name = "FILE", env = "CONFIG_FILE", global = true)]
+    config: Option<PathBuf>,
+    /// The placement center
+    #[arg(long, value_name = "URL", env = "PLACEMENT_CENTER", default_value = "http://127.0.0.1:1228", value_parser = settings::endpoint, global = true)]
+    placement_center: Endpoint,
+    /// The journal server
+    #[arg(long, value_name = "URL", env = "JOURNAL", default_value = "http://127.0.0.1:1229", value_parser = settings::endpoint, global = true)]
+    journal: Endpoint,
+    /// The MQTT broker, as HOST:PORT
+    #[arg(long, value_name = "ADDRESS", env = "BROKER", default_value = "127.0.0.1:1883", value_parser = mqtt::address, global = true)]
+    broker: mqtt::Address,
+    /// How many seconds an answer may take
+    #[arg(long, value_name = "SECONDS", env = "TIMEOUT", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600), global = true)]
+    timeout: u64,
+    /// How the log on standard error is written
+    #[arg(long, value_name = "FORMAT", env = "LOG_FORMAT", default_value = "text", global = true)]
+    log_format: log::Format,
+    /// What is logged
+    #[arg(long, value_name = "FILTER", env = "LOG_LEVEL", default_value = "warn", value_parser = settings::filter, global = true)]
+    log_level: String,
 }
 
 #[derive(Subcommand)]
 enum Command {
     /// Print the architecture, the CPU features and the path of the kernels that this program runs on
     Arch,
+    /// The nodes of the broker
+    #[command(subcommand)]
+    Node(node::Command),
+    /// The journal
+    #[command(subcommand)]
+    Journal(journal::Command),
+    /// Publish and subscribe, as an MQTT 5 client
+    #[command(subcommand)]
+    Mqtt(mqtt::Command),
+    /// Ask services whether they are healthy; all three when none is named
+    Health {
+        /// http://HOST:PORT for gRPC, mqtt://HOST:PORT for the broker
+        #[arg(value_name = "URL")]
+        targets: Vec<Target>,
+    },
 }
 
 fn main() -> ExitCode {
-    let Cli { command: Command::Arch } = Cli::parse();
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let cli: Cli = match settings::read(&words) {
+        Ok(cli) => cli,
+        // Without a source it is from a file, and says all there is to say.
+        Err(wrong) if wrong.kind() == ErrorKind::ValueValidation && wrong.context().next().is_none() => {
+            return refuse(&settings::first_line(&wrong));
+        }
+        Err(told) => told.exit(),
+    };
     if let Some(Err(message)) = arch::Path::forced() {
-        eprintln!("cli-command: {message}");
-        return ExitCode::from(2);
+        return refuse(&message);
     }
-    match writeln!(io::stdout(), "{}", arch::Report::new()) {
+    log::init(cli.settings.log_format, EnvFilter::new(&cli.settings.log_level));
+    let outcome = run(cli);
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads us may stop early (`| head -1`); that is no failure of ours.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) if is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("cli-command: cannot write: {error}");
+            eprintln!("{NAME}: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn refuse(message: &str) -> ExitCode {
+    eprintln!("{NAME}: {message}");
+    ExitCode::from(2)
+}
+
+/// Whoever reads us may stop early (`| head -1`); that is no failure of ours.
+fn is_closed(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn run(cli: Cli) -> Result<()> {
+    if matches!(cli.command, Command::Arch) {
+        return Ok(writeln!(io::stdout(), "{}", arch::Report::new())?);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        tokio::select! {
+            outcome = talk(cli) => outcome,
+            stopped = lifecycle::told_to_stop() => stopped,
+        }
+    })
+}
+
+async fn talk(cli: Cli) -> Result<()> {
+    let settings = cli.settings;
+    let limit = Duration::from_secs(settings.timeout);
+    match cli.command {
+        Command::Arch => Ok(()),
+        Command::Node(command) => node::run(command, settings.placement_center, limit).await,
+        Command::Journal(command) => journal::run(command, settings.journal, limit).await,
+        Command::Mqtt(command) => mqtt::run(command, &settings.broker, limit).await,
+        Command::Health { targets } if targets.is_empty() => {
+            let grpc = |endpoint: &Endpoint| Target::Grpc(endpoint.uri().to_string());
+            let broker = Target::Mqtt(settings.broker.to_string());
+            health(&[grpc(&settings.placement_center), grpc(&settings.journal), broker], limit).await
+        }
+        Command::Health { targets } => health(&targets, limit).await,
+    }
+}
+
+/// Asks all, tells of each, and fails when one fails.
+async fn health(targets: &[Target], limit: Duration) -> Result<()> {
+    let mut sick = 0;
+    for target in targets {
+        match target.check(limit).await {
+            Ok(()) => writeln!(io::stdout(), "{target}: healthy")?,
+            Err(error) => {
+                sick += 1;
+                writeln!(io::stdout(), "{error:#}")?;
+            }
+        }
+    }
+    if sick > 0 {
+        bail!("{sick} of {} not healthy", targets.len());
+    }
+    Ok(())
+}
+
+/// What a person gets on a line: control characters would change their terminal.
+fn printable(text: &str) -> String {
+    text.chars()
+        .flat_map(|char| if char.is_control() { char.escape_default().collect() } else { vec![char] })
+        .collect()
+}
+
+/// Writes bytes and the end of the line; as they are for programs, without control characters for a terminal.
+fn write_line(bytes: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if out.is_terminal() {
+        out.write_all(printable(&String::from_utf8_lossy(bytes)).as_bytes())?;
+    } else {
+        out.write_all(bytes)?;
+    }
+    out.write_all(b"\n")?;
+    out.flush()
 }

@@ -30,7 +30,11 @@ pub struct Common {
     pub health: bool,
 }
 
-fn filter(word: &str) -> Result<String, String> {
+/// Reads what is logged, for clap.
+///
+/// # Errors
+/// When it is no filter of tracing's.
+pub fn filter(word: &str) -> Result<String, String> {
     EnvFilter::try_new(word).map(|_| word.to_owned()).map_err(|error| error.to_string())
 }
 

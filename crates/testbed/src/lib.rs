@@ -41,6 +41,14 @@ pub fn command(program: &str) -> Command {
     command
 }
 
+/// Sends SIGTERM to a child that has not been waited for.
+///
+/// # Panics
+/// When it cannot be sent.
+pub fn terminate(child: &Child) {
+    kill_process(Pid::from_child(child), Signal::TERM).expect("a child of ours");
+}
+
 /// A running service. Killed when it is dropped.
 pub struct Service {
     child: Child,
@@ -110,8 +118,7 @@ impl Service {
     /// SIGTERM; the exit status and the time until it came.
     pub fn stop(mut self) -> (ExitStatus, Duration) {
         let since = Instant::now();
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, Signal::TERM).expect("a child of ours");
+        terminate(&self.child);
         let status = self.child.wait().expect("a child of ours");
         (status, since.elapsed())
     }

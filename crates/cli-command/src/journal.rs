@@ -1,0 +1,135 @@
+//! `journal …`: append to the journal and read it.
+
+use std::io::{self, BufRead, Write};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use clap::Subcommand;
+use protocol::journal::journal_client::JournalClient;
+use protocol::journal::{AppendRequest, Entry, ReadRequest, StatusRequest};
+use tokio::sync::mpsc;
+use tonic::Status;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::{printable, write_line};
+
+/// The largest record that the server takes, with room for what is around it.
+const LONGEST: usize = 17 << 20;
+/// Lines of standard input that go into one batch.
+const BATCH: usize = 512;
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Append records and print the offset of each; a batch is in the journal when its offsets are printed
+    Append {
+        /// What the records are about
+        #[arg(long, default_value = "")]
+        key: String,
+        /// The records; each line of standard input when none is given
+        #[arg(value_name = "VALUE")]
+        values: Vec<String>,
+    },
+    /// Print records: the values alone, or all of each
+    Read {
+        /// The first offset
+        #[arg(long, value_name = "OFFSET", default_value_t = 0)]
+        from: u64,
+        /// At most so many records
+        #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+        limit: Option<u64>,
+        /// Wait for more at the end
+        #[arg(long)]
+        follow: bool,
+        /// Print offset, time in milliseconds since 1970, key and value
+        #[arg(long)]
+        long: bool,
+    },
+    /// Print where the journal ends, how large it is, and the path of its checksums
+    Status,
+}
+
+/// What a server answered, as a person reads it.
+pub fn told(url: &str, status: &Status) -> anyhow::Error {
+    anyhow!("{url}: {}: {}", status.code(), status.message())
+}
+
+pub async fn run(command: Command, journal: Endpoint, limit: Duration) -> Result<()> {
+    let url = journal.uri().to_string();
+    // A stream may take as long as it likes; only calls have a limit.
+    let connecting = journal.connect_timeout(limit).connect().await;
+    let channel = connecting.with_context(|| format!("cannot reach the journal at {url}"))?;
+    let mut client = JournalClient::new(channel).max_decoding_message_size(LONGEST);
+    match command {
+        Command::Append { key, values } if values.is_empty() => {
+            let mut lines = stdin();
+            loop {
+                let mut batch = Vec::new();
+                if lines.recv_many(&mut batch, BATCH).await == 0 {
+                    return Ok(());
+                }
+                let batch = batch.into_iter().collect::<io::Result<_>>().context("standard input")?;
+                append(&mut client, &url, &key, batch, limit).await?;
+            }
+        }
+        Command::Append { key, values } => {
+            append(&mut client, &url, &key, values.into_iter().map(String::into_bytes).collect(), limit).await
+        }
+        Command::Read { from, limit, follow, long } => {
+            let request = ReadRequest { from_offset: from, limit: limit.unwrap_or(0), follow };
+            let mut records = client.read(request).await.map_err(|status| told(&url, &status))?.into_inner();
+            while let Some(record) = records.message().await.map_err(|status| told(&url, &status))? {
+                let mut line = Vec::new();
+                if long {
+                    write!(line, "{}\t{}\t{}\t", record.offset, record.time_ms, printable(&record.key))?;
+                }
+                line.extend(record.value);
+                write_line(&line)?;
+            }
+            Ok(())
+        }
+        Command::Status => {
+            let mut request = tonic::Request::new(StatusRequest {});
+            request.set_timeout(limit);
+            let status = client.status(request).await.map_err(|status| told(&url, &status))?.into_inner();
+            let mut out = io::stdout().lock();
+            writeln!(out, "next offset: {}", status.next_offset)?;
+            writeln!(out, "segments: {}", status.segments)?;
+            writeln!(out, "bytes: {}", status.size)?;
+            writeln!(out, "path: {}", status.path)?;
+            Ok(())
+        }
+    }
+}
+
+/// The lines of standard input, read by a thread of their own: nobody waits for a full batch, and a signal ends the wait.
+fn stdin() -> mpsc::Receiver<io::Result<Vec<u8>>> {
+    let (lines, received) = mpsc::channel(BATCH);
+    std::thread::spawn(move || {
+        for line in io::stdin().lock().split(b'\n') {
+            if lines.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    });
+    received
+}
+
+async fn append(
+    client: &mut JournalClient<Channel>,
+    url: &str,
+    key: &str,
+    values: Vec<Vec<u8>>,
+    limit: Duration,
+) -> Result<()> {
+    let count = values.len() as u64;
+    let entries = values.into_iter().map(|value| Entry { key: key.to_owned(), value }).collect();
+    let mut request = tonic::Request::new(AppendRequest { entries });
+    request.set_timeout(limit);
+    let reply = client.append(request).await.map_err(|status| told(url, &status))?;
+    let first = reply.into_inner().first_offset;
+    let mut out = io::stdout().lock();
+    for offset in first..first + count {
+        writeln!(out, "{offset}")?;
+    }
+    Ok(())
+}

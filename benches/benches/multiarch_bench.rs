@@ -4,6 +4,8 @@ use std::hint::black_box;
 
 use arch::{Path, crc32c, text, topic};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use journal_server::log::{Fsync, Log};
+use journal_server::record::Entry;
 
 /// One message as a broker gets it: the topic is checked, the payload is text, the record gets its checksum.
 fn message_processing(c: &mut Criterion) {
@@ -16,12 +18,7 @@ fn message_processing(c: &mut Criterion) {
         let (Some(special), Some(ascii), Some(crc)) = (special, ascii, crc) else { continue };
         group.bench_function(BenchmarkId::from_parameter(path), |b| {
             b.iter(|| {
-                let mut levels = 0;
-                let mut rest = black_box(name).as_bytes();
-                while let Some((_, after)) = rest.split_at_checked(special(rest) + 1) {
-                    (levels, rest) = (levels + 1, after);
-                }
-                assert_eq!(levels, 7);
+                assert_eq!(topic::specials(black_box(name.as_bytes()), special).count(), 7);
                 assert_eq!(ascii(black_box(payload.as_bytes())), payload.len());
                 crc(0, black_box(payload.as_bytes()))
             });
@@ -45,6 +42,23 @@ fn checksum(c: &mut Criterion) {
     group.finish();
 }
 
+/// Where the separators and wildcards of a topic are: what every PUBLISH and SUBSCRIBE is checked for.
+fn topic_scan(c: &mut Criterion) {
+    let mut group = c.benchmark_group("topic_scan");
+    for size in [32, 64, 128, 512] {
+        let name = "factory/hall-7/line-3/robot-12/".repeat(17);
+        let name = &name.as_bytes()[..size];
+        group.throughput(Throughput::Bytes(size as u64));
+        for path in Path::available() {
+            let Some(scan) = topic::on(path) else { continue };
+            group.bench_function(BenchmarkId::new(path.to_string(), size), |b| {
+                b.iter(|| topic::specials(black_box(name), scan).map(|(at, _)| at).sum::<usize>())
+            });
+        }
+    }
+    group.finish();
+}
+
 fn topic_matching(c: &mut Criterion) {
     let name = "factory/hall-7/line-3/robot-12/arm/joint-4/temperature/celsius";
     let filters = ["factory/+/line-3/#", "factory/hall-7/+/+/arm/+/temperature/+", "office/#", "#"];
@@ -53,5 +67,26 @@ fn topic_matching(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, message_processing, checksum, topic_matching);
+/// A batch on its way to disk: encoded, with its checksums, and written; fsync is the disk's time, not ours.
+fn journal_append(c: &mut Criterion) {
+    let mut group = c.benchmark_group("journal_append");
+    let folder = tempfile::tempdir().expect("a folder");
+    for size in [128, 1024, 16384] {
+        let entry = Entry { key: "factory/hall-7/line-3".to_owned(), value: vec![0x5A; size] };
+        let records = 64;
+        let mut log = Log::open(folder.path(), 16 << 20, Fsync::Never).expect("a journal");
+        group.throughput(Throughput::Bytes((records * size) as u64));
+        group.bench_function(BenchmarkId::from_parameter(size), |b| {
+            b.iter(|| {
+                for _ in 0..records {
+                    log.stage(1_767_225_600_000, black_box(&entry));
+                }
+                log.commit().expect("written");
+            })
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, message_processing, checksum, topic_scan, topic_matching, journal_append);
 criterion_main!(benches);

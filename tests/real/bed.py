@@ -19,6 +19,10 @@ BUILDLIB = Path(sysconfig.get_path("scripts")) / "buildlib"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
+# The binaries of this repository's own workspace.
+PROGRAMS = ("cli-command", "journal-server", "mqtt-server", "placement-center")
+
+
 @dataclass
 class Ran:
     """A command that has run, both streams together for a reader of a failed test."""

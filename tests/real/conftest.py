@@ -2,11 +2,12 @@
 
 import os
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
-from bed import HERE, KEYRING, mirror, need, packages, run
+from bed import HERE, KEYRING, REPOSITORY, mirror, need, packages, run
 
 from buildlib.host import cache_folder
 
@@ -23,6 +24,17 @@ def distribution_rust():
     """A rustc with its own sources and no rustup: the ladder's third rung."""
     packages("rustc-web", "cargo-web", "rust-web-src", "gcc", "libc6-dev")
     return {"RUSTC": "/usr/bin/rustc", "CARGO": "/usr/bin/cargo"}
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory, qemu):
+    """What a newcomer has: a fresh clone of what is committed, with the working tree's changes laid over it."""
+    folder = tmp_path_factory.mktemp("clone") / "main"
+    assert run("git", "clone", "--quiet", REPOSITORY, folder).code == 0
+    diff = subprocess.run(["git", "diff", "HEAD", "--binary"], cwd=REPOSITORY, capture_output=True, check=True).stdout
+    if diff:
+        subprocess.run(["git", "apply"], cwd=folder, input=diff, check=True)
+    return folder
 
 
 @pytest.fixture

@@ -5,12 +5,27 @@ use std::sync::OnceLock;
 use crate::arch;
 use crate::path::Path;
 
-type Scan = fn(&[u8]) -> usize;
+type Scan = fn(&[u8]) -> u64;
 
-/// Where the first of `/`, `+`, `#` and NUL is; the length when none is there.
-pub fn special(bytes: &[u8]) -> usize {
+/// Which of the first 64 bytes are `/`, `+`, `#` or NUL: bit `n` is byte `n`.
+pub fn special(bytes: &[u8]) -> u64 {
     static CHOSEN: OnceLock<Scan> = OnceLock::new();
     CHOSEN.get_or_init(|| on(Path::chosen()).unwrap_or(arch::all::scan::special))(bytes)
+}
+
+/// Every `/`, `+`, `#` and NUL of a topic, with its place; `scan` is a version of [`special`].
+pub fn specials(bytes: &[u8], scan: impl Fn(&[u8]) -> u64) -> impl Iterator<Item = (usize, u8)> {
+    let mut blocks = bytes.chunks(64).enumerate();
+    let (mut start, mut bits) = (0, 0);
+    std::iter::from_fn(move || {
+        while bits == 0 {
+            let (number, block) = blocks.next()?;
+            (start, bits) = (64 * number, scan(block));
+        }
+        let at = start + bits.trailing_zeros() as usize;
+        bits &= bits - 1;
+        Some((at, bytes[at]))
+    })
 }
 
 /// The version of [`special`] for `path`, `None` where this CPU cannot run it.
@@ -32,14 +47,14 @@ pub fn on(path: Path) -> Option<Scan> {
 
 /// Whether a message may be published under this name: not empty, no wildcard, no NUL, at most 65,535 bytes.
 pub fn is_name(topic: &str) -> bool {
-    is_sized(topic) && specials(topic).all(|(_, byte)| byte == b'/')
+    is_sized(topic) && specials(topic.as_bytes(), special).all(|(_, byte)| byte == b'/')
 }
 
 /// Whether a subscription may ask for this filter: `+` and `#` only as whole levels, `#` only as the last.
 pub fn is_filter(filter: &str) -> bool {
     let bytes = filter.as_bytes();
     is_sized(filter)
-        && specials(filter).all(|(at, byte)| {
+        && specials(bytes, special).all(|(at, byte)| {
             let starts = at == 0 || bytes[at - 1] == b'/';
             match byte {
                 b'+' => starts && bytes.get(at + 1).is_none_or(|next| *next == b'/'),
@@ -77,17 +92,6 @@ fn level(topic: &str) -> (&str, Option<&str>) {
 
 fn is_sized(topic: &str) -> bool {
     (1..=usize::from(u16::MAX)).contains(&topic.len())
-}
-
-/// Every special byte, with its place.
-fn specials(topic: &str) -> impl Iterator<Item = (usize, u8)> {
-    let bytes = topic.as_bytes();
-    let mut from = 0;
-    std::iter::from_fn(move || {
-        let at = from + special(&bytes[from..]);
-        from = at + 1;
-        bytes.get(at).map(|byte| (at, *byte))
-    })
 }
 
 #[cfg(test)]
@@ -143,9 +147,10 @@ mod tests {
             mut bytes in prop::collection::vec(prop_oneof![9 => 1u8..0x23, 1 => any::<u8>()], 0..300), from in 0usize..40,
         ) {
             bytes.drain(..from.min(bytes.len()));
-            let wanted = bytes.iter().position(|byte| b"/+#\0".contains(byte)).unwrap_or(bytes.len());
+            let wanted: Vec<_> = bytes.iter().copied().enumerate().filter(|(_, byte)| b"/+#\0".contains(byte)).collect();
             for path in Path::available() {
-                prop_assert_eq!(on(path).expect("available")(&bytes), wanted, "{}", path);
+                let found: Vec<_> = specials(&bytes, on(path).expect("available")).collect();
+                prop_assert_eq!(&found, &wanted, "{}", path);
             }
         }
 

@@ -2,6 +2,8 @@
 
 use std::arch::aarch64::{__crc32cb, __crc32cd};
 
+use crate::arch::all::crc32c::striped;
+
 /// The version for this CPU, `None` without the instructions.
 pub fn update() -> Option<fn(u32, &[u8]) -> u32> {
     std::arch::is_aarch64_feature_detected!("crc").then_some(|crc, bytes| {
@@ -12,11 +14,9 @@ pub fn update() -> Option<fn(u32, &[u8]) -> u32> {
 
 #[target_feature(enable = "crc")]
 fn armv8(crc: u32, bytes: &[u8]) -> u32 {
-    let mut crc = !crc;
-    let mut chunks = bytes.chunks_exact(8);
-    for chunk in &mut chunks {
-        crc = __crc32cd(crc, u64::from_le_bytes(chunk.try_into().expect("eight bytes")));
-    }
-    let rest = chunks.remainder().iter().fold(crc, |crc, byte| __crc32cb(crc, *byte));
-    !rest
+    let word = |state: u32, word: u64| __crc32cd(state, word);
+    let (state, bytes) = striped(!crc, bytes, word);
+    let (words, rest) = bytes.as_chunks::<8>();
+    let state = words.iter().fold(state, |state, bytes| word(state, u64::from_le_bytes(*bytes)));
+    !rest.iter().fold(state, |state, byte| __crc32cb(state, *byte))
 }

@@ -1,23 +1,23 @@
 //! Sixteen bytes at a time with NEON.
 
 use std::arch::aarch64::{
-    uint8x16_t, vceqq_u8, vcgeq_u8, vdupq_n_u8, vget_lane_u64, vld1q_u8, vorrq_u8, vreinterpret_u64_u8,
-    vreinterpretq_u16_u8, vshrn_n_u16,
+    uint8x16_t, vandq_u8, vceqq_u8, vcgeq_u8, vdupq_n_u8, vdupq_n_u64, vget_lane_u64, vgetq_lane_u64,
+    vld1q_u8, vorrq_u8, vpaddq_u8, vreinterpret_u64_u8, vreinterpretq_u8_u64, vreinterpretq_u16_u8,
+    vreinterpretq_u64_u8, vshrn_n_u16,
 };
 
 use crate::arch::all;
 
-type Scan = fn(&[u8]) -> usize;
-
-/// The versions for this CPU, `None` without NEON (no AArch64 Linux is without it).
-pub fn special() -> Option<Scan> {
+/// The version for this CPU, `None` without NEON (no AArch64 Linux is without it).
+pub fn special() -> Option<fn(&[u8]) -> u64> {
     std::arch::is_aarch64_feature_detected!("neon").then_some(|bytes| {
         // SAFETY: NEON was found just before this function was handed out.
         unsafe { special_neon(bytes) }
     })
 }
 
-pub fn ascii() -> Option<Scan> {
+/// The version for this CPU, `None` without NEON.
+pub fn ascii() -> Option<fn(&[u8]) -> usize> {
     std::arch::is_aarch64_feature_detected!("neon").then_some(|bytes| {
         // SAFETY: NEON was found just before this function was handed out.
         unsafe { ascii_neon(bytes) }
@@ -40,19 +40,43 @@ fn first(hits: uint8x16_t) -> Option<usize> {
 }
 
 #[target_feature(enable = "neon")]
-fn special_neon(bytes: &[u8]) -> usize {
-    let [slash, plus, hash, nul] = [b'/', b'+', b'#', 0].map(|byte| vdupq_n_u8(byte));
-    let mut at = 0;
-    for chunk in bytes.chunks_exact(16) {
-        let loaded = load(chunk);
-        let separators = vorrq_u8(vceqq_u8(loaded, slash), vceqq_u8(loaded, nul));
-        let wildcards = vorrq_u8(vceqq_u8(loaded, plus), vceqq_u8(loaded, hash));
-        if let Some(hit) = first(vorrq_u8(separators, wildcards)) {
-            return at + hit;
-        }
-        at += 16;
+fn special_neon(bytes: &[u8]) -> u64 {
+    let bytes = &bytes[..bytes.len().min(64)];
+    if let Ok(whole) = <&[u8; 64]>::try_from(bytes) {
+        return special_64(whole);
     }
-    at + all::scan::special(&bytes[at..])
+    // What is shorter is no work for vectors.
+    let Some(last) = bytes.len().checked_sub(16) else {
+        return all::scan::special(bytes);
+    };
+    // The last sixteen overlap what was looked at where the length is no multiple.
+    let whole = (0..last).step_by(16).fold(0, |bits, at| bits | special_16(&bytes[at..at + 16]) << at);
+    whole | special_16(&bytes[last..]) << last
+}
+
+/// All bits of each byte that is special.
+#[target_feature(enable = "neon")]
+fn hits(chunk: &[u8]) -> uint8x16_t {
+    let loaded = load(chunk);
+    let [slash, plus, hash, nul] = [b'/', b'+', b'#', 0].map(|byte| vceqq_u8(loaded, vdupq_n_u8(byte)));
+    vorrq_u8(vorrq_u8(slash, nul), vorrq_u8(plus, hash))
+}
+
+/// One bit for each byte, at its place in its group of eight; pairs are added until a group is a byte.
+#[target_feature(enable = "neon")]
+fn special_64(bytes: &[u8; 64]) -> u64 {
+    let places = vreinterpretq_u8_u64(vdupq_n_u64(0x8040_2010_0804_0201));
+    let [a, b, c, d] = [0, 16, 32, 48].map(|at| vandq_u8(hits(&bytes[at..at + 16]), places));
+    let quarters = vpaddq_u8(vpaddq_u8(a, b), vpaddq_u8(c, d));
+    vgetq_lane_u64::<0>(vreinterpretq_u64_u8(vpaddq_u8(quarters, quarters)))
+}
+
+#[target_feature(enable = "neon")]
+fn special_16(chunk: &[u8]) -> u64 {
+    let places = vreinterpretq_u8_u64(vdupq_n_u64(0x8040_2010_0804_0201));
+    let pairs = vandq_u8(hits(chunk), places);
+    let sums = (0..3).fold(pairs, |sums, _| vpaddq_u8(sums, sums));
+    vgetq_lane_u64::<0>(vreinterpretq_u64_u8(sums)) & 0xFFFF
 }
 
 #[target_feature(enable = "neon")]

@@ -1,8 +1,9 @@
 //! Byte by byte; the compiler makes of it what it can.
 
-/// Where the first byte is that means something in an MQTT topic; the length when there is none.
-pub fn special(bytes: &[u8]) -> usize {
-    bytes.iter().position(|byte| matches!(byte, b'/' | b'+' | b'#' | 0)).unwrap_or(bytes.len())
+/// Which of the first 64 bytes mean something in an MQTT topic: bit `n` is byte `n`.
+pub fn special(bytes: &[u8]) -> u64 {
+    let bits = bytes.iter().take(64).enumerate();
+    bits.fold(0, |bits, (at, byte)| bits | u64::from(matches!(byte, b'/' | b'+' | b'#' | 0)) << at)
 }
 
 /// How many bytes from the start are ASCII.

@@ -2,6 +2,8 @@
 
 use std::arch::x86_64::{_mm_crc32_u8, _mm_crc32_u64};
 
+use crate::arch::all::crc32c::striped;
+
 /// The version for this CPU, `None` without SSE4.2.
 pub fn update() -> Option<fn(u32, &[u8]) -> u32> {
     std::arch::is_x86_feature_detected!("sse4.2").then_some(|crc, bytes| {
@@ -12,11 +14,9 @@ pub fn update() -> Option<fn(u32, &[u8]) -> u32> {
 
 #[target_feature(enable = "sse4.2")]
 fn sse42(crc: u32, bytes: &[u8]) -> u32 {
-    let mut crc = u64::from(!crc);
-    let mut chunks = bytes.chunks_exact(8);
-    for chunk in &mut chunks {
-        crc = _mm_crc32_u64(crc, u64::from_le_bytes(chunk.try_into().expect("eight bytes")));
-    }
-    let rest = chunks.remainder().iter().fold(crc as u32, |crc, byte| _mm_crc32_u8(crc, *byte));
-    !rest
+    let word = |state: u32, word: u64| _mm_crc32_u64(state.into(), word) as u32;
+    let (state, bytes) = striped(!crc, bytes, word);
+    let (words, rest) = bytes.as_chunks::<8>();
+    let state = words.iter().fold(state, |state, bytes| word(state, u64::from_le_bytes(*bytes)));
+    !rest.iter().fold(state, |state, byte| _mm_crc32_u8(state, *byte))
 }

@@ -6,17 +6,16 @@ use std::arch::x86_64::{
 
 use crate::arch::all;
 
-type Scan = fn(&[u8]) -> usize;
-
-/// The versions for this CPU, `None` without AVX2.
-pub fn special() -> Option<Scan> {
+/// The version for this CPU, `None` without AVX2.
+pub fn special() -> Option<fn(&[u8]) -> u64> {
     std::arch::is_x86_feature_detected!("avx2").then_some(|bytes| {
         // SAFETY: AVX2 was found just before this function was handed out.
         unsafe { special_avx2(bytes) }
     })
 }
 
-pub fn ascii() -> Option<Scan> {
+/// The version for this CPU, `None` without AVX2.
+pub fn ascii() -> Option<fn(&[u8]) -> usize> {
     std::arch::is_x86_feature_detected!("avx2").then_some(|bytes| {
         // SAFETY: AVX2 was found just before this function was handed out.
         unsafe { ascii_avx2(bytes) }
@@ -31,19 +30,23 @@ fn load(chunk: &[u8]) -> __m256i {
 }
 
 #[target_feature(enable = "avx2")]
-fn special_avx2(bytes: &[u8]) -> usize {
-    let wanted = [b'/', b'+', b'#', 0].map(|byte| _mm256_set1_epi8(byte as i8));
-    let mut at = 0;
-    for chunk in bytes.chunks_exact(32) {
-        let loaded = load(chunk);
-        let [a, b, c, d] = wanted.map(|byte| _mm256_cmpeq_epi8(loaded, byte));
-        let hits = _mm256_movemask_epi8(_mm256_or_si256(_mm256_or_si256(a, b), _mm256_or_si256(c, d)));
-        if hits != 0 {
-            return at + hits.trailing_zeros() as usize;
-        }
-        at += 32;
-    }
-    at + all::scan::special(&bytes[at..])
+fn special_avx2(bytes: &[u8]) -> u64 {
+    let bytes = &bytes[..bytes.len().min(64)];
+    // What is shorter is no work for vectors.
+    let Some(last) = bytes.len().checked_sub(32) else {
+        return all::scan::special(bytes);
+    };
+    // The second half overlaps the first where there are fewer than 64 bytes.
+    special_32(&bytes[..32]) | special_32(&bytes[last..]) << last
+}
+
+#[target_feature(enable = "avx2")]
+fn special_32(chunk: &[u8]) -> u64 {
+    let loaded = load(chunk);
+    let [a, b, c, d] =
+        [b'/', b'+', b'#', 0].map(|byte| _mm256_cmpeq_epi8(loaded, _mm256_set1_epi8(byte as i8)));
+    let hits = _mm256_movemask_epi8(_mm256_or_si256(_mm256_or_si256(a, b), _mm256_or_si256(c, d)));
+    u64::from(hits as u32)
 }
 
 #[target_feature(enable = "avx2")]

@@ -3,17 +3,11 @@
 import json
 
 import pytest
-from bed import buildlib, run
+from bed import QUICK, buildlib, run
 
 from buildlib.targets import TARGETS
 
 ARCHES = ("arm64", "armv7", "riscv64", "arm64-musl")
-# The projects' release profiles are made for their users' patience; these settings ask the same of compilers, linkers
-# and C code in half the time. The full profiles were measured by hand, see the README.
-QUICK = {
-    "CARGO_PROFILE_RELEASE_OPT_LEVEL": "0", "CARGO_PROFILE_RELEASE_LTO": "off", "CARGO_PROFILE_RELEASE_DEBUG": "0",
-    "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16",
-}  # fmt: skip
 
 
 @pytest.mark.slow

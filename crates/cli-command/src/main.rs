@@ -16,7 +16,7 @@ use clap::{Args, Parser, Subcommand};
 use service::health::Target;
 use service::{lifecycle, log, settings};
 use tonic::transport::Endpoint;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 
 const NAME: &str = "cli-command";
 
@@ -40,20 +40,20 @@ struct Settings {
     #[arg(long, value_name = "URL", env = "PLACEMENT_CENTER", default_value = "http://127.0.0.1:1228", value_parser = settings::endpoint, global = true)]
     placement_center: Endpoint,
     /// The journal server
-    #[arg(long, value_name = "URL", env = "JOURNAL", default_value = "http://127.0.0.1:1229", value_parser = settings::endpoint, global = true)]
+    #[arg(long, value_name = "URL", env = "JOURNAL_SERVER", default_value = "http://127.0.0.1:1229", value_parser = settings::endpoint, global = true)]
     journal: Endpoint,
     /// The MQTT broker, as HOST:PORT
-    #[arg(long, value_name = "ADDRESS", env = "BROKER", default_value = "127.0.0.1:1883", value_parser = mqtt::address, global = true)]
+    #[arg(long, value_name = "ADDRESS", env = "MQTT_SERVER", default_value = "127.0.0.1:1883", value_parser = mqtt::address, global = true)]
     broker: mqtt::Address,
     /// How many seconds an answer may take
-    #[arg(long, value_name = "SECONDS", env = "TIMEOUT", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600), global = true)]
+    #[arg(long, value_name = "SECONDS", env = "CLI_COMMAND_TIMEOUT", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600), global = true)]
     timeout: u64,
     /// How the log on standard error is written
     #[arg(long, value_name = "FORMAT", env = "LOG_FORMAT", default_value = "text", global = true)]
     log_format: log::Format,
     /// What is logged
-    #[arg(long, value_name = "FILTER", env = "LOG_LEVEL", default_value = "warn", value_parser = settings::filter, global = true)]
-    log_level: String,
+    #[arg(long, value_name = "FILTER", env = "LOG_LEVEL", default_value = "warn", global = true)]
+    log_level: Targets,
 }
 
 #[derive(Subcommand)]
@@ -90,7 +90,7 @@ fn main() -> ExitCode {
     if let Some(Err(message)) = arch::Path::forced() {
         return refuse(&message);
     }
-    log::init(cli.settings.log_format, EnvFilter::new(&cli.settings.log_level));
+    log::init(cli.settings.log_format, cli.settings.log_level.clone());
     let outcome = run(cli);
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -101,8 +101,8 @@ async fn nothing_acknowledged_is_lost_by_kill_9() {
     let records = read(&mut client, 0, 0).await;
     let offsets: Vec<u64> = records.iter().map(|record| record.offset).collect();
     assert_eq!(offsets, (0..records.len() as u64).collect::<Vec<_>>());
-    let acknowledged = acknowledged.lock().expect("no panic");
-    for (offset, (key, value)) in acknowledged.iter() {
+    let acknowledged = std::mem::take(&mut *acknowledged.lock().expect("no panic"));
+    for (offset, (key, value)) in &acknowledged {
         let record = &records[usize::try_from(*offset).expect("small")];
         assert_eq!((&record.key, &record.value), (key, value), "{offset}");
     }

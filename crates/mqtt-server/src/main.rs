@@ -47,7 +47,7 @@ struct Settings {
     #[arg(long, value_name = "COUNT", env = "MQTT_SERVER_MAX_QUEUED", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     max_queued: u32,
     /// A journal server, as http://HOST:PORT, that has messages before they are acknowledged
-    #[arg(long, value_name = "URL", env = "JOURNAL", value_parser = settings::endpoint)]
+    #[arg(long, value_name = "URL", env = "JOURNAL_SERVER", value_parser = settings::endpoint)]
     journal: Option<Endpoint>,
     /// Which messages the journal gets
     #[arg(long, value_name = "FILTER", env = "MQTT_SERVER_JOURNAL_FILTER", default_value = "#", value_parser = filter)]

@@ -48,7 +48,7 @@ impl Center {
 impl Placement for Center {
     async fn register(&self, request: Request<RegisterRequest>) -> Result<Response<RegisterReply>, Status> {
         let node = checked(request.into_inner().node)?;
-        info!(id = node.id, kind = node.kind, address = node.address, target = node.target, "registered");
+        info!(id = node.id, kind = node.kind, address = node.address, triple = node.target, "registered");
         self.change(|nodes| nodes.register(node)).await?;
         Ok(Response::new(RegisterReply { lease_ms: self.lease_ms }))
     }

@@ -10,7 +10,6 @@ use clap::error::ErrorKind;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
-use tracing_subscriber::EnvFilter;
 
 use crate::health::Target;
 use crate::settings::{self, Common};
@@ -76,10 +75,10 @@ async fn check<S: Service>(target: &Target) -> ExitCode {
 
 async fn serve<S: Service>(settings: S) -> ExitCode {
     let common = settings.common();
-    log::init(common.log_format, EnvFilter::new(&common.log_level));
+    log::init(common.log_format, common.log_level.clone());
     let report = arch::Report::new();
     let features = report.features.join(" ");
-    info!(service = S::NAME, version = VERSION, target = TARGET, arch = report.name, path = %report.path, features, "starting");
+    info!(service = S::NAME, version = VERSION, triple = TARGET, arch = report.name, path = %report.path, features, "starting");
     let stop = CancellationToken::new();
     let served = settings.serve(stop.clone());
     tokio::pin!(served);

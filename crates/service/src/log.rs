@@ -2,7 +2,10 @@
 
 use std::io::{IsTerminal, stderr};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{fmt, registry};
 
 /// How a line of the log looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -11,11 +14,12 @@ pub enum Format {
     Json,
 }
 
-/// Writes the logs of this process from now on.
-pub fn init(format: Format, filter: EnvFilter) {
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
-    match format {
-        Format::Text => lines.with_ansi(stderr().is_terminal()).init(),
-        Format::Json => lines.json().flatten_event(true).init(),
-    }
+/// Writes the logs of this process from now on, what `levels` lets through: a level, or levels per module.
+pub fn init(format: Format, levels: Targets) {
+    let lines = fmt::layer().with_writer(stderr);
+    let lines = match format {
+        Format::Text => lines.with_ansi(stderr().is_terminal()).boxed(),
+        Format::Json => lines.json().flatten_event(true).boxed(),
+    };
+    registry().with(lines.with_filter(levels)).init();
 }

@@ -13,6 +13,18 @@ use rustix::process::{Pid, Signal, kill_process};
 /// How long a start may take; an emulator on a busy machine is slow.
 const START: Duration = Duration::from_secs(30);
 
+/// What the names of all variables begin with that the programs read.
+const SETTINGS: [&str; 8] = [
+    "ARCH_PATH",
+    "CLI_COMMAND",
+    "CONFIG_FILE",
+    "JOURNAL_SERVER",
+    "LOG_",
+    "MQTT_SERVER",
+    "NODE_",
+    "PLACEMENT_CENTER",
+];
+
 /// The path of a binary of the package whose tests these are. Cargo tells it when it compiles, but from 1.96 on for another
 /// target only when it runs.
 #[macro_export]
@@ -33,10 +45,8 @@ pub fn command(program: &str) -> Command {
     let mut line = words.split_whitespace().chain([program]);
     let mut command = Command::new(line.next().unwrap_or(program));
     command.args(line);
-    for (name, _) in env::vars() {
-        if name == "ARCH_PATH" || name == "CONFIG_FILE" || name.starts_with("LOG_") {
-            command.env_remove(name);
-        }
+    for (name, _) in env::vars().filter(|(name, _)| SETTINGS.iter().any(|start| name.starts_with(start))) {
+        command.env_remove(name);
     }
     command
 }

@@ -54,7 +54,7 @@ pub fn told(url: &str, status: &Status) -> anyhow::Error {
 }
 
 pub async fn run(command: Command, journal: Endpoint, limit: Duration) -> Result<()> {
-    let url = journal.uri().to_string();
+    let url = crate::url(&journal);
     // A stream may take as long as it likes; only calls have a limit.
     let connecting = journal.connect_timeout(limit).connect().await;
     let channel = connecting.with_context(|| format!("cannot reach the journal at {url}"))?;

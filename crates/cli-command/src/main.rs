@@ -135,7 +135,7 @@ async fn talk(cli: Cli) -> Result<()> {
         Command::Journal(command) => journal::run(command, settings.journal, limit).await,
         Command::Mqtt(command) => mqtt::run(command, &settings.broker, limit).await,
         Command::Health { targets } if targets.is_empty() => {
-            let grpc = |endpoint: &Endpoint| Target::Grpc(endpoint.uri().to_string());
+            let grpc = |endpoint: &Endpoint| Target::Grpc(url(endpoint));
             let broker = Target::Mqtt(settings.broker.to_string());
             health(&[grpc(&settings.placement_center), grpc(&settings.journal), broker], limit).await
         }
@@ -159,6 +159,11 @@ async fn health(targets: &[Target], limit: Duration) -> Result<()> {
         bail!("{sick} of {} not healthy", targets.len());
     }
     Ok(())
+}
+
+/// The address of a server as a person writes it.
+fn url(endpoint: &Endpoint) -> String {
+    endpoint.uri().to_string().trim_end_matches('/').to_owned()
 }
 
 /// What a person gets on a line: control characters would change their terminal.

@@ -23,7 +23,7 @@ pub enum Command {
 
 pub async fn run(command: Command, center: Endpoint, limit: Duration) -> Result<()> {
     let Command::List { kind } = command;
-    let url = center.uri().to_string();
+    let url = crate::url(&center);
     let channel = center.connect_timeout(limit).timeout(limit).connect().await;
     let channel = channel.with_context(|| format!("cannot reach the placement center at {url}"))?;
     let request = ListRequest { kind: kind.unwrap_or_default() };

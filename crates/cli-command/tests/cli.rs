@@ -61,9 +61,9 @@ fn a_service_that_is_not_there_is_told_in_one_line() {
     for (args, start) in [
         (
             &["--placement-center", &url, "node", "list"][..],
-            format!("cannot reach the placement center at {url}/: "),
+            format!("cannot reach the placement center at {url}: "),
         ),
-        (&["--journal", &url, "journal", "read"], format!("cannot reach the journal at {url}/: ")),
+        (&["--journal", &url, "journal", "read"], format!("cannot reach the journal at {url}: ")),
         (&["--broker", &address, "mqtt", "pub", "x", "y"], format!("{address}: ")),
         (
             &["--broker", &address, "mqtt", "pub", "x/#", "y"],

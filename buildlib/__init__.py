@@ -17,6 +17,7 @@ The rooms, in import order; a room imports only rooms above it:
     environment what cargo's children see: variables and small scripts
     cargo       the line that starts with cargo, cargo-zigbuild or cross
     dist        dist/<arch>/<binary>, manifest.json, SHA256SUMS
+    oci         an image's layer, configuration, manifest and index, as bytes
     doctor      needs minus machine, and the cures as a plan
     console     the only voice
     files       writing whole or not at all; folders that one process holds
@@ -24,6 +25,7 @@ The rooms, in import order; a room imports only rooms above it:
     context     what every command starts from
     provision   the climb to a std for every target; setup
     build       the main flow: compile, gate, dist/; verify
+    image       binaries of dist/ as multi-platform images
     report      results as tables and JSON
     cli         Invoke's door
 

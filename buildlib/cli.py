@@ -17,7 +17,7 @@ from invoke.exceptions import ParseError
 
 from buildlib import __version__
 from buildlib.console import Console
-from buildlib.errors import BuildError, Interrupted
+from buildlib.errors import BuildError, Interrupted, UsageError
 from buildlib.targets import nearest
 
 if TYPE_CHECKING:
@@ -119,6 +119,32 @@ def build(c, console, arch, component, features, profile="", backend="", glibc="
 
 @task(
     auto_shortflags=False,
+    iterable=["arch", "component", "tag"],
+    help={
+        "arch": f"{ARCH}; static ones, such as amd64-musl",
+        "component": "a binary of the workspace; default: all",
+        "tag": "default: the component's version",
+        "output": "where the OCI image layouts go, a folder for each component",
+        "build": "with --no-build, dist/ is taken as it is",
+        "json": JSON,
+    },
+)
+@door
+def image(c, console, arch, component, tag, output="", build=True, json=False):
+    """Multi-platform images of the binaries, without Docker: OCI image layouts."""
+    if not output:
+        raise UsageError("where to?", "say --output DIR")
+    context = _enter(c, console)
+    from buildlib import image as flow
+    from buildlib import report
+
+    targets = context.targets(tuple(arch), "all")
+    made = flow.layouts(context, targets, tuple(component), tuple(_split(tag)), Path(_here(output)), compile=build)
+    report.pictured(console, made, as_json=json)
+
+
+@task(
+    auto_shortflags=False,
     iterable=["path"],
     help={
         "path": "a file or folder; default: dist",
@@ -209,7 +235,7 @@ def _setup(c: Any, console: Console, arch: list[str], yes: bool) -> None:
     provision.setup(context, context.targets(tuple(arch), "all"), yes=yes)
 
 
-namespace = Collection(build, verify, plan, config, doctor, setup)
+namespace = Collection(build, image, verify, plan, config, doctor, setup)
 
 
 class Buildlib(Program):

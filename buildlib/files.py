@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from buildlib.errors import BuildError
-from buildlib.plan import Install, Link, Together
+from buildlib.plan import Install, Layout, Link, Together
 
 
 def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
@@ -104,6 +104,27 @@ def install(act: Install) -> None:
         os.replace(beside, act.into)
     finally:
         remove(beside)
+
+
+def layout(act: Layout) -> None:
+    blobs = {blob_path(act.folder, digest): data for digest, data in act.blobs.items()}
+    for path, data in blobs.items():
+        write_whole(path, data)
+    write_whole(act.folder / "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
+    write_whole(act.folder / "index.json", act.index)
+    for path in (act.folder / "blobs").glob("*/*"):
+        if path not in blobs:
+            path.unlink()
+
+
+def blob_path(folder: Path, digest: str) -> Path:
+    """Where an OCI layout in `folder` has the blob: sha256:<hex> -> blobs/sha256/<hex>."""
+    return folder.joinpath("blobs", *digest.split(":"))
+
+
+def blobs_of(folder: Path) -> dict[str, bytes]:
+    """Every blob of an OCI layout, by the digest that its name says."""
+    return {f"{path.parent.name}:{path.name}": path.read_bytes() for path in (folder / "blobs").glob("*/*")}
 
 
 def remove(folder: Path) -> None:

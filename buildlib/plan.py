@@ -70,7 +70,17 @@ class Together:
     as_old_as: Path
 
 
-Act = Step | Write | Link | Install | Together
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """An OCI image layout: the blobs by digest, then the index, then away with blobs that nothing names any more. Whoever
+    reads it meanwhile finds the old images or the new ones, whole."""
+
+    folder: Path
+    blobs: Mapping[str, bytes]  # digest, as in sha256:<hex>
+    index: bytes
+
+
+Act = Step | Write | Link | Install | Together | Layout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from buildlib.build import Result, Verdict
 from buildlib.cargo import Build
 from buildlib.config import Config
 from buildlib.console import Console
+from buildlib.image import Made
 from buildlib.plan import Need, Status, Step
 
 
@@ -41,6 +42,26 @@ def _row(result: Result, entry) -> tuple[str, ...]:
 def size(count: int) -> str:
     """Bytes for a person: 1.2 MiB."""
     return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.1f} KiB"
+
+
+def pictured(console: Console, images: list[Made], *, as_json: bool) -> None:
+    """What `image` made: a row an image."""
+    if as_json:
+        console.json(
+            [
+                {
+                    "component": m.component, "status": m.status.value, "digest": m.digest, "size": m.size,
+                    "platforms": list(m.platforms), "tags": list(m.tags), "layout": str(m.folder),
+                }
+                for m in images
+            ]
+        )  # fmt: skip
+    elif images:
+        rows = [
+            (m.component, ", ".join(m.platforms), ", ".join(m.tags), size(m.size), m.digest.split(":")[1][:12], m.status.value)
+            for m in images
+        ]  # fmt: skip
+        console.table(("component", "platforms", "tags", "size", "digest", ""), rows)
 
 
 def verified(console: Console, verdicts: Iterable[Verdict], *, as_json: bool) -> None:

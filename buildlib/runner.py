@@ -19,8 +19,8 @@ from buildlib.config import Retry
 from buildlib.console import Console
 from buildlib.errors import Lacking, UsageError
 from buildlib.failures import classify
-from buildlib.files import disk_error, holding, install, link, remove, together, write_whole
-from buildlib.plan import Act, Install, Job, Link, Outcome, Step, Together, Write
+from buildlib.files import disk_error, holding, install, layout, link, remove, together, write_whole
+from buildlib.plan import Act, Install, Job, Layout, Link, Outcome, Step, Together, Write
 
 TAIL = 400  # lines of a tool's stderr kept for reading its failure
 PATIENCE = 5.0  # seconds that children get to end by themselves after SIGINT, then after SIGTERM
@@ -53,6 +53,8 @@ class Shell:
                     install(act)
                 case Together():
                     together(act)
+                case Layout():
+                    layout(act)
         except OSError as error:
             raise disk_error(error) from None
         return Outcome(step=act, code=0, seconds=0.0)

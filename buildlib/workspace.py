@@ -23,6 +23,10 @@ class Component:
     name: str
     package: str
     version: str
+    # What its Cargo.toml says of it, "" where it says nothing.
+    description: str = ""
+    repository: str = ""
+    license: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,13 +78,17 @@ def read(answer: str) -> Workspace:
         root=Path(told["workspace_root"]),
         target_dir=Path(told["target_directory"]),
         components=tuple(
-            Component(name=made["name"], package=package["name"], version=package["version"])
+            Component(name=made["name"], package=package["name"], version=package["version"], **_told(package))
             for package in members
             for made in package["targets"]
             if "bin" in made["kind"]
         ),
         manifests=tuple(Path(package["manifest_path"]) for package in members),
     )
+
+
+def _told(package: Mapping[str, Any]) -> dict[str, str]:
+    return {key: package.get(key) or "" for key in ("description", "repository", "license")}
 
 
 # --- what crates run on the build machine -----------------------------------------------------------

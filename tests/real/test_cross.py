@@ -3,8 +3,6 @@ image, and a toolchain that rustup knows. A machine's own working Docker is used
 
 import os
 import shutil
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -14,32 +12,6 @@ from buildlib.host import cache_folder
 
 CROSS = "0.2.5"
 IMAGE = "buildlib-test/cross-arm64"
-
-
-@pytest.fixture(scope="session")
-def docker(tmp_path_factory):
-    """The environment in which `docker` answers."""
-    if run("docker", "version").code == 0:
-        yield {}
-        return
-    packages("docker.io", "iptables")
-    folder = tmp_path_factory.mktemp("docker")
-    env = {"DOCKER_HOST": f"unix://{folder}/socket"}
-    log = (folder / "log").open("w")
-    argv = ("dockerd", "--host", env["DOCKER_HOST"], "--data-root", folder / "data", "--exec-root", folder / "exec",
-            "--pidfile", folder / "pid")  # fmt: skip
-    daemon = subprocess.Popen([str(word) for word in argv], stdout=log, stderr=log)
-    deadline = time.monotonic() + 60
-    while run("docker", "version", env=env).code and daemon.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.2)
-    if run("docker", "version", env=env).code:
-        daemon.kill()
-        need("a container engine", (folder / "log").read_text()[-2000:])
-    yield env
-    daemon.terminate()
-    daemon.wait(30)
-    log.close()
-    shutil.rmtree(folder / "data", ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 
 import paho.mqtt.client as paho
 import pytest
-from bed import PROGRAMS, QUICK, buildlib, packages, run
+from bed import PROGRAMS, packages, run
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -26,14 +26,6 @@ EMULATED = {
     "arm64-musl": ("qemu-aarch64-static",),
 }
 SOON = 30  # seconds; an emulator on a busy machine is slow
-
-
-@pytest.fixture(scope="module")
-def dist(clone):
-    """`dist/` with the programs of every arch."""
-    built = buildlib("build", "--arch", "all", cwd=clone, env=QUICK)
-    assert built.code == 0, built
-    return clone / "dist"
 
 
 class Service:

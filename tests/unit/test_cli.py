@@ -17,7 +17,7 @@ def test_the_same_collection_behind_both_doors():
     import tasks
 
     assert tasks.namespace is namespace
-    assert sorted(namespace.task_names) == ["build", "config", "doctor", "plan", "setup", "verify"]
+    assert sorted(namespace.task_names) == ["build", "config", "doctor", "image", "plan", "setup", "verify"]
 
 
 def test_words_after_verify_are_paths():

@@ -1,0 +1,173 @@
+"""An image as the OCI image specification 1.1 has it: layer, configuration, manifest, index.
+
+Pure: bytes in, blobs out. The same input gives the same bytes: names are sorted, times are `epoch`, gzip's header has none.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+INDEX = "application/vnd.oci.image.index.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+REF_NAME = "org.opencontainers.image.ref.name"
+# Not root, and no user of the host's: what distroless images call nonroot.
+USER = 65532
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """How a container of the image runs."""
+
+    entrypoint: tuple[str, ...]
+    ports: tuple[int, ...] = ()  # TCP
+    health: tuple[str, ...] = ()  # the command line of the health check
+    env: Mapping[str, str] = field(default_factory=dict)
+    volumes: tuple[str, ...] = ()  # folders that it may write to
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """A multi-platform image: the digest of its index, and every blob by digest."""
+
+    digest: str
+    blobs: Mapping[str, bytes]
+
+
+def digest(data: bytes) -> str:
+    """sha256:<hex>."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def root(program: str, binary: bytes, volumes: Iterable[str], epoch: int) -> bytes:
+    """The only layer of an image without a base, as a tar file: a static binary in /usr/bin, a user to run it, /tmp, and
+    the folders that the user may write to. `epoch` is in seconds."""
+    passwd = f"root:x:0:0::/root:/sbin/nologin\nnonroot:x:{USER}:{USER}::/:/sbin/nologin\n"
+    group = f"root:x:0:\nnonroot:x:{USER}:\n"
+    files = {
+        "etc/passwd": (passwd.encode(), 0o644),
+        "etc/group": (group.encode(), 0o644),
+        f"usr/bin/{program}": (binary, 0o755),
+    }
+    own = {volume.strip("/") for volume in volumes}
+    folders = {"/".join(name.split("/")[:n]) for name in (*files, *own, "tmp/") for n in range(1, name.count("/") + 1)}
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name in sorted(folders | own | set(files)):
+            info = tarfile.TarInfo(name)
+            info.mtime = epoch
+            if name in files:
+                data, info.mode = files[name]
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+                continue
+            info.type, info.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
+            if name in own:
+                info.uid = info.gid = USER
+            tar.addfile(info)
+    return out.getvalue()
+
+
+def image(layers: Mapping[str, bytes], runtime: Runtime, epoch: int, packed: Mapping[str, bytes]) -> Image:
+    """The image of `layers`, which maps a platform ("linux/arm/v7") to the tar file of its only layer. `packed` has layers
+    that need no compressing: the digest of a tar file, and its gzip file."""
+    blobs: dict[str, bytes] = {}
+
+    def store(media_type: str, data: bytes, **more: Any) -> Json:
+        blobs[digest(data)] = data
+        return {"mediaType": media_type, "digest": digest(data), "size": len(data), **more}
+
+    manifests = []
+    with ThreadPoolExecutor() as pool:  # zlib lets go of the interpreter
+        packing = pool.map(lambda tar: packed.get(digest(tar)) or _pack(tar), layers.values())
+    for (platform, tar), data in zip(layers.items(), packing, strict=True):
+        layer = store(LAYER, data)
+        config = store(CONFIG, _json(configuration(platform, digest(tar), runtime, epoch)))
+        manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]}
+        told = _json(manifest | {"annotations": dict(runtime.labels)})
+        manifests.append(store(MANIFEST, told, platform=platform_of(platform)))
+    told = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests, "annotations": dict(runtime.labels)}
+    return Image(digest=store(INDEX, _json(told))["digest"], blobs=blobs)
+
+
+def _pack(tar: bytes) -> bytes:
+    return gzip.compress(tar, compresslevel=6, mtime=0)
+
+
+def packed_layers(blobs: Mapping[str, bytes]) -> dict[str, bytes]:
+    """What an earlier image has for `image`'s `packed`. Blobs that are no manifest of ours are passed over."""
+    found = {}
+    for data in blobs.values():
+        try:
+            manifest = json.loads(data)
+            (layer,), config = manifest["layers"], json.loads(blobs[manifest["config"]["digest"]])
+            (diff_id,) = config["rootfs"]["diff_ids"]
+            if digest(blobs[layer["digest"]]) == layer["digest"]:
+                found[diff_id] = blobs[layer["digest"]]
+        except (ValueError, KeyError, TypeError):  # a layer, a configuration, an index; or somebody else's
+            continue
+    return found
+
+
+def platform_of(name: str) -> Json:
+    """linux/arm/v7 -> {"os": "linux", "architecture": "arm", "variant": "v7"}."""
+    return dict(zip(("os", "architecture", "variant"), name.split("/"), strict=False))
+
+
+def configuration(platform: str, diff_id: str, runtime: Runtime, epoch: int) -> Json:
+    """The image's configuration. Healthcheck is Docker's addition; other engines pass over it."""
+    run: Json = {
+        "User": f"{USER}:{USER}",
+        "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                *(f"{name}={value}" for name, value in sorted(runtime.env.items()))],
+        "Entrypoint": list(runtime.entrypoint),
+        "WorkingDir": "/",
+        "Labels": dict(runtime.labels),
+    }  # fmt: skip
+    if runtime.ports:
+        run["ExposedPorts"] = {f"{port}/tcp": {} for port in runtime.ports}
+    if runtime.volumes:
+        run["Volumes"] = {volume: {} for volume in runtime.volumes}
+    if runtime.health:
+        second = 1_000_000_000  # nanoseconds
+        run["Healthcheck"] = {
+            "Test": ["CMD", *runtime.health], "Interval": 10 * second, "Timeout": 5 * second,
+            "StartPeriod": 30 * second, "Retries": 3,
+        }  # fmt: skip
+    created = timestamp(epoch)
+    return {
+        "created": created,
+        **platform_of(platform),
+        "config": run,
+        "rootfs": {"type": "layers", "diff_ids": [diff_id]},
+        "history": [{"created": created, "created_by": "buildlib"}],
+    }
+
+
+def timestamp(epoch: int) -> str:
+    """RFC 3339 in UTC."""
+    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def layout_index(made: Image, tags: Iterable[str]) -> bytes:
+    """index.json of a layout that has this image under these tags."""
+    entry = {"mediaType": INDEX, "digest": made.digest, "size": len(made.blobs[made.digest])}
+    manifests = [entry | {"annotations": {REF_NAME: tag}} for tag in tags]
+    return _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests})
+
+
+def _json(value: Json) -> bytes:
+    return json.dumps(value, separators=(",", ":"), sort_keys=True).encode()

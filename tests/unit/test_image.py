@@ -1,0 +1,201 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from machines import Machine, Recorder, context, settings
+
+from buildlib import image, oci
+from buildlib.artifacts import digest
+from buildlib.errors import Refused, UsageError
+from buildlib.files import layout
+from buildlib.plan import Layout, Outcome, Status
+from buildlib.targets import TARGETS
+from buildlib.workspace import Component
+
+STATIC = (TARGETS["amd64-musl"], TARGETS["armv7-musl"])
+PART = Component(name="a", package="p", version="1.2.3", description="does it", license="MIT")
+GIT = {"commit": (0, "1700000000 abc\n")}
+
+
+class Hand(Recorder):
+    """A recorder that writes layouts."""
+
+    def __call__(self, act):
+        if isinstance(act, Layout):
+            self.asked.append(f"layout {act.folder.name}")
+            layout(act)
+            return Outcome(step=act, code=0, seconds=0)
+        return super().__call__(act)
+
+
+def here(tmp_path, answers=GIT, *, dry=False, env=None, **flags):
+    """A workspace whose dist/ has the component for two platforms."""
+    found = context(Machine(env=env or {}), Hand(answers, dry=dry), tmp_path, **flags)
+    entries = []
+    for target in STATIC:
+        path = tmp_path / "dist" / target.name / "a"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"elf " + target.name.encode())
+        entries.append({"path": f"{target.name}/a", "sha256": digest(path)})
+    (tmp_path / "dist" / "manifest.json").write_text(json.dumps({"schema": 1, "binaries": entries}))
+    return replace(found, workspace=replace(found.workspace, components=(PART,)))
+
+
+def make(found, tmp_path, tags=()):
+    return image.layouts(found, STATIC, (), tags, tmp_path / "out", compile=False)
+
+
+def test_a_layout_for_all_platforms_then_nothing_to_do(tmp_path):
+    found = here(tmp_path)
+    (first,) = make(found, tmp_path)
+    assert (first.status, first.platforms, first.tags) == (Status.DONE, ("linux/amd64", "linux/arm/v7"), ("1.2.3",))
+    told = json.loads((tmp_path / "out" / "a" / "index.json").read_text())
+    assert [m["digest"] for m in told["manifests"]] == [first.digest]
+    (again,) = make(found, tmp_path)
+    assert again == replace(first, status=Status.UNCHANGED)
+    (tagged,) = make(found, tmp_path, ("1.2.3", "latest"))
+    assert (tagged.status, tagged.digest) == (Status.DONE, first.digest)
+    assert found.run.asked.count("layout a") == 2
+
+
+def test_a_changed_binary_changes_its_image_and_leaves_no_blob_behind(tmp_path):
+    found = here(tmp_path)
+    (first,) = make(found, tmp_path)
+    before = {path.name for path in (tmp_path / "out" / "a" / "blobs").glob("*/*")}
+    path = tmp_path / "dist" / "amd64-musl" / "a"
+    path.write_bytes(b"another")
+    with pytest.raises(Refused, match="is not the file that passed the gate"):
+        make(found, tmp_path)
+    manifest = tmp_path / "dist" / "manifest.json"
+    told = json.loads(manifest.read_text())
+    told["binaries"][0]["sha256"] = digest(path)
+    manifest.write_text(json.dumps(told))
+    (second,) = make(found, tmp_path)
+    after = {path.name for path in (tmp_path / "out" / "a" / "blobs").glob("*/*")}
+    assert second.digest != first.digest
+    # One platform's layer, configuration and manifest, and the index.
+    assert (len(before - after), len(after - before), len(after)) == (4, 4, 7)
+
+
+def test_a_missing_platform_is_refused(tmp_path):
+    found = here(tmp_path)
+    (tmp_path / "dist" / "armv7-musl" / "a").unlink()
+    with pytest.raises(Refused, match="armv7-musl/a: is not in dist/"):
+        make(found, tmp_path)
+    assert not (tmp_path / "out" / "a").exists()
+
+
+@pytest.mark.parametrize(
+    ("answers", "env", "wanted"),
+    [
+        (GIT, {}, (1700000000, "abc")),
+        (GIT, {"SOURCE_DATE_EPOCH": "5"}, (5, "abc")),
+        ({"commit": (128, "")}, {}, (0, "")),
+    ],
+)
+def test_the_time_is_the_commit_s(tmp_path, answers, env, wanted):
+    assert image._commit(here(tmp_path, answers, env=env)) == wanted
+
+
+def test_a_wrong_time_is_told(tmp_path):
+    with pytest.raises(UsageError, match="SOURCE_DATE_EPOCH='x' is not a number"):
+        make(here(tmp_path, env={"SOURCE_DATE_EPOCH": "x"}), tmp_path)
+
+
+def test_a_dry_run_writes_nothing(tmp_path):
+    assert make(here(tmp_path, dry=True), tmp_path) == []
+    assert not (tmp_path / "out").exists()
+
+
+def test_labels_say_what_is_known():
+    start = "org.opencontainers.image."
+    assert image.labels(PART, 0, "") == {
+        f"{start}title": "a",
+        f"{start}version": "1.2.3",
+        f"{start}created": "1970-01-01T00:00:00Z",
+        f"{start}licenses": "MIT",
+        f"{start}description": "does it",
+    }
+
+
+def test_settings_become_the_runtime(tmp_path):
+    table = {"ports": [80], "health": "a --health 'x y'", "env": {"N": 1}, "volumes": ["/var/lib/a"]}
+    found = replace(here(tmp_path), config=settings(components={"a": table}))
+    assert image.runtime(found, PART) == oci.Runtime(
+        entrypoint=("/usr/bin/a",),
+        ports=(80,),
+        health=("a", "--health", "x y"),
+        env={"N": "1"},
+        volumes=("/var/lib/a",),
+    )
+
+
+@pytest.mark.parametrize(
+    ("components", "message"),
+    [
+        ({"b": {}}, "settings: components has no 'b'"),
+        ({"a": {"port": [1]}}, "settings: components.a has no 'port'"),
+        ({"a": {"ports": 80}}, "settings: components.a.ports = 80 is not a list"),
+        ({"a": {"ports": [0]}}, "settings: components.a.ports: 0 is no port"),
+        ({"a": {"ports": [True]}}, "settings: components.a.ports: True is no port"),
+        ({"a": {"health": "'"}}, "settings: components.a.health: No closing quotation"),
+        ({"a": {"volumes": ["data"]}}, "settings: components.a.volumes: 'data' is no folder"),
+        ({"a": {"volumes": ["/a/../b"]}}, "settings: components.a.volumes: '/a/../b' is no folder"),
+    ],
+)
+def test_wrong_settings_are_told(tmp_path, components, message):
+    found = replace(here(tmp_path), config=settings(components=components))
+    with pytest.raises(UsageError) as caught:
+        image.runtime(found, PART)
+    assert caught.value.message == message
+
+
+def test_what_needs_a_base_and_two_for_one_platform_are_usage_errors():
+    glibc, static = TARGETS["arm64"], TARGETS["arm64-musl"]
+    with pytest.raises(UsageError, match="arm64: a binary that is linked against glibc needs a base image"):
+        image.check((static, glibc), ())
+    with pytest.raises(UsageError, match="arm64-musl and arm64-musl are both linux/arm64"):
+        image.check((static, static), ())
+
+
+@pytest.mark.parametrize("tag", ["", "-a", ".a", "a/b", "a:b", "ä", "a" * 129, "a\n"])
+def test_a_tag_that_no_registry_takes(tag):
+    with pytest.raises(UsageError):
+        image.check((), (tag,))
+
+
+def test_tags_that_registries_take():
+    image.check(STATIC, ("latest", "1.2.3-rc.1_x", "_", "a" * 128))
+
+
+def test_a_layout_survives_a_writer_that_dies_half_way(tmp_path, monkeypatch):
+    """Whatever write fails, the index that is there names blobs that are there."""
+    found = here(tmp_path)
+    make(found, tmp_path)
+    folder = tmp_path / "out" / "a"
+    old = (folder / "index.json").read_bytes()
+    from buildlib import files
+
+    real, count = files.write_whole, 0
+    changed = replace(found, host=Machine(env={"SOURCE_DATE_EPOCH": "9"}))
+    for fail_at in range(10):
+        count = 0
+
+        def fails(path: Path, data, mode=0o644, limit=fail_at):
+            nonlocal count
+            count += 1
+            if count > limit:
+                raise OSError(28, "No space left on device", str(path))
+            real(path, data, mode)
+
+        monkeypatch.setattr(files, "write_whole", fails)
+        try:
+            make(changed, tmp_path)
+        except OSError:
+            assert (folder / "index.json").read_bytes() == old
+        told = json.loads((folder / "index.json").read_text())
+        (entry,) = told["manifests"]
+        index = json.loads(files.blob_path(folder, entry["digest"]).read_bytes())
+        assert all(files.blob_path(folder, m["digest"]).is_file() for m in index["manifests"])
+    assert (folder / "index.json").read_bytes() != old

@@ -15,8 +15,9 @@ use crate::{printable, write_line};
 
 /// The largest record that the server takes, with room for what is around it.
 const LONGEST: usize = 17 << 20;
-/// Lines of standard input that go into one batch.
+/// Lines of standard input that go into one batch, and bytes after which a batch is full.
 const BATCH: usize = 512;
+const BATCH_BYTES: usize = 8 << 20;
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -67,8 +68,13 @@ pub async fn run(command: Command, journal: Endpoint, limit: Duration) -> Result
                 if lines.recv_many(&mut batch, BATCH).await == 0 {
                     return Ok(());
                 }
-                let batch = batch.into_iter().collect::<io::Result<_>>().context("standard input")?;
-                append(&mut client, &url, &key, batch, limit).await?;
+                let mut lines: Vec<Vec<u8>> =
+                    batch.into_iter().collect::<io::Result<_>>().context("standard input")?;
+                while !lines.is_empty() {
+                    let rest = lines.split_off(fitting(&lines));
+                    append(&mut client, &url, &key, lines, limit).await?;
+                    lines = rest;
+                }
             }
         }
         Command::Append { key, values } => {
@@ -99,6 +105,16 @@ pub async fn run(command: Command, journal: Endpoint, limit: Duration) -> Result
             Ok(())
         }
     }
+}
+
+/// How many of the lines go into one batch: at least one, and no more than the server takes.
+fn fitting(lines: &[Vec<u8>]) -> usize {
+    let mut bytes = 0;
+    let fits = |line: &&Vec<u8>| {
+        bytes += line.len();
+        bytes <= BATCH_BYTES
+    };
+    lines.iter().take_while(fits).count().max(1)
 }
 
 /// The lines of standard input, read by a thread of their own: nobody waits for a full batch, and a signal ends the wait.

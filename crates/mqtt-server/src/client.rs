@@ -313,8 +313,11 @@ impl Client {
             Packet::V3_1_1Publish(packet) => {
                 let (qos, id, payload) = (packet.qos(), packet.packet_id(), packet.payload().clone());
                 let message = Message::new(&self.id, packet.topic_name(), payload, qos, packet.retain(), &[]);
-                let outcome = self.publish(message).await;
-                outcome.map_err(Broken::Refused)?;
+                match self.publish(message).await {
+                    // Nobody waits for an answer to it.
+                    Err(Refusal::Journal) if qos == Qos::AtMostOnce => {}
+                    outcome => outcome.map_err(Broken::Refused)?,
+                }
                 self.acknowledge(qos, id, Ok(()))?;
             }
             Packet::V5_0Publish(packet) => {
@@ -324,8 +327,13 @@ impl Client {
                 let outcome = self.publish(message).await;
                 self.acknowledge(qos, id, outcome)?;
             }
-            Packet::V3_1_1Subscribe(packet) => self.subscribe(packet.packet_id(), packet.entries())?,
-            Packet::V5_0Subscribe(packet) => self.subscribe(packet.packet_id(), packet.entries())?,
+            Packet::V3_1_1Subscribe(packet) => self.subscribe(packet.packet_id(), packet.entries(), None)?,
+            Packet::V5_0Subscribe(packet) => {
+                let numbered =
+                    packet.props().iter().any(|it| matches!(it, Property::SubscriptionIdentifier(_)));
+                let refusal = numbered.then_some(SubackReasonCode::SubscriptionIdentifiersNotSupported);
+                self.subscribe(packet.packet_id(), packet.entries(), refusal)?;
+            }
             Packet::V3_1_1Unsubscribe(packet) => {
                 self.unsubscribe(packet.packet_id(), packet.entries().iter().map(|filter| filter.as_str()))?;
             }
@@ -372,11 +380,21 @@ impl Client {
         Ok(())
     }
 
-    fn subscribe(&mut self, id: u16, entries: &[SubEntry]) -> Result<(), Broken> {
+    /// Subscribes to each filter that can be subscribed to, unless all are refused for one reason.
+    fn subscribe(
+        &mut self,
+        id: u16,
+        entries: &[SubEntry],
+        refusal: Option<SubackReasonCode>,
+    ) -> Result<(), Broken> {
         let mut answers = Vec::new();
         let mut retained: Vec<Delivery> = Vec::new();
         for entry in entries {
             let filter = entry.topic_filter();
+            if let Some(code) = refusal {
+                answers.push(code);
+                continue;
+            }
             answers.push(match entry.sub_opts().qos() {
                 _ if !topic::is_filter(filter) => SubackReasonCode::TopicFilterInvalid,
                 _ if filter.starts_with("$share/") => SubackReasonCode::SharedSubscriptionsNotSupported,
@@ -421,6 +439,10 @@ impl Client {
 
 /// Publishes the will of a client that has left without a word, unless it comes back before its delay is over.
 async fn publish_will(shared: Arc<Shared>, client: String, will: Will, expiry: Option<Duration>) {
+    // A broker that stops has nobody left to tell.
+    if shared.stop.is_cancelled() {
+        return;
+    }
     let delay = expiry.map_or(will.delay, |expiry| will.delay.min(expiry));
     let come_back = !delay.is_zero() && {
         let waited = shared.stop.run_until_cancelled(sleep(delay)).await;

@@ -1,9 +1,12 @@
 //! The real broker, and clients of another library.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
+use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::test_runner::{Config, TestRunner};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{ConnectProperties, Filter, LastWill, Packet, Publish, PublishProperties};
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
@@ -277,6 +280,14 @@ async fn properties_reach_the_receiver_and_wrong_text_is_refused() {
     assert!((99..=100).contains(&got.message_expiry_interval.expect("kept")));
     assert_eq!(PublishProperties { message_expiry_interval: Some(100), ..got }, properties);
     assert_eq!(publish(&mut sender, b"\xFF").await, "PayloadFormatInvalid");
+    for name in ["x", ""] {
+        let properties = PublishProperties { topic_alias: Some(3), ..PublishProperties::default() };
+        let sent =
+            sender.client.publish_with_properties(name, QoS::AtLeastOnce, false, "by number", properties);
+        sent.await.expect("queued");
+        sender.settle(QoS::AtLeastOnce).await;
+        assert_eq!(facts(&receiver.message().await), ("x", "by number", QoS::AtLeastOnce, false));
+    }
     receiver.publish("x", QoS::AtLeastOnce, false, "from itself").await;
     receiver.silence().await;
 }
@@ -339,6 +350,38 @@ fn nonsense_ends_its_own_connection_only() {
     assert!((1200..4000).contains(&since.elapsed().as_millis()), "{:?}", since.elapsed());
     let health = command(&program()).args(["--health", "--listen", &service.address().to_string()]).status();
     assert!(health.expect("starts").success());
+}
+
+/// Packets with a byte changed, and noise behind them: each connection may end, the broker goes on.
+#[test]
+fn noise_ends_no_broker() {
+    let service = start(&[]);
+    let packets: Vec<&[u8]> = vec![
+        CONNECT_5,
+        b"\x82\x09\0\x07\0\0\x03a/#\x01",
+        b"\xA2\x08\0\x08\0\0\x03a/#",
+        b"\x32\x14\0\x03a/b\0\x09\x09\x01\x01\x23\0\x03\x03\0\x01txyz",
+        b"\x34\x09\0\x03a/b\0\x0A\0x",
+        b"\x62\x02\0\x0A",
+        b"\x40\x02\0\x01",
+        b"\xC0\0",
+        b"\xE0\x07\0\x05\x11\0\0\0\x05",
+    ];
+    let tail = prop::collection::vec(any::<u8>(), 0..40);
+    let input = (any::<bool>(), prop::sample::subsequence(packets, 1..5), any::<Index>(), any::<u8>(), tail);
+    let outcome = TestRunner::new(Config::with_cases(300)).run(&input, |(five, packets, at, byte, tail)| {
+        let mut bytes = packets.concat();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        let mut stream = connect(&service, if five { CONNECT_5 } else { CONNECT_3 });
+        // It may hang up at any byte.
+        let _ = stream.write_all(&[bytes, tail].concat());
+        let _ = stream.shutdown(Shutdown::Write);
+        rest(&mut stream);
+        Ok(())
+    });
+    assert!(outcome.is_ok(), "{outcome:?}\n{}", service.log());
+    assert!(!service.log().contains("panicked"), "{}", service.log());
 }
 
 #[test]

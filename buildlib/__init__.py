@@ -18,6 +18,8 @@ The rooms, in import order; a room imports only rooms above it:
     cargo       the line that starts with cargo, cargo-zigbuild or cross
     dist        dist/<arch>/<binary>, manifest.json, SHA256SUMS
     oci         an image's layer, configuration, manifest and index, as bytes
+    dockerfile  the Dockerfile of a component, from its settings
+    builder     the buildx builder that is wanted, and how one that is there differs
     doctor      needs minus machine, and the cures as a plan
     console     the only voice
     files       writing whole or not at all; folders that one process holds
@@ -25,7 +27,8 @@ The rooms, in import order; a room imports only rooms above it:
     context     what every command starts from
     provision   the climb to a std for every target; setup
     build       the main flow: compile, gate, dist/; verify
-    image       binaries of dist/ as multi-platform images
+    image       what an image is made of; OCI layouts without Docker
+    push        images in a registry: by digest, checked, then tagged
     report      results as tables and JSON
     cli         Invoke's door
 

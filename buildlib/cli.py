@@ -121,25 +121,32 @@ def build(c, console, arch, component, features, profile="", backend="", glibc="
     auto_shortflags=False,
     iterable=["arch", "component", "tag"],
     help={
-        "arch": f"{ARCH}; static ones, such as amd64-musl",
+        "arch": f"{ARCH}; default: all",
         "component": "a binary of the workspace; default: all",
-        "tag": "default: the component's version",
-        "output": "where the OCI image layouts go, a folder for each component",
+        "tag": "default: the component's version, and with --push latest",
+        "push": "to the registry, through buildx: by digest, checked, then tagged",
+        "registry": "HOST/PATH that the components' names are put behind",
+        "output": "OCI image layouts of static binaries, a folder for each component; without Docker",
         "build": "with --no-build, dist/ is taken as it is",
+        "force": "make the builder anew when it is not as the settings say",
         "json": JSON,
     },
 )
 @door
-def image(c, console, arch, component, tag, output="", build=True, json=False):
-    """Multi-platform images of the binaries, without Docker: OCI image layouts."""
-    if not output:
-        raise UsageError("where to?", "say --output DIR")
-    context = _enter(c, console)
-    from buildlib import image as flow
+def image(c, console, arch, component, tag, push=False, registry="", output="", build=True, force=False, json=False):
+    """Multi-platform images of the binaries."""
+    if push == bool(output):
+        raise UsageError("where to?", "say --push, or --output DIR")
+    context = _enter(c, console, {"registry": registry})
+    targets, words, tags = context.targets(tuple(arch), "all"), tuple(component), tuple(_split(tag))
+    from buildlib import image as layouts
+    from buildlib import push as pushes
     from buildlib import report
 
-    targets = context.targets(tuple(arch), "all")
-    made = flow.layouts(context, targets, tuple(component), tuple(_split(tag)), Path(_here(output)), compile=build)
+    if push:
+        made = pushes.push(context, targets, words, tags, compile=build, force=force)
+    else:
+        made = layouts.layouts(context, targets, words, tags, Path(_here(output)), compile=build)
     report.pictured(console, made, as_json=json)
 
 

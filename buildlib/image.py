@@ -20,7 +20,7 @@ from buildlib.targets import Target, nearest
 from buildlib.workspace import Component
 
 KINDS = {list: "a list", str: "a string", dict: "a table"}
-KEYS = {"ports": list, "health": str, "env": dict, "volumes": list}
+KEYS = {"base": str, "ports": list, "health": str, "env": dict, "volumes": list}
 # The grammar of the distribution specification.
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
@@ -47,41 +47,50 @@ def layouts(
     The binaries are compiled first, unless dist/ is to be taken as it is. UsageError for what needs a base image;
     Refused when a binary is missing or is not the one that passed the gate.
     """
-    check(targets, tags)
+    for target in targets:
+        if not target.is_musl:
+            raise UsageError(
+                f"{target.name}: a binary that is linked against glibc needs a base image, and those need Docker",
+                f"say --arch {target.name}-musl: a static binary is an image by itself; or --push",
+            )
     wanted = context.workspace.pick(components)
-    runtimes = {component.name: runtime(context, component) for component in wanted}
-    if compile:
-        failed = [result.error for result in build.build(context, targets, components) if result.error]
-        if failed:
-            raise failed[0]
+    runtimes = prepare(context, targets, components, tags, compile=compile)
     if context.run.dry:
         return []
-    epoch, revision = _commit(context)
+    epoch, revision = commit(context)
     with holding(output, lambda: context.console.note(f"{output} is in use, waiting")):
         made = []
         for component in wanted:
             how = replace(runtimes[component.name], labels=labels(component, epoch, revision))
-            binaries = _binaries(context, component, targets)
             layers = {
-                platform: oci.root(component.name, binary, how.volumes, epoch) for platform, binary in binaries.items()
+                target.oci: oci.root(component.name, (context.dist / entry["path"]).read_bytes(), how.volumes, epoch)
+                for target, entry in gated(context, component, targets).items()
             }
             image = oci.image(layers, how, epoch, oci.packed_layers(blobs_of(output / component.name)))
             made.append(_write(context, component, image, tuple(layers), tags or (component.version,), output))
         return made
 
 
+def prepare(
+    context: Context, targets: tuple[Target, ...], components: tuple[str, ...], tags: tuple[str, ...], *, compile: bool
+) -> dict[str, Runtime]:
+    """How each component runs; its binaries are in dist/ when this returns, unless they were not to be compiled."""
+    check(targets, tags)
+    runtimes = {component.name: runtime(context, component) for component in context.workspace.pick(components)}
+    if compile:
+        failed = [result.error for result in build.build(context, targets, components) if result.error]
+        if failed:
+            raise failed[0]
+    return runtimes
+
+
 # --- what the words mean -----------------------------------------------------------------------------------
 
 
 def check(targets: Iterable[Target], tags: Iterable[str]) -> None:
-    """UsageError for targets that no image without a base can hold together, or a tag that no registry takes."""
+    """UsageError for two targets that are one platform, or a tag that no registry takes."""
     seen: dict[str, Target] = {}
     for target in targets:
-        if not target.is_musl:
-            raise UsageError(
-                f"{target.name}: a binary that is linked against glibc needs a base image, and those need Docker",
-                f"say --arch {target.name}-musl: a static binary is an image by itself",
-            )
         if target.oci in seen:
             raise UsageError(f"{target.name} and {seen[target.oci].name} are both {target.oci}", "leave one out")
         seen[target.oci] = target
@@ -107,9 +116,21 @@ def runtime(context: Context, component: Component) -> Runtime:
         entrypoint=(f"/usr/bin/{component.name}",),
         ports=tuple(_port(where, port) for port in table.get("ports", ())),
         health=_words(where, table.get("health", "")),
-        env={name: str(value) for name, value in table.get("env", {}).items()},
+        env={name: _line(where, name, value) for name, value in table.get("env", {}).items()},
         volumes=tuple(_volume(where, volume) for volume in table.get("volumes", ())),
     )
+
+
+def base(context: Context, component: Component, targets: Iterable[Target]) -> str:
+    """What the image stands on: the settings' word, nothing for static binaries, else a Debian that has their glibc."""
+    told = context.config.components.get(component.name, {}).get("base")
+    return told or ("scratch" if all(target.is_musl for target in targets) else "debian:trixie-slim")
+
+
+def _line(where: str, name: str, value: Any) -> str:
+    if isinstance(value, dict | list) or "\n" in str(value):
+        raise UsageError(f"settings: {where}.env: {name} is not one line of text")
+    return str(value)
 
 
 def _unknown(where: str, key: str, known: Iterable[str]) -> UsageError:
@@ -149,7 +170,7 @@ def labels(component: Component, epoch: int, revision: str) -> Mapping[str, str]
 # --- the work ----------------------------------------------------------------------------------------------
 
 
-def _commit(context: Context) -> tuple[int, str]:
+def commit(context: Context) -> tuple[int, str]:
     """Seconds since 1970 and the commit: SOURCE_DATE_EPOCH, else the commit's own time, else 0 and none."""
     asked = Step(title="commit", argv=("git", "log", "-1", "--format=%ct %H"), cwd=context.workspace.root,
                  stdout="keep", quiet=True)  # fmt: skip
@@ -164,10 +185,10 @@ def _commit(context: Context) -> tuple[int, str]:
     return int(when), revision
 
 
-def _binaries(context: Context, component: Component, targets: Iterable[Target]) -> dict[str, bytes]:
-    """Platform -> the binary that dist/ has for it, with the digest under which it passed the gate."""
+def gated(context: Context, component: Component, targets: Iterable[Target]) -> dict[Target, dist.Entry]:
+    """What dist/ has for each target: its entry in the manifest. Refused when the file is not the one that passed the gate."""
     entries = {entry["path"]: entry for entry in dist.entries(text_of(context.dist / "manifest.json"))}
-    files = {}
+    found = {}
     for target in targets:
         name = f"{target.name}/{component.name}"
         path = context.dist / name
@@ -175,8 +196,8 @@ def _binaries(context: Context, component: Component, targets: Iterable[Target])
             raise Refused(f"{path}: is not in dist/", "run `buildlib build`, or leave --no-build out")
         if artifacts.digest(path) != entries[name]["sha256"]:
             raise Refused(f"{path}: is not the file that passed the gate", "run `buildlib build`")
-        files[target.oci] = path.read_bytes()
-    return files
+        found[target] = entries[name]
+    return found
 
 
 def _write(

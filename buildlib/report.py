@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from buildlib.build import Result, Verdict
 from buildlib.cargo import Build
@@ -10,6 +10,7 @@ from buildlib.config import Config
 from buildlib.console import Console
 from buildlib.image import Made
 from buildlib.plan import Need, Status, Step
+from buildlib.push import Pushed
 
 
 def built(console: Console, results: list[Result], *, as_json: bool) -> None:
@@ -44,24 +45,23 @@ def size(count: int) -> str:
     return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.1f} KiB"
 
 
-def pictured(console: Console, images: list[Made], *, as_json: bool) -> None:
+def pictured(console: Console, images: Sequence[Made | Pushed], *, as_json: bool) -> None:
     """What `image` made: a row an image."""
     if as_json:
         console.json(
             [
                 {
-                    "component": m.component, "status": m.status.value, "digest": m.digest, "size": m.size,
-                    "platforms": list(m.platforms), "tags": list(m.tags), "layout": str(m.folder),
+                    "component": i.component, "status": i.status.value, "digest": i.digest, "platforms": list(i.platforms),
+                    "tags": list(i.tags), "where": str(i.folder) if isinstance(i, Made) else i.repository,
                 }
-                for m in images
+                for i in images
             ]
         )  # fmt: skip
     elif images:
-        rows = [
-            (m.component, ", ".join(m.platforms), ", ".join(m.tags), size(m.size), m.digest.split(":")[1][:12], m.status.value)
-            for m in images
-        ]  # fmt: skip
-        console.table(("component", "platforms", "tags", "size", "digest", ""), rows)
+        console.table(
+            ("component", "platforms", "tags", "digest", ""),
+            ((i.component, ", ".join(i.platforms), ", ".join(i.tags), i.digest.split(":")[1][:12], i.status.value) for i in images),
+        )  # fmt: skip
 
 
 def verified(console: Console, verdicts: Iterable[Verdict], *, as_json: bool) -> None:

@@ -1,15 +1,12 @@
 """Real tools on real input; see bed.py for what happens where one is missing."""
 
-import contextlib
-import json
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
+import engine
 import pytest
 from bed import HERE, KEYRING, QUICK, REPOSITORY, buildlib, mirror, need, packages, run
 
@@ -51,51 +48,19 @@ def dist(clone):
 
 @pytest.fixture(scope="session")
 def docker(tmp_path_factory):
-    """The environment in which `docker` answers."""
+    """The environment in which `docker` answers: the machine's own, or a daemon of ours."""
     if run("docker", "version").code == 0:
         yield {}
         return
-    packages("docker.io", "iptables")
-    folder = tmp_path_factory.mktemp("docker")
-    env = {"DOCKER_HOST": f"unix://{folder}/socket"}
-    log = (folder / "log").open("w")
-    argv = ("dockerd", "--host", env["DOCKER_HOST"], "--data-root", folder / "data", "--exec-root", folder / "exec",
-            "--pidfile", folder / "pid")  # fmt: skip
-    daemon = subprocess.Popen([str(word) for word in argv], stdout=log, stderr=log)
-    deadline = time.monotonic() + 60
-    while run("docker", "version", env=env).code and daemon.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.2)
-    if run("docker", "version", env=env).code:
-        daemon.kill()
-        need("a container engine", (folder / "log").read_text()[-2000:])
-    yield env
-    daemon.terminate()
-    daemon.wait(30)
-    log.close()
-    shutil.rmtree(folder / "data", ignore_errors=True)
+    with engine.daemon(tmp_path_factory.mktemp("docker")) as env:
+        yield env
 
 
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory):
     """A registry of our own on the loopback, host:port, plain HTTP."""
-    packages("docker-registry", "skopeo")
-    folder = tmp_path_factory.mktemp("registry")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    settings = {"version": "0.1", "http": {"addr": address}, "storage": {"filesystem": {"rootdirectory": str(folder)}}}
-    (folder / "config.yml").write_text(json.dumps(settings))  # YAML holds JSON
-    log = (folder / "log").open("w")
-    server = subprocess.Popen(["docker-registry", "serve", str(folder / "config.yml")], stdout=log, stderr=log)
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and server.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection(address.split(":")):
-            break
-        time.sleep(0.1)
-    assert server.poll() is None, (folder / "log").read_text()
-    yield address
-    server.terminate()
-    server.wait(30)
-    log.close()
+    with engine.registry(tmp_path_factory.mktemp("registry")) as address:
+        yield address
 
 
 @pytest.fixture

@@ -35,13 +35,15 @@ class Service:
         self.process = subprocess.Popen([str(word) for word in argv], stderr=subprocess.PIPE, text=True)
         self.log = []
         self.changed = threading.Condition()
-        threading.Thread(target=self._read, daemon=True).start()
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
 
     def _read(self):
-        for line in self.process.stderr:
-            with self.changed:
-                self.log.append(json.loads(line))
-                self.changed.notify_all()
+        with self.process.stderr as lines:
+            for line in lines:
+                with self.changed:
+                    self.log.append(json.loads(line))
+                    self.changed.notify_all()
 
     def said(self, message):
         """The first line of the log with this message, waited for."""
@@ -70,6 +72,7 @@ def started(dist, arch, program, *args):
     finally:
         service.process.kill()
         service.process.wait()
+        service.reader.join()
 
 
 def cli(dist, arch, *args):
@@ -169,7 +172,8 @@ def test_mosquitto_and_paho_exchange_messages(dist, mosquitto, arch, version):
         for qos in (0, 1, 2):
             sent = run("mosquitto_pub", *common, "-t", f"x/{qos}", "-m", f"qos {qos}", "-q", qos)
             assert sent.code == 0, sent
-        out = "".join(heard) + receiver.stdout.read()  # it ends by itself, see -W
+        with receiver.stdout as rest:  # it ends by itself, see -W
+            out = "".join(heard) + rest.read()
         assert receiver.wait(SOON) == 0, out
         lines = [line for line in out.splitlines() if line.startswith("x/")]
         assert sorted(lines) == ["x/0 qos 0 0 0", "x/1 qos 1 1 0", "x/2 qos 2 2 0", "x/retained kept 1 1"]

@@ -95,7 +95,7 @@ def test_a_missing_platform_is_refused(tmp_path):
     ],
 )
 def test_the_time_is_the_commit_s(tmp_path, answers, env, wanted):
-    assert image._commit(here(tmp_path, answers, env=env)) == wanted
+    assert image.commit(here(tmp_path, answers, env=env)) == wanted
 
 
 def test_a_wrong_time_is_told(tmp_path):
@@ -140,6 +140,7 @@ def test_settings_become_the_runtime(tmp_path):
         ({"a": {"ports": [0]}}, "settings: components.a.ports: 0 is no port"),
         ({"a": {"ports": [True]}}, "settings: components.a.ports: True is no port"),
         ({"a": {"health": "'"}}, "settings: components.a.health: No closing quotation"),
+        ({"a": {"env": {"A": "1\n2"}}}, "settings: components.a.env: A is not one line of text"),
         ({"a": {"volumes": ["data"]}}, "settings: components.a.volumes: 'data' is no folder"),
         ({"a": {"volumes": ["/a/../b"]}}, "settings: components.a.volumes: '/a/../b' is no folder"),
     ],
@@ -151,12 +152,27 @@ def test_wrong_settings_are_told(tmp_path, components, message):
     assert caught.value.message == message
 
 
-def test_what_needs_a_base_and_two_for_one_platform_are_usage_errors():
-    glibc, static = TARGETS["arm64"], TARGETS["arm64-musl"]
+def test_a_layout_takes_static_binaries_only(tmp_path):
     with pytest.raises(UsageError, match="arm64: a binary that is linked against glibc needs a base image"):
-        image.check((static, glibc), ())
-    with pytest.raises(UsageError, match="arm64-musl and arm64-musl are both linux/arm64"):
-        image.check((static, static), ())
+        image.layouts(here(tmp_path), (STATIC[0], TARGETS["arm64"]), (), (), tmp_path / "out", compile=False)
+
+
+def test_two_targets_for_one_platform_are_a_usage_error():
+    with pytest.raises(UsageError, match="arm64-musl and arm64 are both linux/arm64"):
+        image.check((TARGETS["arm64"], TARGETS["arm64-musl"]), ())
+
+
+@pytest.mark.parametrize(
+    ("targets", "table", "wanted"),
+    [
+        (STATIC, {}, "scratch"),
+        ((STATIC[0], TARGETS["arm64"]), {}, "debian:trixie-slim"),
+        (STATIC, {"base": "alpine:3"}, "alpine:3"),
+    ],
+)
+def test_what_an_image_stands_on(tmp_path, targets, table, wanted):
+    found = replace(here(tmp_path), config=settings(components={"a": table}))
+    assert image.base(found, PART, targets) == wanted
 
 
 @pytest.mark.parametrize("tag", ["", "-a", ".a", "a/b", "a:b", "ä", "a" * 129, "a\n"])

@@ -8,8 +8,8 @@ import pytest
 HOUSE = Path(__file__).parents[2] / "buildlib"
 ORDER = (
     "errors", "targets", "plan", "failures", "config", "rust", "host", "workspace", "toolchain", "artifacts", "emulation",
-    "backends", "environment", "cargo", "dist", "oci", "doctor", "console", "files", "runner", "context", "provision",
-    "build", "image", "report", "cli",
+    "backends", "environment", "cargo", "dist", "oci", "dockerfile", "builder", "doctor", "console", "files", "runner",
+    "context", "provision", "build", "image", "push", "report", "cli",
 )  # fmt: skip
 WORLD = {"os", "subprocess", "socket", "shutil", "docker", "tenacity", "invoke", "nox", "rich", "elftools"}
 MAY = {

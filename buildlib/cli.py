@@ -121,7 +121,7 @@ def build(c, console, arch, component, features, profile="", backend="", glibc="
     auto_shortflags=False,
     iterable=["arch", "component", "tag"],
     help={
-        "arch": f"{ARCH}; default: all",
+        "arch": f"{ARCH}; default: all, one for each platform",
         "component": "a binary of the workspace; default: all",
         "tag": "default: the component's version, and with --push latest",
         "push": "to the registry, through buildx: by digest, checked, then tagged",
@@ -138,11 +138,14 @@ def image(c, console, arch, component, tag, push=False, registry="", output="", 
     if push == bool(output):
         raise UsageError("where to?", "say --push, or --output DIR")
     context = _enter(c, console, {"registry": registry})
-    targets, words, tags = context.targets(tuple(arch), "all"), tuple(component), tuple(_split(tag))
+    words, tags = tuple(component), tuple(_split(tag))
     from buildlib import image as layouts
     from buildlib import push as pushes
     from buildlib import report
 
+    targets = context.targets(tuple(arch), "all")
+    if not arch:
+        targets = layouts.one_each(targets, static=not push)
     if push:
         made = pushes.push(context, targets, words, tags, compile=build, force=force)
     else:

@@ -84,6 +84,17 @@ def prepare(
     return runtimes
 
 
+def one_each(targets: Iterable[Target], *, static: bool) -> tuple[Target, ...]:
+    """Of configured targets, one for each platform: static ones where only those will do, else the others first."""
+    chosen: dict[str, Target] = {}
+    for target in sorted(targets, key=lambda target: target.is_musl):  # keeps the order otherwise
+        if target.is_musl or not static:
+            chosen.setdefault(target.oci, target)
+    if not chosen:
+        raise UsageError("no static target is configured", "say --arch amd64-musl,arm64-musl")
+    return tuple(chosen.values())
+
+
 # --- what the words mean -----------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import engine
 import pytest
-from bed import HERE, KEYRING, QUICK, REPOSITORY, buildlib, mirror, need, packages, run
+from bed import HERE, KEYRING, REPOSITORY, buildlib, mirror, need, packages, run
 
 from buildlib.host import cache_folder
 
@@ -29,8 +29,11 @@ def distribution_rust():
 
 @pytest.fixture(scope="session")
 def clone(tmp_path_factory, qemu):
-    """What a newcomer has: a fresh clone of what is committed, with the working tree's changes laid over it."""
+    """What a newcomer has: a fresh clone of what is committed, with the working tree's changes laid over it. A configuration
+    in the folder above it, which cargo reads too, asks for less optimisation: a third of the time, the same programs."""
     folder = tmp_path_factory.mktemp("clone") / "main"
+    (folder.parent / ".cargo").mkdir()
+    (folder.parent / ".cargo" / "config.toml").write_text("[profile.release]\nopt-level = 0\n")
     assert run("git", "clone", "--quiet", REPOSITORY, folder).code == 0
     diff = subprocess.run(["git", "diff", "HEAD", "--binary"], cwd=REPOSITORY, capture_output=True, check=True).stdout
     if diff:
@@ -41,7 +44,7 @@ def clone(tmp_path_factory, qemu):
 @pytest.fixture(scope="session")
 def dist(clone):
     """`dist/` with the programs of every arch."""
-    built = buildlib("build", "--arch", "all", cwd=clone, env=QUICK)
+    built = buildlib("build", "--arch", "all", cwd=clone)
     assert built.code == 0, built
     return clone / "dist"
 

@@ -162,6 +162,15 @@ def test_two_targets_for_one_platform_are_a_usage_error():
         image.check((TARGETS["arm64"], TARGETS["arm64-musl"]), ())
 
 
+def test_of_what_is_configured_one_for_each_platform():
+    configured = [TARGETS[name] for name in ("amd64-musl", "amd64", "arm64", "armv7-musl")]
+    pushed, laid_out = (image.one_each(configured, static=static) for static in (False, True))
+    assert [target.name for target in pushed] == ["amd64", "arm64", "armv7-musl"]
+    assert [target.name for target in laid_out] == ["amd64-musl", "armv7-musl"]
+    with pytest.raises(UsageError, match="no static target is configured"):
+        image.one_each([TARGETS["arm64"]], static=True)
+
+
 @pytest.mark.parametrize(
     ("targets", "table", "wanted"),
     [

@@ -168,13 +168,18 @@ class _Image:
             if refusals:
                 raise Refused(f"{self.repository}: {target.oci}: {program}: {'; '.join(refusals)}", UNTOUCHED)
         start = ("--target", dockerfile.STARTED, "--output", "type=cacheonly")
-        outcome = self.context.run(self._buildx(f"start {self.component.name}", file, *start))
+        step = self._buildx(f"start {self.component.name}", file, *start)
+        outcome = self.context.run(replace(step, timeout=START))
         if not outcome and not classify(outcome.output).transient:
-            raise Refused(f"{self.repository}: does not run: {last_line(outcome)}", UNTOUCHED)
+            why = f"no end within {START:.0f} s" if outcome.code == 124 else last_line(outcome)
+            raise Refused(f"{self.repository}: does not run: {why}", UNTOUCHED)
         done(outcome)
 
 
 UNTOUCHED = "the tags are where they were"
+# Seconds that a program may take to print its version on all platforms. One that crashes under QEMU takes for ever: as the
+# first process of its container it is not ended by the signal that QEMU sends itself for it.
+START = 60.0
 
 
 def raw(reference: str) -> Step:

@@ -182,6 +182,16 @@ def test_what_fails_leaves_the_tags_where_they_were(ready, faults, kind, message
     assert context.run.tags == {}
 
 
+def test_a_program_that_does_not_end_is_refused(ready):
+    context = ready()
+    do = context.run._do
+    context.run._do = lambda act: 124 if act.title.startswith("start") else do(act)
+    with pytest.raises(Refused, match="does not run: no end within 60 s"):
+        pushed(context)
+    (start,) = [act for act in context.run.acts if act.title.startswith("start")]
+    assert (start.timeout, context.run.tags) == (60.0, {})
+
+
 def test_another_binary_inside_is_refused(ready, tmp_path):
     context = ready()
     run = context.run

@@ -1,5 +1,5 @@
-"""Images: the binaries of dist/ as multi-platform images. For now those that need no base and no daemon: static ones, written
-as an OCI image layout."""
+"""What an image is made of: components' settings, labels, the gated binaries of dist/. And images that need no Docker: static
+binaries as OCI image layouts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,6 @@ class Made:
     tags: tuple[str, ...]
     folder: Path
     digest: str
-    size: int  # bytes of all its blobs
 
 
 def layouts(
@@ -221,5 +220,5 @@ def _write(
         context.run(Layout(folder=folder, blobs=image.blobs, index=index))
     return Made(
         component=component.name, status=Status.UNCHANGED if same else Status.DONE, platforms=platforms, tags=tags,
-        folder=folder, digest=image.digest, size=sum(map(len, image.blobs.values())),
+        folder=folder, digest=image.digest,
     )  # fmt: skip

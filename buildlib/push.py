@@ -105,7 +105,7 @@ class _Image:
         entries = image.gated(self.context, self.component, self.targets)
         found = self._build()
         self._read_back(found)
-        moved = [tag for tag in self.tags if self._digest_of(tag) != found]
+        moved = [tag for tag in self.tags if not self._is_at(tag, found)]
         if moved:
             self._look_inside(found, entries)
             done(self.context.run(tag_step(self.repository, found, moved)))
@@ -138,18 +138,24 @@ class _Image:
         return Step(title=title, argv=argv, env={"SOURCE_DATE_EPOCH": str(self.epoch)}, attempts=10, held=True)
 
     def _read_back(self, found: str) -> None:
-        """The index names every platform that was asked for, and no other."""
-        index = json.loads(done(self.context.run(raw(f"{self.repository}@{found}"))).stdout)
-        have, want = sorted(platforms_of(index)), sorted(self.platforms)
+        """What is there is for every platform that was asked for, and no other."""
+        reference = f"{self.repository}@{found}"
+        told = json.loads(done(self.context.run(raw(reference))).stdout)
+        if "manifests" not in told:  # an image for one platform is no index; its configuration says which
+            told = {"manifests": [{"platform": json.loads(done(self.context.run(configured(reference))).stdout)}]}
+        have, want = sorted(platforms_of(told)), sorted(self.platforms)
         if have != want:
             raise Refused(
                 f"{self.repository}: has {', '.join(have) or 'no platform'}, wanted {', '.join(want)}", UNTOUCHED
             )
 
-    def _digest_of(self, tag: str) -> str:
-        """The digest that the tag has in the registry, "" for none."""
+    def _is_at(self, tag: str, found: str) -> bool:
+        """Whether the tag names this image already. An image for one platform was put into an index by the tagging."""
         asked = self.context.run(raw(f"{self.repository}:{tag}"))
-        return oci.digest(asked.stdout.encode()) if asked else ""
+        if not asked:
+            return False
+        inside = [entry.get("digest") for entry in json.loads(asked.stdout).get("manifests", ())]
+        return oci.digest(asked.stdout.encode()) == found or inside == [found]
 
     def _look_inside(self, found: str, entries: Mapping[Target, Entry]) -> None:
         """The program in the image of every platform passes the gate, is the very file that is in dist/, and starts there."""
@@ -186,6 +192,12 @@ def raw(reference: str) -> Step:
     """The question for a manifest or index, as the registry has it."""
     argv = ("docker", "buildx", "imagetools", "inspect", "--raw", reference)
     return Step(title=f"read {reference}", argv=argv, stdout="keep", quiet=True, attempts=5)
+
+
+def configured(reference: str) -> Step:
+    """The question for the configuration of an image for one platform."""
+    argv = ("docker", "buildx", "imagetools", "inspect", "--format", "{{json .Image}}", reference)
+    return Step(title=f"configuration of {reference}", argv=argv, stdout="keep", quiet=True, attempts=5)
 
 
 def tag_step(repository: str, found: str, tags: Iterable[str]) -> Step:

@@ -144,6 +144,18 @@ def test_what_is_not_as_asked_is_refused_and_the_tags_stay(project):
 
 
 @pytest.mark.slow
+def test_one_platform_and_a_tag_of_ones_own(project):
+    one = ("--component", "cli-command", "--tag", "only", "--json")
+    pushed = project.push(*one, arches="arm64")
+    assert pushed.code == 0, pushed
+    (made,) = json.loads(pushed.out)
+    assert (made["status"], made["platforms"], made["tags"]) == ("done", ["linux/arm64"], ["only"])
+    (entry,) = json.loads(project.raw("cli-command:only"))["manifests"]
+    assert entry["digest"] == made["digest"]
+    assert json.loads(project.push(*one, arches="arm64").out) == [{**made, "status": "unchanged"}]
+
+
+@pytest.mark.slow
 def test_only_what_changed_gets_a_new_digest(project):
     first = json.loads(project.push("--json").out)
     changed = (project.root / "dist" / "riscv64" / "cli-command").read_bytes() + b"\0"

@@ -59,6 +59,8 @@ class Registry:
             return self.builders
         if act.title == "commit":
             return "1700000000 abc\n"
+        if act.title.startswith("configuration"):
+            return '{"os": "linux", "architecture": "arm64", "config": {}}'
         return self.tags.get(reference, self.raw if "@" in reference else "")
 
     def _do(self, act: Step):
@@ -118,6 +120,22 @@ def test_tags_come_last_and_only_once(ready):
     assert context.run.titles[9:] == context.run.titles[:6]
 
 
+def test_an_image_for_one_platform_is_found_inside_the_index_of_its_tag(ready):
+    one = (TARGETS["arm64-musl"],)
+    context = ready(raw='{"config": {}, "layers": []}')
+    run = context.run
+    run.tags = {
+        f"r.test/acme/a:{tag}": json.dumps({"manifests": [{"digest": run.digest}]}) for tag in ("1.2.3", "latest")
+    }
+    made = push._Image(
+        context=context, component=context.workspace.components[0], targets=one, scratch=context.dist.parent / "s", epoch=0,
+        runtime=push.Runtime(entrypoint=("/usr/bin/a",)), tags=("1.2.3", "latest"), builder="b",
+    )  # fmt: skip
+    assert all(made._is_at(tag, run.digest) for tag in made.tags)
+    assert not made._is_at("other", run.digest) and not made._is_at("latest", "sha256:0")
+    made._read_back(run.digest)
+
+
 def test_the_order_of_the_build_s_words(ready):
     context = ready()
     pushed(context)
@@ -147,6 +165,7 @@ def test_the_order_of_the_build_s_words(ready):
         (index("linux/amd64", "linux/arm/v6"), "has linux/amd64, linux/arm/v6, wanted linux/amd64, linux/arm/v7"),
         (index("linux/amd64", "linux/arm/v7", "linux/386"), "has linux/386, linux/amd64, linux/arm/v7, wanted"),
         (index("unknown/unknown"), "has no platform, wanted"),
+        ('{"config": {}, "layers": []}', "has linux/arm64, wanted linux/amd64, linux/arm/v7"),
     ],
 )
 def test_an_index_of_other_platforms_is_refused(ready, raw, message):

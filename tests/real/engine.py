@@ -84,7 +84,15 @@ def daemon(folder):
         finally:
             process.terminate()
             process.wait(60)
+    unmount(folder)
     shutil.rmtree(folder / "data", ignore_errors=True)
+
+
+def unmount(folder):
+    """A container on the host's network leaves a mount behind when its daemon ends, and a folder that cannot be removed."""
+    points = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for point in sorted((point for point in points if point.startswith(f"{folder}/")), reverse=True):
+        run("umount", point)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from buildlib.errors import UsageError
-from buildlib.targets import find, nearest
+from buildlib.targets import find, nearest, suggestion
 
 BACKENDS = ("auto", "zig", "gcc", "cross")
 PREFIX = "BUILDLIB_"
@@ -143,8 +143,7 @@ def _coerce(source: str, key: str, value: Any, like: Any) -> Any:
 
 def _check_values(values: Mapping[str, Any], came_from: Mapping[str, str]) -> None:
     if values["backend"] not in BACKENDS:
-        near = nearest(values["backend"], BACKENDS)
-        cure = f"did you mean {near!r}?" if near else f"one of: {' '.join(BACKENDS)}"
+        cure = suggestion(values["backend"], BACKENDS)
         raise UsageError(f"{came_from['backend']}: unknown backend {values['backend']!r}", cure)
     if values["glibc"] and not re.fullmatch(r"2\.\d+", values["glibc"]):
         raise UsageError(f"{came_from['glibc']}: glibc = {values['glibc']!r} is not a version", "write it as 2.31")

@@ -16,7 +16,7 @@ from buildlib.errors import BuildError, Refused, UsageError
 from buildlib.files import blob_path, blobs_of, holding, text_of
 from buildlib.oci import Runtime
 from buildlib.plan import Layout, Status, Step
-from buildlib.targets import Target, nearest
+from buildlib.targets import Target, suggestion
 from buildlib.workspace import Component
 
 KINDS = {list: "a list", str: "a string", dict: "a table"}
@@ -33,7 +33,7 @@ class Made:
     status: Status
     platforms: tuple[str, ...]
     tags: tuple[str, ...]
-    folder: Path
+    where: str  # the layout's folder, or the repository
     digest: str
 
 
@@ -52,15 +52,14 @@ def layouts(
                 f"{target.name}: a binary that is linked against glibc needs a base image, and those need Docker",
                 f"say --arch {target.name}-musl: a static binary is an image by itself; or --push",
             )
-    wanted = context.workspace.pick(components)
     runtimes = prepare(context, targets, components, tags, compile=compile)
     if context.run.dry:
         return []
     epoch, revision = commit(context)
     with holding(output, lambda: context.console.note(f"{output} is in use, waiting")):
         made = []
-        for component in wanted:
-            how = replace(runtimes[component.name], labels=labels(component, epoch, revision))
+        for component, plain in runtimes.items():
+            how = replace(plain, labels=labels(component, epoch, revision))
             layers = {
                 target.oci: oci.root(component.name, (context.dist / entry["path"]).read_bytes(), how.volumes, epoch)
                 for target, entry in gated(context, component, targets).items()
@@ -72,10 +71,10 @@ def layouts(
 
 def prepare(
     context: Context, targets: tuple[Target, ...], components: tuple[str, ...], tags: tuple[str, ...], *, compile: bool
-) -> dict[str, Runtime]:
-    """How each component runs; its binaries are in dist/ when this returns, unless they were not to be compiled."""
+) -> dict[Component, Runtime]:
+    """The components, and how each runs; its binaries are in dist/ when this returns, unless they were not to be compiled."""
     check(targets, tags)
-    runtimes = {component.name: runtime(context, component) for component in context.workspace.pick(components)}
+    runtimes = {component: runtime(context, component) for component in context.workspace.pick(components)}
     if compile:
         failed = [result.error for result in build.build(context, targets, components) if result.error]
         if failed:
@@ -144,9 +143,7 @@ def _line(where: str, name: str, value: Any) -> str:
 
 
 def _unknown(where: str, key: str, known: Iterable[str]) -> UsageError:
-    near = nearest(key, known)
-    cure = f"did you mean {near!r}?" if near else f"one of: {' '.join(sorted(known))}"
-    return UsageError(f"settings: {where} has no {key!r}", cure)
+    return UsageError(f"settings: {where} has no {key!r}", suggestion(key, sorted(known)))
 
 
 def _words(where: str, line: str) -> tuple[str, ...]:
@@ -220,5 +217,5 @@ def _write(
         context.run(Layout(folder=folder, blobs=image.blobs, index=index))
     return Made(
         component=component.name, status=Status.UNCHANGED if same else Status.DONE, platforms=platforms, tags=tags,
-        folder=folder, digest=image.digest,
+        where=str(folder), digest=image.digest,
     )  # fmt: skip

@@ -87,8 +87,9 @@ def image(layers: Mapping[str, bytes], runtime: Runtime, epoch: int, packed: Map
     blobs: dict[str, bytes] = {}
 
     def store(media_type: str, data: bytes, **more: Any) -> Json:
-        blobs[digest(data)] = data
-        return {"mediaType": media_type, "digest": digest(data), "size": len(data), **more}
+        name = digest(data)
+        blobs[name] = data
+        return {"mediaType": media_type, "digest": name, "size": len(data), **more}
 
     manifests = []
     with ThreadPoolExecutor() as pool:  # zlib lets go of the interpreter

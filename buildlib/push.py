@@ -17,28 +17,17 @@ from buildlib.context import Context
 from buildlib.dist import Entry
 from buildlib.errors import BuildError, NetworkError, Refused, UsageError
 from buildlib.failures import classify
+from buildlib.image import Made
 from buildlib.oci import Runtime
 from buildlib.plan import Outcome, Status, Step, Write, words
 from buildlib.targets import Target
 from buildlib.workspace import Component
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pushed:
-    """One component's image, and where it is."""
-
-    component: str
-    status: Status
-    platforms: tuple[str, ...]
-    tags: tuple[str, ...]
-    repository: str
-    digest: str
-
-
 def push(
     context: Context, targets: tuple[Target, ...], components: tuple[str, ...], tags: tuple[str, ...],
     *, compile: bool = True, force: bool = False,
-) -> list[Pushed]:  # fmt: skip
+) -> list[Made]:  # fmt: skip
     """Every component's image for all `targets`, in the registry of the settings; none in a dry run. The images are made
     side by side, on one builder. Refused when an image is not what was asked for: its tags are where they were."""
     if not context.config.registry:
@@ -52,10 +41,10 @@ def push(
         jobs = [
             _Image(
                 context=context, component=component, targets=targets, scratch=Path(scratch) / component.name, epoch=epoch,
-                runtime=replace(runtimes[component.name], labels=image.labels(component, epoch, revision)),
+                runtime=replace(how, labels=image.labels(component, epoch, revision)),
                 tags=tags or (component.version, "latest"), builder=context.config.builder["name"],
             )
-            for component in context.workspace.pick(components)
+            for component, how in runtimes.items()
         ]  # fmt: skip
         with ThreadPoolExecutor(max_workers=len(jobs)) as pool:
             return list(pool.map(_Image.publish, jobs))
@@ -100,7 +89,7 @@ class _Image:
     def platforms(self) -> tuple[str, ...]:
         return tuple(target.oci for target in self.targets)
 
-    def publish(self) -> Pushed:
+    def publish(self) -> Made:
         """Build, read back, look inside, tag; what is under all tags already was looked into before."""
         entries = image.gated(self.context, self.component, self.targets)
         found = self._build()
@@ -109,9 +98,9 @@ class _Image:
         if moved:
             self._look_inside(found, entries)
             done(self.context.run(tag_step(self.repository, found, moved)))
-        return Pushed(
+        return Made(
             component=self.component.name, status=Status.DONE if moved else Status.UNCHANGED, platforms=self.platforms,
-            tags=self.tags, repository=self.repository, digest=found,
+            tags=self.tags, where=self.repository, digest=found,
         )  # fmt: skip
 
     def _build(self) -> str:

@@ -10,7 +10,6 @@ from buildlib.config import Config
 from buildlib.console import Console
 from buildlib.image import Made
 from buildlib.plan import Need, Status, Step
-from buildlib.push import Pushed
 
 
 def built(console: Console, results: list[Result], *, as_json: bool) -> None:
@@ -45,14 +44,14 @@ def size(count: int) -> str:
     return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.1f} KiB"
 
 
-def pictured(console: Console, images: Sequence[Made | Pushed], *, as_json: bool) -> None:
+def pictured(console: Console, images: Sequence[Made], *, as_json: bool) -> None:
     """What `image` made: a row an image."""
     if as_json:
         console.json(
             [
                 {
                     "component": i.component, "status": i.status.value, "digest": i.digest, "platforms": list(i.platforms),
-                    "tags": list(i.tags), "where": str(i.folder) if isinstance(i, Made) else i.repository,
+                    "tags": list(i.tags), "where": i.where,
                 }
                 for i in images
             ]

@@ -160,6 +160,13 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return max(difflib.get_close_matches(word, known, n=8), key=alike, default="")
 
 
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """The cure for a word that is not among the known ones: the nearest, or all of them."""
+    known = tuple(known)
+    near = nearest(word, known)
+    return f"did you mean {near!r}?" if near else f"one of: {' '.join(known)}"
+
+
 def native(machine: str) -> Target:
     """The row of this machine, from what `uname -m` says."""
     return find(machine)

@@ -13,7 +13,7 @@ from typing import Any
 
 from buildlib.errors import NothingToDo, UsageError
 from buildlib.plan import Step
-from buildlib.targets import Target, nearest
+from buildlib.targets import Target, suggestion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +50,7 @@ class Workspace:
         wanted = [part.strip() for name in names for part in name.split(",") if part.strip()]
         for name in wanted:
             if name not in known:
-                near = nearest(name, known)
-                cure = f"did you mean {near!r}?" if near else f"one of: {' '.join(known)}"
-                raise UsageError(f"no component is called {name!r}", cure)
+                raise UsageError(f"no component is called {name!r}", suggestion(name, known))
         return tuple(known[name] for name in dict.fromkeys(wanted)) or self.components
 
 

@@ -107,7 +107,7 @@ async fn serve<S: Service>(settings: S) -> ExitCode {
     }
 }
 
-/// Returns at the first SIGTERM or SIGINT; the second ends the process as it would without us.
+/// Returns at the first SIGTERM or SIGINT. Later ones change nothing: the stop has its own limit.
 ///
 /// # Errors
 /// When the handlers cannot be installed.

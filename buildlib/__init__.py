@@ -18,8 +18,9 @@ The rooms, in import order; a room imports only rooms above it:
     cargo       the line that starts with cargo, cargo-zigbuild or cross
     dist        dist/<arch>/<binary>, manifest.json, SHA256SUMS
     oci         an image's layer, configuration, manifest and index, as bytes
-    dockerfile  the Dockerfile of a component, from its settings
+    dockerfile  the Dockerfile of a workspace, from its settings; and the one that looks into an image
     builder     the buildx builder that is wanted, and how one that is there differs
+    buildx      docker buildx as command lines, and what it answers
     doctor      needs minus machine, and the cures as a plan
     console     the only voice
     files       writing whole or not at all; folders that one process holds
@@ -28,11 +29,16 @@ The rooms, in import order; a room imports only rooms above it:
     provision   the climb to a std for every target; setup
     build       the main flow: compile, gate, dist/; verify
     image       what an image is made of; OCI layouts without Docker
+    engine      the builder, made and shown; compiling in a container
+    assemble    one image through buildx: built, and looked into
     push        images in a registry: by digest, checked, then tagged
+    local       images in layouts and in the Docker daemon
+    images      the command `image`: binaries first, then all images side by side
     report      results as tables and JSON
-    cli         Invoke's door
+    door        what every command enters by
+    cli         Invoke's commands
 
-linker.py is a program of its own, run in every link.
+linker.py is a program of its own, run in every link; __main__.py is `python -m buildlib`.
 """
 
 __version__ = "0.1.0"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,10 +116,16 @@ def _accept(context: Context, build: Build, outcome: Outcome) -> Result:
     if refusals:
         raise Refused(f"{build.target.name}: the gate refused\n  " + "\n  ".join(refusals), "dist/ is as it was")
     if copies or any(entry not in old for entry in new):
-        with holding(folder, lambda: context.console.note(f"{folder} is in use, waiting")):
-            old = [e for e in dist.entries(text_of(folder / "manifest.json")) if (folder / e["path"]).is_file()]
-            context.run(dist.publish(folder, context.workspace.root / "Cargo.toml", old, new, copies))
+        publish(context, new, copies)
     return Result(target=build.target, status=Status.DONE if copies else Status.UNCHANGED, entries=tuple(new))
+
+
+def publish(context: Context, new: Iterable[dist.Entry], copies: Mapping[str, Path]) -> None:
+    """Gated binaries into dist/, beside those that are there; `copies` maps an entry's path to the file that it is."""
+    folder = context.dist
+    with holding(folder, lambda: context.console.note(f"{folder} is in use, waiting")):
+        old = [e for e in dist.entries(text_of(folder / "manifest.json")) if (folder / e["path"]).is_file()]
+        context.run(dist.publish(folder, context.workspace.root / "Cargo.toml", old, new, copies))
 
 
 def gate(context: Context, path: Path, facts: Facts, target: Target, floor: str) -> tuple[list[Refusal], str]:

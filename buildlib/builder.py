@@ -5,9 +5,11 @@ Pure. Only the builder of that name is ever touched, and one that differs only w
 
 from __future__ import annotations
 
-import hashlib
+import base64
 import json
-from collections.abc import Mapping
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,24 @@ from typing import Any
 from buildlib.config import Config
 from buildlib.errors import UsageError
 from buildlib.plan import Act, Step, Write, words
+from buildlib.targets import TARGETS, find
 
 DRIVER = "docker-container"
 # So that a build may ask for the host's network; none gets it unasked.
 FLAGS = ("--allow-insecure-entitlement", "network.host")
-# buildx does not tell which configuration a builder was made with; this variable of BuildKit's process does.
-MARK = "env.BUILDLIB_CONFIG"
+# The first BuildKit that sets the times in layers to SOURCE_DATE_EPOCH (rewrite-timestamp, in its release notes).
+OLDEST = (0, 13)
+# Driver options that are ours to compare; others are the machine's own business.
+OPTIONS = ("network", "image")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One BuildKit of a builder: the Docker daemon that it runs on ("" is this machine's), and the platforms that are its."""
+
+    name: str
+    endpoint: str = ""
+    platforms: tuple[str, ...] = ()  # none: whatever it says itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,21 +43,25 @@ class Builder:
 
     name: str
     network: str  # "default" leaves it out
+    image: str  # BuildKit's; "" is buildx's own choice
     configuration: str  # buildkitd.toml, "" for none
+    nodes: tuple[Node, ...]
 
     @property
     def options(self) -> dict[str, str]:
         """Driver options, as `docker buildx ls` tells them."""
-        network = {} if self.network == "default" else {"network": self.network}
-        mark = hashlib.sha256(self.configuration.encode()).hexdigest()[:16]
-        return network | ({MARK: mark} if self.configuration else {})
+        told = {"network": "" if self.network == "default" else self.network, "image": self.image}
+        return {name: value for name, value in told.items() if value}
 
 
 def wanted(config: Config) -> Builder:
-    """The builder that the settings describe."""
+    """The builder that the settings describe. UsageError for a table that is none."""
     settings = config.builder
     mirrors = {host: _hosts(host, value) for host, value in settings["mirrors"].items()}
-    return Builder(name=settings["name"], network=settings["network"], configuration=configuration(mirrors))
+    return Builder(
+        name=settings["name"], network=settings["network"], image=settings["image"],
+        configuration=configuration(mirrors), nodes=_nodes(settings["name"], settings["nodes"]),
+    )  # fmt: skip
 
 
 def _hosts(registry: str, value: Any) -> tuple[str, ...]:
@@ -51,6 +69,34 @@ def _hosts(registry: str, value: Any) -> tuple[str, ...]:
     if isinstance(hosts, list) and hosts and all(isinstance(host, str) and host for host in hosts):
         return tuple(hosts)
     raise UsageError(f"builder.mirrors: {registry} = {value!r} is no list of hosts")
+
+
+def _nodes(name: str, rows: list[Any]) -> tuple[Node, ...]:
+    """This machine's node, then those of the settings. As soon as there are several, each has a list of its own platforms: a
+    node without one is taken for all that it can emulate, and the native ones get no work (seen with buildx 0.13)."""
+    others = [_node(f"{name}{number}", row) for number, row in enumerate(rows, 1)]
+    taken = [platform for node in others for platform in node.platforms]
+    for platform in taken:
+        if taken.count(platform) > 1:
+            raise UsageError(f"builder.nodes: {platform} stands in two of them", "leave one out")
+    left = dict.fromkeys(target.oci for target in TARGETS.values() if target.oci not in taken)
+    return (Node(name=f"{name}0", platforms=tuple(left) if others else ()), *others)
+
+
+def _node(name: str, row: Any) -> Node:
+    keys = {"endpoint", "arches"}
+    if not isinstance(row, dict) or set(row) != keys or not row["endpoint"] or not isinstance(row["arches"], list):
+        raise UsageError(
+            f"builder.nodes: {row!r} is no node", 'write { endpoint = "ssh://user@host", arches = ["arm64"] }'
+        )
+    if str(row["endpoint"]).startswith("kubernetes://"):
+        # All nodes of a builder have one driver (buildx's rule).
+        raise UsageError(
+            "builder.nodes: a cluster cannot be a node beside this machine",
+            "make a builder of buildx's kubernetes driver, and build there",
+        )
+    platforms = dict.fromkeys(find(word).oci for word in row["arches"])
+    return Node(name=name, endpoint=str(row["endpoint"]), platforms=tuple(platforms))
 
 
 def configuration(mirrors: Mapping[str, tuple[str, ...]]) -> str:
@@ -68,13 +114,16 @@ def is_loopback(host: str) -> bool:
     return name.startswith(("127.", "localhost:", "[::1]")) or name == "localhost"
 
 
+# --- the one that is there -------------------------------------------------------------------------------------
+
+
 def question() -> Step:
     """What builders there are; a JSON object a line."""
     argv = ("docker", "buildx", "ls", "--format", "json")
     return Step(title="builders", argv=argv, stdout="keep", quiet=True)
 
 
-def find(answer: str, name: str) -> Mapping[str, Any] | None:
+def find_builder(answer: str, name: str) -> Mapping[str, Any] | None:
     """The builder of that name in the answer to `question`."""
     told = (json.loads(line) for line in answer.splitlines() if line.startswith("{"))
     return next((builder for builder in told if builder.get("Name") == name), None)
@@ -82,30 +131,85 @@ def find(answer: str, name: str) -> Mapping[str, Any] | None:
 
 def drift(told: Mapping[str, Any], builder: Builder) -> tuple[str, ...]:
     """In what the builder that is there is not as wanted, one line each."""
-    (first, *_) = told.get("Nodes") or [{}]
-    options = first.get("DriverOpts") or {}
+    nodes = told.get("Nodes") or [{}]
     facts = [
         ("driver", told.get("Driver", ""), DRIVER),
-        ("flags", " ".join(first.get("Flags") or ()), " ".join(FLAGS)),
-        *(
-            (name.removeprefix("env."), options.get(name, "none"), builder.options.get(name, "none"))
-            for name in sorted({"network", MARK} & (set(options) | set(builder.options)))
-        ),
+        *_shared(nodes[0], builder),
+        *_versions(nodes),
+        *_machines(nodes, builder),
     ]
-    return tuple(f"{name}: is {have}, wanted {want}" for name, have, want in facts if have != want)
+    return tuple(f"{name}: is {have or 'none'}, wanted {want or 'none'}" for name, have, want in facts if have != want)
+
+
+Fact = tuple[str, str, str]  # what, as it is, as it is wanted
+
+
+def _shared(node: Mapping[str, Any], builder: Builder) -> Iterator[Fact]:
+    options = node.get("DriverOpts") or {}
+    yield "flags", " ".join(node.get("Flags") or ()), " ".join(FLAGS)
+    for name in OPTIONS:
+        yield name, options.get(name, ""), builder.options.get(name, "")
+    have, want = _read(node), tomllib.loads(builder.configuration)
+    for section in sorted(have.keys() | want.keys()):
+        yield f"buildkitd.toml [{section}]", _told(have.get(section)), _told(want.get(section))
+
+
+def _read(node: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration that the builder was made with; buildx keeps it, and tells it as a list of bytes in base 64."""
+    try:
+        return tomllib.loads(base64.b64decode((node.get("Files") or {}).get("buildkitd.toml", "")).decode())
+    except ValueError:
+        return {"": "unreadable"}
+
+
+def _told(table: Any) -> str:
+    return json.dumps(table, sort_keys=True) if table else ""
+
+
+def _versions(nodes: list[Mapping[str, Any]]) -> Iterator[Fact]:
+    """BuildKit's version is known of a node that runs."""
+    for node in nodes:
+        if (found := re.match(r"v(\d+)\.(\d+)", node.get("Version") or "")) and tuple(
+            map(int, found.groups())
+        ) < OLDEST:
+            yield f"BuildKit of {node.get('Name')}", node["Version"], "v{}.{} or newer".format(*OLDEST)
+
+
+def _machines(nodes: list[Mapping[str, Any]], builder: Builder) -> Iterator[Fact]:
+    """Where the nodes are and which platforms are theirs. buildx lists a node's own before those that it found out."""
+    yield "nodes", str(len(nodes)), str(len(builder.nodes))
+    if len(nodes) != len(builder.nodes):
+        return
+    for have, want in zip(nodes, builder.nodes, strict=True):
+        if want.endpoint:
+            yield f"endpoint of {want.name}", have.get("Endpoint", ""), want.endpoint
+        if want.platforms:
+            first = (have.get("Platforms") or [])[: len(want.platforms)]
+            yield f"platforms of {want.name}", ", ".join(sorted(first)), ", ".join(sorted(want.platforms))
+
+
+# --- making and removing it ------------------------------------------------------------------------------------
 
 
 def create(builder: Builder, scratch: Path) -> tuple[Act, ...]:
     """What makes the builder and boots it; `scratch` is an empty folder."""
     file = scratch / "buildkitd.toml"
+    made = tuple(_add(builder, node, file) for node in builder.nodes)
+    boot = ("docker", "buildx", "inspect", "--bootstrap", builder.name)
+    acts = (*made, Step(title=f"boot builder {builder.name}", argv=boot, stdout="keep", attempts=5))
+    return (Write(path=file, text=builder.configuration), *acts) if builder.configuration else acts
+
+
+def _add(builder: Builder, node: Node, file: Path) -> Step:
     argv = (
-        "docker", "buildx", "create", "--name", builder.name, "--driver", DRIVER, "--bootstrap",
-        *words("--driver-opt", (f"{name}={value}" for name, value in builder.options.items())),
+        "docker", "buildx", "create", "--name", builder.name, *(("--append",) if node.endpoint else ()), "--node", node.name,
+        "--driver", DRIVER, *words("--driver-opt", (f"{name}={value}" for name, value in builder.options.items())),
         "--buildkitd-flags", " ".join(FLAGS),
         *(("--config", str(file)) if builder.configuration else ()),
+        *(("--platform", ",".join(node.platforms)) if node.platforms else ()),
+        *((node.endpoint,) if node.endpoint else ()),
     )  # fmt: skip
-    made = Step(title=f"create builder {builder.name}", argv=argv, attempts=5)
-    return (Write(path=file, text=builder.configuration), made) if builder.configuration else (made,)
+    return Step(title=f"create builder {node.name}", argv=argv)
 
 
 def remove(name: str) -> Step:

@@ -1,89 +1,25 @@
-"""Invoke's door: flags in, exit code out. No logic; the flows are in build.py and provision.py."""
+"""Invoke's door: flags in, exit code out. No logic; the flows are in build.py, images.py and provision.py."""
 
 from __future__ import annotations
 
-import functools
-import importlib
 import os
 import re
-import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from invoke import Collection, Exit, Program, task
 from invoke.exceptions import ParseError
 
 from buildlib import __version__
 from buildlib.console import Console
-from buildlib.errors import BuildError, Interrupted, UsageError
+from buildlib.door import door, here, look_around, split
+from buildlib.errors import UsageError
 from buildlib.targets import nearest
-
-if TYPE_CHECKING:
-    from buildlib.context import Context
 
 ARCH = "amd64, arm64, armv7, ...; all, native; may be repeated or hold commas"
 JSON = "the result as JSON on stdout"
-
-
-def door(body: Callable[..., int | None]) -> Callable[..., None]:
-    """Errors become one message and an exit code; Invoke would print a traceback for any that is not its own."""
-
-    @functools.wraps(body)  # keeps Invoke's flags and help
-    def enter(c: Any, **kwargs: Any) -> None:
-        # Invoke switches bytecode files off; without them every start would compile our modules anew.
-        sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
-        signal.signal(signal.SIGTERM, _interrupt)
-        console = Console(os.environ)
-        try:
-            code = body(c, console, **kwargs)
-        except KeyboardInterrupt:
-            console.explain(Interrupted("interrupted"))
-            code = Interrupted.code
-        except BuildError as error:
-            console.explain(error)
-            code = error.code
-        if code:  # Exit(code=0) would end `inv a b` after a
-            raise Exit(code=code)
-
-    # Invoke hands over the context alone; the console is the door's.
-    del enter.__wrapped__
-    enter.__signature__ = _without_console(body)  # type: ignore[attr-defined]
-    return enter
-
-
-def _without_console(body: Callable[..., Any]):
-    import inspect
-
-    signature = inspect.signature(body)
-    return signature.replace(parameters=[p for p in signature.parameters.values() if p.name != "console"])
-
-
-def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt
-
-
-def _enter(c: Any, console: Console, flags: Mapping[str, Any] | None = None, *, anywhere: bool = False) -> Context:
-    """The context. It waits for cargo and rustc most of the time; meanwhile the flows are imported."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    from buildlib.context import enter
-
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        dry = c.config.run.dry
-        entering = pool.submit(enter, os.environ, Path.cwd(), flags or {}, console, dry=dry, anywhere=anywhere)
-        importlib.import_module("buildlib.report")
-        return entering.result()
-
-
-def _here(folder: str) -> str:
-    """A folder from the command line is seen from where the person stands, one from a file from the workspace."""
-    return str(Path(folder).expanduser().absolute()) if folder else ""
-
-
-def _split(words: list[str]) -> list[str]:
-    return [part.strip() for word in words for part in word.split(",") if part.strip()]
 
 
 @task(
@@ -105,10 +41,10 @@ def _split(words: list[str]) -> list[str]:
 def build(c, console, arch, component, features, profile="", backend="", glibc="", target_dir="", dist="", json=False):
     """Compile, verify, and put the binaries into dist/<arch>/."""
     flags = {
-        "profile": profile, "backend": backend, "glibc": glibc, "features": _split(features),
-        "target_dir": _here(target_dir), "dist": _here(dist),
+        "profile": profile, "backend": backend, "glibc": glibc, "features": split(features),
+        "target_dir": here(target_dir), "dist": here(dist),
     }  # fmt: skip
-    context = _enter(c, console, flags)
+    context = look_around(c, console, flags)
     from buildlib import build as flow
     from buildlib import report
 
@@ -124,33 +60,99 @@ def build(c, console, arch, component, features, profile="", backend="", glibc="
         "arch": f"{ARCH}; default: all, one for each platform",
         "component": "a binary of the workspace; default: all",
         "tag": "default: the component's version, and with --push latest",
-        "push": "to the registry, through buildx: by digest, checked, then tagged",
+        "push": "to the registry: by digest, checked, then tagged",
+        "load": "into the Docker daemon, for one platform",
+        "output": "OCI image layouts, a folder for each component; for static binaries without Docker",
         "registry": "HOST/PATH that the components' names are put behind",
-        "output": "OCI image layouts of static binaries, a folder for each component; without Docker",
         "build": "with --no-build, dist/ is taken as it is",
-        "force": "make the builder anew when it is not as the settings say",
+        "in_docker": "compile in a container: the stage `compile` of the Dockerfile",
+        "cache": "of --in-docker: registry, or a folder; one for each arch",
+        "network": "of --in-docker: host lets the compile use this machine's",
+        "sbom": "attest what is inside",
+        "provenance": "attest how it was made",
+        "force": "forget what is cached; make the builder anew when it is not as the settings say",
         "json": JSON,
     },
 )
 @door
-def image(c, console, arch, component, tag, push=False, registry="", output="", build=True, force=False, json=False):
+def image(c, console, arch, component, tag, push=False, load=False, output="", registry="", build=True, in_docker=False,
+          cache="", network="", sbom=False, provenance=False, force=False, json=False):  # fmt: skip
     """Multi-platform images of the binaries."""
-    if push == bool(output):
-        raise UsageError("where to?", "say --push, or --output DIR")
-    context = _enter(c, console, {"registry": registry})
-    words, tags = tuple(component), tuple(_split(tag))
-    from buildlib import image as layouts
-    from buildlib import push as pushes
+    if push + load + bool(output) != 1:
+        raise UsageError("where to?", "say one of --push, --load and --output DIR")
+    if network not in ("", "host"):
+        raise UsageError(f"--network {network}: there is only host", "leave it out for the builder's own")
+    builder = {"cache": cache if cache == "registry" else here(cache)} if cache else {}
+    context = look_around(c, console, {"registry": registry, "builder": builder})
+    from buildlib import image as pictures
+    from buildlib import images as flow
+    from buildlib import report
+    from buildlib.engine import Inside
+
+    targets = context.targets(tuple(arch), "native" if load else "all")
+    if not arch:
+        targets = pictures.one_each(targets, static=bool(output))
+    asked = flow.Asked(
+        targets=targets, components=tuple(component), tags=tuple(split(tag)), compile=build, force=force,
+        inside=Inside(network=network) if in_docker else None, attested=_attested(sbom, provenance),
+    )  # fmt: skip
+    made = (
+        flow.keep(context, asked, Path(here(output))) if output else (flow.push if push else flow.load)(context, asked)
+    )
+    report.pictured(console, made, as_json=json)
+    return next((image.error.code for image in made if image.error), 0)
+
+
+def _attested(sbom: bool, provenance: bool) -> tuple[str, ...]:
+    """buildx's flags for what was asked for; it would add a provenance by itself."""
+    if not (sbom or provenance):
+        return ()
+    return (f"--provenance={'mode=max' if provenance else 'false'}", *(("--sbom=true",) if sbom else ()))
+
+
+@task(auto_shortflags=False, help={"write": "as Dockerfile.multiarch, which `image` will use as it stands"})
+@door
+def dockerfile(c, console, write=False):
+    """The Dockerfile of the images, made from the settings."""
+    context = look_around(c, console)
+    from buildlib import engine, report
+
+    report.written(console, engine.write(context) if write else engine.files(context, context.workspace.root), write)
+
+
+def _builder(c: Any, console: Console) -> Any:
+    context = look_around(c, console)
+    from buildlib import engine
+
+    return context, engine
+
+
+@task(default=True, auto_shortflags=False, help={"json": JSON})
+@door
+def inspect(c, console, json=False):
+    """The builder that images are made with, and in what it differs from the settings."""
+    context, engine = _builder(c, console)
     from buildlib import report
 
-    targets = context.targets(tuple(arch), "all")
-    if not arch:
-        targets = layouts.one_each(targets, static=not push)
-    if push:
-        made = pushes.push(context, targets, words, tags, compile=build, force=force)
-    else:
-        made = layouts.layouts(context, targets, words, tags, Path(_here(output)), compile=build)
-    report.pictured(console, made, as_json=json)
+    state = engine.inspect(context)
+    report.builder(console, state, as_json=json)
+    return 0 if state.there and not state.differs else 1
+
+
+@task(auto_shortflags=False, help={"force": "make it anew when it differs from the settings; its cache goes"})
+@door
+def create(c, console, force=False):
+    """Make the builder, if it is not there."""
+    context, engine = _builder(c, console)
+    engine.create(context, force=force)
+
+
+@task(auto_shortflags=False)
+@door
+def remove(c, console):
+    """Remove the builder, and its cache with it."""
+    context, engine = _builder(c, console)
+    engine.remove(context)
 
 
 @task(
@@ -168,8 +170,8 @@ def verify(c, console, path, glibc="", json=False):
     from buildlib import build as flow
     from buildlib import report
 
-    context = _enter(c, console, {"glibc": glibc}, anywhere=True)
-    verdicts = flow.verify(context, [Path(word) for word in _split(path)] or [context.dist])
+    context = look_around(c, console, {"glibc": glibc}, anywhere=True)
+    verdicts = flow.verify(context, [Path(word) for word in split(path)] or [context.dist])
     report.verified(console, verdicts, as_json=json)
     return 6 if any(verdict.refusals for verdict in verdicts) else 0
 
@@ -189,7 +191,7 @@ def plan(c, console, arch, component, json=False):
     from buildlib.runner import Dry
 
     console.quiet = True
-    context = _enter(c, console)
+    context = look_around(c, console)
     context = replace(context, run=Dry(console, os.environ, context.config.retry))
     _, builds = flow.plan(context, context.targets(tuple(arch), "all"), tuple(component))
     report.planned(console, builds, as_json=json)
@@ -201,7 +203,7 @@ def config(c, console, json=False):
     """Every setting, its value, and what set it."""
     from buildlib import report
 
-    report.settings(console, _enter(c, console).config, as_json=json)
+    report.settings(console, look_around(c, console).config, as_json=json)
 
 
 @task(
@@ -222,7 +224,7 @@ def doctor(c, console, arch, json=False, fix=False, yes=False):
     from buildlib import doctor as needs
     from buildlib import provision, report
 
-    context = _enter(c, console)
+    context = look_around(c, console)
     targets = context.targets(tuple(arch), "all")
     wanted = provision.needs(context, targets, provision.backends(context, targets))
     lacking = needs.missing(wanted, context.host)
@@ -241,11 +243,12 @@ def _setup(c: Any, console: Console, arch: list[str], yes: bool) -> None:
     from buildlib import provision
 
     provision.bootstrap(console, os.environ, Path.cwd(), dry=c.config.run.dry, yes=yes)
-    context = _enter(c, console)
+    context = look_around(c, console)
     provision.setup(context, context.targets(tuple(arch), "all"), yes=yes)
 
 
-namespace = Collection(build, image, verify, plan, config, doctor, setup)
+namespace = Collection(build, image, dockerfile, verify, plan, config, doctor, setup)
+namespace.add_collection(Collection("builder", inspect, create, remove))
 
 
 class Buildlib(Program):

@@ -1,21 +1,37 @@
-"""The Dockerfile of a component, made from its settings, for a workspace that has none of its own.
+"""The Dockerfile of a workspace, made from its settings; and the one that looks into an image. Pure.
 
-Nothing runs in it: the binary for each platform is copied from the build context `binaries`, which is dist/. The stage is
-chosen by its name, so that a platform without a binary is an error and not another platform's binary. Pure.
+One file serves two ways: with dist/ as the build context `binaries` nothing is compiled in it; without, the stage `compile`
+cross-compiles on the platform that builds. No architecture is written out in it: dist/ has a folder for each, named as
+TARGETARCH and TARGETVARIANT together are, and a folder that is missing is an error.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from buildlib.oci import USER, Runtime, platform_of
 from buildlib.targets import Target
 
+NAME = "Dockerfile.multiarch"
+# Where a static binary needs nothing, one that is linked against glibc needs a distribution that has it.
+DEFAULT_BASE = "debian:trixie-slim"
+STAGES = ("buildlib", "compile", "binaries", "base", "empty", "base-musl")
+CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 
-def render(program: str, runtime: Runtime, base: str, targets: Iterable[Target]) -> str:
-    """The Dockerfile that puts dist/<arch>/<program> on `base`, for these targets."""
-    return "".join(f"{line}\n" for line in _lines(program, runtime, base, targets))
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One component's stage: how it runs, and what it stands on ("" is the default, nothing for a static binary)."""
+
+    runtime: Runtime
+    base: str = ""
+
+
+def libc(target: Target) -> str:
+    """The build argument LIBC: what stands behind TARGETARCH and TARGETVARIANT in the name of the target's folder in dist/."""
+    return "-musl" if target.is_musl else ""
 
 
 def stage(target: Target) -> str:
@@ -24,25 +40,103 @@ def stage(target: Target) -> str:
     return f"{platform['architecture']}{platform.get('variant', '')}"
 
 
-def _lines(program: str, runtime: Runtime, base: str, targets: Iterable[Target]) -> Iterator[str]:
-    yield "FROM scratch AS binaries"
-    for target in targets:
-        yield f"FROM scratch AS binary-{stage(target)}"
-        yield f"COPY --from=binaries --chmod=0755 {target.name}/{program} /usr/bin/{program}"
-    yield "FROM binary-${TARGETARCH}${TARGETVARIANT} AS binary"
-    yield "FROM scratch AS empty"
-    yield f"FROM {base}"
-    yield "COPY --from=binary / /"
-    for volume in runtime.volumes:
+def render(parts: Mapping[str, Part], compiler: str, requirements: Iterable[str]) -> str:
+    """The whole file. `parts` maps a component's name to its stage; `compiler` is the image to compile in, `requirements` are
+    the Python packages that buildlib itself needs there."""
+    return "\n".join(
+        (
+            HEAD.replace("FIRST", next(iter(parts), "COMPONENT")).replace("IMAGE", compiler),
+            COMPILE.replace("REQUIREMENTS", _packages(requirements)),
+            BASES,
+            *(runtime(name, part) for name, part in parts.items()),
+        )
+    )
+
+
+def runtime(name: str, part: Part) -> str:
+    """The stage of one component, and all that its image is."""
+    return "".join(f"{line}\n" for line in _stage(name, part))
+
+
+HEAD = f"""\
+# Made by `buildlib dockerfile --write` from the settings in Cargo.toml. `buildlib image` uses it as it stands here, so change
+# what you like. By hand, with what `buildlib build` made, or compiled on the way:
+#   docker buildx build --file {NAME} --target FIRST --build-context binaries=dist .
+#   docker buildx build --file {NAME} --target FIRST --platform linux/amd64,linux/arm64 .
+
+# "-musl" for static binaries.
+ARG LIBC=
+# What compiles. BuildKit asks for it even where the stage is not used (seen with 0.25); `scratch` needs no asking.
+ARG COMPILER=IMAGE
+
+# buildlib, for the stage `compile`. `buildlib image` hands in the one that runs; any other comes by --build-context buildlib=.
+FROM scratch AS buildlib
+COPY buildlib /
+"""
+
+COMPILE = rf"""# Runs on the platform that builds, never under emulation. Certificates and pip's configuration are those of the machine
+# that starts the build, where it hands them in: behind a company's proxy nothing else will do.
+FROM --platform=$BUILDPLATFORM $COMPILER AS compile
+ENV PIP_CERT={CERTIFICATES} CARGO_HOME=/usr/local/cargo
+RUN python3 -c "import ensurepip" || {{ apt-get update && apt-get install --yes --no-install-recommends python3-venv; }}
+RUN --mount=type=secret,id=certificates,target={CERTIFICATES} --mount=type=secret,id=pip,target=/etc/pip.conf \
+    --mount=type=cache,id=buildlib-cache,target=/root/.cache \
+    python3 -m venv /opt/buildlib && /opt/buildlib/bin/pip install REQUIREMENTS
+COPY --from=buildlib . /opt/buildlib/lib/buildlib
+ENV PATH=/opt/buildlib/bin:$PATH PYTHONPATH=/opt/buildlib/lib
+WORKDIR /workspace
+COPY . .
+ARG TARGETARCH
+ARG TARGETVARIANT
+ARG LIBC
+# Settings, and the commit, for the repository is not here.
+ARG COMPONENT
+ARG BUILDLIB_PROFILE
+ARG BUILDLIB_GLIBC
+ARG BUILDLIB_FEATURES
+ARG SOURCE_COMMIT
+RUN --mount=type=secret,id=certificates,target={CERTIFICATES} \
+    --mount=type=cache,id=buildlib-cache,target=/root/.cache \
+    --mount=type=cache,id=buildlib-crates,target=/usr/local/cargo/registry \
+    --mount=type=cache,id=buildlib-target-$TARGETARCH$TARGETVARIANT$LIBC,target=/target,sharing=locked \
+    python3 -P -m buildlib build --arch "$TARGETARCH$TARGETVARIANT$LIBC" --component "$COMPONENT" --target-dir /target --dist /dist
+
+FROM scratch AS binaries
+COPY --from=compile /dist /
+"""
+
+BASES = f"""# What a component stands on: a distribution with glibc, or nothing but a user and a /tmp.
+FROM {DEFAULT_BASE} AS base
+FROM scratch AS empty
+FROM scratch AS base-musl
+COPY --from=empty --chmod=1777 / /tmp/
+COPY <<passwd /etc/passwd
+root:x:0:0::/root:/sbin/nologin
+nonroot:x:{USER}:{USER}::/:/sbin/nologin
+passwd
+"""
+
+
+def _packages(requirements: Iterable[str]) -> str:
+    return " ".join(f"'{requirement}'" for requirement in requirements)
+
+
+def _stage(name: str, part: Part) -> Iterator[str]:
+    how = part.runtime
+    (program,) = how.entrypoint
+    yield f"FROM {part.base or 'base${LIBC}'} AS {name}"
+    yield from ("ARG TARGETARCH", "ARG TARGETVARIANT", "ARG LIBC")
+    yield f"COPY --from=binaries --chmod=0755 ${{TARGETARCH}}${{TARGETVARIANT}}${{LIBC}}/{name} {program}"
+    for volume in how.volumes:
         yield f"COPY --from=empty --chown={USER}:{USER} / {volume}/"
-    for name, value in sorted(runtime.env.items()):
-        yield f"ENV {name}={_quoted(value)}"
-    yield from (f"EXPOSE {port}" for port in runtime.ports)
-    yield from (f"VOLUME {json.dumps([volume])}" for volume in runtime.volumes)
+    for key, value in sorted(how.env.items()):
+        yield f"ENV {key}={_quoted(value)}"
+    yield from (f"EXPOSE {port}" for port in how.ports)
+    yield from (f"VOLUME {json.dumps([volume])}" for volume in how.volumes)
     yield f"USER {USER}:{USER}"
-    if runtime.health:
-        yield f"HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD {json.dumps(list(runtime.health))}"
-    yield f"ENTRYPOINT {json.dumps(list(runtime.entrypoint))}"
+    if how.health:
+        yield f"HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD {json.dumps(list(how.health))}"
+    yield f"ENTRYPOINT {json.dumps([program])}"
 
 
 def _quoted(value: str) -> str:
@@ -50,15 +144,21 @@ def _quoted(value: str) -> str:
     return '"' + "".join(f"\\{char}" if char in '"\\$' else char for char in value) + '"'
 
 
+def ignored(folders: Iterable[str]) -> str:
+    """The file beside it that keeps out of the build's context what a compile does not read. `folders` are more of those."""
+    return "".join(f"{name}\n" for name in ("**/.git", "**/.venv", "**/target", *folders))
+
+
 # The stages of `check`.
 TAKEN, STARTED = "taken", "started"
 
 
-def check(image: str, program: str) -> str:
-    """The Dockerfile that looks into an image: one stage hands its program out as /program, one starts it there, without
-    a network."""
+def check(images: Mapping[str, str], program: str) -> str:
+    """The Dockerfile that looks into an image, whose manifests `images` has by the name of their platform (`stage`): one stage
+    hands its program out as /program, one starts it there, without a network."""
     return (
-        f"FROM {image} AS image\n"
+        "".join(f"FROM {reference} AS image-{name}\n" for name, reference in images.items())
+        + "FROM image-${TARGETARCH}${TARGETVARIANT} AS image\n"
         f"FROM scratch AS {TAKEN}\n"
         f"COPY --from=image {program} /program\n"
         f"FROM image AS {STARTED}\n"

@@ -41,6 +41,23 @@ RULES = (
     _rule("resource", r"cannot allocate memory|signal: 9, SIGKILL", "give it more memory, or set CARGO_BUILD_JOBS lower"),
     # Words of rustc about source code; a test or module may be called connection_reset.
     _rule("compile", r"^error(\[E\d+\])?: .*(could not compile|aborting due to)|^error\[E\d+\]|linking with .* failed", ""),
+    _rule(
+        "builder",
+        r"cannot connect to the docker daemon|is the docker daemon running|error during connect|failed to find driver"
+        r"|dial unix .*: (connect|no such file)",
+        "start Docker, or point DOCKER_HOST at one",
+    ),
+    _rule(
+        "auth",
+        r"\b40[13]\b (unauthorized|forbidden)|unauthorized: |authorization failed|no basic auth|insufficient_scope"
+        r"|access (to the resource is )?denied|: denied",
+        "`docker login` at that registry, with a name that may write there",
+    ),
+    _rule("not-found", r"no match for platform|does not provide the specified platform",
+          "the base image has no such platform: name another `base`, or leave the arch out"),
+    _rule("not-found", r"target stage .* could not be found", "write a stage of that name into Dockerfile.multiarch"),
+    _rule("not-found", r"failed to resolve source metadata|: not found$|manifest unknown|repository name not known",
+          "check the name of the base image, and `builder.mirrors`"),
     _rule("rate-limited", r"\b429\b too many requests|toomanyrequests", "wait, or log in for a higher limit"),
     _rule(
         "transient-network",

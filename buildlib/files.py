@@ -109,7 +109,10 @@ def install(act: Install) -> None:
 def layout(act: Layout) -> None:
     blobs = {blob_path(act.folder, digest): data for digest, data in act.blobs.items()}
     for path, data in blobs.items():
-        write_whole(path, data)
+        if isinstance(data, bytes):
+            write_whole(path, data)
+        elif path != data:
+            write_whole(path, data.read_bytes())
     write_whole(act.folder / "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
     write_whole(act.folder / "index.json", act.index)
     for path in (act.folder / "blobs").glob("*/*"):
@@ -122,9 +125,9 @@ def blob_path(folder: Path, digest: str) -> Path:
     return folder.joinpath("blobs", *digest.split(":"))
 
 
-def blobs_of(folder: Path) -> dict[str, bytes]:
+def blob_files(folder: Path) -> dict[str, Path]:
     """Every blob of an OCI layout, by the digest that its name says."""
-    return {f"{path.parent.name}:{path.name}": path.read_bytes() for path in (folder / "blobs").glob("*/*")}
+    return {f"{path.parent.name}:{path.name}": path for path in (folder / "blobs").glob("*/*")}
 
 
 def remove(folder: Path) -> None:

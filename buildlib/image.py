@@ -10,76 +10,119 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from buildlib import artifacts, build, dist, oci
+from buildlib import artifacts, dist, dockerfile, oci
 from buildlib.context import Context
+from buildlib.dockerfile import Part
 from buildlib.errors import BuildError, Refused, UsageError
-from buildlib.files import blob_path, blobs_of, holding, text_of
+from buildlib.files import blob_files, blob_path, text_of
 from buildlib.oci import Runtime
 from buildlib.plan import Layout, Status, Step
 from buildlib.targets import Target, suggestion
 from buildlib.workspace import Component
 
 KINDS = {list: "a list", str: "a string", dict: "a table"}
-KEYS = {"base": str, "ports": list, "health": str, "env": dict, "volumes": list}
+KEYS = {"base": str, "program": str, "ports": list, "health": str, "env": dict, "volumes": list}
 # The grammar of the distribution specification.
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+REGISTRY = re.compile(rf"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[0-9]+)?(?:/{_PART})*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """One component's image, and where it is."""
+    """One component's image, and where it is; or why it is not."""
 
     component: str
     status: Status
-    platforms: tuple[str, ...]
+    platforms: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    where: str = ""  # the layout's folder, the repository, or the name in the daemon
+    digest: str = ""
+    error: BuildError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """One component's image as it is asked for."""
+
+    component: Component
+    part: Part  # how it runs, labels included
     tags: tuple[str, ...]
-    where: str  # the layout's folder, or the repository
-    digest: str
+    entries: Mapping[Target, dist.Entry]  # its binaries in dist/, gated
+
+    @property
+    def platforms(self) -> tuple[str, ...]:
+        return tuple(target.oci for target in self.entries)
 
 
-def layouts(
-    context: Context, targets: tuple[Target, ...], components: tuple[str, ...], tags: tuple[str, ...], output: Path,
-    *, compile: bool = True,
-) -> list[Made]:  # fmt: skip
-    """An OCI image layout with all `targets` for each component, in a folder of its own below `output`; none in a dry run.
-
-    The binaries are compiled first, unless dist/ is to be taken as it is. UsageError for what needs a base image;
-    Refused when a binary is missing or is not the one that passed the gate.
-    """
-    for target in targets:
-        if not target.is_musl:
-            raise UsageError(
-                f"{target.name}: a binary that is linked against glibc needs a base image, and those need Docker",
-                f"say --arch {target.name}-musl: a static binary is an image by itself; or --push",
-            )
-    runtimes = prepare(context, targets, components, tags, compile=compile)
-    if context.run.dry:
-        return []
-    epoch, revision = commit(context)
-    with holding(output, lambda: context.console.note(f"{output} is in use, waiting")):
-        made = []
-        for component, plain in runtimes.items():
-            how = replace(plain, labels=labels(component, epoch, revision))
-            layers = {
-                target.oci: oci.root(component.name, (context.dist / entry["path"]).read_bytes(), how.volumes, epoch)
-                for target, entry in gated(context, component, targets).items()
-            }
-            image = oci.image(layers, how, epoch, oci.packed_layers(blobs_of(output / component.name)))
-            made.append(_write(context, component, image, tuple(layers), tags or (component.version,), output))
-        return made
-
-
-def prepare(
-    context: Context, targets: tuple[Target, ...], components: tuple[str, ...], tags: tuple[str, ...], *, compile: bool
-) -> dict[Component, Runtime]:
-    """The components, and how each runs; its binaries are in dist/ when this returns, unless they were not to be compiled."""
+def prepare(context: Context, targets: tuple[Target, ...], components: tuple[str, ...], tags: tuple[str, ...]) -> None:
+    """UsageError for what is wrong with the words and the settings, before anything is compiled."""
     check(targets, tags)
-    runtimes = {component: runtime(context, component) for component in context.workspace.pick(components)}
-    if compile:
-        failed = [result.error for result in build.build(context, targets, components) if result.error]
-        if failed:
-            raise failed[0]
-    return runtimes
+    for component in context.workspace.pick(components):
+        part(context, component)
+        if component.name.lower() in dockerfile.STAGES and not own_dockerfile(context):
+            raise UsageError(
+                f"{component.name!r} is the name of another stage of the Dockerfile",
+                f"`buildlib dockerfile --write`, and name the stages in {dockerfile.NAME} yourself",
+            )
+
+
+def wanted(
+    context: Context, targets: tuple[Target, ...], components: tuple[str, ...], tags: tuple[str, ...], epoch: int, revision: str
+) -> list[Wanted]:  # fmt: skip
+    """The images, when the binaries are there; tagged with the component's version when no tag is given. Refused when a
+    binary is missing, or is not the one that passed the gate."""
+    found = []
+    for component in context.workspace.pick(components):
+        plain = part(context, component)
+        how = replace(plain.runtime, labels=labels(component, epoch, revision))
+        found.append(
+            Wanted(component=component, part=replace(plain, runtime=how), tags=tags or (component.version,),
+                   entries=gated(context, component, targets))
+        )  # fmt: skip
+    return found
+
+
+def needs_docker(context: Context, targets: tuple[Target, ...], components: tuple[str, ...]) -> bool:
+    """Whether there is more in the images than static binaries: a base image, or a Dockerfile of the workspace's own."""
+    stands = any(part(context, component).base for component in context.workspace.pick(components))
+    return stands or own_dockerfile(context) or not all(target.is_musl for target in targets)
+
+
+def own_dockerfile(context: Context) -> bool:
+    """Whether the workspace has a Dockerfile that says something else than its settings."""
+    text = text_of(context.workspace.root / dockerfile.NAME)
+    return bool(text) and text != dockerfile_text(context)
+
+
+def dockerfile_text(context: Context, only: Component | None = None) -> str:
+    """The Dockerfile that the settings make, of all components or of one."""
+    parts = {
+        component.name: part(context, component) for component in ((only,) if only else context.workspace.pick(()))
+    }
+    return dockerfile.render(parts, context.config.builder["compiler"], _requirements())
+
+
+def _requirements() -> list[str]:
+    """What buildlib itself needs in a container, and the host tools that crates may run there."""
+    from importlib.metadata import requires  # 20 ms that no other command needs
+
+    told = (requirement.partition(";") for requirement in requires("buildlib") or ())
+    return [name.strip() for name, _, marker in told if not marker or "host-tools" in marker]
+
+
+def layouts(context: Context, images: Iterable[Wanted], epoch: int, output: Path) -> list[Made]:
+    """An OCI image layout of static binaries for each image, in a folder of its own below `output`."""
+    made = []
+    for image in images:
+        how = image.part.runtime
+        layers = {
+            target.oci: oci.root(how.entrypoint[0], (context.dist / entry["path"]).read_bytes(), how.volumes, epoch)
+            for target, entry in image.entries.items()
+        }
+        old = {digest: path.read_bytes() for digest, path in blob_files(output / image.component.name).items()}
+        made.append(write(context, image, oci.image(layers, how, epoch, oci.packed_layers(old)), output))
+    return made
 
 
 def one_each(targets: Iterable[Target], *, static: bool) -> tuple[Target, ...]:
@@ -108,7 +151,7 @@ def check(targets: Iterable[Target], tags: Iterable[str]) -> None:
             raise UsageError(f"{tag!r} is no tag", "letters, digits, _ . and -, at most 128, no . or - in front")
 
 
-def runtime(context: Context, component: Component) -> Runtime:
+def part(context: Context, component: Component) -> Part:
     """What the settings say of the component, read. UsageError names the key that is wrong."""
     known = {part.name for part in context.workspace.components}
     for name in context.config.components:
@@ -121,19 +164,25 @@ def runtime(context: Context, component: Component) -> Runtime:
             raise _unknown(where, key, KEYS)
         if not isinstance(value, KEYS[key]):
             raise UsageError(f"settings: {where}.{key} = {value!r} is not {KINDS[KEYS[key]]}")
-    return Runtime(
-        entrypoint=(f"/usr/bin/{component.name}",),
+    runtime = Runtime(
+        entrypoint=(_path(where, "program", table.get("program", f"/usr/bin/{component.name}")),),
         ports=tuple(_port(where, port) for port in table.get("ports", ())),
         health=_words(where, table.get("health", "")),
         env={name: _line(where, name, value) for name, value in table.get("env", {}).items()},
-        volumes=tuple(_volume(where, volume) for volume in table.get("volumes", ())),
+        volumes=tuple(_path(where, "volumes", volume) for volume in table.get("volumes", ())),
     )
+    return Part(runtime=runtime, base=table.get("base", ""))
 
 
-def base(context: Context, component: Component, targets: Iterable[Target]) -> str:
-    """What the image stands on: the settings' word, nothing for static binaries, else a Debian that has their glibc."""
-    told = context.config.components.get(component.name, {}).get("base")
-    return told or ("scratch" if all(target.is_musl for target in targets) else "debian:trixie-slim")
+def registry(context: Context) -> str:
+    """HOST/PATH that the components' names are put behind. UsageError without one, or for what is none."""
+    told = context.config.registry
+    if not told:
+        raise UsageError("no registry to push to", "say --registry HOST/PATH, or set `registry`")
+    if not REGISTRY.fullmatch(told):
+        cure = f"did you mean {told.lower()!r}?" if REGISTRY.fullmatch(told.lower()) else "write it as ghcr.io/acme"
+        raise UsageError(f"registry: {told!r} is no name of a repository", cure)
+    return told
 
 
 def _line(where: str, name: str, value: Any) -> str:
@@ -159,10 +208,10 @@ def _port(where: str, port: Any) -> int:
     raise UsageError(f"settings: {where}.ports: {port!r} is no port", "1 to 65535")
 
 
-def _volume(where: str, volume: Any) -> str:
-    if isinstance(volume, str) and re.fullmatch(r"(/[A-Za-z0-9._-]+)+", volume) and "/.." not in volume:
-        return volume
-    raise UsageError(f"settings: {where}.volumes: {volume!r} is no folder", "an absolute path")
+def _path(where: str, key: str, path: Any) -> str:
+    if isinstance(path, str) and re.fullmatch(r"(/[A-Za-z0-9._-]+)+", path) and "/.." not in path:
+        return path
+    raise UsageError(f"settings: {where}.{key}: {path!r} is no path", "an absolute one, of letters, digits, . _ -")
 
 
 def labels(component: Component, epoch: int, revision: str) -> Mapping[str, str]:
@@ -207,15 +256,14 @@ def gated(context: Context, component: Component, targets: Iterable[Target]) -> 
     return found
 
 
-def _write(
-    context: Context, component: Component, image: oci.Image, platforms: tuple[str, ...], tags: tuple[str, ...], output: Path
-) -> Made:  # fmt: skip
-    folder, index = output / component.name, oci.layout_index(image, tags)
+def write(context: Context, image: Wanted, data: oci.Image, output: Path) -> Made:
+    """The layout in `output`/<component>, which is left alone when it is this one already."""
+    folder, index = output / image.component.name, oci.layout_index(data, image.tags)
     same = text_of(folder / "index.json").encode() == index
-    same = same and all(blob_path(folder, digest).is_file() for digest in image.blobs)
+    same = same and all(blob_path(folder, digest).is_file() for digest in data.blobs)
     if not same:
-        context.run(Layout(folder=folder, blobs=image.blobs, index=index))
+        context.run(Layout(folder=folder, blobs=data.blobs, index=index))
     return Made(
-        component=component.name, status=Status.UNCHANGED if same else Status.DONE, platforms=platforms, tags=tags,
-        where=str(folder), digest=image.digest,
+        component=image.component.name, status=Status.UNCHANGED if same else Status.DONE, platforms=image.platforms,
+        tags=image.tags, where=str(folder), digest=data.digest,
     )  # fmt: skip

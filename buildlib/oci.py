@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -41,10 +42,10 @@ class Runtime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """A multi-platform image: the digest of its index, and every blob by digest."""
+    """A multi-platform image: the digest of its index, and every blob by digest, as bytes or the file that has them."""
 
     digest: str
-    blobs: Mapping[str, bytes]
+    blobs: Mapping[str, bytes | Path]
 
 
 def digest(data: bytes) -> str:
@@ -53,14 +54,14 @@ def digest(data: bytes) -> str:
 
 
 def root(program: str, binary: bytes, volumes: Iterable[str], epoch: int) -> bytes:
-    """The only layer of an image without a base, as a tar file: a static binary in /usr/bin, a user to run it, /tmp, and
-    the folders that the user may write to. `epoch` is in seconds."""
+    """The only layer of an image without a base, as a tar file: a static binary at the path `program`, a user to run it, /tmp,
+    and the folders that the user may write to. `epoch` is in seconds."""
     passwd = f"root:x:0:0::/root:/sbin/nologin\nnonroot:x:{USER}:{USER}::/:/sbin/nologin\n"
     group = f"root:x:0:\nnonroot:x:{USER}:\n"
     files = {
         "etc/passwd": (passwd.encode(), 0o644),
         "etc/group": (group.encode(), 0o644),
-        f"usr/bin/{program}": (binary, 0o755),
+        program.strip("/"): (binary, 0o755),
     }
     own = {volume.strip("/") for volume in volumes}
     folders = {"/".join(name.split("/")[:n]) for name in (*files, *own, "tmp/") for n in range(1, name.count("/") + 1)}
@@ -102,6 +103,12 @@ def image(layers: Mapping[str, bytes], runtime: Runtime, epoch: int, packed: Map
         manifests.append(store(MANIFEST, told, platform=platform_of(platform)))
     told = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests, "annotations": dict(runtime.labels)}
     return Image(digest=store(INDEX, _json(told))["digest"], blobs=blobs)
+
+
+def held(entries: list[Json], blobs: Mapping[str, bytes | Path], annotations: Mapping[str, str]) -> Image:
+    """The image of several, which `entries` describe with their platforms, under an index around them."""
+    index = _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries, "annotations": dict(annotations)})
+    return Image(digest=digest(index), blobs={**blobs, digest(index): index})
 
 
 def _pack(tar: bytes) -> bytes:

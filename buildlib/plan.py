@@ -76,7 +76,7 @@ class Layout:
     reads it meanwhile finds the old images or the new ones, whole."""
 
     folder: Path
-    blobs: Mapping[str, bytes]  # digest, as in sha256:<hex>
+    blobs: Mapping[str, bytes | Path]  # digest, as in sha256:<hex> -> the bytes, or the file that has them
     index: bytes
 
 

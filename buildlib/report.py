@@ -8,8 +8,9 @@ from buildlib.build import Result, Verdict
 from buildlib.cargo import Build
 from buildlib.config import Config
 from buildlib.console import Console
+from buildlib.engine import State
 from buildlib.image import Made
-from buildlib.plan import Need, Status, Step
+from buildlib.plan import Need, Status, Step, Write
 
 
 def built(console: Console, results: list[Result], *, as_json: bool) -> None:
@@ -51,16 +52,43 @@ def pictured(console: Console, images: Sequence[Made], *, as_json: bool) -> None
             [
                 {
                     "component": i.component, "status": i.status.value, "digest": i.digest, "platforms": list(i.platforms),
-                    "tags": list(i.tags), "where": i.where,
+                    "tags": list(i.tags), "where": i.where, "code": i.error.code if i.error else 0,
+                    "error": i.error.message if i.error else None,
                 }
                 for i in images
             ]
         )  # fmt: skip
     elif images:
         console.table(
-            ("component", "platforms", "tags", "digest", ""),
-            ((i.component, ", ".join(i.platforms), ", ".join(i.tags), i.digest.split(":")[1][:12], i.status.value) for i in images),
+            ("image", "platforms", "tags", "digest", ""),
+            (
+                (i.where or i.component, ", ".join(i.platforms), ", ".join(i.tags), i.digest.removeprefix("sha256:")[:12],
+                 i.status.value)
+                for i in images
+            ),
         )  # fmt: skip
+
+
+def builder(console: Console, state: State, *, as_json: bool) -> None:
+    """The builder: is it there, and in what it differs."""
+    if as_json:
+        console.json({"name": state.wanted.name, "there": state.there, "differs": list(state.differs)})
+        return
+    told = "differs from the settings:" if state.differs else "as the settings say" if state.there else "not there"
+    console.line(f"builder {state.wanted.name}: {told}")
+    for line in state.differs:
+        console.line(f"  {line}")
+    if state.differs or not state.there:
+        console.line(f"  cure: buildlib builder.create{' --force' if state.differs else ''}")
+
+
+def written(console: Console, files: Sequence[Write], in_place: bool) -> None:
+    """The Dockerfile; or that it, and what it is to ignore, was written."""
+    if in_place:
+        for file in files:
+            console.line(f"wrote {file.path.name}")
+    else:
+        console.line(files[0].text.rstrip("\n"))
 
 
 def verified(console: Console, verdicts: Iterable[Verdict], *, as_json: bool) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from buildlib.config import Retry
 from buildlib.console import Console
-from buildlib.errors import Lacking, UsageError
+from buildlib.errors import Interrupted, Lacking, UsageError
 from buildlib.failures import classify
 from buildlib.files import disk_error, holding, install, layout, link, remove, together, write_whole
 from buildlib.plan import Act, Install, Job, Layout, Link, Outcome, Step, Together, Write
@@ -30,14 +30,22 @@ class Shell:
     """Does what a plan says. `env` is the environment that steps start from; `sleep` is handed in for tests."""
 
     def __init__(
-        self, console: Console, env: Mapping[str, str], retry: Retry, sleep: Callable[[float], None] = time.sleep
+        self, console: Console, env: Mapping[str, str], retry: Retry, sleep: Callable[[float], object] | None = None
     ):
         self.console = console
         self.env = env
         self.retry = retry
-        self.sleep = sleep
+        self.stopped = threading.Event()
+        self.sleep = sleep or self.stopped.wait
+        self.running: set[subprocess.Popen[bytes]] = set()
 
     dry = False
+
+    def stop(self) -> None:
+        """Ends what other threads have running, and lets nothing more begin: a Ctrl-C reaches the main thread alone."""
+        self.stopped.set()
+        for process in tuple(self.running):
+            _end_all(process)
 
     def __call__(self, act: Act) -> Outcome:
         """The outcome of one act. BuildError where the machine itself will not do it (no such program, disk full)."""
@@ -106,6 +114,8 @@ class Shell:
         )(self._once, step)
 
     def _once(self, step: Step) -> Outcome:
+        if self.stopped.is_set():
+            raise Interrupted("interrupted")
         if not step.quiet:
             self.console.command(step.argv)
         began = time.monotonic()
@@ -130,10 +140,12 @@ class Shell:
         ]
         for reader in readers:
             reader.start()
+        self.running.add(process)
         with self.console.working(step.title) if not step.quiet else contextlib.nullcontext():
             try:
                 code = _wait(process, step)
             finally:
+                self.running.discard(process)
                 for reader in readers:
                     # A server that the step left behind (sccache does) may hold the pipe for ever.
                     reader.join(PATIENCE)
@@ -225,10 +237,15 @@ def _wait(process: subprocess.Popen[bytes], step: Step) -> int:
         _end(process, signal.SIGKILL, step.terminal)
         return 124  # as timeout(1) has it
     except BaseException:  # Ctrl-C above all: no child outlives us
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-            if _end(process, number, step.terminal):
-                break
+        _end_all(process, step.terminal)
         raise
+
+
+def _end_all(process: subprocess.Popen[bytes], terminal: bool = False) -> None:
+    """Asks the step to end, and then sees to it."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        if _end(process, number, terminal):
+            break
 
 
 def _end(process: subprocess.Popen[bytes], number: signal.Signals, terminal: bool) -> bool:

@@ -17,7 +17,10 @@ def test_the_same_collection_behind_both_doors():
     import tasks
 
     assert tasks.namespace is namespace
-    assert sorted(namespace.task_names) == ["build", "config", "doctor", "image", "plan", "setup", "verify"]
+    assert sorted(namespace.task_names) == [
+        "build", "builder.create", "builder.inspect", "builder.remove", "config", "dockerfile", "doctor", "image", "plan",
+        "setup", "verify",
+    ]  # fmt: skip
 
 
 def test_words_after_verify_are_paths():
@@ -50,6 +53,33 @@ def test_outside_a_workspace_every_command_says_so(tmp_path, monkeypatch, capsys
         assert f"error: no Cargo.toml in {tmp_path} or above it" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "where to?"),
+        (("--push", "--load"), "where to?"),
+        (("--push", "--output", "x"), "where to?"),
+        (("--push", "--network", "none"), "--network none: there is only host"),
+    ],
+)
+def test_an_image_goes_to_one_place(words, said, capsys):
+    assert run("image", *words) == 2
+    assert f"error: {said}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("sbom", "provenance", "flags"),
+    [
+        (False, False, ()),
+        (True, False, ("--provenance=false", "--sbom=true")),
+        (False, True, ("--provenance=mode=max",)),
+        (True, True, ("--provenance=mode=max", "--sbom=true")),
+    ],
+)
+def test_attestations_are_what_was_asked_for(sbom, provenance, flags):
+    assert cli._attested(sbom, provenance) == flags
+
+
 def test_verify_needs_no_workspace(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("buildlib.context.probe", lambda env, cwd: Machine(cwd=cwd))
@@ -64,6 +94,6 @@ def test_ctrl_c_is_130(monkeypatch, capsys):
     def pressed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_enter", pressed)
+    monkeypatch.setattr(cli, "look_around", pressed)
     assert run("build") == 130
     assert capsys.readouterr().err == "error: interrupted\n"

@@ -1,9 +1,17 @@
+import re
+from pathlib import Path
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from machines import Machine, Recorder, context
 
-from buildlib import dockerfile, oci
+from buildlib import dockerfile, engine, oci, workspace
+from buildlib.config import files
+from buildlib.dockerfile import Part
 from buildlib.targets import TARGETS
 
+ROOT = Path(__file__).parents[2]
 RUNTIME = oci.Runtime(
     entrypoint=("/usr/bin/a",),
     ports=(80, 81),
@@ -13,17 +21,13 @@ RUNTIME = oci.Runtime(
 )
 
 
-def test_the_whole_file():
-    assert dockerfile.render("a", RUNTIME, "debian:trixie-slim", [TARGETS["amd64"], TARGETS["armv7"]]) == (
-        "FROM scratch AS binaries\n"
-        "FROM scratch AS binary-amd64\n"
-        "COPY --from=binaries --chmod=0755 amd64/a /usr/bin/a\n"
-        "FROM scratch AS binary-armv7\n"
-        "COPY --from=binaries --chmod=0755 armv7/a /usr/bin/a\n"
-        "FROM binary-${TARGETARCH}${TARGETVARIANT} AS binary\n"
-        "FROM scratch AS empty\n"
-        "FROM debian:trixie-slim\n"
-        "COPY --from=binary / /\n"
+def test_the_stage_of_a_component():
+    assert dockerfile.runtime("a", Part(runtime=RUNTIME)) == (
+        "FROM base${LIBC} AS a\n"
+        "ARG TARGETARCH\n"
+        "ARG TARGETVARIANT\n"
+        "ARG LIBC\n"
+        "COPY --from=binaries --chmod=0755 ${TARGETARCH}${TARGETVARIANT}${LIBC}/a /usr/bin/a\n"
         "COPY --from=empty --chown=65532:65532 / /v/\n"
         'ENV A="1"\n'
         'ENV B="x \\"\\$y\\" \\\\z"\n'
@@ -34,18 +38,67 @@ def test_the_whole_file():
         'HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["a", "--health"]\n'
         'ENTRYPOINT ["/usr/bin/a"]\n'
     )
+    other = dockerfile.runtime("a", Part(runtime=oci.Runtime(entrypoint=("/app/a",)), base="alpine:3"))
+    assert other.startswith("FROM alpine:3 AS a\n") and "/a /app/a\n" in other
 
 
-def test_stages_are_named_as_buildkit_names_platforms():
-    wanted = {
-        "amd64": "amd64",
-        "arm64-musl": "arm64",
-        "armv7": "armv7",
-        "armv6": "armv6",
-        "386": "386",
-        "riscv64": "riscv64",
-    }
-    assert {name: dockerfile.stage(TARGETS[name]) for name in wanted} == wanted
+def test_no_architecture_is_written_out():
+    text = dockerfile.render({"a": Part(runtime=RUNTIME)}, "rust:1", ["x>=1"])
+    told = re.sub(r"^#.*", "", text, flags=re.MULTILINE)  # comments have examples
+    names = {name for t in TARGETS.values() for name in (t.triple, t.debian, t.gnu, t.oci, t.name)}
+    assert [name for name in names if re.search(rf"\b{re.escape(name)}\b", told)] == []
+
+
+def test_every_argument_is_declared_in_the_stage_that_uses_it():
+    text = dockerfile.render({"a": Part(runtime=RUNTIME)}, "rust:1", ["x>=1"])
+    stages = re.split(r"^FROM ", re.sub(r"^#.*", "", text, flags=re.MULTILINE), flags=re.MULTILINE)
+    declared_before = set(re.findall(r"^ARG (\w+)", stages[0], re.MULTILINE)) | {"BUILDPLATFORM"}
+    for part in stages[1:]:
+        first, _, rest = part.partition("\n")
+        assert set(re.findall(r"\$\{?(\w+)", first)) <= declared_before
+        used = set(re.findall(r"\$\{?([A-Z]\w+)", rest)) - {"PATH"}
+        # Settings that buildlib reads from its environment are declared and not written out again.
+        assert {name for name in used if name not in re.findall(r"^ARG (\w+)", rest, re.MULTILINE)} <= {"PATH"}, part
+
+
+def test_folders_of_dist_are_named_as_buildkit_names_platforms():
+    """${TARGETARCH}${TARGETVARIANT}${LIBC} is the arch's own name, for every arch there is."""
+    assert {dockerfile.stage(t) + dockerfile.libc(t): name for name, t in TARGETS.items()} == {n: n for n in TARGETS}
+
+
+def test_this_repository_has_what_its_settings_make():
+    """Dockerfile.multiarch at the top was written by `buildlib dockerfile --write`, and would be again."""
+    from tomllib import loads
+
+    names = ("cli-command", "journal-server", "mqtt-server", "placement-center")
+    versions = loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
+    here = context(Machine(), Recorder(), ROOT)
+    ((_, table),) = files(ROOT)
+    components = tuple(workspace.Component(name=name, package=name, version=versions) for name in names)
+    from dataclasses import replace
+
+    from buildlib import config
+
+    here = replace(
+        here,
+        config=config.resolve(("file", table)),
+        workspace=replace(here.workspace, components=components),
+    )
+    for act in engine.files(here, ROOT):
+        assert act.path.read_text() == act.text, f"run `buildlib dockerfile --write` after removing {act.path.name}"
+
+
+def test_what_looks_into_an_image():
+    images = {"amd64": "r/a@sha256:1", "armv7": "r/a@sha256:2"}
+    assert dockerfile.check(images, "/usr/bin/a") == (
+        "FROM r/a@sha256:1 AS image-amd64\n"
+        "FROM r/a@sha256:2 AS image-armv7\n"
+        "FROM image-${TARGETARCH}${TARGETVARIANT} AS image\n"
+        "FROM scratch AS taken\n"
+        "COPY --from=image /usr/bin/a /program\n"
+        "FROM image AS started\n"
+        'RUN --network=none ["/usr/bin/a", "--version"]\n'
+    )
 
 
 @given(st.text(st.characters(exclude_characters="\n\r", exclude_categories=["Cs"])))
@@ -57,3 +110,8 @@ def test_a_value_stays_on_its_line_and_means_itself(value):
         assert char not in '"$'  # unless a backslash stands before it
         out.append(next(inner) if char == "\\" else char)
     assert "".join(out) == value
+
+
+@pytest.mark.parametrize("folders", [(), ("dist", "out/x")])
+def test_what_a_compile_does_not_read_stays_out(folders):
+    assert dockerfile.ignored(folders).splitlines() == ["**/.git", "**/.venv", "**/target", *folders]

@@ -24,6 +24,18 @@ from buildlib.failures import classify
         ("E: Unable to locate package rustc-web", "not-found", None),
         ("error: component download failed\n  6: Connection refused (os error 111)", "transient-network", None),
         ("toomanyrequests: You have reached your pull rate limit", "rate-limited", None),
+        ("ERROR: Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?", "builder", None),
+        ("ERROR: failed to push r/a: push access denied, insufficient_scope: authorization failed", "auth", None),
+        ("ERROR: unexpected status from POST request to http://r/v2/: 403 Forbidden", "auth", None),
+        # A token that could not be fetched in time is no refusal.
+        (
+            "ERROR: failed to authorize: failed to fetch oauth token: Post: net/http: TLS handshake timeout",
+            "transient-network",
+            None,
+        ),
+        ("ERROR: failed to solve: debian:x: no match for platform in manifest: not found", "not-found", None),
+        ('ERROR: failed to solve: target stage "a" could not be found', "not-found", None),
+        ("ERROR: docker.io/library/rust:9: not found", "not-found", None),
         ("", "unknown", ""),
     ],
 )

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 from machines import Machine, Recorder, context, settings
 
-from buildlib import image, oci
+from buildlib import image, images, oci
 from buildlib.artifacts import digest
+from buildlib.dockerfile import Part
 from buildlib.errors import Refused, UsageError
 from buildlib.files import layout
+from buildlib.images import Asked
 from buildlib.plan import Layout, Outcome, Status
 from buildlib.targets import TARGETS
 from buildlib.workspace import Component
@@ -43,7 +45,7 @@ def here(tmp_path, answers=GIT, *, dry=False, env=None, **flags):
 
 
 def make(found, tmp_path, tags=()):
-    return image.layouts(found, STATIC, (), tags, tmp_path / "out", compile=False)
+    return images.keep(found, Asked(targets=STATIC, tags=tags, compile=False), tmp_path / "out")
 
 
 def test_a_layout_for_all_platforms_then_nothing_to_do(tmp_path):
@@ -119,16 +121,17 @@ def test_labels_say_what_is_known():
     }
 
 
-def test_settings_become_the_runtime(tmp_path):
-    table = {"ports": [80], "health": "a --health 'x y'", "env": {"N": 1}, "volumes": ["/var/lib/a"]}
-    found = replace(here(tmp_path), config=settings(components={"a": table}))
-    assert image.runtime(found, PART) == oci.Runtime(
-        entrypoint=("/usr/bin/a",),
-        ports=(80,),
-        health=("a", "--health", "x y"),
-        env={"N": "1"},
-        volumes=("/var/lib/a",),
+def test_settings_become_the_part(tmp_path):
+    table = {
+        "ports": [80], "health": "a --health 'x y'", "env": {"N": 1}, "volumes": ["/var/lib/a"], "base": "alpine:3",
+        "program": "/app/a",
+    }  # fmt: skip
+    runtime = oci.Runtime(
+        entrypoint=("/app/a",), ports=(80,), health=("a", "--health", "x y"), env={"N": "1"}, volumes=("/var/lib/a",)
     )
+    found = replace(here(tmp_path), config=settings(components={"a": table}))
+    assert image.part(found, PART) == Part(runtime=runtime, base="alpine:3")
+    assert image.part(here(tmp_path), PART) == Part(runtime=oci.Runtime(entrypoint=("/usr/bin/a",)))
 
 
 @pytest.mark.parametrize(
@@ -141,20 +144,66 @@ def test_settings_become_the_runtime(tmp_path):
         ({"a": {"ports": [True]}}, "settings: components.a.ports: True is no port"),
         ({"a": {"health": "'"}}, "settings: components.a.health: No closing quotation"),
         ({"a": {"env": {"A": "1\n2"}}}, "settings: components.a.env: A is not one line of text"),
-        ({"a": {"volumes": ["data"]}}, "settings: components.a.volumes: 'data' is no folder"),
-        ({"a": {"volumes": ["/a/../b"]}}, "settings: components.a.volumes: '/a/../b' is no folder"),
+        ({"a": {"volumes": ["data"]}}, "settings: components.a.volumes: 'data' is no path"),
+        ({"a": {"volumes": ["/a/../b"]}}, "settings: components.a.volumes: '/a/../b' is no path"),
+        ({"a": {"program": "a b"}}, "settings: components.a.program: 'a b' is no path"),
     ],
 )
 def test_wrong_settings_are_told(tmp_path, components, message):
     found = replace(here(tmp_path), config=settings(components=components))
     with pytest.raises(UsageError) as caught:
-        image.runtime(found, PART)
+        image.part(found, PART)
     assert caught.value.message == message
 
 
-def test_a_layout_takes_static_binaries_only(tmp_path):
-    with pytest.raises(UsageError, match="arm64: a binary that is linked against glibc needs a base image"):
-        image.layouts(here(tmp_path), (STATIC[0], TARGETS["arm64"]), (), (), tmp_path / "out", compile=False)
+@pytest.mark.parametrize(
+    ("targets", "table", "wanted"),
+    [
+        (STATIC, {}, False),
+        ((STATIC[0], TARGETS["arm64"]), {}, True),
+        (STATIC, {"base": "alpine:3"}, True),
+    ],
+)
+def test_what_needs_docker(tmp_path, targets, table, wanted):
+    found = replace(here(tmp_path), config=settings(components={"a": table}))
+    assert image.needs_docker(found, targets, ()) is wanted
+
+
+def test_a_dockerfile_of_ones_own_needs_docker_and_one_as_it_was_made_does_not(tmp_path):
+    found = here(tmp_path)
+    file = tmp_path / "Dockerfile.multiarch"
+    file.write_text(image.dockerfile_text(found))
+    assert not image.own_dockerfile(found) and not image.needs_docker(found, STATIC, ())
+    file.write_text(image.dockerfile_text(found) + "LABEL more=1\n")
+    assert image.own_dockerfile(found) and image.needs_docker(found, STATIC, ())
+
+
+@pytest.mark.parametrize(
+    ("told", "cure"),
+    [
+        ("", "say --registry"),
+        ("Ghcr.io/Acme", "did you mean 'ghcr.io/acme'?"),
+        ("a//b", "write it"),
+        ("https://a/b", "write it"),
+    ],
+)
+def test_a_registry_that_is_none(tmp_path, told, cure):
+    with pytest.raises(UsageError) as caught:
+        image.registry(here(tmp_path, registry=told))
+    assert cure in caught.value.cure
+
+
+@pytest.mark.parametrize("told", ["ghcr.io/acme", "127.0.0.1:5000/a/b", "acme", "r.test:1/a__b/c-d.e"])
+def test_registries(tmp_path, told):
+    assert image.registry(here(tmp_path, registry=told)) == told
+
+
+def test_a_component_may_not_be_called_like_a_stage(tmp_path):
+    found = here(tmp_path)
+    named = replace(PART, name="Base")
+    found = replace(found, workspace=replace(found.workspace, components=(named,)))
+    with pytest.raises(UsageError, match="'Base' is the name of another stage"):
+        image.prepare(found, STATIC, (), ())
 
 
 def test_two_targets_for_one_platform_are_a_usage_error():
@@ -169,19 +218,6 @@ def test_of_what_is_configured_one_for_each_platform():
     assert [target.name for target in laid_out] == ["amd64-musl", "armv7-musl"]
     with pytest.raises(UsageError, match="no static target is configured"):
         image.one_each([TARGETS["arm64"]], static=True)
-
-
-@pytest.mark.parametrize(
-    ("targets", "table", "wanted"),
-    [
-        (STATIC, {}, "scratch"),
-        ((STATIC[0], TARGETS["arm64"]), {}, "debian:trixie-slim"),
-        (STATIC, {"base": "alpine:3"}, "alpine:3"),
-    ],
-)
-def test_what_an_image_stands_on(tmp_path, targets, table, wanted):
-    found = replace(here(tmp_path), config=settings(components={"a": table}))
-    assert image.base(found, PART, targets) == wanted
 
 
 @pytest.mark.parametrize("tag", ["", "-a", ".a", "a/b", "a:b", "ä", "a" * 129, "a\n"])

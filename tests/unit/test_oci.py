@@ -20,7 +20,9 @@ PLATFORMS = ("linux/amd64", "linux/arm/v7")
 
 
 def made(binary=b"binary", epoch=7, packed=None):
-    layers = {platform: oci.root("a", binary + platform.encode(), ("/var/lib/a",), epoch) for platform in PLATFORMS}
+    layers = {
+        platform: oci.root("/usr/bin/a", binary + platform.encode(), ("/var/lib/a",), epoch) for platform in PLATFORMS
+    }
     return oci.image(layers, RUNTIME, epoch, packed or {})
 
 
@@ -78,7 +80,7 @@ def test_the_configuration_says_how_it_runs():
 
 
 def test_the_layer_has_the_program_its_user_and_its_folders():
-    with tarfile.open(fileobj=io.BytesIO(oci.root("a", b"elf", ("/var/lib/a", "/data"), 7))) as tar:
+    with tarfile.open(fileobj=io.BytesIO(oci.root("/usr/bin/a", b"elf", ("/var/lib/a", "/data"), 7))) as tar:
         told = {i.name: (i.type, oct(i.mode), i.uid, i.gid, i.mtime, i.size) for i in tar.getmembers()}
     folder, file = tarfile.DIRTYPE, tarfile.REGTYPE
     assert told == {
@@ -107,7 +109,7 @@ def test_the_same_input_is_the_same_image(binary, epoch):
 
 def test_a_layer_that_is_packed_already_is_not_packed_again():
     image = made()
-    tar = oci.root("a", b"binarylinux/amd64", ("/var/lib/a",), 7)
+    tar = oci.root("/usr/bin/a", b"binarylinux/amd64", ("/var/lib/a",), 7)
     packed = oci.packed_layers(image.blobs)
     assert len(packed) == 2 and oci.gzip.decompress(packed[oci.digest(tar)]) == tar
     odd = made(packed={oci.digest(tar): b"stands for it"})
@@ -125,6 +127,14 @@ def test_a_layer_that_was_damaged_is_not_used():
         if not data.startswith(b"{"):
             blobs[digest] = data[:-1]
     assert oci.packed_layers(blobs) == {}
+
+
+def test_several_images_are_held_together_by_one_index(tmp_path):
+    entries = [{"digest": "sha256:1", "platform": {"os": "linux", "architecture": "amd64"}}]
+    image = oci.held(entries, {"sha256:1": tmp_path / "blob"}, {"a": "b"})
+    index = json.loads(image.blobs[image.digest])
+    assert (index["manifests"], index["annotations"], index["mediaType"]) == (entries, {"a": "b"}, oci.INDEX)
+    assert set(image.blobs) == {"sha256:1", image.digest}
 
 
 def test_the_layout_names_the_image_by_its_tags():

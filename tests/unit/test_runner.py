@@ -4,13 +4,15 @@ import signal
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from buildlib.config import Retry
 from buildlib.console import Console
-from buildlib.errors import BuildError, Lacking
+from buildlib.errors import BuildError, Interrupted, Lacking
 from buildlib.files import holding, write_whole
 from buildlib.plan import Install, Job, Link, Step, Together, Write
 from buildlib.runner import Dry, Shell, environment
@@ -219,3 +221,24 @@ def test_a_dry_run_shows_and_does_nothing(capsys, tmp_path):
     assert dry.job(job).ran is False
     assert capsys.readouterr().err == "  + rm -rf 'a b'\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_other_threads_run_is_stopped_and_nothing_begins_after_it():
+    slow = replace(RETRY, delay=60.0, max_delay=60.0)
+    shell = Shell(Console({"CI": "1"}), os.environ, slow)
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        began = time.monotonic()
+        running = pool.submit(shell, python("import time; time.sleep(60)"))
+        # Its second try would come after a wait of up to a minute.
+        fails = "import sys; print('Connection refused', file=sys.stderr); sys.exit(1)"
+        waiting = pool.submit(Shell.__call__, shell, python(fails, attempts=3))
+        while not shell.running or not waiting.running():
+            time.sleep(0.01)
+        time.sleep(0.2)
+        shell.stop()
+        assert running.result().code in (130, 1)  # Python says 1 of a KeyboardInterrupt, a shell 130
+        with pytest.raises(Interrupted):
+            waiting.result()
+    assert time.monotonic() - began < 10
+    with pytest.raises(Interrupted):
+        shell(python("pass"))

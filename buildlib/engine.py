@@ -1,0 +1,250 @@
+"""The container engine: the builder, made, shown and removed; and the compile that runs in it."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import buildlib
+from buildlib import artifacts, build, builder, buildx, dist, dockerfile, image
+from buildlib.builder import Builder
+from buildlib.buildx import Recipe
+from buildlib.context import Context
+from buildlib.errors import BuildError, CompileFailed, Lacking, NetworkError, NothingToDo, Refused, UsageError
+from buildlib.failures import classify
+from buildlib.files import text_of
+from buildlib.plan import Outcome, Step, Write
+from buildlib.targets import Target
+
+WITHOUT = "install Docker and buildx; or --output with -musl arches, which needs neither"
+
+
+# --- the builder ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """The builder that is wanted, and what is there."""
+
+    wanted: Builder
+    there: bool
+    differs: tuple[str, ...]
+
+
+def inspect(context: Context) -> State:
+    """The builder as the settings want it, and as it is. Lacking without Docker or buildx."""
+    wanted = builder.wanted(context.config)
+    try:
+        asked = context.run(builder.question())
+    except Lacking as error:
+        raise Lacking(error.message, WITHOUT) from None
+    if not asked:
+        raise Lacking(f"docker buildx: {last_line(asked)}", WITHOUT)
+    told = builder.find_builder(asked.stdout, wanted.name)
+    return State(wanted=wanted, there=told is not None, differs=builder.drift(told, wanted) if told else ())
+
+
+def create(context: Context, *, force: bool) -> State:
+    """The builder of the settings is there. One that differs is an error that says in what, or made anew with `force`; what
+    could not be made whole is taken away again."""
+    found = inspect(context)
+    if found.differs and not force:
+        listed = "".join(f"\n  {line}" for line in found.differs)
+        raise BuildError(
+            f"builder {found.wanted.name} is another one:{listed}", "make it anew with --force; its cache goes"
+        )
+    if found.there and not found.differs:
+        return found
+    if found.there:
+        remove(context)
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            for act in builder.create(found.wanted, Path(scratch)):
+                done(context.run(act))
+        except BaseException:
+            context.run(replace(builder.remove(found.wanted.name), quiet=True))
+            raise
+    return found
+
+
+def remove(context: Context) -> None:
+    """Takes the builder of the settings away, with its cache. NothingToDo when it is not there."""
+    found = inspect(context)
+    if not found.there:
+        raise NothingToDo(f"no builder is called {found.wanted.name!r}")
+    done(context.run(builder.remove(found.wanted.name)))
+
+
+# --- compiling in a container ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inside:
+    """How the compile in a container runs: `network` is "host" where that was asked for, `fresh` forgets what is cached."""
+
+    network: str = ""
+    fresh: bool = False
+
+
+def compile(
+    context: Context,
+    targets: tuple[Target, ...],
+    components: tuple[str, ...],
+    revision: str,
+    epoch: int,
+    inside: Inside,
+) -> None:
+    """The stage `binaries` for each target, gated again on this machine, in dist/. CompileFailed when cargo fails in it."""
+    names = tuple(component.name for component in context.workspace.pick(components))
+    with tempfile.TemporaryDirectory() as scratch:
+        recipe = _recipe(context, names, revision, epoch, Path(scratch))
+        for target in targets:
+            with context.console.fold(f"{target.name} · in a container"):
+                out = Path(scratch) / target.name
+                step = _step(context, recipe, target, out, inside)
+                outcome = context.run(step)
+                if not outcome:
+                    raise _compile_error(target, outcome)
+                if outcome.ran:
+                    _accept(context, target, names, out)
+
+
+def _recipe(context: Context, names: tuple[str, ...], revision: str, epoch: int, scratch: Path) -> Recipe:
+    config = context.config
+    settings = {"PROFILE": config.profile, "GLIBC": config.glibc, "FEATURES": ",".join(config.features)}
+    args = {f"BUILDLIB_{name}": value for name, value in settings.items() if value}
+    return Recipe(
+        builder=config.builder["name"], file=file_of(context, scratch), context=context.workspace.root, epoch=epoch,
+        contexts={"buildlib": str(Path(buildlib.__file__).parent)},
+        args={"COMPONENT": ",".join(names), "SOURCE_COMMIT": revision} | args,
+        more=secrets(context),
+    )  # fmt: skip
+
+
+def file_of(context: Context, scratch: Path) -> Path:
+    """The workspace's own Dockerfile, or one made from the settings in `scratch`."""
+    if image.own_dockerfile(context):
+        return context.workspace.root / dockerfile.NAME
+    for act in files(context, scratch):
+        context.run(act)
+    return scratch / dockerfile.NAME
+
+
+def files(context: Context, folder: Path) -> tuple[Write, ...]:
+    """The Dockerfile of all components, and what it is to ignore."""
+    ours = [
+        path for path in (context.workspace.target_dir, context.dist) if path.is_relative_to(context.workspace.root)
+    ]
+    ignored = dockerfile.ignored(str(path.relative_to(context.workspace.root)) for path in ours)
+    file = folder / dockerfile.NAME
+    return (
+        Write(path=file, text=image.dockerfile_text(context)),
+        Write(path=file.with_name(f"{file.name}.dockerignore"), text=ignored),
+    )
+
+
+def write(context: Context) -> tuple[Write, ...]:
+    """The files of the workspace's own. UsageError where there is a Dockerfile that may not be as it was made."""
+    made = files(context, context.workspace.root)
+    for act in made:
+        if text_of(act.path) not in ("", act.text):
+            raise UsageError(
+                f"{act.path.name} is there, and is another one", "remove it first, or compare: buildlib dockerfile"
+            )
+    for act in made:
+        context.run(act)
+    return made
+
+
+def secrets(context: Context) -> tuple[str, ...]:
+    """Flags that hand in what this machine trusts and where its pip looks; nothing of it stays in a layer."""
+    env, home = context.host.env, context.host.env.get("HOME", "/")
+    bundles = (env.get("SSL_CERT_FILE", ""), dockerfile.CERTIFICATES, "/etc/pki/tls/certs/ca-bundle.crt")
+    settings = (
+        env.get("PIP_CONFIG_FILE", ""),
+        f"{home}/.config/pip/pip.conf",
+        f"{home}/.pip/pip.conf",
+        "/etc/pip.conf",
+    )
+    found = {
+        "certificates": next((path for path in bundles if path and context.host.exists(Path(path))), ""),
+        "pip": next((path for path in settings if path and context.host.exists(Path(path))), ""),
+    }
+    return tuple(word for name, path in found.items() if path for word in ("--secret", f"id={name},src={path}"))
+
+
+def _step(context: Context, recipe: Recipe, target: Target, out: Path, inside: Inside) -> Step:
+    recipe = replace(recipe, args={**recipe.args, "LIBC": dockerfile.libc(target)})
+    more = (
+        "--output", f"type=local,dest={out}", *_cache(context, target),
+        *(("--network", "host", "--allow", "network.host") if inside.network == "host" else ()),
+        *(("--no-cache",) if inside.fresh else ()),
+    )  # fmt: skip
+    return replace(buildx.build(f"compile {target.name}", recipe, "binaries", (target,), *more), held=False)
+
+
+def _cache(context: Context, target: Target) -> tuple[str, ...]:
+    """A cache outside the builder, one for each arch: a run for one arch does not throw away what another has left."""
+    where = context.config.builder["cache"]
+    if where == "registry":
+        image.registry(context)
+        reference = f"type=registry,ref={context.config.registry}/buildcache:{target.name}"
+        return ("--cache-from", reference, "--cache-to", f"{reference},mode=max")
+    if where:
+        folder = context.workspace.root / where / target.name
+        return ("--cache-from", f"type=local,src={folder}", "--cache-to", f"type=local,dest={folder},mode=max")
+    return ()
+
+
+def _compile_error(target: Target, outcome: Outcome) -> BuildError:
+    """The container's buildlib said it all, and was shown; its exit code is ours."""
+    found = re.findall(r"did not complete successfully: exit code: (\d+)", outcome.output)
+    kinds = {kind.code: kind for kind in (CompileFailed, Refused, NetworkError, Lacking)}
+    if found and int(found[-1]) in kinds:
+        return kinds[int(found[-1])](f"{target.name}: the compile in the container ended with {found[-1]}", "see above")
+    return error_of(outcome)
+
+
+def _accept(context: Context, target: Target, names: tuple[str, ...], out: Path) -> None:
+    """What came out of the stage passes this machine's gate, and gets into dist/."""
+    entries = [
+        e for e in dist.entries(text_of(out / "manifest.json")) if e["arch"] == target.name and e["binary"] in names
+    ]
+    if missing := set(names) - {entry["binary"] for entry in entries}:
+        raise Refused(f"{target.name}: the stage `binaries` has no {', '.join(sorted(missing))}", "see above")
+    refusals, accepted = [], []
+    for entry in entries:
+        path = out / entry["path"]
+        facts = artifacts.read(path)
+        found, started = build.gate(context, path, facts, target, entry["floor"])
+        refusals += [f"{entry['binary']}: {refusal}" for refusal in found]
+        accepted.append({**entry, "size": facts.size, "sha256": facts.sha256, "started": started})
+    if refusals:
+        raise Refused(f"{target.name}: the gate refused\n  " + "\n  ".join(refusals), "dist/ is as it was")
+    build.publish(context, accepted, {entry["path"]: out / entry["path"] for entry in accepted})
+
+
+# --- what docker says when it fails ----------------------------------------------------------------------------
+
+
+def done(outcome: Outcome) -> Outcome:
+    """The outcome, when it is one of success."""
+    if outcome:
+        return outcome
+    raise error_of(outcome)
+
+
+def error_of(outcome: Outcome) -> BuildError:
+    """What a command of docker's failed of."""
+    failure = classify(outcome.output)
+    kind = NetworkError if failure.transient else Lacking if failure.kind == "builder" else BuildError
+    title = outcome.step.title if isinstance(outcome.step, Step) else "docker"
+    return kind(f"{title}: {failure.cause or last_line(outcome)}", failure.cure)
+
+
+def last_line(outcome: Outcome) -> str:
+    """What a tool said last, without buildx's `ERROR: `."""
+    lines = [line for line in outcome.output.splitlines() if line.strip()]
+    return lines[-1].removeprefix("ERROR: ") if lines else f"exit code {outcome.code}"

@@ -7,6 +7,7 @@ TARGETARCH and TARGETVARIANT together are, and a folder that is missing is an er
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ def stage(target: Target) -> str:
 def render(parts: Mapping[str, Part], compiler: str, requirements: Iterable[str]) -> str:
     """The whole file. `parts` maps a component's name to its stage; `compiler` is the image to compile in, `requirements` are
     the Python packages that buildlib itself needs there."""
-    return "\n".join(
+    text = "\n".join(
         (
             HEAD.replace("FIRST", next(iter(parts), "COMPONENT")).replace("IMAGE", compiler),
             COMPILE.replace("REQUIREMENTS", _packages(requirements)),
@@ -51,6 +52,13 @@ def render(parts: Mapping[str, Part], compiler: str, requirements: Iterable[str]
             *(runtime(name, part) for name, part in parts.items()),
         )
     )
+    return f"{MADE}{hashlib.sha256(text.encode()).hexdigest()}\n{text}"
+
+
+def is_as_made(text: str) -> bool:
+    """Whether nobody has changed what `render` made, now or long ago."""
+    first, _, rest = text.partition("\n")
+    return first == f"{MADE}{hashlib.sha256(rest.encode()).hexdigest()}"
 
 
 def runtime(name: str, part: Part) -> str:
@@ -58,9 +66,13 @@ def runtime(name: str, part: Part) -> str:
     return "".join(f"{line}\n" for line in _stage(name, part))
 
 
+# The first line says what the rest was, so that a file that somebody changed is told from one that is out of date.
+MADE = "# Made by `buildlib dockerfile --write` from the settings in Cargo.toml; sha256 of the rest: "
+
 HEAD = f"""\
-# Made by `buildlib dockerfile --write` from the settings in Cargo.toml. `buildlib image` uses it as it stands here, so change
-# what you like. By hand, with what `buildlib build` made, or compiled on the way:
+#
+# Change what you like: `buildlib image` then uses it as it stands here. As long as nobody does, it follows the settings.
+# By hand, with what `buildlib build` made, or compiled on the way:
 #   docker buildx build --file {NAME} --target FIRST --build-context binaries=dist .
 #   docker buildx build --file {NAME} --target FIRST --platform linux/amd64,linux/arm64 .
 

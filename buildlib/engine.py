@@ -146,13 +146,14 @@ def files(context: Context, folder: Path) -> tuple[Write, ...]:
 
 
 def write(context: Context) -> tuple[Write, ...]:
-    """The files of the workspace's own. UsageError where there is a Dockerfile that may not be as it was made."""
-    made = files(context, context.workspace.root)
-    for act in made:
-        if text_of(act.path) not in ("", act.text):
-            raise UsageError(
-                f"{act.path.name} is there, and is another one", "remove it first, or compare: buildlib dockerfile"
-            )
+    """The files of the workspace's own. UsageError where there is a Dockerfile that somebody wrote, or changed."""
+    if image.own_dockerfile(context):
+        raise UsageError(
+            f"{dockerfile.NAME} is there, and is another one",
+            "compare it with `buildlib dockerfile`, or remove it first",
+        )
+    file, ignored = files(context, context.workspace.root)
+    made = (file,) if ignored.path.exists() else (file, ignored)
     for act in made:
         context.run(act)
     return made

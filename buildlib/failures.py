@@ -55,6 +55,8 @@ RULES = (
     ),
     _rule("not-found", r"no match for platform|does not provide the specified platform",
           "the base image has no such platform: name another `base`, or leave the arch out"),
+    # The answer of a name server that works: there is no such name. One that does not answer is another case.
+    _rule("not-found", r"\bno such host\b", "check the host's name, `builder.mirrors`, and the network"),
     _rule("not-found", r"target stage .* could not be found", "write a stage of that name into Dockerfile.multiarch"),
     _rule("not-found", r"failed to resolve source metadata|: not found$|manifest unknown|repository name not known",
           "check the name of the base image, and `builder.mirrors`"),

@@ -58,6 +58,8 @@ class Wanted:
 def prepare(context: Context, targets: tuple[Target, ...], components: tuple[str, ...], tags: tuple[str, ...]) -> None:
     """UsageError for what is wrong with the words and the settings, before anything is compiled."""
     check(targets, tags)
+    if is_out_of_date(context):
+        context.console.warn(f"{dockerfile.NAME} is not what the settings make now; cure: buildlib dockerfile --write")
     for component in context.workspace.pick(components):
         part(context, component)
         if component.name.lower() in dockerfile.STAGES and not own_dockerfile(context):
@@ -90,9 +92,15 @@ def needs_docker(context: Context, targets: tuple[Target, ...], components: tupl
 
 
 def own_dockerfile(context: Context) -> bool:
-    """Whether the workspace has a Dockerfile that says something else than its settings."""
+    """Whether the workspace has a Dockerfile that somebody wrote, or changed."""
     text = text_of(context.workspace.root / dockerfile.NAME)
-    return bool(text) and text != dockerfile_text(context)
+    return bool(text) and not dockerfile.is_as_made(text)
+
+
+def is_out_of_date(context: Context) -> bool:
+    """Whether its Dockerfile is one that the settings made when they were others."""
+    text = text_of(context.workspace.root / dockerfile.NAME)
+    return dockerfile.is_as_made(text) and text != dockerfile_text(context)
 
 
 def dockerfile_text(context: Context, only: Component | None = None) -> str:

@@ -93,3 +93,28 @@ def mirror():
         if len(words) > 2 and "://" in words[1] and "security" not in words[1] + words[2]:
             return words[1]
     need("a Debian mirror", "run on Debian")
+
+
+def sources():
+    """The machine's own lists of packages."""
+    listed = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
+    told = [
+        path for path in listed if path.suffix in (".list", ".sources") and path.is_file() and path.read_text().strip()
+    ]
+    return told or need("a list of packages", "run on Debian")
+
+
+def newer_packages(folder, *names):
+    """The unpacked packages of the next Debian, below `folder`."""
+    for name in ("lists/partial", "archives/partial", "debs"):
+        (folder / name).mkdir(parents=True)
+    (folder / "sources.list").write_text(f"deb [signed-by={KEYRING}] {mirror()} trixie main\n")
+    options = ("-o", f"Dir::Etc::SourceList={folder}/sources.list", "-o", "Dir::Etc::SourceParts=-",
+               "-o", f"Dir::State::Lists={folder}/lists", "-o", f"Dir::Cache={folder}", "-o", "APT::Sandbox::User=root")  # fmt: skip
+    run("apt-get", *options, "update")
+    fetched = run("apt-get", *options, "download", *names, cwd=folder / "debs")
+    if fetched.code:
+        need(" ".join(names), fetched.err)
+    for package in (folder / "debs").glob("*.deb"):
+        assert run("dpkg", "-x", package, folder / "tree").code == 0
+    return folder / "tree"

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import engine
 import pytest
-from bed import HERE, KEYRING, REPOSITORY, buildlib, mirror, need, packages, run
+from bed import HERE, REPOSITORY, buildlib, newer_packages, packages, run
+from project import Project
 
 from buildlib.host import cache_folder
 
@@ -64,6 +65,38 @@ def registry(tmp_path_factory):
     """A registry of our own on the loopback, host:port, plain HTTP."""
     with engine.registry(tmp_path_factory.mktemp("registry")) as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def bed(docker, registry, tmp_path_factory):
+    """buildx, its BuildKit and base images: the machine's own where it reaches an image registry, else what engine.py makes."""
+    engine.binfmt()
+    if not docker and run("docker", "buildx", "imagetools", "inspect", engine.BASE).code == 0:
+        yield engine.Bed(env={}, registry=registry, mirrors={})
+        return
+    folder = tmp_path_factory.mktemp("bed")
+    env = docker or {"DOCKER_CONFIG": str(folder / "config")}
+    engine.buildx(env)
+    engine.buildkit(env, folder)
+    engine.bases(env, registry, folder)
+    yield engine.Bed(env=env, registry=registry, mirrors={"docker.io": [registry]})
+    run("docker", "buildx", "rm", engine.BUILDER, env=env)
+
+
+@pytest.fixture(scope="session")
+def pristine(bed, clone, dist, tmp_path_factory):
+    """This workspace with its binaries, and settings to push them."""
+    root = tmp_path_factory.mktemp("project") / "main"
+    shutil.copytree(clone, root, ignore=shutil.ignore_patterns("target"))
+    project = Project(root, bed)
+    project.settings()
+    return project
+
+
+@pytest.fixture
+def project(pristine, tmp_path):
+    """The same, to be spoiled."""
+    return Project(shutil.copytree(pristine.root, tmp_path / "main"), pristine.bed)
 
 
 @pytest.fixture
@@ -127,19 +160,3 @@ def loong64(qemu):
             shutil.rmtree(libc, ignore_errors=True)
             shutil.copytree(tree / "usr" / "loongarch64-linux-gnu", libc, symlinks=True)
     return {"PATH": f"{tools}:{os.environ['PATH']}", "LIBC": str(libc)}
-
-
-def newer_packages(folder, *names):
-    """The unpacked packages of the next Debian, below `folder`."""
-    for name in ("lists/partial", "archives/partial", "debs"):
-        (folder / name).mkdir(parents=True)
-    (folder / "sources.list").write_text(f"deb [signed-by={KEYRING}] {mirror()} trixie main\n")
-    options = ("-o", f"Dir::Etc::SourceList={folder}/sources.list", "-o", "Dir::Etc::SourceParts=-",
-               "-o", f"Dir::State::Lists={folder}/lists", "-o", f"Dir::Cache={folder}", "-o", "APT::Sandbox::User=root")  # fmt: skip
-    run("apt-get", *options, "update")
-    fetched = run("apt-get", *options, "download", *names, cwd=folder / "debs")
-    if fetched.code:
-        need(" ".join(names), fetched.err)
-    for package in (folder / "debs").glob("*.deb"):
-        assert run("dpkg", "-x", package, folder / "tree").code == 0
-    return folder / "tree"

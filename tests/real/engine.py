@@ -8,16 +8,21 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from bed import KEYRING, mirror, need, packages, run
+from bed import KEYRING, mirror, need, newer_packages, packages, run, sources
 
 from buildlib.host import cache_folder
 
 BUILDKIT = "v0.25.1"  # v0.34 has dependencies that the public module proxy refuses
 SUITE = "trixie"
+BASE = f"debian:{SUITE}-slim"
+COMPILER = f"rust:1-{SUITE}"
+BUILDER = "buildlib-test"
 DEBIAN = {"amd64": "amd64", "arm64": "arm64", "armhf": "arm", "riscv64": "riscv64"}  # Debian's name, TARGETARCH
 
 # Root of a sandbox may lack capabilities that `--privileged` containers are given, and runc fails for each of them
@@ -61,6 +66,28 @@ CAPABILITIES = [
 ]
 
 
+@dataclass(frozen=True)
+class Bed:
+    """`env` is what docker answers in, `registry` is host:port; `mirrors` is the setting that makes base images found."""
+
+    env: dict
+    registry: str
+    mirrors: dict
+
+    def settings(self, **more):
+        """buildlib.toml of a workspace that pushes there."""
+        builder = {"name": BUILDER, "mirrors": self.mirrors, **more}
+        return f'registry = "{self.registry}/acme"\n[builder]\n' + "".join(
+            f"{name} = {_toml(value)}\n" for name, value in builder.items()
+        )
+
+
+def _toml(value):
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{json.dumps(k)} = {_toml(v)}' for k, v in value.items())} }}"
+    return f"[{', '.join(map(_toml, value))}]" if isinstance(value, list) else json.dumps(value)
+
+
 @contextmanager
 def daemon(folder):
     """A dockerd of our own; the environment in which `docker` talks to it."""
@@ -96,12 +123,17 @@ def unmount(folder):
 
 
 @contextmanager
-def registry(folder):
-    """A registry on the loopback, as host:port, plain HTTP."""
+def registry(folder, **more):
+    """A registry on the loopback, as host:port, plain HTTP; `more` goes into its configuration."""
     packages("docker-registry", "skopeo")
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    settings = {"version": "0.1", "http": {"addr": address}, "storage": {"filesystem": {"rootdirectory": str(folder)}}}
+    settings = {
+        "version": "0.1",
+        "http": {"addr": address},
+        "storage": {"filesystem": {"rootdirectory": str(folder)}},
+        **more,
+    }
     (folder / "config.yml").write_text(json.dumps(settings))  # YAML holds JSON
     with (folder / "log").open("w") as log:
         server = subprocess.Popen(["docker-registry", "serve", str(folder / "config.yml")], stdout=log, stderr=log)
@@ -136,20 +168,30 @@ def tree(name, arch, *include):
     return archive
 
 
+def go(scratch):
+    """The environment with a Go that compiles BuildKit: this machine's, or the next Debian's, which runs as it is unpacked."""
+    if (
+        shutil.which("go") and "go1.1" not in run("go", "version").out
+    ):  # Debian 12's 1.19 cannot fetch a newer one itself
+        return {}
+    tree = newer_packages(scratch / "go", "golang-1.24-go", "golang-1.24-src")
+    root = tree / "usr" / "lib" / "go-1.24"
+    return {"GOROOT": str(root), "PATH": f"{root / 'bin'}:{os.environ['PATH']}"}
+
+
 def buildkit(env, scratch):
     """The image that buildx starts BuildKit from. It asks docker.io for it, and takes the local one when that fails."""
-    if not shutil.which("go"):
-        need("go", "apt-get install golang-go; BuildKit has no Debian package")
     programs = cache_folder() / "tests" / f"buildkit-{BUILDKIT}"
     if not (programs / "buildkitd").exists():
         module = scratch / "module"
         module.mkdir()
         (module / "go.mod").write_text(f"module throwaway\ngo 1.24\nrequire github.com/moby/buildkit {BUILDKIT}\n")
         names = [f"github.com/moby/buildkit/cmd/{name}" for name in ("buildkitd", "buildctl")]
-        fetched = run("go", "get", *(f"{name}@{BUILDKIT}" for name in names), cwd=module)
+        tools = go(scratch)
+        fetched = run("go", "get", *(f"{name}@{BUILDKIT}" for name in names), cwd=module, env=tools)
         assert fetched.code == 0, fetched
         stamp = f"-s -w -X github.com/moby/buildkit/version.Version={BUILDKIT}"
-        static = {"CGO_ENABLED": "0"}
+        static = {"CGO_ENABLED": "0", **tools}
         built = run(
             "go", "build", "-trimpath", "-ldflags", stamp, "-o", f"{module}/out/", *names, cwd=module, env=static
         )
@@ -170,14 +212,16 @@ def buildkit(env, scratch):
     assert loaded.code == 0, loaded
 
 
-def buildx(env, unpack):
-    """buildx as the next Debian has it, as a plugin; `unpack` fetches packages of that Debian."""
+def buildx(env):
+    """buildx as the next Debian has it, as a plugin."""
     plugin = Path(env["DOCKER_CONFIG"]) / "cli-plugins" / "docker-buildx"
     kept = cache_folder() / "tests" / "docker-buildx"
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
         partial = kept.with_suffix(".partial")
-        shutil.copy2(unpack("docker-buildx") / "usr" / "libexec" / "docker" / "cli-plugins" / "docker-buildx", partial)
+        with tempfile.TemporaryDirectory() as folder:
+            tree = newer_packages(Path(folder), "docker-buildx")
+            shutil.copy2(tree / "usr" / "libexec" / "docker" / "cli-plugins" / "docker-buildx", partial)
         partial.rename(kept)
     plugin.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy2(kept, plugin)
@@ -196,7 +240,7 @@ def binfmt():
     assert "F" in (folder / "qemu-aarch64").read_text().split("flags:")[1].split()[0]
 
 
-BASES = """FROM scratch
+FROM_TAR = """FROM scratch
 ARG TARGETARCH
 ADD ${TARGETARCH}.tar /
 CMD ["/bin/sh"]
@@ -204,20 +248,49 @@ CMD ["/bin/sh"]
 
 
 def bases(env, address, scratch):
-    """debian:trixie-slim for four platforms, pushed to the registry as docker.io's."""
-    context = scratch / "bases"
+    """The base image for four platforms, in the registry as docker.io's."""
+    archives = {arch: tree("slim", debian, "libc6", "libgcc-s1") for debian, arch in DEBIAN.items()}
+    publish(env, address, scratch / "bases", f"library/{BASE}", archives)
+
+
+def compiler(bed, scratch):
+    """An image to compile in, with the distribution's Rust and its sources, in the registry as docker.io's; this machine's
+    platform. It is made as Debian installs it, which takes a minute."""
+    if not bed.mirrors:
+        return
+    archive = cache_folder() / "tests" / "compiler.tar"
+    if not archive.exists():
+        packages("mmdebstrap")
+        partial = archive.with_suffix(".partial.tar")
+        names = ("rustc-web", "cargo-web", "rust-web-src", "gcc", "libc6-dev", "python3-venv", "ca-certificates")
+        made = run(
+            "mmdebstrap", "--variant=minbase", "--mode=root", f"--include={','.join(names)}",
+            '--customize-hook=rm -rf "$1"/usr/share/doc "$1"/usr/share/locale', "bookworm", partial, *sources(),
+        )  # fmt: skip
+        assert made.code == 0, made
+        partial.rename(archive)
+    publish(bed.env, bed.registry, scratch / "compiler", f"library/{COMPILER}", {"amd64": archive}, packed=False)
+
+
+def publish(env, address, context, name, archives, *, packed=True):
+    """An image of these tar files, TARGETARCH -> file, in the registry. `packed` costs time and no distance is saved here."""
     context.mkdir()
-    (context / "Dockerfile").write_text(BASES)
-    for debian, arch in DEBIAN.items():
-        os.link(tree("slim", debian, "libc6", "libgcc-s1"), context / f"{arch}.tar")
-    config = scratch / "bases.toml"
+    (context / "Dockerfile").write_text(FROM_TAR)
+    for arch, archive in archives.items():
+        try:
+            os.link(archive, context / f"{arch}.tar")
+        except OSError:  # the cache is on another file system
+            shutil.copy2(archive, context / f"{arch}.tar")
+    config = context / "buildkitd.toml"
     config.write_text(f'[registry."{address}"]\nhttp = true\n')
-    name = ("--name", "buildlib-test-bases")
-    created = run("docker", "buildx", "create", *name, "--driver", "docker-container", "--driver-opt", "network=host",
+    builder = ("--name", "buildlib-test-bases")
+    created = run("docker", "buildx", "create", *builder, "--driver", "docker-container", "--driver-opt", "network=host",
                   "--config", config, env=env)  # fmt: skip
     assert created.code == 0, created
-    platforms = ",".join(f"linux/{'arm/v7' if arch == 'arm' else arch}" for arch in DEBIAN.values())
-    pushed = run("docker", "buildx", "build", "--builder", name[1], "--platform", platforms, "--provenance=false",
-                 "--tag", f"{address}/library/debian:{SUITE}-slim", "--push", context, env=env)  # fmt: skip
+    platforms = ",".join(f"linux/{'arm/v7' if arch == 'arm' else arch}" for arch in archives)
+    plain = "" if packed else ",compression=uncompressed,force-compression=true"
+    output = f"type=image,name={address}/{name},push=true{plain}"
+    pushed = run("docker", "buildx", "build", "--builder", builder[1], "--platform", platforms, "--provenance=false",
+                 "--output", output, context, env=env)  # fmt: skip
     assert pushed.code == 0, pushed
-    run("docker", "buildx", "rm", name[1], env=env)
+    run("docker", "buildx", "rm", builder[1], env=env)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 from test_image import here
@@ -34,7 +35,7 @@ def index(*platforms, inputs=""):
 
 
 def after(words, flag):
-    return [word for before, word in zip(words, words[1:], strict=False) if before == flag]
+    return [word for before, word in pairwise(words) if before == flag]
 
 
 class Registry:

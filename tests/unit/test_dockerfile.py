@@ -85,7 +85,13 @@ def test_this_repository_has_what_its_settings_make():
         workspace=replace(here.workspace, components=components),
     )
     for act in engine.files(here, ROOT):
-        assert act.path.read_text() == act.text, f"run `buildlib dockerfile --write` after removing {act.path.name}"
+        assert act.path.read_text() == act.text, "run `buildlib dockerfile --write`"
+
+
+def test_a_file_that_somebody_changed_is_told_from_one_that_is_out_of_date():
+    text = dockerfile.render({"a": Part(runtime=RUNTIME)}, "rust:1", ["x>=1"])
+    assert dockerfile.is_as_made(text) and dockerfile.is_as_made(dockerfile.render({}, "rust:0", []))
+    assert not any(map(dockerfile.is_as_made, ("", "FROM a\n", f"{text} ", text.replace("EXPOSE 80\n", ""), text[1:])))
 
 
 def test_what_looks_into_an_image():

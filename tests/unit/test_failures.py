@@ -36,6 +36,7 @@ from buildlib.failures import classify
         ("ERROR: failed to solve: debian:x: no match for platform in manifest: not found", "not-found", None),
         ('ERROR: failed to solve: target stage "a" could not be found', "not-found", None),
         ("ERROR: docker.io/library/rust:9: not found", "not-found", None),
+        ("ERROR: dial tcp: lookup r.invalid on 10.0.0.1:53: no such host", "not-found", None),
         ("", "unknown", ""),
     ],
 )

@@ -169,13 +169,19 @@ def test_what_needs_docker(tmp_path, targets, table, wanted):
     assert image.needs_docker(found, targets, ()) is wanted
 
 
-def test_a_dockerfile_of_ones_own_needs_docker_and_one_as_it_was_made_does_not(tmp_path):
+def test_a_dockerfile_of_ones_own_needs_docker_and_one_as_it_was_made_does_not(tmp_path, capsys):
     found = here(tmp_path)
     file = tmp_path / "Dockerfile.multiarch"
     file.write_text(image.dockerfile_text(found))
     assert not image.own_dockerfile(found) and not image.needs_docker(found, STATIC, ())
+    image.prepare(found, STATIC, (), ())
+    assert capsys.readouterr().err == ""
+    other = replace(found, config=settings(components={"a": {"ports": [80]}}))
+    assert not image.own_dockerfile(other)
+    image.prepare(other, STATIC, (), ())
+    assert "Dockerfile.multiarch is not what the settings make now" in capsys.readouterr().err
     file.write_text(image.dockerfile_text(found) + "LABEL more=1\n")
-    assert image.own_dockerfile(found) and image.needs_docker(found, STATIC, ())
+    assert image.own_dockerfile(found) and image.needs_docker(found, STATIC, ()) and not image.is_out_of_date(found)
 
 
 @pytest.mark.parametrize(

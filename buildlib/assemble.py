@@ -125,10 +125,13 @@ class Assembly:
         recipe = self._recipe(file, contexts or {})
         for group in self.groups:
             out = self.scratch / f"program-{group[0].name}"
-            take = buildx.build(
-                f"look into {self.name}", recipe, dockerfile.TAKEN, group, "--output", f"type=local,dest={out}"
-            )
-            engine.done(self.context.run(take))
+            take = ("--output", f"type=local,dest={out}")
+            outcome = self.context.run(buildx.build(f"look into {self.name}", recipe, dockerfile.TAKEN, group, *take))
+            if f'"{program}": not found' in outcome.output:
+                raise Refused(
+                    f"{where}: has no {program}", f"copy it there, or set components.{self.name}.program; {UNTOUCHED}"
+                )
+            engine.done(outcome)
             for target in group:
                 # One platform alone gets no folder of its own.
                 inside = out / target.oci.replace("/", "_") if len(group) > 1 else out

@@ -82,6 +82,8 @@ def image(c, console, arch, component, tag, push=False, load=False, output="", r
         raise UsageError("where to?", "say one of --push, --load and --output DIR")
     if network not in ("", "host"):
         raise UsageError(f"--network {network}: there is only host", "leave it out for the builder's own")
+    if (network or cache) and not in_docker:
+        raise UsageError("--network and --cache are of --in-docker", "say that too, or leave them out")
     builder = {"cache": cache if cache == "registry" else here(cache)} if cache else {}
     context = look_around(c, console, {"registry": registry, "builder": builder})
     from buildlib import image as pictures

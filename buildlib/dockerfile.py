@@ -101,7 +101,9 @@ COPY . .
 ARG TARGETARCH
 ARG TARGETVARIANT
 ARG LIBC
-# Settings, and the commit, for the repository is not here.
+# Settings, and the commit, for the repository is not here. WORKSPACE tells one folder from another: cargo goes by the times of
+# files, and would take one clone's target folder for another's. Without it nothing is kept.
+ARG WORKSPACE
 ARG COMPONENT
 ARG BUILDLIB_PROFILE
 ARG BUILDLIB_GLIBC
@@ -110,8 +112,9 @@ ARG SOURCE_COMMIT
 RUN --mount=type=secret,id=certificates,target={CERTIFICATES} \
     --mount=type=cache,id=buildlib-cache,target=/root/.cache \
     --mount=type=cache,id=buildlib-crates,target=/usr/local/cargo/registry \
-    --mount=type=cache,id=buildlib-target-$TARGETARCH$TARGETVARIANT$LIBC,target=/target,sharing=locked \
-    python3 -P -m buildlib build --arch "$TARGETARCH$TARGETVARIANT$LIBC" --component "$COMPONENT" --target-dir /target --dist /dist
+    --mount=type=cache,id=buildlib-target-$WORKSPACE-$TARGETARCH$TARGETVARIANT$LIBC,target=/target,sharing=locked \
+    python3 -P -m buildlib build --arch "$TARGETARCH$TARGETVARIANT$LIBC" --component "$COMPONENT" \
+    --target-dir "${{WORKSPACE:+/target}}" --dist /dist
 
 FROM scratch AS binaries
 COPY --from=compile /dist /

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tempfile
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from buildlib.buildx import Recipe
 from buildlib.context import Context
 from buildlib.errors import BuildError, CompileFailed, Lacking, NetworkError, NothingToDo, Refused, UsageError
 from buildlib.failures import classify
-from buildlib.files import text_of
+from buildlib.files import holding, text_of
 from buildlib.plan import Outcome, Step, Write
 from buildlib.targets import Target
 
@@ -49,24 +50,29 @@ def inspect(context: Context) -> State:
 def create(context: Context, *, force: bool) -> State:
     """The builder of the settings is there. One that differs is an error that says in what, or made anew with `force`; what
     could not be made whole is taken away again."""
-    found = inspect(context)
-    if found.differs and not force:
-        listed = "".join(f"\n  {line}" for line in found.differs)
-        raise BuildError(
-            f"builder {found.wanted.name} is another one:{listed}", "make it anew with --force; its cache goes"
-        )
-    if found.there and not found.differs:
+    name = context.config.builder["name"]
+    with holding(
+        context.host.cache / "builders", lambda: context.console.note(f"builder {name}: waiting for another run")
+    ):
+        found = inspect(context)
+        if found.differs and not force:
+            listed = "".join(f"\n  {line}" for line in found.differs)
+            raise BuildError(f"builder {name} is another one:{listed}", "make it anew with --force; its cache goes")
+        if found.there and found.differs:
+            done(context.run(builder.remove(name)))
+        if found.differs or not found.there:
+            _make(context, found.wanted)
         return found
-    if found.there:
-        remove(context)
+
+
+def _make(context: Context, wanted: Builder) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            for act in builder.create(found.wanted, Path(scratch)):
+            for act in builder.create(wanted, Path(scratch)):
                 done(context.run(act))
         except BaseException:
-            context.run(replace(builder.remove(found.wanted.name), quiet=True))
+            context.run(replace(builder.remove(wanted.name), quiet=True))
             raise
-    return found
 
 
 def remove(context: Context) -> None:
@@ -118,9 +124,13 @@ def _recipe(context: Context, names: tuple[str, ...], revision: str, epoch: int,
     return Recipe(
         builder=config.builder["name"], file=file_of(context, scratch), context=context.workspace.root, epoch=epoch,
         contexts={"buildlib": str(Path(buildlib.__file__).parent)},
-        args={"COMPONENT": ",".join(names), "SOURCE_COMMIT": revision} | args,
+        args={"COMPONENT": ",".join(names), "SOURCE_COMMIT": revision, "WORKSPACE": _name(context.workspace.root)} | args,
         more=secrets(context),
     )  # fmt: skip
+
+
+def _name(folder: Path) -> str:
+    return hashlib.sha256(str(folder).encode()).hexdigest()[:12]
 
 
 def file_of(context: Context, scratch: Path) -> Path:

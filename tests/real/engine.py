@@ -89,8 +89,8 @@ def _toml(value):
 
 
 @contextmanager
-def daemon(folder):
-    """A dockerd of our own; the environment in which `docker` talks to it."""
+def daemon(folder, *more):
+    """A dockerd of our own, with `more` flags; the environment in which `docker` talks to it."""
     packages("docker.io", "iptables")
     runtime = folder / "runtime"
     runtime.write_text(RUNTIME.format(python=sys.executable, names=CAPABILITIES))
@@ -99,7 +99,7 @@ def daemon(folder):
     with (folder / "log").open("w") as log:
         argv = ("dockerd", "--host", env["DOCKER_HOST"], "--data-root", folder / "data", "--exec-root", folder / "exec",
                 "--pidfile", folder / "pid", "--add-runtime", f"bounded={runtime}",
-                "--default-runtime", "bounded")  # fmt: skip
+                "--default-runtime", "bounded", *more)  # fmt: skip
         process = subprocess.Popen([str(word) for word in argv], stdout=log, stderr=log)
         try:
             deadline = time.monotonic() + 60
@@ -111,8 +111,8 @@ def daemon(folder):
         finally:
             process.terminate()
             process.wait(60)
-    unmount(folder)
-    shutil.rmtree(folder / "data", ignore_errors=True)
+            unmount(folder)
+            shutil.rmtree(folder / "data", ignore_errors=True)
 
 
 def unmount(folder):
@@ -160,7 +160,7 @@ def tree(name, arch, *include):
         made = run(
             "mmdebstrap", "--variant=extract", "--mode=root", f"--architectures={arch}",
             f"--include={','.join(('base-files', 'dash', 'coreutils', *include))}",
-            '--customize-hook=test -e "$1/bin/sh" || ln -s dash "$1/bin/sh"',
+            '--extract-hook=test ! -e "$1/usr/bin/gcc" || ln -s gcc "$1/usr/bin/cc"',  # as Debian's alternatives would
             SUITE, partial, f"deb [signed-by={KEYRING}] {mirror()} {SUITE} main",
         )  # fmt: skip
         assert made.code == 0, made

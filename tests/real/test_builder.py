@@ -1,9 +1,11 @@
 """The builder: made, its drift shown, made anew, of two nodes; and never anybody else's."""
 
 import json
+import os
+import subprocess
 
 import pytest
-from bed import buildlib, run
+from bed import BUILDLIB, buildlib, run
 
 ONE = ("--component", "cli-command")
 pytestmark = pytest.mark.slow
@@ -86,6 +88,18 @@ def built(project, node):
     assert asked.code == 0, asked
     records = [json.loads(line) for line in asked.out.splitlines() if line.startswith("{")]
     return {record["record"]["FrontendAttrs"]["platform"] for record in records}
+
+
+def test_two_at_once_make_one_builder(mine):
+    argv = [str(BUILDLIB), "image", "--push", "--no-build", "--arch", "amd64", *ONE, "--tag", "at-once"]
+    both = [
+        subprocess.Popen(argv, cwd=mine.root, env=os.environ | mine.env, stdout=-3, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    told = [(process.communicate()[1], process.returncode) for process in both]
+    assert [code for _, code in told] == [0, 0], told
+    assert sorted(err.count("buildx create") for err, _ in told) == [0, 1], told
+    assert list(mine.manifests("cli-command:at-once")) == ["linux/amd64"]
 
 
 def test_a_builder_whose_containers_are_gone_comes_back(mine):

@@ -60,6 +60,8 @@ def test_outside_a_workspace_every_command_says_so(tmp_path, monkeypatch, capsys
         (("--push", "--load"), "where to?"),
         (("--push", "--output", "x"), "where to?"),
         (("--push", "--network", "none"), "--network none: there is only host"),
+        (("--push", "--network", "host"), "--network and --cache are of --in-docker"),
+        (("--push", "--cache", "registry"), "--network and --cache are of --in-docker"),
     ],
 )
 def test_an_image_goes_to_one_place(words, said, capsys):

@@ -71,7 +71,8 @@ def test_what_a_container_compiled_is_gated_again_and_gets_into_dist(inside):
     )  # fmt: skip
     assert (step.argv[10], step.argv[-1], step.held) == ("binaries", str(context.workspace.root), False)
     assert after(step.argv, "--build-arg") == [
-        "COMPONENT=a", "SOURCE_COMMIT=abcdef", "BUILDLIB_PROFILE=release", "LIBC=",
+        "COMPONENT=a", "SOURCE_COMMIT=abcdef", f"WORKSPACE={engine._name(context.workspace.root)}", "BUILDLIB_PROFILE=release",
+        "LIBC=",
     ]  # fmt: skip
     assert after(step.argv, "--build-context") == [f"buildlib={Path(engine.__file__).parent}"]
     assert not {"--network", "--cache-from", "--no-cache", "--secret"} & set(step.argv)
@@ -88,7 +89,7 @@ def test_what_was_asked_for_gets_in(inside):
     )  # fmt: skip
     compile(context, Inside(network="host", fresh=True))
     argv = context.run.steps[0].argv
-    assert after(argv, "--build-arg")[2:5] == ["BUILDLIB_PROFILE=small", "BUILDLIB_GLIBC=2.17", "BUILDLIB_FEATURES=x,y"]
+    assert after(argv, "--build-arg")[3:6] == ["BUILDLIB_PROFILE=small", "BUILDLIB_GLIBC=2.17", "BUILDLIB_FEATURES=x,y"]
     assert after(argv, "--secret") == ["id=certificates,src=/ca.pem", "id=pip,src=/etc/pip.conf"]
     assert (after(argv, "--network"), after(argv, "--allow"), "--no-cache" in argv) == (
         ["host"],

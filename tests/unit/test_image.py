@@ -33,7 +33,7 @@ class Hand(Recorder):
 
 def here(tmp_path, answers=GIT, *, dry=False, env=None, **flags):
     """A workspace whose dist/ has the component for two platforms."""
-    found = context(Machine(env=env or {}), Hand(answers, dry=dry), tmp_path, **flags)
+    found = context(Machine(env=env or {}, cache=tmp_path / "cache"), Hand(answers, dry=dry), tmp_path, **flags)
     entries = []
     for target in STATIC:
         path = tmp_path / "dist" / target.name / "a"
@@ -245,7 +245,7 @@ def test_a_layout_survives_a_writer_that_dies_half_way(tmp_path, monkeypatch):
     from buildlib import files
 
     real, count = files.write_whole, 0
-    changed = replace(found, host=Machine(env={"SOURCE_DATE_EPOCH": "9"}))
+    changed = replace(found, host=Machine(env={"SOURCE_DATE_EPOCH": "9"}, cache=tmp_path))
     for fail_at in range(10):
         count = 0
 

@@ -190,6 +190,11 @@ def test_an_index_of_other_platforms_is_refused(ready, platforms, message):
             Refused,
             "does not run: process",
         ),
+        (
+            {"look": 'ERROR: failed to compute cache key: "/usr/bin/a": not found'},
+            Refused,
+            "r.test/acme/a: has no /usr/bin/a",
+        ),
         ({"start": "ERROR: failed to do request: dial tcp 192.0.2.1:443: i/o timeout"}, NetworkError, "start a: "),
         ({"build ": "ERROR: failed to solve: base not found"}, BuildError, "build a: "),
         ({"tag": "ERROR: 503 Service Unavailable"}, NetworkError, "tag r.test/acme/a: "),
@@ -248,7 +253,7 @@ def test_a_builder_is_made_when_missing_and_anew_only_when_told(ready):
         pushed(drifted)
     assert drifted.run.titles == ["builders"]
     pushed(drifted, force=True)
-    assert drifted.run.titles[1:6] == ["builders", "builders", "remove builder multiarch-builder", *made]
+    assert drifted.run.titles[1:5] == ["builders", "remove builder multiarch-builder", *made]
 
 
 def test_a_builder_that_does_not_boot_is_taken_away_again(ready):

@@ -89,8 +89,9 @@ def _toml(value):
 
 
 @contextmanager
-def daemon(folder, *more):
-    """A dockerd of our own, with `more` flags; the environment in which `docker` talks to it."""
+def daemon(folder):
+    """A dockerd of our own; the environment in which `docker` talks to it. It shares the bridge with one that is there, and
+    leaves it there (with --bridge=none it would take it away from the other)."""
     packages("docker.io", "iptables")
     runtime = folder / "runtime"
     runtime.write_text(RUNTIME.format(python=sys.executable, names=CAPABILITIES))
@@ -99,7 +100,7 @@ def daemon(folder, *more):
     with (folder / "log").open("w") as log:
         argv = ("dockerd", "--host", env["DOCKER_HOST"], "--data-root", folder / "data", "--exec-root", folder / "exec",
                 "--pidfile", folder / "pid", "--add-runtime", f"bounded={runtime}",
-                "--default-runtime", "bounded", *more)  # fmt: skip
+                "--default-runtime", "bounded")  # fmt: skip
         process = subprocess.Popen([str(word) for word in argv], stdout=log, stderr=log)
         try:
             deadline = time.monotonic() + 60

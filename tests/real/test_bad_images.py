@@ -158,8 +158,7 @@ def test_a_full_disk_in_the_builder(project, tmp_path, tmp_path_factory):
     if mounted.code:
         need("a file system of its own", mounted.err)
     try:
-        # Another daemon may be at work on this machine; this one leaves its network alone.
-        with engine.daemon(disk, "--bridge", "none", "--iptables=false") as env:
+        with engine.daemon(disk) as env:
             small = {**env, "DOCKER_CONFIG": str(tmp_path / "config")}
             engine.buildx(small)
             (tmp_path / "bed").mkdir()

@@ -32,7 +32,6 @@ class Assembly:
     image: Wanted
     scratch: Path
     epoch: int
-    several: bool = False  # nodes in the builder
     fresh: bool = False  # forget what is cached
     attested: tuple[str, ...] = ()  # flags: --sbom, --provenance
 
@@ -44,7 +43,7 @@ class Assembly:
     def groups(self) -> list[tuple[Target, ...]]:
         """The targets that one call of buildx serves: those with one C library. With several nodes each target has its own
         call: where buildx merges what nodes have made it moves the tag `latest`, unchecked (seen with 0.13)."""
-        if self.several:
+        if self.context.config.builder["nodes"]:
             return [(target,) for target in self.image.entries]
         ordered = sorted(self.image.entries, key=lambda target: target.is_musl)
         return [tuple(group) for _, group in groupby(ordered, key=lambda target: target.is_musl)]
@@ -71,17 +70,17 @@ class Assembly:
         """The digest that the base image has now."""
         if base in ("", "scratch"):
             return ""
-        return _digest(engine.done(self.context.run(buildx.raw(self._builder, base))).stdout)
+        return _digest(engine.done(self.context.run(buildx.raw(self.builder, base))).stdout)
 
     @property
-    def _builder(self) -> str:
+    def builder(self) -> str:
         return self.context.config.builder["name"]
 
     def build(self, targets: tuple[Target, ...], output: str, *more: str) -> str:
         """The image for these targets, handed to `output`; its digest."""
         told = self.scratch / "metadata.json"
         recipe = replace(
-            self._recipe(self._file()),
+            self._recipe(engine.file_of(self.context, self.scratch, self.image.component)),
             labels=self.image.part.runtime.labels,
             args={"LIBC": dockerfile.libc(targets[0]), "COMPILER": "scratch"},
         )
@@ -90,20 +89,13 @@ class Assembly:
         engine.done(self.context.run(step))
         return json.loads(told.read_text(encoding="utf-8")).get("containerimage.digest", "")
 
-    def _file(self) -> Path:
-        if image.own_dockerfile(self.context):
-            return self.context.workspace.root / dockerfile.NAME
-        file = self.scratch / dockerfile.NAME
-        self.context.run(Write(path=file, text=image.dockerfile_text(self.context, self.image.component)))
-        return file
-
     def _recipe(self, file: Path, contexts: Mapping[str, str] | None = None) -> Recipe:
         """Only a Dockerfile of the workspace's own reads anything but dist/."""
         folder = self.scratch / "context"
         folder.mkdir(parents=True, exist_ok=True)
         own = file.parent == self.context.workspace.root
         return Recipe(
-            builder=self._builder, file=file, context=file.parent if own else folder, epoch=self.epoch,
+            builder=self.builder, file=file, context=file.parent if own else folder, epoch=self.epoch,
             contexts={"binaries": str(self.context.dist)} if contexts is None else contexts,
         )  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,8 +74,12 @@ def _one(context: Context, build: Build) -> Result:
             return _accept(context, build, outcome)
         except BuildError as error:
             context.console.explain(error)
-            status = Status.REFUSED if isinstance(error, Refused) else Status.FAILED
-            return Result(target=build.target, status=status, error=error)
+            return Result(target=build.target, status=status_of(error), error=error)
+
+
+def status_of(error: BuildError) -> Status:
+    """What became of what ended with this error."""
+    return Status.REFUSED if isinstance(error, Refused) else Status.FAILED
 
 
 def compile_error(build: Build, outcome: Outcome) -> BuildError:
@@ -113,11 +117,16 @@ def _accept(context: Context, build: Build, outcome: Outcome) -> Result:
         if not _holds(folder / entry["path"], facts):
             copies[entry["path"]] = path
         new.append(entry)
-    if refusals:
-        raise Refused(f"{build.target.name}: the gate refused\n  " + "\n  ".join(refusals), "dist/ is as it was")
+    refuse(build.target, refusals)
     if copies or any(entry not in old for entry in new):
         publish(context, new, copies)
     return Result(target=build.target, status=Status.DONE if copies else Status.UNCHANGED, entries=tuple(new))
+
+
+def refuse(target: Target, refusals: Sequence[str]) -> None:
+    """Refused, when there is anything to refuse."""
+    if refusals:
+        raise Refused(f"{target.name}: the gate refused\n  " + "\n  ".join(refusals), "dist/ is as it was")
 
 
 def publish(context: Context, new: Iterable[dist.Entry], copies: Mapping[str, Path]) -> None:

@@ -93,13 +93,8 @@ def tag(builder: str, repository: str, found: Iterable[str], tags: Iterable[str]
 
 def manifests(index: Mapping[str, Any]) -> dict[str, str]:
     """The images of an index: platform -> digest. Attestations say unknown/unknown, and are none."""
-    found = {}
-    for entry in index.get("manifests", ()):
-        platform = entry.get("platform", {})
-        name = platform_of(platform)
-        if platform.get("os") != "unknown":
-            found[name] = entry.get("digest", "")
-    return found
+    platforms = ((entry.get("platform", {}), entry.get("digest", "")) for entry in index.get("manifests", ()))
+    return {platform_of(platform): digest for platform, digest in platforms if platform.get("os") != "unknown"}
 
 
 def platform_of(told: Mapping[str, str]) -> str:

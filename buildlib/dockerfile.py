@@ -52,13 +52,17 @@ def render(parts: Mapping[str, Part], compiler: str, requirements: Iterable[str]
             *(runtime(name, part) for name, part in parts.items()),
         )
     )
-    return f"{MADE}{hashlib.sha256(text.encode()).hexdigest()}\n{text}"
+    return f"{_first_line(text)}\n{text}"
 
 
 def is_as_made(text: str) -> bool:
     """Whether nobody has changed what `render` made, now or long ago."""
     first, _, rest = text.partition("\n")
-    return first == f"{MADE}{hashlib.sha256(rest.encode()).hexdigest()}"
+    return first == _first_line(rest)
+
+
+def _first_line(rest: str) -> str:
+    return f"{MADE}{hashlib.sha256(rest.encode()).hexdigest()}"
 
 
 def runtime(name: str, part: Part) -> str:

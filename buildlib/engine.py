@@ -16,8 +16,9 @@ from buildlib.context import Context
 from buildlib.errors import BuildError, CompileFailed, Lacking, NetworkError, NothingToDo, Refused, UsageError
 from buildlib.failures import classify
 from buildlib.files import holding, text_of
-from buildlib.plan import Outcome, Step, Write
+from buildlib.plan import Outcome, Step, Write, words
 from buildlib.targets import Target
+from buildlib.workspace import Component
 
 WITHOUT = "install Docker and buildx; or --output with -musl arches, which needs neither"
 
@@ -58,7 +59,7 @@ def create(context: Context, *, force: bool) -> State:
         if found.differs and not force:
             listed = "".join(f"\n  {line}" for line in found.differs)
             raise BuildError(f"builder {name} is another one:{listed}", "make it anew with --force; its cache goes")
-        if found.there and found.differs:
+        if found.differs:
             done(context.run(builder.remove(name)))
         if found.differs or not found.there:
             _make(context, found.wanted)
@@ -133,24 +134,24 @@ def _name(folder: Path) -> str:
     return hashlib.sha256(str(folder).encode()).hexdigest()[:12]
 
 
-def file_of(context: Context, scratch: Path) -> Path:
-    """The workspace's own Dockerfile, or one made from the settings in `scratch`."""
+def file_of(context: Context, scratch: Path, only: Component | None = None) -> Path:
+    """The workspace's own Dockerfile, or one made from the settings in `scratch`: of all components, or of one."""
     if image.own_dockerfile(context):
         return context.workspace.root / dockerfile.NAME
-    for act in files(context, scratch):
+    for act in files(context, scratch, only):
         context.run(act)
     return scratch / dockerfile.NAME
 
 
-def files(context: Context, folder: Path) -> tuple[Write, ...]:
-    """The Dockerfile of all components, and what it is to ignore."""
+def files(context: Context, folder: Path, only: Component | None = None) -> tuple[Write, ...]:
+    """The Dockerfile of all components, or of one, and what it is to ignore."""
     ours = [
         path for path in (context.workspace.target_dir, context.dist) if path.is_relative_to(context.workspace.root)
     ]
     ignored = dockerfile.ignored(str(path.relative_to(context.workspace.root)) for path in ours)
     file = folder / dockerfile.NAME
     return (
-        Write(path=file, text=image.dockerfile_text(context)),
+        Write(path=file, text=image.dockerfile_text(context, only)),
         Write(path=file.with_name(f"{file.name}.dockerignore"), text=ignored),
     )
 
@@ -180,10 +181,10 @@ def secrets(context: Context) -> tuple[str, ...]:
         "/etc/pip.conf",
     )
     found = {
-        "certificates": next((path for path in bundles if path and context.host.exists(Path(path))), ""),
-        "pip": next((path for path in settings if path and context.host.exists(Path(path))), ""),
+        name: next((path for path in paths if path and context.host.exists(Path(path))), "")
+        for name, paths in (("certificates", bundles), ("pip", settings))
     }
-    return tuple(word for name, path in found.items() if path for word in ("--secret", f"id={name},src={path}"))
+    return words("--secret", (f"id={name},src={path}" for name, path in found.items() if path))
 
 
 def _step(context: Context, recipe: Recipe, target: Target, out: Path, inside: Inside) -> Step:
@@ -200,8 +201,7 @@ def _cache(context: Context, target: Target) -> tuple[str, ...]:
     """A cache outside the builder, one for each arch: a run for one arch does not throw away what another has left."""
     where = context.config.builder["cache"]
     if where == "registry":
-        image.registry(context)
-        reference = f"type=registry,ref={context.config.registry}/buildcache:{target.name}"
+        reference = f"type=registry,ref={image.registry(context)}/buildcache:{target.name}"
         return ("--cache-from", reference, "--cache-to", f"{reference},mode=max")
     if where:
         folder = context.workspace.root / where / target.name
@@ -232,8 +232,7 @@ def _accept(context: Context, target: Target, names: tuple[str, ...], out: Path)
         found, started = build.gate(context, path, facts, target, entry["floor"])
         refusals += [f"{entry['binary']}: {refusal}" for refusal in found]
         accepted.append({**entry, "size": facts.size, "sha256": facts.sha256, "started": started})
-    if refusals:
-        raise Refused(f"{target.name}: the gate refused\n  " + "\n  ".join(refusals), "dist/ is as it was")
+    build.refuse(target, refusals)
     build.publish(context, accepted, {entry["path"]: out / entry["path"] for entry in accepted})
 
 

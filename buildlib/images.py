@@ -14,11 +14,10 @@ from buildlib import build, engine, image
 from buildlib.assemble import Assembly
 from buildlib.context import Context
 from buildlib.engine import Inside
-from buildlib.errors import BuildError, Interrupted, Refused, UsageError
+from buildlib.errors import BuildError, Interrupted, UsageError
 from buildlib.files import holding
 from buildlib.image import Made
 from buildlib.local import Keep, Load
-from buildlib.plan import Status
 from buildlib.push import Push
 from buildlib.targets import Target
 
@@ -43,13 +42,12 @@ def push(context: Context, asked: Asked) -> list[Made]:
     """Every component's image for all targets, in the registry of the settings; none in a dry run. One that fails, or is
     refused because it is not what was asked for, says so; its tags are where they were."""
     host = image.registry(context)
-    builder = context.config.builder["name"]
 
     def order(assembly: Assembly) -> Push:
         # The whole name in small letters: that is the grammar of the distribution specification.
         repository = f"{host}/{assembly.name.lower()}"
         tags = asked.tags or (*assembly.image.tags, "latest")
-        return Push(assembly=assembly, repository=repository, builder=builder, tags=tags)
+        return Push(assembly=assembly, repository=repository, tags=tags)
 
     return _through_buildx(context, asked, order)
 
@@ -71,10 +69,10 @@ def load(context: Context, asked: Asked) -> list[Made]:
 
 def keep(context: Context, asked: Asked, output: Path) -> list[Made]:
     """Every component's image for all targets as an OCI image layout below `output`. Static binaries need no Docker for it."""
-    image.prepare(context, asked.targets, asked.components, asked.tags)
     if asked.attested or image.needs_docker(context, asked.targets, asked.components):
         with _held(context, output):
             return _through_buildx(context, asked, lambda assembly: Keep(assembly=assembly, output=output))
+    image.prepare(context, asked.targets, asked.components, asked.tags)
     epoch, revision = _compile(context, asked)
     if context.run.dry:
         return []
@@ -95,7 +93,10 @@ def _held(context: Context, output: Path):
 def _through_buildx(context: Context, asked: Asked, order: Callable[[Assembly], Order]) -> list[Made]:
     """All images, side by side: buildx waits for the network and the builder most of the time."""
     image.prepare(context, asked.targets, asked.components, asked.tags)
-    state = engine.inspect(context) if context.run.dry else engine.create(context, force=asked.force)
+    if context.run.dry:
+        engine.inspect(context)
+    else:
+        engine.create(context, force=asked.force)
     epoch, revision = _compile(context, asked)
     if context.run.dry:
         return []
@@ -105,7 +106,7 @@ def _through_buildx(context: Context, asked: Asked, order: Callable[[Assembly], 
             order(
                 Assembly(
                     context=context, image=wanted, scratch=Path(scratch) / wanted.component.name, epoch=epoch,
-                    several=len(state.wanted.nodes) > 1, fresh=asked.force, attested=asked.attested,
+                    fresh=asked.force, attested=asked.attested,
                 )
             )
             for wanted in images
@@ -132,8 +133,7 @@ def _one(context: Context, order: Order) -> Made:
         raise
     except BuildError as error:
         context.console.explain(error)
-        status = Status.REFUSED if isinstance(error, Refused) else Status.FAILED
-        return Made(component=order.assembly.name, status=status, error=error)
+        return Made(component=order.assembly.name, status=build.status_of(error), error=error)
 
 
 def _side_by_side() -> int:

@@ -85,27 +85,27 @@ def _entries(folder: Path) -> tuple[list[oci.Json], str]:
     if "manifests" in told:
         return told["manifests"], entry["digest"]
     config = _blob(folder, told["config"]["digest"])
-    platform = {key: config[key] for key in ("os", "architecture", "variant") if config.get(key)}
+    platform = oci.platform_of(buildx.platform_of(config))
     return [{key: entry[key] for key in ("mediaType", "digest", "size")} | {"platform": platform}], ""
 
 
 def _blob(folder: Path, digest: str) -> Mapping[str, Any]:
-    return json.loads(text_of(blob_path(folder, digest)))
+    return buildx.read_index(text_of(blob_path(folder, digest)))
 
 
 def _kept(folder: Path, inputs: str) -> oci.Image | None:
     """The image of a layout that was made from the same, and is whole."""
     for entry in buildx.read_index(text_of(folder / "index.json")).get("manifests", ()):
         text = text_of(blob_path(folder, entry["digest"]))
-        index, blobs = buildx.read_index(text), blob_files(folder)
+        index = buildx.read_index(text)
         whole = all(_is_whole(folder, made["digest"]) for made in index.get("manifests", ()))
         if inputs and whole and buildx.inputs_of(index) == inputs:
-            return oci.Image(digest=entry["digest"], blobs=blobs | {entry["digest"]: text.encode()})
+            return oci.Image(digest=entry["digest"], blobs=blob_files(folder) | {entry["digest"]: text.encode()})
     return None
 
 
 def _is_whole(folder: Path, manifest: str) -> bool:
     """Whether all that a manifest names is there."""
-    told = buildx.read_index(text_of(blob_path(folder, manifest)))
+    told = _blob(folder, manifest)
     names = [part["digest"] for part in (told.get("config"), *told.get("layers", ())) if part]
     return bool(names) and all(blob_path(folder, name).is_file() for name in names)

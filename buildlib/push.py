@@ -33,7 +33,6 @@ class Push:
 
     assembly: Assembly
     repository: str
-    builder: str
     tags: tuple[str, ...]
 
     def __call__(self) -> Made:
@@ -61,7 +60,7 @@ class Push:
 
     def _raw(self, reference: str) -> str:
         """What the registry has under a reference, byte for byte; "" for what it does not have."""
-        asked = self.assembly.context.run(buildx.raw(self.builder, reference))
+        asked = self.assembly.context.run(buildx.raw(self.assembly.builder, reference))
         return asked.stdout if asked else ""
 
     def _build(self, inputs: str) -> Found:
@@ -71,7 +70,7 @@ class Push:
             noted = len(group) == len(self.assembly.image.entries) > 1
             digest = self.assembly.build(group, buildx.to_registry(self.repository, inputs if noted else ""))
             reference = f"{self.repository}@{digest}"
-            index = json.loads(done(self.assembly.context.run(buildx.raw(self.builder, reference))).stdout)
+            index = json.loads(done(self.assembly.context.run(buildx.raw(self.assembly.builder, reference))).stdout)
             manifests |= buildx.manifests(index) if "manifests" in index else {self._platform(reference): digest}
             digests.append(digest)
         return Found(digests=tuple(digests), noted=noted, manifests=manifests)
@@ -79,7 +78,7 @@ class Push:
     def _platform(self, reference: str) -> str:
         """An image for one platform is no index; its configuration says which."""
         return buildx.platform_of(
-            json.loads(done(self.assembly.context.run(buildx.configured(self.builder, reference))).stdout)
+            json.loads(done(self.assembly.context.run(buildx.configured(self.assembly.builder, reference))).stdout)
         )
 
     def _tag(self, found: Found, under: Mapping[str, str], inputs: str) -> Made:
@@ -88,7 +87,11 @@ class Push:
         if moved:
             # Without anything to note, an index stays what it is, byte for byte.
             noted = "" if found.noted else inputs
-            done(self.assembly.context.run(buildx.tag(self.builder, self.repository, found.digests, moved, noted)))
+            done(
+                self.assembly.context.run(
+                    buildx.tag(self.assembly.builder, self.repository, found.digests, moved, noted)
+                )
+            )
         (first, *_) = self.tags
         raw = self._raw(f"{self.repository}:{first}") if moved else under[first]
         return Made(

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 ONE = ("--component", "cli-command")
 
 
-def said(done, code, cause, cure):
+def assert_said(done, code, cause, cure):
     assert done.code == code, done
     error, told = [line for line in done.err.splitlines() if line.startswith(("error: ", "  cure: "))]
     assert error.startswith("error: ") and cause in error, done
@@ -26,13 +26,15 @@ def said(done, code, cause, cure):
 def test_no_docker_no_buildx_no_daemon(project, tmp_path):
     """Each with another builder's name, so that nothing is found that is there."""
     nothing = path_without(tmp_path / "bin", lambda name: name.startswith("docker"))
-    said(project.push(*ONE, env=nothing), 4, "docker: no such program", "--output with -musl arches")
+    assert_said(project.push(*ONE, env=nothing), 4, "docker: no such program", "--output with -musl arches")
     bare = {"DOCKER_CONFIG": str(tmp_path / "config")}
     if run("docker", "buildx", "version", env={**project.env, **bare}).code:  # else buildx is everybody's here
-        said(project.push(*ONE, env=bare), 4, "docker buildx: ", "install Docker and buildx")
+        assert_said(project.push(*ONE, env=bare), 4, "docker buildx: ", "install Docker and buildx")
     project.settings(name="buildlib-test-none")
     away = {"DOCKER_HOST": f"unix://{tmp_path}/none"}
-    said(project.push(*ONE, env=away), 4, "Cannot connect to the Docker daemon", "start Docker, or point DOCKER_HOST")
+    assert_said(
+        project.push(*ONE, env=away), 4, "Cannot connect to the Docker daemon", "start Docker, or point DOCKER_HOST"
+    )
     listed = run("docker", "buildx", "ls", env=project.env)
     assert "buildlib-test-none" not in listed.out, listed
     # Static binaries need none of it.
@@ -55,12 +57,12 @@ def test_no_docker_no_buildx_no_daemon(project, tmp_path):
     ],
 )
 def test_words_that_cannot_be_meant(project, argv, cause, cure):
-    said(project.image(*argv), 2, cause, cure)
+    assert_said(project.image(*argv), 2, cause, cure)
 
 
 def test_a_push_without_a_registry(project):
     (project.root / "buildlib.toml").unlink()
-    said(project.push(*ONE), 2, "no registry to push to", "--registry HOST/PATH")
+    assert_said(project.push(*ONE), 2, "no registry to push to", "--registry HOST/PATH")
 
 
 @contextmanager
@@ -98,12 +100,12 @@ def refusing(status):
 def test_a_registry_that_refuses(project, status):
     with refusing(status) as address:
         done = project.push(*ONE, "--registry", f"{address}/acme", arches="amd64")
-        said_before_table(done, 1, "build cli-command: ", "`docker login` at that registry")
+        assert_said_of_one_image(done, 1, "build cli-command: ", "`docker login` at that registry")
 
 
-def said_before_table(done, code, cause, cure):
+def assert_said_of_one_image(done, code, cause, cure):
     """An image's own failure is said where it happens, the table of all images comes last, on stdout."""
-    said(done, code, cause, cure)
+    assert_said(done, code, cause, cure)
     assert "failed" in done.out, done
 
 
@@ -116,7 +118,7 @@ def test_a_registry_that_wants_a_password(project, tmp_path):
     auth = {"htpasswd": {"realm": "acme", "path": str(tmp_path / "passwd")}}
     with engine.registry(tmp_path / "registry", auth=auth) as address:
         push = (*ONE, "--registry", f"{address}/acme")
-        said_before_table(project.push(*push, arches="amd64"), 1, "build cli-command: ", "`docker login`")
+        assert_said_of_one_image(project.push(*push, arches="amd64"), 1, "build cli-command: ", "`docker login`")
         login = subprocess.run(
             ["docker", "login", "--username", "me", "--password-stdin", address], input=b"secret", check=False,
             env=os.environ | project.env, capture_output=True,
@@ -137,16 +139,16 @@ def test_no_such_base_image_and_no_such_platform(project):
     before = project.raw("cli-command:latest")
     told = (project.root / "buildlib.toml").read_text()
     base(project, f"{project.bed.registry}/library/nothing:1")
-    said_before_table(project.push(*ONE), 1, "library/nothing:1", "check the name of the base image")
+    assert_said_of_one_image(project.push(*ONE), 1, "library/nothing:1", "check the name of the base image")
     (project.root / "buildlib.toml").write_text(told)
     base(project, "registry.invalid/debian:1")  # RFC 6761: a name that never resolves
-    said_before_table(project.push(*ONE), 1, "registry.invalid", "check the host's name")
+    assert_said_of_one_image(project.push(*ONE), 1, "registry.invalid", "check the host's name")
     (project.root / "buildlib.toml").write_text(told)
     # The one that compiles is for this machine alone.
     only = f"{project.bed.registry}/acme/cli-command:one"
     assert project.push(*ONE, "--tag", "one", arches="amd64").code == 0
     base(project, only)
-    said_before_table(project.push(*ONE), 1, "no match for platform", "the base image has no such platform")
+    assert_said_of_one_image(project.push(*ONE), 1, "no match for platform", "the base image has no such platform")
     assert project.raw("cli-command:latest") == before
 
 
@@ -169,7 +171,7 @@ def test_a_full_disk_in_the_builder(project, tmp_path, tmp_path_factory):
             filler = disk / "data" / "filler"
             assert run("fallocate", "--length", free - 2**20, filler).code == 0
             full = project.push(*ONE, "--tag", "full", env=small)
-            said_before_table(full, 1, "no space left on device", "free disk space")
+            assert_said_of_one_image(full, 1, "no space left on device", "free disk space")
             assert project.raw("cli-command:full") == ""
             filler.unlink()
             assert project.push(*ONE, "--tag", "full", env=small).code == 0

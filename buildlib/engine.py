@@ -43,7 +43,9 @@ def inspect(context: Context) -> State:
     except Lacking as error:
         raise Lacking(error.message, WITHOUT) from None
     if not asked:
-        raise Lacking(f"docker buildx: {last_line(asked)}", WITHOUT)
+        # docker without the plugin says what it does not know, and then a page of help.
+        (cause, *_) = (line for line in (*asked.output.splitlines(), f"exit code {asked.code}") if line.strip())
+        raise Lacking(f"docker buildx: {cause}", WITHOUT)
     told = builder.find_builder(asked.stdout, wanted.name)
     return State(wanted=wanted, there=told is not None, differs=builder.drift(told, wanted) if told else ())
 

@@ -29,7 +29,9 @@ def test_no_docker_no_buildx_no_daemon(project, tmp_path):
     assert_said(project.push(*ONE, env=nothing), 4, "docker: no such program", "--output with -musl arches")
     bare = {"DOCKER_CONFIG": str(tmp_path / "config")}
     if run("docker", "buildx", "version", env={**project.env, **bare}).code:  # else buildx is everybody's here
-        assert_said(project.push(*ONE, env=bare), 4, "docker buildx: ", "install Docker and buildx")
+        without = project.push(*ONE, env=bare)
+        assert_said(without, 4, "docker buildx: ", "install Docker and buildx")
+        assert "more help" not in without.err, without  # the last line of the page that docker prints
     project.settings(name="buildlib-test-none")
     away = {"DOCKER_HOST": f"unix://{tmp_path}/none"}
     assert_said(

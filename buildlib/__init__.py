@@ -5,7 +5,9 @@ The rooms, in import order; a room imports only rooms above it:
     errors      what can go wrong, each with its cure and exit code
     targets     one row per architecture, every spelling in it
     plan        Step, Job, Need, Outcome, Report: the data that flows
+    log         a tool's log as lines that can be judged
     failures    a tool's output -> class, cause, retry or not
+    redact      secrets out of text
     config      settings: defaults < file < environment < flags
     rust        the compilers of this machine, their std, the pin
     host        what else this machine has; read once, never changed
@@ -24,7 +26,8 @@ The rooms, in import order; a room imports only rooms above it:
     doctor      needs minus machine, and the cures as a plan
     console     the only voice
     files       writing whole or not at all; folders that one process holds
-    runner      the only hand: subprocesses and retries
+    retry       when a passing fault is tried again; the budget of a run
+    runner      the only hand: subprocesses, and the record of what failed
     context     what every command starts from
     provision   the climb to a std for every target; setup
     build       the main flow: compile, gate, dist/; verify
@@ -37,6 +40,7 @@ The rooms, in import order; a room imports only rooms above it:
     report      results as tables and JSON
     door        what every command enters by
     cli         Invoke's commands
+    program     the console script
 
 linker.py is a program of its own, run in every link; __main__.py is `python -m buildlib`.
 """

@@ -42,8 +42,9 @@ def build(host: Host, config: Config, workspace: Workspace, target: Target, back
         "--target-dir", str(target_dir), "--message-format", "json-render-diagnostics",
     )  # fmt: skip
     compile_step = Step(
-        title=f"{target.name} · compile", argv=argv, env=env, unset=STALE, cwd=workspace.root, stdout="json"
-    )
+        title=f"{target.name} · compile", argv=argv, env=env, unset=STALE, cwd=workspace.root, stdout="json",
+        attempts=10,  # a download that broke; what is downloaded and compiled stays
+    )  # fmt: skip
     profile = "debug" if config.profile in ("dev", "test") else config.profile
     profile = "release" if profile == "bench" else profile
     return Build(

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from invoke import Collection, Exit, Program, task
-from invoke.exceptions import ParseError
+from invoke import Collection, task
 
-from buildlib import __version__
 from buildlib.console import Console
 from buildlib.door import door, here, look_around, split
 from buildlib.errors import UsageError
-from buildlib.targets import nearest
 
 ARCH = "amd64, arm64, armv7, ...; all, native; may be repeated or hold commas"
 JSON = "the result as JSON on stdout"
@@ -249,42 +244,29 @@ def _setup(c: Any, console: Console, arch: list[str], yes: bool) -> None:
     provision.setup(context, context.targets(tuple(arch), "all"), yes=yes)
 
 
-namespace = Collection(build, image, dockerfile, verify, plan, config, doctor, setup)
+@task(
+    auto_shortflags=False,
+    iterable=["file"],
+    help={"file": "a log; default: standard input", "json": "an object a line, one for each file"},
+)
+@door
+def explain(c, console, file, json=False):
+    """Read a failed log: what kind of failure, its cause, the cure, and whether a retry helps."""
+    from buildlib import report
+
+    named = split(file)
+    if not named and sys.stdin.isatty():
+        raise UsageError("no log to read", "buildlib explain FILE, or ... 2>&1 | buildlib explain")
+    for name in named or ["-"]:
+        report.explained(console, name, _log(name), as_json=json)
+
+
+def _log(name: str) -> str:
+    try:
+        return (sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()).decode("utf-8", "replace")
+    except OSError as error:
+        raise UsageError(f"{name}: {error.strerror}") from None
+
+
+namespace = Collection(build, image, dockerfile, verify, plan, config, doctor, setup, explain)
 namespace.add_collection(Collection("builder", inspect, create, remove))
-
-
-class Buildlib(Program):
-    """The console script: Invoke's program with our exit codes, and words after `verify` taken as paths."""
-
-    def parse_core(self, argv: list[str] | None) -> None:
-        self._usage(super().parse_core, with_paths(sys.argv if argv is None else argv))
-
-    def parse_tasks(self) -> None:
-        self._usage(super().parse_tasks)
-
-    def parse_cleanup(self) -> None:
-        self._usage(super().parse_cleanup)
-
-    def _usage(self, parse: Callable[..., None], *args: Any) -> None:
-        try:
-            parse(*args)
-        except ParseError as error:
-            word = next(iter(re.findall(r"'(.+?)'", str(error))), "")
-            near = nearest(word, namespace.task_names)
-            raise Exit(f"error: {error}" + (f"\n  cure: did you mean {near!r}?" if near else ""), code=2) from None
-
-
-def with_paths(argv: list[str]) -> list[str]:
-    """`verify a b` as `verify --path a --path b`: Invoke has no positional argument that may be left out or repeated."""
-    if "verify" not in argv[1:2]:
-        return argv
-    found, takes_value = argv[:2], False
-    for word in argv[2:]:
-        found += [word] if takes_value or word.startswith("-") else ["--path", word]
-        takes_value = word in ("--path", "--glibc")
-    return found
-
-
-def main() -> None:
-    """The console script `buildlib`."""
-    Buildlib(name="buildlib", binary="buildlib", version=__version__, namespace=namespace).run()

@@ -19,6 +19,8 @@ from buildlib.runner import Dry, Shell
 from buildlib.targets import Target, pick
 from buildlib.workspace import Workspace
 
+RECORD = ".build-failures.log"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
@@ -66,7 +68,8 @@ def enter(
     if config.target_dir:
         workspace = replace(workspace, target_dir=workspace.root / config.target_dir)
     hand = Dry if dry else Shell
-    return Context(config=config, host=host, workspace=workspace, run=hand(console, env, config.retry), console=console)
+    run = hand(console, env, config.retry, record=workspace.root / RECORD)
+    return Context(config=config, host=host, workspace=workspace, run=run, console=console)
 
 
 def _workspace(console: Console, env: Mapping[str, str], cwd: Path, anywhere: bool) -> Workspace:

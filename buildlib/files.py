@@ -25,6 +25,16 @@ def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
         beside.unlink(missing_ok=True)
 
 
+def append(path: Path, line: str, limit: int) -> None:
+    """One more line. A file of more than `limit` bytes becomes <name>.1 first, and takes the place of the one before."""
+    with path.open("ab") as file:
+        # Whoever waited for the lock may hold a file that was renamed meanwhile; its line is in the older one then.
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(f"{line}\n".encode())
+        if file.tell() > limit and path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            os.replace(path, path.with_name(f"{path.name}.1"))
+
+
 def text_of(path: Path) -> str:
     """The file's text; "" for one that is not there, or that is no text."""
     try:

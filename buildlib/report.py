@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 
 from buildlib.build import Result, Verdict
@@ -9,8 +10,10 @@ from buildlib.cargo import Build
 from buildlib.config import Config
 from buildlib.console import Console
 from buildlib.engine import State
+from buildlib.failures import classify
 from buildlib.image import Made
 from buildlib.plan import Need, Status, Step, Write
+from buildlib.redact import redact
 
 
 def built(console: Console, results: list[Result], *, as_json: bool) -> None:
@@ -157,6 +160,33 @@ def settings(console: Console, config: Config, *, as_json: bool) -> None:
 
 def _shown(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def explained(console: Console, name: str, log: str, *, as_json: bool) -> None:
+    """What a log fails of, as JSON in one line or for a person."""
+    failure = classify(log)
+    cause = redact(failure.cause)
+    if as_json:
+        told = {
+            "class": failure.kind,
+            "retry": failure.retry,
+            "cause": cause,
+            "line": failure.line,
+            "cure": failure.cure,
+            "wait": failure.wait,
+        }
+        console.line(json.dumps(told, ensure_ascii=False))
+        return
+    where = "standard input" if name == "-" else name
+    wait = f", in {failure.wait:.0f} s" if failure.wait else ""
+    helps = f"a retry helps{wait}" if failure.retry else "a retry does not help"
+    if failure.kind == "unknown":
+        helps = "nothing in it reads as a failure that is known; it is not retried"
+    console.line(f"{where}:{failure.line or 1}: {failure.kind}: {helps}")
+    if cause:
+        console.line(f"  cause: {cause}")
+    if failure.cure:
+        console.line(f"  cure: {failure.cure}")
 
 
 def examined(console: Console, wanted: Iterable[Need], lacking: Iterable[Need], *, as_json: bool) -> None:

@@ -12,29 +12,37 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from buildlib.config import Retry
 from buildlib.console import Console
 from buildlib.errors import Interrupted, Lacking, UsageError
-from buildlib.failures import classify
-from buildlib.files import disk_error, holding, install, layout, link, remove, together, write_whole
+from buildlib.failures import Failure, classify
+from buildlib.files import append, disk_error, holding, install, layout, link, remove, together, write_whole
 from buildlib.plan import Act, Install, Job, Layout, Link, Outcome, Step, Together, Write
+from buildlib.redact import argv as safe_argv
+from buildlib.redact import known, redact
+from buildlib.retry import Budget, tried
 
-TAIL = 400  # lines of a tool's stderr kept for reading its failure
+TAIL = 5000  # lines of a tool's stderr kept for reading its failure; a build's cause may stand far above its end
+RECORD = 1_000_000  # bytes, then a new file is begun and the old one kept beside it
 PATIENCE = 5.0  # seconds that children get to end by themselves after SIGINT, then after SIGTERM
 
 
 class Shell:
-    """Does what a plan says. `env` is the environment that steps start from; `sleep` is handed in for tests."""
+    """Does what a plan says. `env` is the environment that steps start from, `record` the file that says what failed; `sleep` is
+    handed in for tests."""
 
     def __init__(
-        self, console: Console, env: Mapping[str, str], retry: Retry, sleep: Callable[[float], object] | None = None
-    ):
+        self, console: Console, env: Mapping[str, str], retry: Retry, sleep: Callable[[float], object] | None = None,
+        record: Path | None = None,
+    ):  # fmt: skip
         self.console = console
         self.env = env
-        self.retry = retry
+        self.budget = Budget(retry)
+        self.record = record
         self.stopped = threading.Event()
         self.sleep = sleep or self.stopped.wait
         self.running: set[subprocess.Popen[bytes]] = set()
@@ -52,7 +60,7 @@ class Shell:
         try:
             match act:
                 case Step():
-                    return self._retried(act) if act.attempts > 1 else self._once(act)
+                    return self._tried(act)
                 case Write():
                     write_whole(act.path, act.text.encode(), act.mode)
                 case Link():
@@ -88,30 +96,43 @@ class Shell:
 
     # --- commands -------------------------------------------------------------------------------------
 
-    def _retried(self, step: Step) -> Outcome:
-        from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_random_exponential
+    def _tried(self, step: Step) -> Outcome:
+        """The step's outcome, after as many tries as it may have and its failures deserve."""
+        limit = min(step.attempts, self.budget.policy.attempts)
 
-        waited = 0.0
+        def failure_of(outcome: Outcome) -> Failure | None:
+            return None if outcome else classify(outcome.output, outcome.code, Path(step.argv[0]).name)
 
-        def pause(state: Any) -> None:
-            failure = classify(state.outcome.result().output)
-            left = f"{state.attempt_number + 1} of {limit} in {state.next_action.sleep:.0f} s"
-            self.console.note(f"{step.title}: retrying {left}: {failure.cause}")
+        def tell(failure: Failure, attempt: int, wait: float | None) -> None:
+            if step.quiet and not failure.transient:
+                return  # a question, and the answer is no
+            self._note(step, failure, attempt, wait)
+            if wait is not None:
+                self.console.note(
+                    f"{step.title}: retrying {attempt + 1} of {limit} in {wait:.0f} s: {redact(failure.cause)}"
+                )
+            elif failure.transient and self.budget.down:
+                self.console.warn("the network is down: for a while now, most of what was tried has failed")
 
-        def nap(seconds: float) -> None:
-            nonlocal waited
-            waited += seconds
-            self.sleep(seconds)
+        return tried(lambda: self._once(step), failure_of, self.budget, attempts=limit, delay=self.budget.policy.delay,
+                     sleep=self._pause, tell=tell)  # fmt: skip
 
-        limit = min(step.attempts, self.retry.attempts)
-        return Retrying(
-            stop=lambda state: stop_after_attempt(limit)(state) or waited >= self.retry.total,
-            wait=wait_random_exponential(multiplier=self.retry.delay, max=self.retry.max_delay),
-            retry=retry_if_result(lambda outcome: not outcome and classify(outcome.output).transient),
-            retry_error_callback=lambda state: state.outcome.result(),
-            before_sleep=pause,
-            sleep=nap,
-        )(self._once, step)
+    def _pause(self, seconds: float) -> None:
+        self.sleep(seconds)
+        if self.stopped.is_set():
+            raise Interrupted("interrupted")
+
+    def _note(self, step: Step, failure: Failure, attempt: int, wait: float | None) -> None:
+        """A line in the record of what failed. A record that cannot be written does not make anything worse."""
+        if not self.record:
+            return
+        values = known(self.env)
+        told = {
+            "time": datetime.now(UTC).isoformat(timespec="seconds"), "step": step.title, "argv": safe_argv(step.argv, values),
+            "class": failure.kind, "cause": redact(failure.cause, values), "attempt": attempt, "wait": wait,
+        }  # fmt: skip
+        with contextlib.suppress(OSError):
+            append(self.record, json.dumps(told, ensure_ascii=False), RECORD)
 
     def _once(self, step: Step) -> Outcome:
         if self.stopped.is_set():

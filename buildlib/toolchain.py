@@ -134,7 +134,7 @@ def build_std(toolchain: Toolchain, target: Target, library: Path) -> Job:
         unset=("RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_PROFILE_*", "CARGO_INCREMENTAL",
                "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"),
         cwd=scratch,
-        attempts=2,
+        attempts=5,
     )  # fmt: skip
     return Job(
         name=f"std for {target.name} from source",

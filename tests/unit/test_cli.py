@@ -1,8 +1,12 @@
+import io
+import json
+
 import pytest
 from machines import Machine
 
 from buildlib import cli
-from buildlib.cli import Buildlib, namespace, with_paths
+from buildlib.cli import namespace
+from buildlib.program import Buildlib, with_paths
 
 
 def run(*words):
@@ -18,7 +22,7 @@ def test_the_same_collection_behind_both_doors():
 
     assert tasks.namespace is namespace
     assert sorted(namespace.task_names) == [
-        "build", "builder.create", "builder.inspect", "builder.remove", "config", "dockerfile", "doctor", "image", "plan",
+        "build", "builder.create", "builder.inspect", "builder.remove", "config", "dockerfile", "doctor", "explain", "image", "plan",
         "setup", "verify",
     ]  # fmt: skip
 
@@ -28,6 +32,7 @@ def test_words_after_verify_are_paths():
         "buildlib", "verify", "--path", "a", "--json", "--path", "b",
     ]  # fmt: skip
     assert with_paths(["buildlib", "verify", "--glibc", "2.28", "x"])[2:] == ["--glibc", "2.28", "--path", "x"]
+    assert with_paths(["buildlib", "explain", "a", "-", "--json"])[2:] == ["--file", "a", "--file", "-", "--json"]
     assert with_paths(["buildlib", "build", "verify"]) == ["buildlib", "build", "verify"]
     assert with_paths(["buildlib"]) == ["buildlib"]
 
@@ -99,3 +104,35 @@ def test_ctrl_c_is_130(monkeypatch, capsys):
     monkeypatch.setattr(cli, "look_around", pressed)
     assert run("build") == 130
     assert capsys.readouterr().err == "error: interrupted\n"
+
+
+LOG = "building\ncurl: (52) Empty reply from server\nhttps://a:b@c\n"
+
+
+def test_a_log_is_explained(tmp_path, capsys):
+    for name, text in (("a.log", LOG), ("b.log", "all is well\n")):
+        (tmp_path / name).write_text(text)
+    words = ("explain", str(tmp_path / "a.log"), str(tmp_path / "b.log"))
+    assert run(*words, "--json") == 0
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first == {
+        "class": "transient-network", "retry": True, "cause": "curl: (52) Empty reply from server", "line": 2,
+        "cure": first["cure"], "wait": None,
+    }  # fmt: skip
+    assert (second["class"], second["retry"], second["line"]) == ("unknown", False, 1)
+    assert run(*words) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == f"{tmp_path}/a.log:2: transient-network: a retry helps"
+    assert said[1] == "  cause: curl: (52) Empty reply from server"
+
+
+def test_a_log_from_a_pipe_is_explained(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe no\ntoomanyrequests: try again in 5m")))
+    assert run("explain", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["class"], told["wait"], told["line"]) == ("rate-limited", 300.0, 2)
+
+
+def test_a_log_that_is_not_there_is_said(capsys, tmp_path):
+    assert run("explain", str(tmp_path / "none.log")) == 2
+    assert "none.log: No such file or directory" in capsys.readouterr().err

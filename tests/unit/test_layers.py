@@ -7,9 +7,10 @@ import pytest
 
 HOUSE = Path(__file__).parents[2] / "buildlib"
 ORDER = (
-    "errors", "targets", "plan", "failures", "config", "rust", "host", "workspace", "toolchain", "artifacts", "emulation",
-    "backends", "environment", "cargo", "dist", "oci", "dockerfile", "builder", "buildx", "doctor", "console", "files", "runner",
-    "context", "provision", "build", "image", "engine", "assemble", "push", "local", "images", "report", "door", "cli",
+    "errors", "targets", "plan", "log", "failures", "redact", "config", "rust", "host", "workspace", "toolchain",
+    "artifacts", "emulation", "backends", "environment", "cargo", "dist", "oci", "dockerfile", "builder", "buildx",
+    "doctor", "console", "files", "retry", "runner", "context", "provision", "build", "image", "engine", "assemble", "push",
+    "local", "images", "report", "door", "cli", "program",
 )  # fmt: skip
 WORLD = {"os", "subprocess", "socket", "shutil", "docker", "tenacity", "invoke", "nox", "rich", "elftools"}
 MAY = {
@@ -18,11 +19,13 @@ MAY = {
     "host": {"os", "docker"},
     "console": {"rich"},
     "files": {"os", "shutil"},
-    "runner": {"os", "subprocess", "tenacity"},
+    "retry": {"tenacity"},
+    "runner": {"os", "subprocess"},
     "context": {"shutil"},
     "images": {"os"},
     "door": {"os", "invoke"},
     "cli": {"os", "invoke"},
+    "program": {"invoke"},
 }
 
 

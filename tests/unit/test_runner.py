@@ -13,7 +13,7 @@ import pytest
 from buildlib.config import Retry
 from buildlib.console import Console
 from buildlib.errors import BuildError, Interrupted, Lacking
-from buildlib.files import holding, write_whole
+from buildlib.files import append, holding, write_whole
 from buildlib.plan import Install, Job, Link, Step, Together, Write
 from buildlib.runner import Dry, Shell, environment
 
@@ -89,6 +89,52 @@ def test_transient_failures_are_retried_and_others_are_not(shell, naps, tmp_path
     step, count = failing(99, "error[E0308]: mismatched types")
     assert not shell(step) and len(count.read_text()) == 1
     assert all(0 <= nap <= RETRY.max_delay for nap in naps)
+
+
+def failing(words, **more):
+    return python(f"import sys; sys.exit({words!r})", **more)
+
+
+def test_a_token_that_ran_out_is_asked_for_once_more(shell, naps):
+    assert not shell(failing("a: Pushed\nunauthorized: authentication required", attempts=10))
+    assert naps == [0.0]
+
+
+def test_who_is_told_when_to_come_back_comes_then(shell, naps):
+    assert not shell(failing("toomanyrequests: retry-after: 20s", attempts=3))
+    assert len(naps) == 2 and all(20 <= nap <= 21 for nap in naps)
+
+
+def test_a_wait_beyond_the_budget_is_not_begun(naps):
+    shell = Shell(Console({}), os.environ, Retry(attempts=9, delay=1.0, max_delay=8.0, total=10.0), sleep=naps.append)
+    assert not shell(failing("toomanyrequests: retry-after: 3600s", attempts=9))
+    assert naps == []
+
+
+def test_each_failed_try_is_in_the_record(tmp_path, naps):
+    record = tmp_path / "failures.log"
+    env = {**os.environ, "NPM_TOKEN": "s3cr3t-value"}
+    shell = Shell(Console({}), env, RETRY, sleep=naps.append, record=record)
+    assert not shell(failing("connection refused by https://u:pw@h s3cr3t-value", attempts=2))
+    assert not shell(failing("error[E0308]: mismatched types"))
+    assert shell(python("pass"))
+    assert not shell(failing("no such thing", quiet=True))  # a question, and the answer is no
+    lines = [json.loads(line) for line in record.read_text().splitlines()]
+    assert "s3cr3t" not in record.read_text() and "u:pw" not in record.read_text()
+    assert [(line["class"], line["attempt"], line["wait"]) for line in lines] == [
+        ("transient-network", 1, naps[0]), ("transient-network", 2, None), ("compile", 1, None),
+    ]  # fmt: skip
+    assert set(lines[0]) == {"time", "step", "argv", "class", "cause", "attempt", "wait"}
+    assert lines[0]["cause"] == "connection refused by https://***@h ***"
+
+
+def test_the_record_is_rotated(tmp_path):
+    path = tmp_path / "log"
+    for number in range(100):
+        append(path, f"line {number}", 200)
+    kept = [*(tmp_path / "log.1").read_text().splitlines(), *path.read_text().splitlines()]
+    assert kept == [f"line {number}" for number in range(100)][-len(kept) :]
+    assert path.stat().st_size <= 210 and len(list(tmp_path.iterdir())) == 2
 
 
 def test_the_waits_together_are_bounded(naps):

@@ -1,0 +1,98 @@
+"""When a passing fault is tried again: one policy for steps and for requests, one budget for a whole run.
+
+Full jitter, as AWS's architecture blog measured it: waits that are drawn from the whole interval spread clients best. Who is told
+when to come back comes back then.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from buildlib.config import Retry
+from buildlib.failures import Failure
+
+Result = TypeVar("Result")
+# What a try failed of, which try it was, and the seconds before the next; None: there is none.
+Tell = Callable[[Failure, int, float | None], None]
+
+
+class Budget:
+    """What a run may wait, all of its steps and requests together. Threads share it."""
+
+    def __init__(self, policy: Retry, clock: Callable[[], float] = time.monotonic) -> None:
+        self.policy = policy
+        self.waited = 0.0
+        self._clock, self._lock = clock, threading.Lock()
+        # A failure takes one, a success gives two back: it runs empty when more than two of three tries fail.
+        self._most = self._left = 2 * policy.attempts
+        self._well = clock()
+
+    def went(self, well: bool) -> None:
+        """One more try has ended."""
+        with self._lock:
+            self._left = min(self._most, self._left + 2) if well else max(0, self._left - 1)
+            if well:
+                self._well = self._clock()
+
+    @property
+    def down(self) -> bool:
+        """Whether the network is: most tries fail, and for two of the longest waits none has gone well."""
+        return self._left == 0 and self._clock() - self._well >= 2 * self.policy.max_delay
+
+    def take(self, seconds: float) -> bool:
+        """Whether so long a wait is still within what all waits together may take; it is counted then."""
+        with self._lock:
+            if self.down or self.waited + seconds > self.policy.total:
+                return False
+            self.waited += seconds
+            return True
+
+
+def tried(
+    once: Callable[[], Result], failure_of: Callable[[Result], Failure | None], budget: Budget, *,
+    attempts: int, delay: float, sleep: Callable[[float], object], tell: Tell,
+) -> Result:  # fmt: skip
+    """What `once` returns, at the last of as many tries as its failures deserve and the budget allows.
+
+    Transient ones are tried again, `attempts` times in all; a token that ran out once, at once. `delay` in seconds is the first
+    wait's upper bound, doubled for each that follows.
+    """
+    from tenacity import RetryCallState, Retrying, wait_random_exponential
+
+    jitter = wait_random_exponential(multiplier=delay, max=budget.policy.max_delay)
+    failure: Failure | None = None
+    renewed = False
+
+    def again(state: RetryCallState) -> bool:
+        nonlocal failure
+        failure = failure_of(state.outcome.result())
+        if attempts > 1:  # what has one try is nothing of the network's
+            budget.went(failure is None or not failure.transient)
+        if failure and not _worth(failure):
+            tell(failure, state.attempt_number, None)
+        return bool(failure) and _worth(failure)
+
+    def _worth(failure: Failure) -> bool:
+        return failure.transient or (failure.again and not renewed)
+
+    def wait(state: RetryCallState) -> float:
+        if failure.again:
+            return 0.0
+        # Who was told when to come back does not come before that, nor all at the same moment.
+        return jitter(state) if failure.wait is None else failure.wait + random.uniform(0, delay)
+
+    def stop(state: RetryCallState) -> bool:
+        nonlocal renewed
+        renewed = renewed or failure.again
+        over = state.attempt_number >= attempts or not budget.take(state.upcoming_sleep)
+        tell(failure, state.attempt_number, None if over else state.upcoming_sleep)
+        return over
+
+    def last(state: RetryCallState) -> Any:
+        return state.outcome.result()
+
+    return Retrying(retry=again, wait=wait, stop=stop, sleep=sleep, retry_error_callback=last)(once)

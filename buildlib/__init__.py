@@ -8,6 +8,7 @@ The rooms, in import order; a room imports only rooms above it:
     log         a tool's log as lines that can be judged
     failures    a tool's output -> class, cause, retry or not
     redact      secrets out of text
+    network     the way to a registry, leg by leg, and what to change
     config      settings: defaults < file < environment < flags
     rust        the compilers of this machine, their std, the pin
     host        what else this machine has; read once, never changed
@@ -27,16 +28,22 @@ The rooms, in import order; a room imports only rooms above it:
     console     the only voice
     files       writing whole or not at all; folders that one process holds
     retry       when a passing fault is tried again; the budget of a run
+    exchange    a request to a registry, and what came of it
+    registry    a registry's client that retries each request
+    relay       one connection of the gateway's
+    gateway     that client on the loopback, for buildx and BuildKit
     runner      the only hand: subprocesses, and the record of what failed
     context     what every command starts from
     provision   the climb to a std for every target; setup
     build       the main flow: compile, gate, dist/; verify
     image       what an image is made of; OCI layouts without Docker
+    uplink      how buildx gets to the registries
     engine      the builder, made and shown; compiling in a container
     assemble    one image through buildx: built, and looked into
     push        images in a registry: by digest, checked, then tagged
     local       images in layouts and in the Docker daemon
     images      the command `image`: binaries first, then all images side by side
+    survey      goes that way once, and takes the time
     report      results as tables and JSON
     door        what every command enters by
     cli         Invoke's commands

@@ -17,6 +17,7 @@ from buildlib.failures import classify
 from buildlib.image import Wanted
 from buildlib.plan import Write
 from buildlib.targets import Target
+from buildlib.uplink import DIRECT, Uplink
 
 UNTOUCHED = "nothing has its name: tags are where they were"
 # Seconds that a program may take to print its version on all platforms. One that crashes under QEMU takes for ever: as the
@@ -34,6 +35,7 @@ class Assembly:
     epoch: int
     fresh: bool = False  # forget what is cached
     attested: tuple[str, ...] = ()  # flags: --sbom, --provenance
+    uplink: Uplink = DIRECT  # how buildx is told to get to the registry
 
     @property
     def name(self) -> str:
@@ -58,19 +60,23 @@ class Assembly:
         part = self.image.part
         dull = ("org.opencontainers.image.created", "org.opencontainers.image.revision")
         labels = {name: value for name, value in part.runtime.labels.items() if name not in dull}
-        base = part.base or (
-            dockerfile.DEFAULT_BASE if any(not target.is_musl for target in self.image.entries) else ""
-        )
+        base = self._base(self.image.entries)
         return _digest(
             dockerfile.BASES, dockerfile.runtime(self.name, part), self._resolved(base), labels, self.attested,
             [(target.name, entry["sha256"]) for target, entry in self.image.entries.items()],
         )  # fmt: skip
 
+    def _base(self, targets: Iterable[Target]) -> str:
+        """The base image of these targets; "" for none."""
+        default = dockerfile.DEFAULT_BASE if any(not target.is_musl for target in targets) else "scratch"
+        base = self.image.part.base or default
+        return "" if base == "scratch" else base
+
     def _resolved(self, base: str) -> str:
         """The digest that the base image has now."""
-        if base in ("", "scratch"):
+        if not base:
             return ""
-        return _digest(engine.done(self.context.run(buildx.raw(self.builder, base))).stdout)
+        return _digest(engine.done(self.context.run(buildx.raw(self.builder, self.uplink.name(base)))).stdout)
 
     @property
     def builder(self) -> str:
@@ -79,8 +85,10 @@ class Assembly:
     def build(self, targets: tuple[Target, ...], output: str, *more: str) -> str:
         """The image for these targets, handed to `output`; its digest."""
         told = self.scratch / "metadata.json"
+        plain = self._recipe(engine.file_of(self.context, self.scratch, self.image.component))
         recipe = replace(
-            self._recipe(engine.file_of(self.context, self.scratch, self.image.component)),
+            plain,
+            contexts={**plain.contexts, **self._bases(targets)},
             labels=self.image.part.runtime.labels,
             args={"LIBC": dockerfile.libc(targets[0]), "COMPILER": "scratch"},
         )
@@ -98,6 +106,13 @@ class Assembly:
             builder=self.builder, file=file, context=file.parent if own else folder, epoch=self.epoch,
             contexts={"binaries": str(self.context.dist)} if contexts is None else contexts,
         )  # fmt: skip
+
+    def _bases(self, targets: Iterable[Target]) -> dict[str, str]:
+        """The base image by the name that leads to it. What a Dockerfile of the workspace's own begins with is not known."""
+        base = self._base(targets)
+        if not base or self.uplink.direct or image.own_dockerfile(self.context):
+            return {}
+        return {base: f"docker-image://{self.uplink.name(base)}"}
 
     def read_back(self, where: str, found: Iterable[str]) -> None:
         """What was made is for every platform that was asked for, and no other."""

@@ -57,11 +57,15 @@ class Builder:
 def wanted(config: Config) -> Builder:
     """The builder that the settings describe. UsageError for a table that is none."""
     settings = config.builder
-    mirrors = {host: _hosts(host, value) for host, value in settings["mirrors"].items()}
     return Builder(
         name=settings["name"], network=settings["network"], image=settings["image"],
-        configuration=configuration(mirrors), nodes=_nodes(settings["name"], settings["nodes"]),
+        configuration=configuration(mirrors(config)), nodes=_nodes(settings["name"], settings["nodes"]),
     )  # fmt: skip
+
+
+def mirrors(config: Config) -> dict[str, tuple[str, ...]]:
+    """The hosts that are asked before a registry. UsageError for what is no list of them."""
+    return {host: _hosts(host, value) for host, value in config.builder["mirrors"].items()}
 
 
 def _hosts(registry: str, value: Any) -> tuple[str, ...]:
@@ -99,12 +103,12 @@ def _node(name: str, row: Any) -> Node:
     return Node(name=name, endpoint=str(row["endpoint"]), platforms=tuple(platforms))
 
 
-def configuration(mirrors: Mapping[str, tuple[str, ...]]) -> str:
+def configuration(hosts_of: Mapping[str, tuple[str, ...]]) -> str:
     """buildkitd.toml for these mirrors. Those on the loopback speak plain HTTP, as Docker takes it there."""
     lines = []
-    for registry, hosts in mirrors.items():
+    for registry, hosts in hosts_of.items():
         lines += [f"[registry.{json.dumps(registry)}]", f"mirrors = {json.dumps(list(hosts))}"]
-    for host in sorted({host for hosts in mirrors.values() for host in hosts if is_loopback(host)}):
+    for host in sorted({host for hosts in hosts_of.values() for host in hosts if is_loopback(host)}):
         lines += [f"[registry.{json.dumps(host)}]", "http = true"]
     return "".join(f"{line}\n" for line in lines)
 

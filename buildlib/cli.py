@@ -11,7 +11,7 @@ from invoke import Collection, task
 
 from buildlib.console import Console
 from buildlib.door import door, here, look_around, split
-from buildlib.errors import UsageError
+from buildlib.errors import NetworkError, UsageError
 
 ARCH = "amd64, arm64, armv7, ...; all, native; may be repeated or hold commas"
 JSON = "the result as JSON on stdout"
@@ -209,15 +209,18 @@ def config(c, console, json=False):
     help={
         "arch": f"{ARCH}; default: all",
         "json": JSON,
+        "network": "the way to each registry, leg by leg, from here and from the builder",
         "fix": "carry the cures out, as `setup` does",
         "yes": "do not ask",
     },
 )
 @door
-def doctor(c, console, arch, json=False, fix=False, yes=False):
+def doctor(c, console, arch, network=False, json=False, fix=False, yes=False):
     """What this machine lacks for a build, and the cures."""
     if fix:
         return _setup(c, console, arch, yes)
+    if network:
+        return _survey(c, console, json)
     from buildlib import doctor as needs
     from buildlib import provision, report
 
@@ -227,6 +230,15 @@ def doctor(c, console, arch, json=False, fix=False, yes=False):
     lacking = needs.missing(wanted, context.host)
     report.examined(console, wanted, lacking, as_json=json)
     return 4 if any(need.must for need in lacking) else 0
+
+
+def _survey(c: Any, console: Console, as_json: bool) -> int:
+    from buildlib import report
+    from buildlib.survey import survey
+
+    found = survey(look_around(c, console))
+    report.surveyed(console, found, as_json=as_json)
+    return NetworkError.code if any(leg.failure for leg in found.legs) else 0
 
 
 @task(auto_shortflags=False, iterable=["arch"], help={"arch": f"{ARCH}; default: all", "yes": "do not ask"})

@@ -18,7 +18,7 @@ from buildlib.log import Line, Log
 REACH = 300  # lines: how far above its echo a cause is looked for; rustc and apt say it within these
 MOST = 200  # lines with one phrase that are looked at, the last ones
 CHUNK = 2_000_000  # characters: the end of a log decides; what is before it is read when it does not
-LONGEST = 400  # characters of a cause; a linker's line has thousands
+LONGEST = 1000  # characters of a cause; a linker's line has many thousands
 
 # No statements of a tool about its failure: rustc's excerpts, test names, command lines, BuildKit's headlines, echoes of a
 # cancelled step.
@@ -42,11 +42,14 @@ ON_ITS_WAY = re.compile(
 )
 RETRYING = re.compile(r"retrying in ", re.IGNORECASE)
 PROCESS = "did not complete successfully: exit code"
+HEADLINE = re.compile(r"\[[^\]]*\]")  # [linux/arm64 builder 2/5]
+COMMAND = re.compile(r'process ".*"(?= did not complete)', re.DOTALL)  # the command is no statement about how it went
 # Behind these a registry has taken or given something: who is refused then was let in before.
 LET_IN = ("pushing manifest for", ": pushed", "layer already exists", "mounted from", "pull complete")
 RUN_OUT = re.compile(
     r"\b401\b|unauthorized|authentication required|token (has |is )?expired|expired token", re.IGNORECASE
 )
+SPENT = "all tries are used up"  # the gateway says so of a request
 WAIT = re.compile(
     r"(?:retry[- ]after|try again in|retry in|available in|wait(?:ing)?(?: for)?)\s*[:=]?\s*\"?(\d+(?:\.\d+)?)\s*"
     r"(ms|milliseconds?|h(?:ours?)?|m(?:in(?:ute)?s?)?|s(?:ec(?:ond)?s?)?)?(?:\s*(\d+)\s*s)?\b",
@@ -59,7 +62,8 @@ MACHINE = ("resource", "emulation")
 @dataclass(frozen=True, slots=True)
 class Failure:
     """`kind` is DESIGN's class, `cause` the line that shows it, `line` its number, from 1. `wait` is how many seconds the other
-    side asked for. `again`: logging in again, once, may help, for the same run was let in before."""
+    side asked for. `again`: logging in again, once, may help, for the same run was let in before. `spent`: all tries that it
+    deserves were made already."""
 
     kind: str
     cause: str
@@ -67,6 +71,7 @@ class Failure:
     line: int | None = None
     wait: float | None = None
     again: bool = False
+    spent: bool = False
 
     @property
     def transient(self) -> bool:
@@ -74,7 +79,7 @@ class Failure:
 
     @property
     def retry(self) -> bool:
-        return self.transient or self.again
+        return (self.transient or self.again) and not self.spent
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +158,7 @@ def _classify(log: Log, before: int) -> Failure:
     return Failure(
         hit.rule.kind, _shortened(hit.line.text), "log in again: the token ran out" if again else hit.rule.cure,
         hit.line.number + before, _wait(log, hit.line) if hit.rule.kind in ("rate-limited", "transient-network") else None, again,
+        SPENT in hit.line.text,
     )  # fmt: skip
 
 
@@ -171,8 +177,11 @@ def _hits(log: Log) -> list[Hit]:
         line = log.line(index)
         if NOISE.match(line.text) or (step and line.step not in ("", step)):
             continue
-        text = f"{platform} {line.text}" if PROCESS in line.text else line.text
-        rule = next((rule for rule in read[index] if rule.holds(text)), None)
+        text = f"{platform} {COMMAND.sub('', line.text)}" if PROCESS in line.text else line.text
+        low = text.lower()
+        rule = next(
+            (rule for rule in read[index] if any(phrase in low for phrase in rule.phrases) and rule.holds(text)), None
+        )
         if rule:
             hits.append(Hit(line, rule, _went_on(log, line)))
     return hits
@@ -188,14 +197,15 @@ def _went_on(log: Log, line: Line) -> bool:
 
 
 def _failed_step(log: Log) -> tuple[str, str]:
-    """BuildKit's number for the step whose process failed last, and its headline; "" and "" when the last error is another."""
+    """BuildKit's number for the step whose process failed last, and what its headline begins with; "" and "" when the last error is
+    another."""
     ended = next((line for line in map(log.line, log.having("error: ", 20)) if line.text.startswith("ERROR: ")), None)
     if ended is None or PROCESS not in ended.text:
         return "", ""
     for line in map(log.line, log.having(PROCESS, MOST)):
         if line.step:
-            named = (log.line(index) for index in log.having(f"#{line.step} [", 20))
-            return line.step, next((named_line.text for named_line in named if named_line.step == line.step), "")
+            named = (log.line(index).text for index in log.having(f"#{line.step} [", 20))
+            return line.step, next((found[0] for found in map(HEADLINE.match, named) if found), "")
     return "", ""
 
 

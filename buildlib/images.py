@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from buildlib import build, engine, image
+from buildlib import build, engine, image, uplink
 from buildlib.assemble import Assembly
 from buildlib.context import Context
 from buildlib.engine import Inside
@@ -101,12 +101,12 @@ def _through_buildx(context: Context, asked: Asked, order: Callable[[Assembly], 
     if context.run.dry:
         return []
     images = image.wanted(context, asked.targets, asked.components, asked.tags, epoch, revision)
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, uplink.opened(context, attested=bool(asked.attested)) as way:
         orders = [
             order(
                 Assembly(
                     context=context, image=wanted, scratch=Path(scratch) / wanted.component.name, epoch=epoch,
-                    fresh=asked.force, attested=asked.attested,
+                    fresh=asked.force, attested=asked.attested, uplink=way,
                 )
             )
             for wanted in images

@@ -39,10 +39,8 @@ class Log:
 
     def __init__(self, output: str) -> None:
         text = _plain(output)
-        if '{"' in text[:4096] and ('"vertexes"' in text or '"logs"' in text or '"statuses"' in text):
-            rows = _unrolled(text.split("\n"))
-        else:
-            rows = list(enumerate(text.split("\n"), 1))
+        raw = '"vertexes"' in text or '"statuses"' in text
+        rows = _unrolled(text.split("\n")) if raw else list(enumerate(text.split("\n"), 1))
         end = max((i for i, (_, row) in enumerate(rows) if GITHUB_END in row.lower()), default=len(rows)) \
             if GITHUB_END in text.lower() else len(rows)  # fmt: skip
         self._rows = rows[: end + 1]
@@ -92,10 +90,9 @@ def _unrolled(rows: list[str]) -> list[tuple[int, str]]:
     """BuildKit's --progress=rawjson as its plain progress would have it: steps get numbers in the order they are named."""
     steps: dict[str, int] = {}
     found: list[tuple[int, str]] = []
-    for number, row in enumerate(rows, 1):
-        told = _object(row)
-        if told is None:
-            found.append((number, row))
+    for number, told in progress(rows):
+        if isinstance(told, str):
+            found.append((number, told))
             continue
         for vertex in _objects(told, "vertexes"):
             step = steps.setdefault(str(vertex.get("digest")), len(steps) + 1)
@@ -111,11 +108,22 @@ def _unrolled(rows: list[str]) -> list[tuple[int, str]]:
     return found
 
 
-def _object(row: str) -> dict[str, Any] | None:
-    if not row.startswith("{"):
-        return None
+def progress(rows: list[str]) -> Iterator[tuple[int, str | dict[str, Any]]]:
+    """The objects of a raw JSON progress with the numbers of the lines that they begin in, and the lines between them. buildx
+    spreads an object over many lines, of which the last is a brace; others write one a line."""
+    number = 0
+    while number < len(rows):
+        row, end = rows[number], number
+        if row == "{":  # up to the next brace that begins a line, so that no line is looked at twice
+            end = next((n for n in range(number + 1, len(rows)) if rows[n][:1] in ("{", "}")), number)
+        told = _object("\n".join(rows[number : end + 1])) if row.startswith("{") else None
+        yield (number + 1, row if told is None else told)
+        number = (number if told is None else end) + 1
+
+
+def _object(text: str) -> dict[str, Any] | None:
     try:
-        told = json.loads(row)
+        told = json.loads(text)
     except (ValueError, RecursionError):
         return None
     return told if isinstance(told, dict) and told.keys() & {"vertexes", "logs", "statuses", "warnings"} else None

@@ -38,16 +38,21 @@ class Push:
     def __call__(self) -> Made:
         """What is under a tag and was made from the same was looked into before: nothing is built, uploaded or checked."""
         inputs = self.assembly.inputs()
-        under = {tag: self._raw(f"{self.repository}:{tag}") for tag in self.tags}
+        under = {tag: self._raw(f"{self._there}:{tag}") for tag in self.tags}
         known = "" if self.assembly.fresh else self._known(under.values(), inputs)
         if known:
             return self._tag(Found(digests=(known,), noted=True, manifests={}), under, inputs)
         found = self._build(inputs)
         self.assembly.read_back(self.repository, found.manifests)
         if any(_images(raw) != found.manifests for raw in under.values()):
-            images = {platform: f"{self.repository}@{digest}" for platform, digest in found.manifests.items()}
+            images = {platform: f"{self._there}@{digest}" for platform, digest in found.manifests.items()}
             self.assembly.look_inside(self.repository, images)
         return self._tag(found, under, inputs)
+
+    @property
+    def _there(self) -> str:
+        """The repository by the name that leads to it."""
+        return self.assembly.uplink.name(self.repository)
 
     def _known(self, under: Any, inputs: str) -> str:
         """The digest of an index under one of the tags that was made from the same; "" without one."""
@@ -68,8 +73,8 @@ class Push:
         for group in self.assembly.groups:
             # Only an index of several can have its inputs noted while it is built (BuildKit's rule).
             noted = len(group) == len(self.assembly.image.entries) > 1
-            digest = self.assembly.build(group, buildx.to_registry(self.repository, inputs if noted else ""))
-            reference = f"{self.repository}@{digest}"
+            digest = self.assembly.build(group, buildx.to_registry(self._there, inputs if noted else ""))
+            reference = f"{self._there}@{digest}"
             index = json.loads(done(self.assembly.context.run(buildx.raw(self.assembly.builder, reference))).stdout)
             manifests |= buildx.manifests(index) if "manifests" in index else {self._platform(reference): digest}
             digests.append(digest)
@@ -87,13 +92,9 @@ class Push:
         if moved:
             # Without anything to note, an index stays what it is, byte for byte.
             noted = "" if found.noted else inputs
-            done(
-                self.assembly.context.run(
-                    buildx.tag(self.assembly.builder, self.repository, found.digests, moved, noted)
-                )
-            )
+            done(self.assembly.context.run(buildx.tag(self.assembly.builder, self._there, found.digests, moved, noted)))
         (first, *_) = self.tags
-        raw = self._raw(f"{self.repository}:{first}") if moved else under[first]
+        raw = self._raw(f"{self._there}:{first}") if moved else under[first]
         return Made(
             component=self.assembly.name, status=Status.DONE if moved else Status.UNCHANGED, tags=self.tags,
             platforms=self.assembly.image.platforms, where=self.repository, digest=oci.digest(raw.encode()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 
+from buildlib import network
 from buildlib.build import Result, Verdict
 from buildlib.cargo import Build
 from buildlib.config import Config
@@ -12,6 +13,7 @@ from buildlib.console import Console
 from buildlib.engine import State
 from buildlib.failures import classify
 from buildlib.image import Made
+from buildlib.network import Leg, Survey
 from buildlib.plan import Need, Status, Step, Write
 from buildlib.redact import redact
 
@@ -187,6 +189,28 @@ def explained(console: Console, name: str, log: str, *, as_json: bool) -> None:
         console.line(f"  cause: {cause}")
     if failure.cure:
         console.line(f"  cure: {failure.cure}")
+
+
+def surveyed(console: Console, survey: Survey, *, as_json: bool) -> None:
+    """The way to each registry, a line a leg, and what to change."""
+    advised = network.advice(survey)
+    if as_json:
+        told = {
+            "legs": network.told(survey),
+            "clock_skew": round(survey.skew, 1),
+            "rate_limit_left": survey.left,
+            "advice": list(advised),
+        }
+        return console.json(told)
+    rows = ((leg.where, leg.host, leg.name, f"{leg.seconds * 1000:.0f} ms", _seen(leg)) for leg in survey.legs)
+    console.table(("from", "registry", "leg", "time", ""), rows)
+    for line in advised:
+        console.line(f"  cure: {line}")
+    return None
+
+
+def _seen(leg: Leg) -> str:
+    return f"{leg.failure.kind}: {leg.failure.cause}" if leg.failure else leg.note
 
 
 def examined(console: Console, wanted: Iterable[Need], lacking: Iterable[Need], *, as_json: bool) -> None:

@@ -77,7 +77,7 @@ def tried(
         return bool(failure) and _worth(failure)
 
     def _worth(failure: Failure) -> bool:
-        return failure.transient or (failure.again and not renewed)
+        return failure.retry and not (failure.again and renewed)
 
     def wait(state: RetryCallState) -> float:
         if failure.again:

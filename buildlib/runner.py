@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,8 @@ class Shell:
         self.env = env
         self.budget = Budget(retry)
         self.record = record
+        # How a line of a tool is shown and read: with the names that a person knows.
+        self.spoken: Callable[[str], str] = str
         self.stopped = threading.Event()
         self.sleep = sleep or self.stopped.wait
         self.running: set[subprocess.Popen[bytes]] = set()
@@ -60,7 +63,7 @@ class Shell:
         try:
             match act:
                 case Step():
-                    return self._tried(act)
+                    return self._tried(replace(act, title=self.spoken(act.title)))
                 case Write():
                     write_whole(act.path, act.text.encode(), act.mode)
                 case Link():
@@ -106,7 +109,7 @@ class Shell:
         def tell(failure: Failure, attempt: int, wait: float | None) -> None:
             if step.quiet and not failure.transient:
                 return  # a question, and the answer is no
-            self._note(step, failure, attempt, wait)
+            self.failed(step.title, step.argv, failure, attempt, wait)
             if wait is not None:
                 self.console.note(
                     f"{step.title}: retrying {attempt + 1} of {limit} in {wait:.0f} s: {redact(failure.cause)}"
@@ -122,13 +125,13 @@ class Shell:
         if self.stopped.is_set():
             raise Interrupted("interrupted")
 
-    def _note(self, step: Step, failure: Failure, attempt: int, wait: float | None) -> None:
+    def failed(self, title: str, argv: tuple[str, ...], failure: Failure, attempt: int, wait: float | None) -> None:
         """A line in the record of what failed. A record that cannot be written does not make anything worse."""
         if not self.record:
             return
         values = known(self.env)
         told = {
-            "time": datetime.now(UTC).isoformat(timespec="seconds"), "step": step.title, "argv": safe_argv(step.argv, values),
+            "time": datetime.now(UTC).isoformat(timespec="seconds"), "step": title, "argv": safe_argv(argv, values),
             "class": failure.kind, "cause": redact(failure.cause, values), "attempt": attempt, "wait": wait,
         }  # fmt: skip
         with contextlib.suppress(OSError):
@@ -138,9 +141,9 @@ class Shell:
         if self.stopped.is_set():
             raise Interrupted("interrupted")
         if not step.quiet:
-            self.console.command(step.argv)
+            self.console.command(tuple(map(self.spoken, step.argv)))
         began = time.monotonic()
-        told = _Told(step, self.console)
+        told = _Told(step, self.console, self.spoken)
         env = environment(self.env, step)
         if self.console.colour and not step.quiet:
             env.setdefault("CARGO_TERM_COLOR", "always")
@@ -196,8 +199,8 @@ class Dry(Shell):
 class _Told:
     """What a running step says, line by line: shown, kept, or read as cargo's JSON."""
 
-    def __init__(self, step: Step, console: Console) -> None:
-        self.step, self.console = step, console
+    def __init__(self, step: Step, console: Console, spoken: Callable[[str], str]) -> None:
+        self.step, self.console, self.spoken = step, console, spoken
         self.stdout: list[str] = []
         self.tail: deque[str] = deque(maxlen=TAIL)
         self.executables: list[Path] = []
@@ -218,9 +221,10 @@ class _Told:
             self._told(line)
 
     def _told(self, line: str) -> None:
-        self.tail.append(line.rstrip("\n"))
+        line = self.spoken(line.rstrip("\n"))
+        self.tail.append(line)
         if not (self.step.quiet or self.step.held):
-            self.console.output(line.rstrip("\n"))
+            self.console.output(line)
 
     def _message(self, message: dict[str, Any]) -> None:
         if message.get("reason") == "compiler-artifact":

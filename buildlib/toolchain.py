@@ -104,8 +104,8 @@ def _component_add(rustup: str, toolchain: Toolchain) -> Job:
 
 
 def _fetch(title: str, argv: tuple[str, ...]) -> Step:
-    # Not retried here: rustup does that by itself, and there is a next rung.
-    return Step(title=title, argv=argv, env={"RUST_BACKTRACE": "0"}, held=True)
+    # rustup tries each file again by itself, and there is a next rung.
+    return Step(title=title, argv=argv, env={"RUST_BACKTRACE": "0"}, held=True, attempts=3)
 
 
 def build_std(toolchain: Toolchain, target: Target, library: Path) -> Job:

@@ -140,7 +140,7 @@ def test_ctrl_c_ends_all_of_it_and_moves_no_tag(project):
     _, err = process.communicate(timeout=60)
     assert (process.returncode, "interrupted" in err, "Traceback" in err) == (130, True, False), err
     assert time.monotonic() - began < 20
-    left = run("pgrep", "--full", "--list-full", f"docker-buildx.*{project.repository}")
+    left = run("pgrep", "--full", "--list-full", f"docker-buildx.*{project.bed.registry.replace(':', '(:|__)')}/acme")
     assert left.out == "", left
     assert {name: project.raw(f"{name}:latest") for name in PROGRAMS} == before
 

@@ -34,6 +34,8 @@ def inside(tmp_path, monkeypatch):
         def run(act):
             if not hasattr(act, "argv"):
                 return found.run.__class__.__call__(context.run, act) if hasattr(act, "text") else publish(act)
+            if act.title == "docker info":
+                return Outcome(step=act, code=1, seconds=0)
             steps.append(act)
             folder = Path(after(act.argv, "--output")[0].split("dest=")[1])
             entries = [

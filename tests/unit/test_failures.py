@@ -55,7 +55,8 @@ def test_every_rule_says_why_and_what_to_do():
     "unit",
     [
         "error: x\n", "#7 1.0 429 500 503 eof\n", "\r\r", "\x1b]", "\x1b[", "warning: connection reset\n", "a" * 80 + "\n",
-        '{"logs":[{"vertex":1}]}\n', "retrying in 1s\n", "error: aborting due to 1\n", "make: *** x\n", "failed to solve: failed ",
+        '{"logs":[{"vertex":1}]}\n', "retrying in 1s\n", '{\n"vertexes"',
+        '{\n{\n"vertexes"\n}\n', "error: aborting due to 1\n", "make: *** x\n", "failed to solve: failed ",
     ],
     ids=repr,
 )  # fmt: skip

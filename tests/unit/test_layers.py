@@ -7,12 +7,26 @@ import pytest
 
 HOUSE = Path(__file__).parents[2] / "buildlib"
 ORDER = (
-    "errors", "targets", "plan", "log", "failures", "redact", "config", "rust", "host", "workspace", "toolchain",
+    "errors", "targets", "plan", "log", "failures", "redact", "network", "config", "rust", "host", "workspace", "toolchain",
     "artifacts", "emulation", "backends", "environment", "cargo", "dist", "oci", "dockerfile", "builder", "buildx",
-    "doctor", "console", "files", "retry", "runner", "context", "provision", "build", "image", "engine", "assemble", "push",
-    "local", "images", "report", "door", "cli", "program",
+    "doctor", "console", "files", "retry", "exchange", "registry", "relay", "gateway", "runner", "context", "provision",
+    "build", "image", "uplink", "engine", "assemble", "push", "local", "images", "survey", "report", "door", "cli",
+    "program",
 )  # fmt: skip
-WORLD = {"os", "subprocess", "socket", "shutil", "docker", "tenacity", "invoke", "nox", "rich", "elftools"}
+WORLD = {
+    "os",
+    "subprocess",
+    "socket",
+    "shutil",
+    "docker",
+    "tenacity",
+    "invoke",
+    "nox",
+    "rich",
+    "elftools",
+    "requests",
+    "http",
+}
 MAY = {
     "artifacts": {"elftools"},
     "rust": {"subprocess"},
@@ -20,9 +34,15 @@ MAY = {
     "console": {"rich"},
     "files": {"os", "shutil"},
     "retry": {"tenacity"},
+    "exchange": {"requests"},
+    "registry": {"requests"},
+    "relay": {"http"},
+    "gateway": {"http"},
     "runner": {"os", "subprocess"},
     "context": {"shutil"},
+    "uplink": {"docker"},
     "images": {"os"},
+    "survey": {"requests", "socket"},
     "door": {"os", "invoke"},
     "cli": {"os", "invoke"},
     "program": {"invoke"},

@@ -1,0 +1,255 @@
+"""One connection of the gateway's: what buildx and BuildKit ask, handed on, and what came of it, handed back."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler
+from typing import IO, Any, Protocol
+from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
+
+from buildlib.exchange import Answer, Request, scheme, text
+from buildlib.failures import SPENT, classify
+from buildlib.registry import Client
+
+NAMED = re.compile(r"/v2/(?P<registry>[^/]+)/(?P<rest>(?P<repository>.+?)/(?P<kind>manifests|blobs|tags|referrers)/.*)")
+UPLOAD = re.compile(r"(?P<repository>.+)/blobs/uploads/(?P<id>[^/?]*)")
+# What a hop keeps to itself (RFC 9110), and what this gateway says in its own words.
+OWN = frozenset(
+    {
+        "connection",
+        "transfer-encoding",
+        "keep-alive",
+        "www-authenticate",
+        "location",
+        "content-length",
+        "date",
+        "server",
+    }
+)
+SENT = ("Accept", "Range", "Content-Type", "If-None-Match")
+# The distribution specification's words for a status; BuildKit prints them before the message.
+CODES = {401: "UNAUTHORIZED", 403: "DENIED", 404: "NAME_UNKNOWN", 429: "TOOMANYREQUESTS"}
+SMALL = 1 << 20  # bytes of an upload that are kept in memory
+
+
+class Office(Protocol):
+    """What all connections share: who asks registries, what lets one in, and uploads that have begun."""
+
+    client: Client
+    uploads: dict[str, IO[bytes]]
+
+    @property
+    def authorization(self) -> str: ...
+
+
+class Relay(BaseHTTPRequestHandler):
+    """One connection from buildx or BuildKit."""
+
+    protocol_version = "HTTP/1.1"
+    gateway: Office
+
+    def log_message(self, *_: Any) -> None:
+        """What matters is told where a request fails."""
+
+    def do_GET(self) -> None:
+        with suppress(ConnectionError, TimeoutError):  # who asked has gone
+            self._serve()
+
+    do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
+
+    def _serve(self) -> None:
+        path, _, query = self.path.partition("?")
+        if not self._may_come_in():
+            self.close_connection = True  # its body is not read
+            return self._say(401, "Unauthorized", {"WWW-Authenticate": 'Basic realm="buildlib"'})
+        found = NAMED.fullmatch(path)
+        if path.rstrip("/") == "/v2":
+            return self._say(200, "OK")
+        if not found:
+            self.close_connection = True
+            return self._say(404, "Not Found")
+        registry = found["registry"].replace("__", ":")
+        upload = UPLOAD.fullmatch(found["rest"])
+        if upload:
+            return self._upload(registry, upload["repository"], upload["id"], parse_qs(query))
+        return self._pass_on(registry, f"/v2/{found['rest']}{'?' if query else ''}{query}")
+
+    def _may_come_in(self) -> bool:
+        return secrets.compare_digest(
+            self.headers.get("Authorization", "").encode(), self.gateway.authorization.encode()
+        )
+
+    # --- manifests and blobs -----------------------------------------------------------------------------------------
+
+    def _pass_on(self, registry: str, path: str) -> None:
+        headers = {name: self.headers[name] for name in SENT if name in self.headers}
+        body = (
+            self.rfile.read(int(self.headers.get("Content-Length") or 0)) if self.command in ("PUT", "POST") else None
+        )
+        found: list[tuple[Request, Answer]] = []
+        for host in self.gateway.client.hosts(registry, reading=self.command in ("GET", "HEAD")):
+            request = Request(method=self.command, host=host, path=path, headers=headers, body=body)
+            found.append((request, self.gateway.client.ask(request)))
+            if found[-1][1].status < 400:
+                return self._hand_over(*found[-1])
+        # A refusal says more than that a mirror does not have it, or that another cannot be reached.
+        telling = [pair for pair in found if pair[1].status not in (404, 999)]
+        return self._refuse((telling or found)[-1][1])
+
+    def _hand_over(self, request: Request, answer: Answer) -> None:
+        response = answer.response
+        told = {name: value for name, value in response.headers.items() if name.lower() not in OWN}
+        length = response.headers.get("Content-Length")
+        if length is None and self.command != "HEAD":
+            self.close_connection = True
+        self._head(response.status_code, response.reason, {**told, **({"Content-Length": length} if length else {})})
+        if self.command == "HEAD" or length == "0":
+            return response.close()
+        try:
+            for chunk in self.gateway.client.read(request, answer):
+                self.wfile.write(chunk)
+        except ConnectionError:
+            response.close()
+            raise
+        except OSError:  # told already; half an answer is one that the other side knows how to take
+            self.close_connection = True
+
+    def _refuse(self, answer: Answer) -> None:
+        """The reason goes into the status line: Go's tools print it whole, also for HEAD, which has no body."""
+        response, failure = answer.response, answer.failure
+        if failure:
+            # Not 5xx, which BuildKit would try again: all tries are used up.
+            wait = f" (retry-after: {failure.wait:.0f}s)" if failure.wait else ""
+            spent = f"{SPENT}: " if failure.transient else ""
+            return self._say(429 if failure.kind == "rate-limited" else 424, f"{spent}{failure.cause}{wait}")
+        told = text(response)
+        reason = response.reason or ""
+        if response.status_code == 401:  # our own password is right, so it is not asked for again
+            return self._say(403, f"Forbidden: 401 Unauthorized: {_first_message(told)}", body=told)
+        kind = {"Content-Type": response.headers.get("Content-Type", "application/json")}
+        return self._say(response.status_code, reason, kind, told)
+
+    # --- uploads ---------------------------------------------------------------------------------------------------------
+
+    def _upload(self, registry: str, repository: str, name: str, query: Mapping[str, list[str]]) -> None:
+        """An upload is taken whole and then handed on, so that it can begin anew as often as it breaks."""
+        if self.command == "POST":
+            return self._begin(registry, repository, query)
+        if name not in self.gateway.uploads or self.command not in ("PATCH", "PUT"):
+            self.close_connection = True
+            return self._say(404, "Not Found")
+        body = self.gateway.uploads[name]
+        for chunk in self._body():
+            body.write(chunk)
+        if self.command == "PATCH":
+            place = self._place(registry, repository, name)
+            return self._say(202, "Accepted", {**place, "Range": f"0-{max(0, body.tell() - 1)}"})
+        answer = self._send(registry, repository, self.gateway.uploads.pop(name), query["digest"][0])
+        return self._created(registry, answer)
+
+    def _begin(self, registry: str, repository: str, query: Mapping[str, list[str]]) -> None:
+        mounted = self._mount(registry, repository, query) if "mount" in query else None
+        if mounted:
+            return self._created(registry, mounted)
+        name = secrets.token_hex(16)
+        self.gateway.uploads[name] = tempfile.SpooledTemporaryFile(max_size=SMALL)  # noqa: SIM115  closed with the gateway
+        return self._say(202, "Accepted", {**self._place(registry, repository, name), "Docker-Upload-UUID": name})
+
+    def _place(self, registry: str, repository: str, name: str) -> dict[str, str]:
+        return {"Location": f"/v2/{registry.replace(':', '__')}/{repository}/blobs/uploads/{name}"}
+
+    def _mount(self, registry: str, repository: str, query: Mapping[str, list[str]]) -> Answer | None:
+        """A blob that another repository of the same registry has, without an upload. Names are ours here."""
+        other, _, source = query.get("from", [""])[0].partition("/")
+        if other.replace("__", ":") != registry:
+            return None
+        asked = urlencode({"mount": query["mount"][0], "from": source})
+        (host,) = self.gateway.client.hosts(registry, reading=False)
+        answer = self.gateway.client.ask(
+            Request(method="POST", host=host, path=f"/v2/{repository}/blobs/uploads/?{asked}", headers={})
+        )
+        return answer if answer.response is not None and answer.response.status_code == 201 else None
+
+    def _created(self, registry: str, answer: Answer) -> None:
+        if answer.failure or answer.response is None or answer.response.status_code >= 400:
+            return self._refuse(answer)
+        answer.response.close()
+        told = answer.response.headers
+        digest = {name: value for name, value in told.items() if name.lower() == "docker-content-digest"}
+        path = urlsplit(told.get("Location", "")).path.removeprefix("/v2/")
+        return self._say(201, "Created", {**digest, "Location": f"/v2/{registry.replace(':', '__')}/{path}"})
+
+    def _send(self, registry: str, repository: str, body: IO[bytes], digest: str) -> Answer:
+        """Both requests of an upload; a place that was lost with the connection is not used again."""
+        (host,) = self.gateway.client.hosts(registry, reading=False)
+        client = self.gateway.client
+
+        def whole() -> Answer:
+            begun = client.ask(Request(method="POST", host=host, path=f"/v2/{repository}/blobs/uploads/", headers={}))
+            if begun.response is None or begun.response.status_code != 202:
+                return Answer(begun.response, begun.failure, final=True)
+            begun.response.close()
+            place = urljoin(f"{scheme(host)}://{host}", begun.response.headers["Location"])
+            place += f"{'&' if '?' in place else '?'}{urlencode({'digest': digest})}"
+            kind = {"Content-Type": "application/octet-stream"}
+            put = client.once(Request(method="PUT", host=urlsplit(place).netloc, path=place, headers=kind, body=body))
+            if put.response is not None and put.response.status_code == 404:  # it has forgotten that it was begun
+                failure = classify(f"PUT {host}/{repository}: 404 Not Found: {text(put.response)}")
+                return Answer(put.response, failure, final=not failure.transient)
+            return put
+
+        with body:
+            return client.tried(f"upload to {host}/{repository}", whole)
+
+    # --- words of HTTP -----------------------------------------------------------------------------------------------------
+
+    def _body(self) -> Iterator[bytes]:
+        """The request's body, which Go sends with a length, or in chunks when it does not know it."""
+        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
+            while size := self._size_of_chunk():
+                yield self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+            return
+        left = int(self.headers.get("Content-Length") or 0)
+        while left:
+            chunk = self.rfile.read(min(left, SMALL))
+            if not chunk:
+                raise ConnectionError("an upload was cut")
+            left -= len(chunk)
+            yield chunk
+
+    def _size_of_chunk(self) -> int:
+        try:
+            return int(self.rfile.readline().partition(b";")[0], 16)
+        except ValueError:  # what breaks off has no size
+            raise ConnectionError("an upload was cut") from None
+
+    def _head(self, status: int, reason: str, headers: Mapping[str, str]) -> None:
+        self.send_response_only(status, re.sub(r"[^\x20-\x7e]", "?", reason)[:500])
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+
+    def _say(self, status: int, reason: str, headers: Mapping[str, str] | None = None, body: str = "") -> None:
+        if not body and status >= 400:
+            body = json.dumps({"errors": [{"code": CODES.get(status, "UNAVAILABLE"), "message": reason}]})
+        data = body.encode()
+        self._head(status, reason, {**(headers or {}), "Content-Length": str(len(data))})
+        if self.command != "HEAD":
+            self.wfile.write(data)
+
+
+def _first_message(told: str) -> str:
+    """What a registry's JSON says is wrong."""
+    try:
+        return str(json.loads(told)["errors"][0]["message"])
+    except (ValueError, LookupError, TypeError):
+        return ""

@@ -1,0 +1,236 @@
+"""Goes the way to each registry once, without a retry, and takes the time of each leg: from here, and from inside the builder."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from requests.utils import get_environ_proxies, parse_dict_header
+
+from buildlib import builder, dockerfile, engine, image, network, uplink
+from buildlib.config import Retry
+from buildlib.context import Context
+from buildlib.errors import BuildError
+from buildlib.exchange import Answer, Request, failure_of, scheme, text
+from buildlib.failures import Failure
+from buildlib.gateway import normal
+from buildlib.network import HERE, Goal, Leg, Survey
+from buildlib.plan import Step, Write
+from buildlib.registry import HUB, HUB_HOST, Client, read_token
+from buildlib.retry import Budget
+
+TIMEOUT = 10.0  # seconds for a leg of this machine's
+INSIDE = 60.0  # seconds for BuildKit, which tries for a while by itself
+ACCEPT = "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, */*"
+
+
+def survey(context: Context) -> Survey:
+    """All legs to all registries and mirrors that the settings name. A builder that is not there is said, and left out."""
+    found = _Found()
+    once = Retry(attempts=1, delay=0.0, max_delay=0.0, total=0.0)
+    client = Client(Budget(once), time.sleep, lambda *_: None, bundle=context.run.env.get("SSL_CERT_FILE", ""),
+                    mirrors={}, login=uplink.login(context))  # fmt: skip
+    wanted = goals(context)
+    legs = [leg for goal in wanted for leg in _from_here(client, goal, found)]
+    legs += _from_the_builder(context, tuple(dict.fromkeys(goal.host for goal in wanted)))
+    return Survey(
+        legs=tuple(legs),
+        skew=found.skew,
+        left=found.left,
+        env=context.run.env,
+        network=context.config.builder["network"],
+    )
+
+
+def goals(context: Context) -> tuple[Goal, ...]:
+    """The registries that images are made from, with their mirrors, and the one that they are pushed to."""
+    mirrors, found = builder.mirrors(context.config), []
+    for component in context.workspace.pick(()):
+        base = image.part(context, component).base or dockerfile.DEFAULT_BASE
+        if base != "scratch":
+            registry, path = normal(base)
+            repository, _, tag = path.partition("@")[0].partition(":")
+            hosts = (*mirrors.get(registry, ()), HUB_HOST if registry == HUB else registry)
+            found += [Goal(host=host, repository=repository, tag=tag or "latest") for host in hosts]
+        if context.config.registry:
+            registry, path = normal(f"{image.registry(context)}/{component.name.lower()}")
+            host = HUB_HOST if registry == HUB else registry
+            found.append(Goal(host=host, repository=path, tag=component.version, writes=True))
+    # One component speaks for all that are pushed to the same place.
+    return tuple({(goal.host, goal.writes): goal for goal in reversed(found)}.values())[::-1]
+
+
+class _Found:
+    """What is seen beside the way."""
+
+    skew, left = 0.0, None
+
+    def read(self, headers: Any) -> None:
+        try:
+            told = parsedate_to_datetime(headers.get("Date", ""))
+            self.skew = (datetime.now(UTC) - told).total_seconds()
+        except (ValueError, TypeError):
+            pass
+        limit = headers.get("ratelimit-remaining", "").partition(";")[0]
+        self.left = int(limit) if limit.isdigit() else self.left
+
+
+# --- from this machine ---------------------------------------------------------------------------------------------------
+
+
+def _from_here(client: Client, goal: Goal, found: _Found) -> Iterator[Leg]:
+    """The legs in their order, the last one the first that fails."""
+    for name, leg in _legs(client, goal, found):
+        began = time.monotonic()
+        try:
+            failure, note = leg()
+        except OSError as error:
+            failure, note = failure_of(error, f"{goal.host}: {name}"), ""
+        yield Leg(where=HERE, host=goal.host, name=name, seconds=time.monotonic() - began, failure=failure, note=note)
+        if failure:
+            return
+
+
+Went = tuple[Failure | None, str]
+
+
+def _legs(client: Client, goal: Goal, found: _Found) -> Iterator[tuple[str, Callable[[], Went]]]:
+    proxy = get_environ_proxies(f"{scheme(goal.host)}://{goal.host}").get(scheme(goal.host))
+    if not proxy:  # else it is the proxy that looks names up and connects
+        yield from _connection(client, goal.host)
+    way = _Way(client, goal, found)
+    yield "answer", lambda: (way.answer()[0], f"through {urlsplit(proxy).hostname}" if proxy else "")
+    if way.challenge:
+        yield "token", way.token
+    yield "manifest", way.manifest
+    if way.blob:
+        yield "blob", way.small_blob
+
+
+def _connection(client: Client, host: str) -> Iterator[tuple[str, Callable[[], Went]]]:
+    secure = scheme(host) == "https"
+    told = urlsplit(f"//{host}")
+    name, port = told.hostname or host, told.port or (443 if secure else 80)
+    opened: list[socket.socket] = []
+
+    def dns() -> Went:
+        found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+        return None, ", ".join(dict.fromkeys(entry[4][0] for entry in found[:3]))
+
+    def tcp() -> Went:
+        opened.append(socket.create_connection((name, port), TIMEOUT))
+        return None, ""
+
+    def tls() -> Went:
+        trusted = ssl.create_default_context(cafile=client.bundle or None)
+        with opened.pop() as plain, trusted.wrap_socket(plain, server_hostname=name) as safe:
+            return None, safe.version() or ""
+
+    yield "dns", dns
+    yield "tcp", tcp
+    if secure:
+        yield "tls", tls
+    for plain in opened:
+        plain.close()
+
+
+class _Way:
+    """What one leg has to know of those before it."""
+
+    def __init__(self, client: Client, goal: Goal, found: _Found) -> None:
+        self.client, self.goal, self.found = client, goal, found
+        self.challenge = self.header = self.blob = ""
+
+    def _send(self, method: str, path: str) -> Answer:
+        request = Request(method=method, host=self.goal.host, path=path, headers={"Accept": ACCEPT})
+        answer = self.client.send(request, token=self.header)
+        if answer.response is not None:
+            self.found.read(answer.response.headers)
+        return answer
+
+    def answer(self) -> Went:
+        answer = self._send("GET", "/v2/")
+        if answer.response is not None and answer.response.status_code == 401:
+            self.challenge = answer.response.headers.get("WWW-Authenticate", "")
+        return answer.failure, ""
+
+    def token(self) -> Went:
+        kind, _, told = self.challenge.partition(" ")
+        words = {
+            **parse_dict_header(told),
+            "scope": f"repository:{self.goal.repository}:pull{',push' if self.goal.writes else ''}",
+        }
+        login = self.client.login(self.goal.host)
+        if kind.lower() != "bearer":
+            return (
+                (None, "password")
+                if login
+                else (Failure("auth", f"{self.goal.host} wants a password", f"docker login {self.goal.host}"), "")
+            )
+        answer = self.client.fetch_token(self.goal.host, words, login)
+        if answer.failure or answer.response is None or answer.response.status_code != 200:
+            status = answer.response.status_code if answer.response is not None else ""
+            return answer.failure or Failure(
+                "auth", f"{urlsplit(words['realm']).netloc}: {status}", f"docker login {self.goal.host}"
+            ), ""
+        self.header, _ = read_token(answer.response)
+        return None, f"{urlsplit(words['realm']).netloc}, {'logged in' if login else 'anonymous'}"
+
+    def manifest(self) -> Went:
+        answer = self._send("GET", f"/v2/{self.goal.repository}/manifests/{self.goal.tag}")
+        if answer.response is None:
+            return answer.failure, ""
+        status, said = answer.response.status_code, text(answer.response)
+        if status == 404 and self.goal.writes:
+            return None, "nothing is there yet"
+        if status >= 400:
+            kind = "not-found" if status == 404 else "auth"
+            return Failure(
+                kind, f"{self.goal.host}: {self.goal.repository}:{self.goal.tag}: {status} {answer.response.reason}"
+            ), ""
+        named = json.loads(said)
+        # An index names manifests, a manifest its configuration: the smallest thing that there is to fetch.
+        first = named["manifests"][0]["digest"] if named.get("manifests") else ""
+        self.blob = f"manifests/{first}" if first else f"blobs/{named['config']['digest']}" if "config" in named else ""
+        return None, ""
+
+    def small_blob(self) -> Went:
+        if self.blob.startswith("manifests/"):
+            answer = self._send("GET", f"/v2/{self.goal.repository}/{self.blob}")
+            if answer.response is None:
+                return answer.failure, ""
+            self.blob = f"blobs/{json.loads(text(answer.response))['config']['digest']}"
+        answer = self._send("GET", f"/v2/{self.goal.repository}/{self.blob}")
+        if answer.response is None:
+            return answer.failure, ""
+        return None, f"{len(text(answer.response))} bytes from {urlsplit(answer.response.url).hostname}"
+
+
+# --- from the builder -------------------------------------------------------------------------------------------------------
+
+
+def _from_the_builder(context: Context, hosts: tuple[str, ...]) -> Iterator[Leg]:
+    try:
+        if not engine.inspect(context).there:
+            context.console.warn("no builder to look from; cure: buildlib builder.create")
+            return
+    except BuildError as error:
+        context.console.warn(f"nothing to look from inside: {error.message}")
+        return
+    for host in hosts:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "Dockerfile"
+            context.run(Write(path=file, text=network.dockerfile(f"{scheme(host)}://{host}/v2/")))
+            argv = ("docker", "buildx", "build", "--builder", context.config.builder["name"], "--no-cache", "--progress", "rawjson",
+                    "--output", "type=cacheonly", "--file", str(file), folder)  # fmt: skip
+            asked = context.run(Step(title=f"reach {host} from the builder", argv=argv, quiet=True, timeout=INSIDE))
+            yield network.in_builder(host, asked.output, asked.code)

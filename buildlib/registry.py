@@ -10,6 +10,7 @@ import base64
 import json
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import count
@@ -49,7 +50,8 @@ class Client:
     ) -> None:  # fmt: skip
         self.budget, self.sleep, self.tell, self.mirrors, self.login = budget, sleep, tell, mirrors, login
         self.tokens: dict[tuple[str, str, bool], tuple[str, float]] = {}
-        self.lock = threading.Lock()  # one thread asks for a token, the others get it too
+        # One thread asks a host for a token, the others get it too.
+        self.locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
         bundle = bundle or next((path for path in BUNDLES if Path(path).exists()), "")
         self.bundle = bundle  # "" where only the libraries' own is there
         self.sessions = {local: _session(bundle, local=local) for local in (False, True)}
@@ -149,7 +151,7 @@ class Client:
 
     def _let_in(self, request: Request, key: tuple[str, str, bool], challenge: str, refused: str) -> str | Answer:
         """What the challenge asks for, as the Authorization header; or the answer that it ends with."""
-        with self.lock:
+        with self.locks[request.host]:
             known = self._token(key)
             if known and known != refused:  # another thread was quicker
                 return known

@@ -85,6 +85,7 @@ def _reachable(context: Context) -> bool:
 def login(context: Context) -> Callable[[str], tuple[str, str] | None]:
     """Who `docker login` said that we are: (user, password) for a host, ("", token) for an identity token. Credential helpers are
     asked once for each."""
+    import warnings
     from functools import cache
 
     from docker import auth
@@ -97,10 +98,10 @@ def login(context: Context) -> Callable[[str], tuple[str, str] | None]:
 
     @cache
     def known(host: str) -> tuple[str, str] | None:
+        registry = HUB if host == HUB_HOST else host
         try:
-            found = auth.load_config(path, credstore_env=dict(context.run.env)).resolve_authconfig(
-                HUB if host == HUB_HOST else host
-            )
+            with warnings.catch_warnings(action="ignore"):  # of a helper that is not there: the error says it too
+                found = auth.load_config(path, credstore_env=dict(context.run.env)).resolve_authconfig(registry)
         except DockerException as error:
             context.console.warn(f"no credentials for {host}: {error}")
             return None

@@ -1,0 +1,93 @@
+"""A registry that is played: it wants tokens, keeps blobs, and breaks as it is told to."""
+
+import base64
+import hashlib
+import json
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs
+
+
+def digest(data):
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+class Upstream(ThreadingHTTPServer):
+    """A registry that wants tokens. `faults` has what becomes of a path's next requests: a status, "cut", "reset"."""
+
+    daemon_threads, request_queue_size = True, 128
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Played)
+        self.address = f"127.0.0.1:{self.server_address[1]}"
+        self.blobs, self.faults, self.asked, self.tokens = {}, {}, Counter(), set()
+        self.ranges, self.password, self.denied = True, "", ""
+
+    def fault(self, path):
+        return next((kinds.pop(0) for part, kinds in self.faults.items() if part in path and kinds), None)
+
+    def handle_error(self, *_):
+        pass
+
+
+class Played(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        server, (path, _, query) = self.server, self.path.partition("?")
+        self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        server.asked[f"{self.command} {path}"] += 1
+        fault = server.fault(path)
+        if fault == "reset":
+            self.close_connection = True
+            return self.connection.close()
+        if isinstance(fault, tuple):
+            return self.say(*fault)
+        if path == "/token":
+            return self.token()
+        if self.headers.get("Authorization", "").removeprefix("Bearer ") not in server.tokens:
+            return self.say(401, b'{"errors":[{"code":"UNAUTHORIZED","message":"who are you"}]}',
+                            {"WWW-Authenticate": f'Bearer realm="http://{server.address}/token",service="s",scope="x:y"'})  # fmt: skip
+        if "/uploads/" in path:
+            return self.upload(path, parse_qs(query))
+        return self.blob(path.rpartition("/")[2], cut=fault == "cut")
+
+    do_HEAD = do_POST = do_PUT = do_GET
+
+    def token(self):
+        expected = f"Basic {base64.b64encode(self.server.password.encode()).decode()}"
+        if self.server.password and self.headers.get("Authorization") != expected:
+            return self.say(401, b'{"errors":[{"message":"incorrect username or password"}]}')
+        token = f"t{len(self.server.tokens)}"
+        self.server.tokens.add(token)
+        return self.say(200, json.dumps({"token": token}).encode())
+
+    def upload(self, path, query):
+        if self.command == "POST" and query.get("mount", [""])[0] in self.server.blobs:
+            return self.say(201, b"", {"Location": f"/v2/a/b/blobs/{query['mount'][0]}"})
+        if self.command == "POST":
+            return self.say(202, b"", {"Location": f"http://{self.server.address}/v2/a/b/blobs/uploads/u?_state=x"})
+        self.server.blobs[query["digest"][0]] = self.body
+        return self.say(
+            201, b"", {"Location": f"/v2/a/b/blobs/{query['digest'][0]}", "Docker-Content-Digest": query["digest"][0]}
+        )
+
+    def blob(self, name, *, cut):
+        if name not in self.server.blobs:
+            return self.say(404, b'{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}')
+        data, status = self.server.blobs[name], 200
+        if self.server.ranges and "Range" in self.headers:
+            data, status = data[int(self.headers["Range"].removeprefix("bytes=").partition("-")[0]) :], 206
+        return self.say(status, data, {"Docker-Content-Digest": name}, cut=cut)
+
+    def say(self, status, data, headers=(), *, cut=False):
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(data)), **dict(headers)}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data[: len(data) // 2] if cut else data)
+        self.close_connection = cut

@@ -117,23 +117,34 @@ def rates(bench, builds, more, kinds):
 
 
 def permanent(bench):
-    """What no retry cures: how often the request that is refused was made, and how long it took to say so."""
-    print("permanent faults: requests of the refused kind, seconds until the end")
+    """What no retry cures: how often it was asked for and tried again, and how long it took to say so."""
+    print("permanent faults")
     for title, refuse in {
         "denied by the token endpoint": {"repository%3Aacme": (403, DENIED)},
         "denied at the upload": {"/blobs/uploads/": (403, DENIED)},
         "no such base image": {"/library/": (404, UNKNOWN)},
     }.items():
-        line = []
-        for name, way in (("buildx", bench.raw), ("buildlib", bench.buildlib)):
-            bench.change()
-            bench.proxy.play(0, refuse=refuse)
-            began = time.monotonic()
-            code = way().code
-            tries = bench.proxy.refusals.total()
-            line.append(f"{name} exit {code}, asked {tries} times, {time.monotonic() - began:.1f} s")
-        print(f"  {title}: {'; '.join(line)}", flush=True)
+        bench.change()
+        ways = {"buildx": bench.raw, "buildlib": bench.buildlib}
+        print(f"  {title}: {'; '.join(one_fault(bench, name, way, refuse) for name, way in ways.items())}", flush=True)
+    (bench.folder / "src" / "main.rs").write_text('fn main() { let n: u8 = "connection reset"; }\n')
+    print(
+        f"  does not compile: {one_fault(bench, 'buildlib', lambda: run(BUILDLIB, 'build', cwd=bench.folder), {})}",
+        flush=True,
+    )
     bench.proxy.play(0)
+
+
+def one_fault(bench, name, way, refuse):
+    record = bench.folder / ".build-failures.log"
+    record.unlink(missing_ok=True)
+    bench.proxy.play(0, refuse=refuse)
+    began = time.monotonic()
+    code = way().code
+    seconds = time.monotonic() - began
+    tries = [json.loads(line)["attempt"] for line in record.read_text().splitlines()] if record.exists() else []
+    again = f", tried again {sum(n > 1 for n in tries)} times" if name == "buildlib" else ""
+    return f"{name} exit {code}, refused {bench.proxy.refusals.total()} requests{again}, {seconds:.1f} s"
 
 
 def cost(bench, rounds):

@@ -58,7 +58,13 @@ class Relay(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         with suppress(ConnectionError, TimeoutError):  # who asked has gone
-            self._serve()
+            try:
+                self._serve()
+            except (ConnectionError, TimeoutError):
+                raise
+            except OSError as error:  # an upload is kept on this machine's disk
+                self.close_connection = True
+                self._say(424, f"{error.strerror} (os error {error.errno}) in {tempfile.gettempdir()}")
 
     do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
 
@@ -87,10 +93,9 @@ class Relay(BaseHTTPRequestHandler):
     # --- manifests and blobs -----------------------------------------------------------------------------------------
 
     def _pass_on(self, registry: str, path: str) -> None:
-        headers = {name: self.headers[name] for name in SENT if name in self.headers}
-        body = (
-            self.rfile.read(int(self.headers.get("Content-Length") or 0)) if self.command in ("PUT", "POST") else None
-        )
+        headers = {name: ", ".join(self.headers.get_all(name)) for name in SENT if name in self.headers}
+        body = b"".join(self._body()) if self.command in ("PUT", "POST") else None
+
         found: list[tuple[Request, Answer]] = []
         for host in self.gateway.client.hosts(registry, reading=self.command in ("GET", "HEAD")):
             request = Request(method=self.command, host=host, path=path, headers=headers, body=body)

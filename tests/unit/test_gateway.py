@@ -1,5 +1,6 @@
 """The gateway between a client and a registry that is played here: what passes is tried again, what is real is handed on."""
 
+import errno
 import http.client
 import json
 import threading
@@ -145,6 +146,19 @@ def test_an_upload_in_parts(ask, upstream):
         == 201
     )
     assert upstream.blobs == {NAME: BLOB}
+
+
+def test_a_full_disk_is_said(ask, monkeypatch):
+    class Full:
+        def write(self, _):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr("buildlib.relay.tempfile.SpooledTemporaryFile", lambda **_: Full())
+    answer, _ = uploaded(ask)
+    assert answer.status == 424 and classify(f"ERROR: {answer.reason}").kind == "resource"
 
 
 def test_a_blob_of_the_same_registry_is_mounted(ask, upstream):

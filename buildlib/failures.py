@@ -51,7 +51,7 @@ RUN_OUT = re.compile(
 )
 SPENT = "all tries are used up"  # the gateway says so of a request
 WAIT = re.compile(
-    r"(?:retry[- ]after|try again in|retry in|available in|wait(?:ing)?(?: for)?)\s*[:=]?\s*\"?(\d+(?:\.\d+)?)\s*"
+    r"(?:retry[- ]after|(?:re)?try again (?:in|after)|retry in)\s*[:=]?\s*\"?(\d+(?:\.\d+)?)\s*"
     r"(ms|milliseconds?|h(?:ours?)?|m(?:in(?:ute)?s?)?|s(?:ec(?:ond)?s?)?)?(?:\s*(\d+)\s*s)?\b",
     re.IGNORECASE,
 )

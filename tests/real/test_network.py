@@ -8,7 +8,7 @@ import time
 
 import engine
 import pytest
-from bed import BUILDLIB, run
+from bed import BUILDLIB, buildlib, run
 from faulty import ALL, HALF, faulty
 from project import Project
 from test_bad_images import assert_said_of_one_image
@@ -124,3 +124,39 @@ def test_ctrl_c_ends_a_wait_at_once(project):
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()
         assert process.wait(30) == 130 and time.monotonic() - began < 10, rest
+
+
+def legs(project, **settings):
+    """What `doctor --network` says of the registry behind the proxy."""
+    project.settings(**settings)
+    made = buildlib("builder.create", "--force", cwd=project.root, env=project.env)
+    assert made.code == 0, made
+    told = json.loads(buildlib("doctor", "--network", "--json", cwd=project.root, env=project.env).out)
+    found = {(leg["where"], leg["leg"]): leg for leg in told["legs"] if leg["host"] == project.proxy.address}
+    return found, "\n".join(line for line in told["advice"] if project.proxy.address in line)
+
+
+def test_the_way_to_a_registry_leg_by_leg(project):
+    found, advice = legs(project, name="buildlib-test-legs")
+    assert [name for where, name in found if where == "this machine"] == [
+        "dns",
+        "tcp",
+        "answer",
+        "token",
+        "manifest",
+        "blob",
+    ]
+    assert {leg["class"] for leg in found.values()} == {None} and advice == ""
+    assert 0 < found["the builder", "answer"]["seconds"] < 5
+    # From a bridge of Docker's nobody reaches this machine's loopback.
+    found, advice = legs(project, name="buildlib-test-legs", network="default")
+    assert found["this machine", "blob"]["class"] is None
+    assert found["the builder", "answer"]["class"] == "transient-network"
+    assert 'builder.network = "host"' in advice
+    # A token endpoint that does not answer is named as that.
+    project.proxy.play(0, refuse={"/token": (503, {})})
+    found, advice = legs(project, name="buildlib-test-legs")
+    assert found["this machine", "token"]["class"] == "transient-network" and ("this machine", "manifest") not in found
+    assert "token" in advice
+    run("docker", "buildx", "rm", "buildlib-test-legs", env=project.env)
+    project.settings(name="buildlib-test-faulty")

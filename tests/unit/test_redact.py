@@ -16,6 +16,7 @@ SECRET = "Zx9Qq7Lk3TbN5wP1"  # stands where no word of a tool would
         f"https://user:{SECRET}@registry.acme.test/v2/",
         f"fatal: unable to access 'https://x-access-token:{SECRET}@github.com/acme/a/'",
         f"https://{SECRET}@github.com/acme/a",
+        f"https://user:a@{SECRET}@github.com/acme/a",
         f"Authorization: Bearer {SECRET}",
         f"< authorization: Basic {SECRET}",
         f'{{"auths":{{"ghcr.io":{{"auth":"{SECRET}"}}}}}}',

@@ -84,7 +84,8 @@ def failure_of(error: Exception, title: str = "") -> Failure:
     told = f"{title}: {error if isinstance(error, requests.exceptions.SSLError) else cause}".removeprefix(": ")
     # urllib3 names its objects, requests the host once more.
     told = re.sub(r"<[\w.]+ object at 0x[0-9a-f]+>:? ?|HTTPS?Connection(Pool)?\([^)]*\): ?", "", told)
-    failure = classify(f"{title}: {error}")
+    # A host says something, a path is somebody's choice of words.
+    failure = classify(re.sub(r"(://[^/\s]+)\S*", r"\1", f"{title}: {error}"))
     if failure.kind == "unknown" and not isinstance(error, requests.exceptions.SSLError):
         return Failure("transient-network", told, "check the network: buildlib doctor --network")
     return replace(failure, cause=told, line=None)

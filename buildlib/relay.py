@@ -19,18 +19,9 @@ from buildlib.registry import Client
 NAMED = re.compile(r"/v2/(?P<registry>[^/]+)/(?P<rest>(?P<repository>.+?)/(?P<kind>manifests|blobs|tags|referrers)/.*)")
 UPLOAD = re.compile(r"(?P<repository>.+)/blobs/uploads/(?P<id>[^/?]*)")
 # What a hop keeps to itself (RFC 9110), and what this gateway says in its own words.
-OWN = frozenset(
-    {
-        "connection",
-        "transfer-encoding",
-        "keep-alive",
-        "www-authenticate",
-        "location",
-        "content-length",
-        "date",
-        "server",
-    }
-)
+OWN = frozenset({
+    "connection", "transfer-encoding", "keep-alive", "www-authenticate", "location", "content-length", "date", "server",
+})  # fmt: skip
 SENT = ("Accept", "Range", "Content-Type", "If-None-Match")
 # The distribution specification's words for a status; BuildKit prints them before the message.
 CODES = {401: "UNAUTHORIZED", 403: "DENIED", 404: "NAME_UNKNOWN", 429: "TOOMANYREQUESTS"}
@@ -95,7 +86,6 @@ class Relay(BaseHTTPRequestHandler):
     def _pass_on(self, registry: str, path: str) -> None:
         headers = {name: ", ".join(self.headers.get_all(name)) for name in SENT if name in self.headers}
         body = b"".join(self._body()) if self.command in ("PUT", "POST") else None
-
         found: list[tuple[Request, Answer]] = []
         for host in self.gateway.client.hosts(registry, reading=self.command in ("GET", "HEAD")):
             request = Request(method=self.command, host=host, path=path, headers=headers, body=body)

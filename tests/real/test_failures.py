@@ -155,7 +155,7 @@ def test_curl(closed, bed):
     packages("curl")
     assert_read(run("curl", "-sS", f"http://{closed}/"), "transient-network", "(7)")
     assert_read(run("curl", "-sSf", f"http://{bed.registry}/none"), "not-found", "404")
-    assert_read(run("curl", "-sS", f"https://{bed.registry}/"), "transient-network", "(35)")
+    assert_read(run("curl", "-sS", f"https://{bed.registry}/"), "usage", "(35)")
 
 
 @pytest.fixture

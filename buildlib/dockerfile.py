@@ -98,7 +98,7 @@ RUN python3 -c "import ensurepip" || {{ apt-get update && apt-get install --yes 
 RUN --mount=type=secret,id=certificates,target={CERTIFICATES} --mount=type=secret,id=pip,target=/etc/pip.conf \
     --mount=type=cache,id=buildlib-cache,target=/root/.cache \
     python3 -m venv /opt/buildlib && /opt/buildlib/bin/pip install REQUIREMENTS
-COPY --from=buildlib . /opt/buildlib/lib/buildlib
+COPY --from=buildlib *.py *.toml /opt/buildlib/lib/buildlib/
 ENV PATH=/opt/buildlib/bin:$PATH PYTHONPATH=/opt/buildlib/lib
 WORKDIR /workspace
 COPY . .
@@ -165,7 +165,7 @@ def _quoted(value: str) -> str:
 
 def ignored(folders: Iterable[str]) -> str:
     """The file beside it that keeps out of the build's context what a compile does not read. `folders` are more of those."""
-    return "".join(f"{name}\n" for name in ("**/.git", "**/.venv", "**/target", *folders))
+    return "".join(f"{name}\n" for name in ("**/.git", "**/.venv", "**/target", "**/.build-failures.log*", *folders))
 
 
 # The stages of `check`.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import buildlib
-from buildlib import artifacts, build, builder, buildx, dist, dockerfile, image
+from buildlib import artifacts, build, builder, buildx, dist, dockerfile, image, uplink
 from buildlib.builder import Builder
 from buildlib.buildx import Recipe
 from buildlib.context import Context
@@ -107,8 +107,11 @@ def compile(
 ) -> None:
     """The stage `binaries` for each target, gated again on this machine, in dist/. CompileFailed when cargo fails in it."""
     names = tuple(component.name for component in context.workspace.pick(components))
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, uplink.opened(context) as way:
         recipe = _recipe(context, names, revision, epoch, Path(scratch))
+        if not way.direct and not image.own_dockerfile(context):
+            compiler = context.config.builder["compiler"]
+            recipe = replace(recipe, contexts={**recipe.contexts, compiler: f"docker-image://{way.name(compiler)}"})
         for target in targets:
             with context.console.fold(f"{target.name} · in a container"):
                 out = Path(scratch) / target.name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -102,6 +103,15 @@ def refusal_of(response: requests.Response, title: str) -> Failure | None:
     response.close()
     kind = "rate-limited" if status in (403, 429) else "transient-network"
     return Failure(kind, told, wait=_retry_after(response.headers.get("Retry-After", "")))
+
+
+def denial_of(response: requests.Response, title: str) -> Failure:
+    """What a refusal says for itself."""
+    try:
+        said = str(json.loads(text(response))["errors"][0]["message"])
+    except (ValueError, LookupError, TypeError):
+        said = ""
+    return Failure("auth", f"{title}: {response.status_code} {response.reason}: {said}".removesuffix(": "))
 
 
 def text(response: requests.Response) -> str:

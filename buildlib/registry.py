@@ -22,7 +22,7 @@ from requests.adapters import HTTPAdapter
 from requests.utils import parse_dict_header
 from urllib3.exceptions import HTTPError
 
-from buildlib.exchange import Answer, Request, failure_of, is_loopback, range_of, refusal_of, text
+from buildlib.exchange import Answer, Request, denial_of, failure_of, is_loopback, range_of, refusal_of, text
 from buildlib.failures import Failure
 from buildlib.retry import Budget, tried
 
@@ -50,6 +50,7 @@ class Client:
     ) -> None:  # fmt: skip
         self.budget, self.sleep, self.tell, self.mirrors, self.login = budget, sleep, tell, mirrors, login
         self.tokens: dict[tuple[str, str, bool], tuple[str, float]] = {}
+        self.denied: dict[tuple[str, str, bool], Failure] = {}  # a no stays a no for this run
         # One thread asks a host for a token, the others get it too.
         self.locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
         bundle = bundle or next((path for path in BUNDLES if Path(path).exists()), "")
@@ -161,9 +162,14 @@ class Client:
             if kind.lower() == "basic" and login:
                 given, lifetime = _basic(login), 3600.0
             elif kind.lower() == "bearer" and words.get("realm"):
+                if key in self.denied:
+                    return Answer(failure=self.denied[key], final=True)
                 answer = self.fetch_token(request.host, words, login)
-                if answer.response is None or answer.response.status_code != 200:
+                if answer.response is None:
                     return replace(answer, final=True)
+                if answer.response.status_code != 200:
+                    self.denied[key] = denial_of(answer.response, f"token of {request.host}")
+                    return Answer(failure=self.denied[key], final=True)
                 given, lifetime = read_token(answer.response)
             else:
                 failure = Failure("auth", f"{request.host}: 401 Unauthorized, and no password for it is known")

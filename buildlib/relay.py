@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import IO, Any, Protocol
 from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
-from buildlib.exchange import Answer, Request, scheme, text
+from buildlib.exchange import Answer, Request, denial_of, scheme, text
 from buildlib.failures import SPENT, classify
 from buildlib.registry import Client
 
@@ -23,6 +23,7 @@ OWN = frozenset({
     "connection", "transfer-encoding", "keep-alive", "www-authenticate", "location", "content-length", "date", "server",
 })  # fmt: skip
 SENT = ("Accept", "Range", "Content-Type", "If-None-Match")
+STATUS = {"rate-limited": 429, "auth": 403}  # of what a request failed of; others are 424
 # The distribution specification's words for a status; BuildKit prints them before the message.
 CODES = {401: "UNAUTHORIZED", 403: "DENIED", 404: "NAME_UNKNOWN", 429: "TOOMANYREQUESTS"}
 SMALL = 1 << 20  # bytes of an upload that are kept in memory
@@ -121,11 +122,11 @@ class Relay(BaseHTTPRequestHandler):
             # Not 5xx, which BuildKit would try again: all tries are used up.
             wait = f" (retry-after: {failure.wait:.0f}s)" if failure.wait else ""
             spent = f"{SPENT}: " if failure.transient else ""
-            return self._say(429 if failure.kind == "rate-limited" else 424, f"{spent}{failure.cause}{wait}")
+            return self._say(STATUS.get(failure.kind, 424), f"{spent}{failure.cause}{wait}")
         told = text(response)
         reason = response.reason or ""
         if response.status_code == 401:  # our own password is right, so it is not asked for again
-            return self._say(403, f"Forbidden: 401 Unauthorized: {_first_message(told)}", body=told)
+            return self._say(403, denial_of(response, "Forbidden").cause, body=told)
         kind = {"Content-Type": response.headers.get("Content-Type", "application/json")}
         return self._say(response.status_code, reason, kind, told)
 
@@ -240,11 +241,3 @@ class Relay(BaseHTTPRequestHandler):
         self._head(status, reason, {**(headers or {}), "Content-Length": str(len(data))})
         if self.command != "HEAD":
             self.wfile.write(data)
-
-
-def _first_message(told: str) -> str:
-    """What a registry's JSON says is wrong."""
-    try:
-        return str(json.loads(told)["errors"][0]["message"])
-    except (ValueError, LookupError, TypeError):
-        return ""

@@ -120,4 +120,10 @@ def test_a_value_stays_on_its_line_and_means_itself(value):
 
 @pytest.mark.parametrize("folders", [(), ("dist", "out/x")])
 def test_what_a_compile_does_not_read_stays_out(folders):
-    assert dockerfile.ignored(folders).splitlines() == ["**/.git", "**/.venv", "**/target", *folders]
+    assert dockerfile.ignored(folders).splitlines() == [
+        "**/.git",
+        "**/.venv",
+        "**/target",
+        "**/.build-failures.log*",
+        *folders,
+    ]

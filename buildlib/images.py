@@ -92,6 +92,7 @@ def _held(context: Context, output: Path):
 
 def _through_buildx(context: Context, asked: Asked, order: Callable[[Assembly], Order]) -> list[Made]:
     """All images, side by side: buildx waits for the network and the builder most of the time."""
+    uplink.foresee()
     image.prepare(context, asked.targets, asked.components, asked.tags)
     if context.run.dry:
         engine.inspect(context)

@@ -43,6 +43,9 @@ class Relay(BaseHTTPRequestHandler):
     """One connection from buildx or BuildKit."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = (
+        True  # head and body are two packets; the second would wait 40 ms for the other side's word
+    )
     gateway: Office
 
     def log_message(self, *_: Any) -> None:

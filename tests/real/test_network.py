@@ -131,7 +131,9 @@ def legs(project, **settings):
     project.settings(**settings)
     made = buildlib("builder.create", "--force", cwd=project.root, env=project.env)
     assert made.code == 0, made
-    told = json.loads(buildlib("doctor", "--network", "--json", cwd=project.root, env=project.env).out)
+    done = buildlib("doctor", "--network", "--json", cwd=project.root, env=project.env)
+    assert done.out, done
+    told = json.loads(done.out)
     found = {(leg["where"], leg["leg"]): leg for leg in told["legs"] if leg["host"] == project.proxy.address}
     return found, "\n".join(line for line in told["advice"] if project.proxy.address in line)
 

@@ -32,6 +32,7 @@ class Upstream(ThreadingHTTPServer):
 
 class Played(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def log_message(self, *_):
         pass

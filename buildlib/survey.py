@@ -30,7 +30,12 @@ from buildlib.retry import Budget
 
 TIMEOUT = 10.0  # seconds for a leg of this machine's
 INSIDE = 60.0  # seconds for BuildKit, which tries for a while by itself
-ACCEPT = "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, */*"
+ACCEPT = ", ".join(
+    f"application/vnd.{kind}+json"
+    for kind in (
+        "oci.image.index.v1", "oci.image.manifest.v1", "docker.distribution.manifest.list.v2", "docker.distribution.manifest.v2",
+    )
+)  # fmt: skip
 
 
 def survey(context: Context) -> Survey:
@@ -197,10 +202,10 @@ class _Way:
             return Failure(
                 kind, f"{self.goal.host}: {self.goal.repository}:{self.goal.tag}: {status} {answer.response.reason}"
             ), ""
-        named = json.loads(said)
+        named = _read(said)
         # An index names manifests, a manifest its configuration: the smallest thing that there is to fetch.
-        first = named["manifests"][0]["digest"] if named.get("manifests") else ""
-        self.blob = f"manifests/{first}" if first else f"blobs/{named['config']['digest']}" if "config" in named else ""
+        first = next((entry["digest"] for entry in named.get("manifests") or ()), "")
+        self.blob = f"manifests/{first}" if first else _configuration(named)
         return None, ""
 
     def small_blob(self) -> Went:
@@ -208,11 +213,27 @@ class _Way:
             answer = self._send("GET", f"/v2/{self.goal.repository}/{self.blob}")
             if answer.response is None:
                 return answer.failure, ""
-            self.blob = f"blobs/{json.loads(text(answer.response))['config']['digest']}"
+            self.blob = _configuration(_read(text(answer.response)))
+            if not self.blob:
+                return Failure("not-found", f"{self.goal.host}: an index names a manifest that is none"), ""
         answer = self._send("GET", f"/v2/{self.goal.repository}/{self.blob}")
         if answer.response is None:
             return answer.failure, ""
         return None, f"{len(text(answer.response))} bytes from {urlsplit(answer.response.url).hostname}"
+
+
+def _read(said: str) -> dict[str, Any]:
+    try:
+        told = json.loads(said)
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _configuration(manifest: dict[str, Any]) -> str:
+    """The path of a manifest's configuration, "" for what is no manifest."""
+    digest = (manifest.get("config") or {}).get("digest", "")
+    return f"blobs/{digest}" if digest else ""
 
 
 # --- from the builder -------------------------------------------------------------------------------------------------------

@@ -189,14 +189,7 @@ def main():
     asked = words.parse_args()
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench")))
-        for name in ("docker", "registry", "bed"):
-            (scratch / name).mkdir()
-        env = stack.enter_context(engine.daemon(scratch / "docker"))
-        address = stack.enter_context(engine.registry(scratch / "registry"))
-        engine.binfmt()
-        engine.buildx(env)
-        engine.buildkit(env, scratch / "bed")
-        engine.bases(env, address, scratch / "bed")
+        env, address = stack.enter_context(engine.whole(scratch))
         proxy = stack.enter_context(faulty(address))
         bed = engine.Bed(env=env, registry=proxy.address, mirrors={"docker.io": [proxy.address]})
         bench = Bench(scratch / "small", proxy, bed)

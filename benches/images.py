@@ -93,15 +93,8 @@ def timed(title, act, folder):
 def main():
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench")))
-        for name in ("docker", "registry", "bed"):
-            (scratch / name).mkdir()
-        env = stack.enter_context(engine.daemon(scratch / "docker"))
-        address = stack.enter_context(engine.registry(scratch / "registry"))
+        env, address = stack.enter_context(engine.whole(scratch))
         bed = engine.Bed(env=env, registry=address, mirrors={"docker.io": [address]})
-        engine.binfmt()
-        engine.buildx(env)
-        engine.buildkit(env, scratch / "bed")
-        engine.bases(env, address, scratch / "bed")
         engine.compiler(bed, scratch / "bed")
         arm = engine.tree("compiler", "arm64", "rustc", "cargo", "gcc", "libc6-dev")
         engine.publish(env, address, scratch / "bed" / "arm", "library/rust-for-arm64:1", {"arm64": arm}, packed=False)

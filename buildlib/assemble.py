@@ -88,7 +88,7 @@ class Assembly:
         plain = self._recipe(engine.file_of(self.context, self.scratch, self.image.component))
         recipe = replace(
             plain,
-            contexts={**plain.contexts, **self._bases(targets)},
+            contexts={**plain.contexts, **engine.led(self.context, self.uplink, self._base(targets))},
             labels=self.image.part.runtime.labels,
             args={"LIBC": dockerfile.libc(targets[0]), "COMPILER": "scratch"},
         )
@@ -106,13 +106,6 @@ class Assembly:
             builder=self.builder, file=file, context=file.parent if own else folder, epoch=self.epoch,
             contexts={"binaries": str(self.context.dist)} if contexts is None else contexts,
         )  # fmt: skip
-
-    def _bases(self, targets: Iterable[Target]) -> dict[str, str]:
-        """The base image by the name that leads to it. What a Dockerfile of the workspace's own begins with is not known."""
-        base = self._base(targets)
-        if not base or self.uplink.direct or image.own_dockerfile(self.context):
-            return {}
-        return {base: f"docker-image://{self.uplink.name(base)}"}
 
     def read_back(self, where: str, found: Iterable[str]) -> None:
         """What was made is for every platform that was asked for, and no other."""

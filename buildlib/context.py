@@ -14,12 +14,11 @@ from buildlib import workspace as workspaces
 from buildlib.config import Config
 from buildlib.console import Console
 from buildlib.errors import Lacking, UsageError
+from buildlib.failures import RECORD
 from buildlib.host import Host, probe
 from buildlib.runner import Dry, Shell
 from buildlib.targets import Target, pick
 from buildlib.workspace import Workspace
-
-RECORD = ".build-failures.log"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from buildlib.failures import RECORD
 from buildlib.oci import USER, Runtime, platform_of
 from buildlib.targets import Target
 
@@ -165,7 +166,7 @@ def _quoted(value: str) -> str:
 
 def ignored(folders: Iterable[str]) -> str:
     """The file beside it that keeps out of the build's context what a compile does not read. `folders` are more of those."""
-    return "".join(f"{name}\n" for name in ("**/.git", "**/.venv", "**/target", "**/.build-failures.log*", *folders))
+    return "".join(f"{name}\n" for name in ("**/.git", "**/.venv", "**/target", f"**/{RECORD}*", *folders))
 
 
 # The stages of `check`.

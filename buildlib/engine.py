@@ -18,6 +18,7 @@ from buildlib.failures import classify
 from buildlib.files import holding, text_of
 from buildlib.plan import Outcome, Step, Write, words
 from buildlib.targets import Target
+from buildlib.uplink import Uplink
 from buildlib.workspace import Component
 
 WITHOUT = "install Docker and buildx; or --output with -musl arches, which needs neither"
@@ -109,9 +110,7 @@ def compile(
     names = tuple(component.name for component in context.workspace.pick(components))
     with tempfile.TemporaryDirectory() as scratch, uplink.opened(context) as way:
         recipe = _recipe(context, names, revision, epoch, Path(scratch))
-        if not way.direct and not image.own_dockerfile(context):
-            compiler = context.config.builder["compiler"]
-            recipe = replace(recipe, contexts={**recipe.contexts, compiler: f"docker-image://{way.name(compiler)}"})
+        recipe = replace(recipe, contexts={**recipe.contexts, **led(context, way, context.config.builder["compiler"])})
         for target in targets:
             with context.console.fold(f"{target.name} · in a container"):
                 out = Path(scratch) / target.name
@@ -121,6 +120,14 @@ def compile(
                     raise _compile_error(target, outcome)
                 if outcome.ran:
                     _accept(context, target, names, out)
+
+
+def led(context: Context, way: Uplink, base: str) -> dict[str, str]:
+    """The build context that makes a base image found by the name that leads to it; none for none, and where BuildKit goes there
+    straight. What a Dockerfile of the workspace's own begins with is not known."""
+    if not base or way.direct or image.own_dockerfile(context):
+        return {}
+    return {base: f"docker-image://{way.name(base)}"}
 
 
 def _recipe(context: Context, names: tuple[str, ...], revision: str, epoch: int, scratch: Path) -> Recipe:

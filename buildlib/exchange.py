@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import requests
 from urllib3.exceptions import HTTPError
 
+from buildlib.builder import is_loopback
 from buildlib.failures import Failure, classify
 
 PASSING = frozenset({408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
@@ -70,11 +71,6 @@ def scheme(host: str) -> str:
     return "http" if is_loopback(host) else "https"
 
 
-def is_loopback(host: str) -> bool:
-    name = host.split("/", maxsplit=1)[0]
-    return name.startswith(("127.", "localhost:", "[::1]")) or name == "localhost"
-
-
 def failure_of(error: Exception, title: str = "") -> Failure:
     """What the network did. The words of an error that no rule reads are still those of a connection that broke."""
     cause: Any = error
@@ -129,10 +125,16 @@ def range_of(headers: Mapping[str, str]) -> tuple[int, str]:
 
 
 def _retry_after(told: str) -> float | None:
-    """Seconds from the header: a number, or a date (RFC 9110)."""
+    """Seconds from the header: a number, or a date."""
     if told.isdigit():
         return float(told)
+    seconds = until(told)
+    return None if seconds is None else max(0.0, seconds)
+
+
+def until(told: str) -> float | None:
+    """Seconds from now to an HTTP date (RFC 9110), negative when it has passed; None for what is no date."""
     try:
-        return max(0.0, (parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds())
+        return (parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds()
     except (ValueError, TypeError):
         return None

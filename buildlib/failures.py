@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -40,6 +39,7 @@ ON_ITS_WAY = re.compile(
       | .*(?:level=warn|\bretrying\ (?:in|after|\()|\bretrying\.\.\.|\btries\ remaining|\bwill\ retry\b|\bretry\ attempt\b)""",
     re.IGNORECASE | re.VERBOSE,
 )
+COMPLAINT = re.compile(r"(error|fatal|e: |panic|\[error\])", re.IGNORECASE)
 RETRYING = re.compile(r"retrying in ", re.IGNORECASE)
 PROCESS = "did not complete successfully: exit code"
 HEADLINE = re.compile(r"\[[^\]]*\]")  # [linux/arm64 builder 2/5]
@@ -56,6 +56,7 @@ WAIT = re.compile(
     re.IGNORECASE,
 )
 SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "": 1.0}
+RECORD = ".build-failures.log"  # beside Cargo.toml: each failed try, a line of JSON
 MACHINE = ("resource", "emulation")
 
 
@@ -233,7 +234,8 @@ def _wait(log: Log, line: Line) -> float | None:
         range(max(0, line.index - 3), min(len(log), line.index + 4)), key=lambda n: abs(n - line.index)
     ):
         found = WAIT.search(log.line(index).text)
-        if found and (unit := (found[2] or "").lower()) is not None:
+        if found:
+            unit = (found[2] or "").lower()
             factor = 0.001 if unit.startswith(("ms", "milli")) else SECONDS[unit[:1]]
             return float(found[1]) * factor + float(found[3] or 0)
     return None
@@ -242,11 +244,7 @@ def _wait(log: Log, line: Line) -> float | None:
 def _complaint(log: Log) -> Line | None:
     """The last line that calls itself an error, else the last one."""
     lines = [line for line in log.backwards(MOST) if not NOISE.match(line.text) and not ON_ITS_WAY.match(line.text)]
-    return next(_complaining(lines), lines[0] if lines else None)
-
-
-def _complaining(lines: list[Line]) -> Iterator[Line]:
-    return (line for line in lines if re.match(r"(?i)(error|fatal|e: |panic|\[error\])", line.text))
+    return next((line for line in lines if COMPLAINT.match(line.text)), lines[0] if lines else None)
 
 
 def _shortened(text: str) -> str:

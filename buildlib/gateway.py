@@ -8,7 +8,6 @@ knows a password that was made for it.
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import secrets
@@ -16,40 +15,30 @@ import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import ThreadingHTTPServer
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from buildlib.registry import HUB, Client
-from buildlib.relay import Relay
-
-USER = "buildlib"
+from buildlib.relay import Office, Relay, alias, meant
 
 
 @dataclass
-class Gateway:
-    """Where it listens, who may come in, and who asks for it."""
+class Gateway(Office):
+    """That, and where it listens."""
 
-    client: Client
-    password: str
     address: str = ""  # host:port
-    uploads: dict[str, IO[bytes]] = field(default_factory=dict)
-
-    @property
-    def authorization(self) -> str:
-        """What lets one in, as the header has it."""
-        return f"Basic {base64.b64encode(f'{USER}:{self.password}'.encode()).decode()}"
 
     def name(self, reference: str) -> str:
         """What an image is called by here: docker.io/library/debian:12 behind the gateway's address."""
         registry, path = normal(reference)
-        return f"{self.address}/{registry.replace(':', '__')}/{path}"
+        return f"{self.address}/{alias(registry)}/{path}"
 
     def spoken(self, line: str) -> str:
         """A tool's line with the names that a person knows."""
         line = line.replace(f"http://{self.address}/v2/", "https://")
-        return re.sub(rf"({re.escape(self.address)}/)([^/\s]+)", lambda found: found[2].replace("__", ":"), line)
+        return re.sub(rf"({re.escape(self.address)}/)([^/\s]+)", lambda found: meant(found[2]), line)
 
 
 def normal(reference: str) -> tuple[str, str]:

@@ -22,7 +22,8 @@ from requests.adapters import HTTPAdapter
 from requests.utils import parse_dict_header
 from urllib3.exceptions import HTTPError
 
-from buildlib.exchange import Answer, Request, denial_of, failure_of, is_loopback, range_of, refusal_of, text
+from buildlib.builder import is_loopback
+from buildlib.exchange import Answer, Request, denial_of, failure_of, range_of, refusal_of, text
 from buildlib.failures import Failure
 from buildlib.retry import Budget, tried
 
@@ -59,20 +60,19 @@ class Client:
 
     def hosts(self, registry: str, *, reading: bool) -> tuple[str, ...]:
         """The hosts that answer for a registry, the first of choice first; mirrors serve pulls alone."""
-        own = HUB_HOST if registry == HUB else registry
-        return (*(self.mirrors.get(registry, ()) if reading else ()), own)
+        return (*(self.mirrors.get(registry, ()) if reading else ()), host_of(registry))
 
     def ask(self, request: Request) -> Answer:
         """The answer after as many tries as it takes. 429, 5xx and the network are failures; 401 and 403 come back as responses
         when no token helps."""
-        tries = count()
-        return self.tried(request.title, lambda: self.once(request, next(tries)))
+        return self.tried(request.title, lambda number: self.once(request, number))
 
-    def tried(self, title: str, once: Callable[[], Answer]) -> Answer:
-        """What `once` answers, after as many tries as it takes."""
+    def tried(self, title: str, once: Callable[[int], Answer]) -> Answer:
+        """What `once` answers, after as many tries as it takes; it gets their numbers, from 0."""
+        tries = count()
         return tried(
-            once, lambda answer: None if answer.final else answer.failure, self.budget, attempts=self.budget.policy.attempts,
-            delay=min(DELAY, self.budget.policy.delay), sleep=self.sleep,
+            lambda: once(next(tries)), lambda answer: None if answer.final else answer.failure, self.budget,
+            attempts=self.budget.policy.attempts, delay=min(DELAY, self.budget.policy.delay), sleep=self.sleep,
             tell=lambda failure, attempt, wait: self.tell(title, failure, attempt, wait),
         )  # fmt: skip
 
@@ -97,12 +97,10 @@ class Client:
                     raise OSError(failure.cause) from None
             headers = {**request.headers, "Range": f"bytes={base + got}-{last}"}
             more = self.ask(replace(request, headers=headers))
-            if more.response is None or more.response.status_code not in (200, 206):
-                raise OSError(
-                    more.failure.cause if more.failure else f"{request.title}: {more.response.status_code} on the way"
-                )
+            if more.status not in (200, 206):
+                raise OSError(more.failure.cause if more.failure else f"{request.title}: {more.status} on the way")
             # A server that knows no ranges begins at the beginning.
-            response, skip = more.response, got if more.response.status_code == 200 else 0
+            response, skip = more.response, got if more.status == 200 else 0
 
     # --- one try -------------------------------------------------------------------------------------------------
 
@@ -111,11 +109,10 @@ class Client:
         key = request.host, request.repository, request.writes
         known = self._token(key)
         answer = self.send(request, number, known)
-        response = answer.response
-        if response is None or response.status_code != 401:
+        if answer.status != 401:
             return answer
-        challenge = response.headers.get("WWW-Authenticate", "")
-        response.close()
+        challenge = answer.response.headers.get("WWW-Authenticate", "")
+        answer.response.close()
         given = self._let_in(request, key, challenge, known)
         return given if isinstance(given, Answer) else self.send(request, number, given)
 
@@ -167,7 +164,7 @@ class Client:
                 answer = self.fetch_token(request.host, words, login)
                 if answer.response is None:
                     return replace(answer, final=True)
-                if answer.response.status_code != 200:
+                if answer.status != 200:
                     self.denied[key] = denial_of(answer.response, f"token of {request.host}")
                     return Answer(failure=self.denied[key], final=True)
                 given, lifetime = read_token(answer.response)
@@ -190,8 +187,12 @@ class Client:
             request = replace(request, method="POST", path=realm, headers=headers, body=f"{query}&{form}".encode())
         elif login:
             request = replace(request, headers={"Authorization": _basic(login)})
-        tries = count()
-        return self.tried(f"token of {registry}", lambda: self.send(request, next(tries), ""))
+        return self.tried(f"token of {registry}", lambda number: self.send(request, number))
+
+
+def host_of(registry: str) -> str:
+    """The host that answers for a registry itself."""
+    return HUB_HOST if registry == HUB else registry
 
 
 def _session(bundle: str, *, local: bool) -> requests.Session:

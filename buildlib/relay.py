@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import secrets
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
-from typing import IO, Any, Protocol
+from typing import IO, Any
 from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
 from buildlib.exchange import Answer, Request, denial_of, scheme, text
 from buildlib.failures import SPENT, classify
 from buildlib.registry import Client
 
-NAMED = re.compile(r"/v2/(?P<registry>[^/]+)/(?P<rest>(?P<repository>.+?)/(?P<kind>manifests|blobs|tags|referrers)/.*)")
+USER = "buildlib"
+NAMED = re.compile(r"/v2/(?P<registry>[^/]+)/(?P<rest>.+?/(?:manifests|blobs|tags|referrers)/.*)")
 UPLOAD = re.compile(r"(?P<repository>.+)/blobs/uploads/(?P<id>[^/?]*)")
 # What a hop keeps to itself (RFC 9110), and what this gateway says in its own words.
 OWN = frozenset({
@@ -29,14 +32,28 @@ CODES = {401: "UNAUTHORIZED", 403: "DENIED", 404: "NAME_UNKNOWN", 429: "TOOMANYR
 SMALL = 1 << 20  # bytes of an upload that are kept in memory
 
 
-class Office(Protocol):
+@dataclass
+class Office:
     """What all connections share: who asks registries, what lets one in, and uploads that have begun."""
 
     client: Client
-    uploads: dict[str, IO[bytes]]
+    password: str
+    uploads: dict[str, IO[bytes]] = field(default_factory=dict)
 
     @property
-    def authorization(self) -> str: ...
+    def authorization(self) -> str:
+        """What lets one in, as the header has it."""
+        return f"Basic {base64.b64encode(f'{USER}:{self.password}'.encode()).decode()}"
+
+
+def alias(registry: str) -> str:
+    """A registry in a path, where no colon may stand."""
+    return registry.replace(":", "__")
+
+
+def meant(name: str) -> str:
+    """The registry that goes by this alias."""
+    return name.replace("__", ":")
 
 
 class Relay(BaseHTTPRequestHandler):
@@ -52,13 +69,13 @@ class Relay(BaseHTTPRequestHandler):
         """What matters is told where a request fails."""
 
     def do_GET(self) -> None:
-        with suppress(ConnectionError, TimeoutError):  # who asked has gone
-            try:
-                self._serve()
-            except (ConnectionError, TimeoutError):
-                raise
-            except OSError as error:  # an upload is kept on this machine's disk
-                self.close_connection = True
+        try:
+            self._serve()
+        except (ConnectionError, TimeoutError):
+            return  # who asked has gone
+        except OSError as error:  # an upload is kept on this machine's disk
+            self.close_connection = True
+            with suppress(ConnectionError, TimeoutError):
                 self._say(424, f"{error.strerror} (os error {error.errno}) in {tempfile.gettempdir()}")
 
     do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
@@ -74,7 +91,7 @@ class Relay(BaseHTTPRequestHandler):
         if not found:
             self.close_connection = True
             return self._say(404, "Not Found")
-        registry = found["registry"].replace("__", ":")
+        registry = meant(found["registry"])
         upload = UPLOAD.fullmatch(found["rest"])
         if upload:
             return self._upload(registry, upload["repository"], upload["id"], parse_qs(query))
@@ -160,44 +177,44 @@ class Relay(BaseHTTPRequestHandler):
         return self._say(202, "Accepted", {**self._place(registry, repository, name), "Docker-Upload-UUID": name})
 
     def _place(self, registry: str, repository: str, name: str) -> dict[str, str]:
-        return {"Location": f"/v2/{registry.replace(':', '__')}/{repository}/blobs/uploads/{name}"}
+        return {"Location": f"/v2/{alias(registry)}/{repository}/blobs/uploads/{name}"}
 
     def _mount(self, registry: str, repository: str, query: Mapping[str, list[str]]) -> Answer | None:
         """A blob that another repository of the same registry has, without an upload. Names are ours here."""
         other, _, source = query.get("from", [""])[0].partition("/")
-        if other.replace("__", ":") != registry:
+        if meant(other) != registry:
             return None
         asked = urlencode({"mount": query["mount"][0], "from": source})
         (host,) = self.gateway.client.hosts(registry, reading=False)
         answer = self.gateway.client.ask(
             Request(method="POST", host=host, path=f"/v2/{repository}/blobs/uploads/?{asked}", headers={})
         )
-        return answer if answer.response is not None and answer.response.status_code == 201 else None
+        return answer if answer.status == 201 else None
 
     def _created(self, registry: str, answer: Answer) -> None:
-        if answer.failure or answer.response is None or answer.response.status_code >= 400:
+        if answer.failure or answer.status >= 400:
             return self._refuse(answer)
         answer.response.close()
         told = answer.response.headers
         digest = {name: value for name, value in told.items() if name.lower() == "docker-content-digest"}
         path = urlsplit(told.get("Location", "")).path.removeprefix("/v2/")
-        return self._say(201, "Created", {**digest, "Location": f"/v2/{registry.replace(':', '__')}/{path}"})
+        return self._say(201, "Created", {**digest, "Location": f"/v2/{alias(registry)}/{path}"})
 
     def _send(self, registry: str, repository: str, body: IO[bytes], digest: str) -> Answer:
         """Both requests of an upload; a place that was lost with the connection is not used again."""
         (host,) = self.gateway.client.hosts(registry, reading=False)
         client = self.gateway.client
 
-        def whole() -> Answer:
+        def whole(_: int) -> Answer:
             begun = client.ask(Request(method="POST", host=host, path=f"/v2/{repository}/blobs/uploads/", headers={}))
-            if begun.response is None or begun.response.status_code != 202:
+            if begun.status != 202:
                 return Answer(begun.response, begun.failure, final=True)
             begun.response.close()
             place = urljoin(f"{scheme(host)}://{host}", begun.response.headers["Location"])
             place += f"{'&' if '?' in place else '?'}{urlencode({'digest': digest})}"
             kind = {"Content-Type": "application/octet-stream"}
             put = client.once(Request(method="PUT", host=urlsplit(place).netloc, path=place, headers=kind, body=body))
-            if put.response is not None and put.response.status_code == 404:  # it has forgotten that it was begun
+            if put.status == 404:  # it has forgotten that it was begun
                 failure = classify(f"PUT {host}/{repository}: 404 Not Found: {text(put.response)}")
                 return Answer(put.response, failure, final=not failure.transient)
             return put

@@ -16,6 +16,7 @@ from buildlib.config import Retry
 from buildlib.failures import Failure
 
 Result = TypeVar("Result")
+Tried = tuple[Any, Failure | None]  # what a try came to, and what it failed of
 # What a try failed of, which try it was, and the seconds before the next; None: there is none.
 Tell = Callable[[Failure, int, float | None], None]
 
@@ -61,25 +62,46 @@ def tried(
     Transient ones are tried again, `attempts` times in all; a token that ran out once, at once. `delay` in seconds is the first
     wait's upper bound, doubled for each that follows.
     """
+
+    def attempt() -> Tried:
+        result = once()
+        failure = failure_of(result)
+        if attempts > 1:  # what has one try is nothing of the network's
+            budget.went(failure is None or not failure.transient)
+        return result, failure
+
+    first = attempt()
+    if first[1] is None:
+        return first[0]
+    return _more(first, attempt, budget, attempts, delay, sleep, tell)
+
+
+def _more(
+    first: Tried,
+    attempt: Callable[[], Tried],
+    budget: Budget,
+    attempts: int,
+    delay: float,
+    sleep: Callable[[float], object],
+    tell: Tell,
+) -> Any:
+    """What the first try that failed came to in the end."""
+    # Imported only now: most first tries go well, and tenacity takes 20 ms, which every start would pay.
     from tenacity import RetryCallState, Retrying, wait_random_exponential
 
     jitter = wait_random_exponential(multiplier=delay, max=budget.policy.max_delay)
-    failure: Failure | None = None
+    made = [first]
     renewed = False
 
     def again(state: RetryCallState) -> bool:
-        nonlocal failure
-        failure = failure_of(state.outcome.result())
-        if attempts > 1:  # what has one try is nothing of the network's
-            budget.went(failure is None or not failure.transient)
-        if failure and not _worth(failure):
+        _, failure = state.outcome.result()
+        worth = failure is not None and failure.retry and not (failure.again and renewed)
+        if failure and not worth:
             tell(failure, state.attempt_number, None)
-        return bool(failure) and _worth(failure)
-
-    def _worth(failure: Failure) -> bool:
-        return failure.retry and not (failure.again and renewed)
+        return worth
 
     def wait(state: RetryCallState) -> float:
+        _, failure = state.outcome.result()
         if failure.again:
             return 0.0
         # Who was told when to come back does not come before that, nor all at the same moment.
@@ -87,12 +109,15 @@ def tried(
 
     def stop(state: RetryCallState) -> bool:
         nonlocal renewed
+        _, failure = state.outcome.result()
         renewed = renewed or failure.again
         over = state.attempt_number >= attempts or not budget.take(state.upcoming_sleep)
         tell(failure, state.attempt_number, None if over else state.upcoming_sleep)
         return over
 
-    def last(state: RetryCallState) -> Any:
+    def last(state: RetryCallState) -> Tried:
         return state.outcome.result()
 
-    return Retrying(retry=again, wait=wait, stop=stop, sleep=sleep, retry_error_callback=last)(once)
+    retrying = Retrying(retry=again, wait=wait, stop=stop, sleep=sleep, retry_error_callback=last)
+    result, _ = retrying(lambda: made.pop() if made else attempt())
+    return result

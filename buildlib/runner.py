@@ -28,7 +28,7 @@ from buildlib.redact import known, redact
 from buildlib.retry import Budget, tried
 
 TAIL = 5000  # lines of a tool's stderr kept for reading its failure; a build's cause may stand far above its end
-RECORD = 1_000_000  # bytes, then a new file is begun and the old one kept beside it
+LARGEST = 1_000_000  # bytes, then a new file is begun and the old one kept beside it
 PATIENCE = 5.0  # seconds that children get to end by themselves after SIGINT, then after SIGTERM
 
 
@@ -135,7 +135,7 @@ class Shell:
             "class": failure.kind, "cause": redact(failure.cause, values), "attempt": attempt, "wait": wait,
         }  # fmt: skip
         with contextlib.suppress(OSError):
-            append(self.record, json.dumps(told, ensure_ascii=False), RECORD)
+            append(self.record, json.dumps(told, ensure_ascii=False), LARGEST)
 
     def _once(self, step: Step) -> Outcome:
         if self.stopped.is_set():

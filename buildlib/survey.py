@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import ssl
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from requests.utils import get_environ_proxies, parse_dict_header
 
-from buildlib import builder, dockerfile, engine, image, network, uplink
+from buildlib import builder, buildx, dockerfile, engine, image, network, uplink
 from buildlib.config import Retry
 from buildlib.context import Context
 from buildlib.errors import BuildError
-from buildlib.exchange import Answer, Request, failure_of, scheme, text
+from buildlib.exchange import Answer, Request, failure_of, scheme, text, until
 from buildlib.failures import Failure
 from buildlib.gateway import normal
 from buildlib.network import HERE, Goal, Leg, Survey
 from buildlib.plan import Step, Write
-from buildlib.registry import HUB, HUB_HOST, Client, read_token
+from buildlib.registry import Client, host_of, read_token
 from buildlib.retry import Budget
 
 TIMEOUT = 10.0  # seconds for a leg of this machine's
@@ -64,12 +61,11 @@ def goals(context: Context) -> tuple[Goal, ...]:
         if base != "scratch":
             registry, path = normal(base)
             repository, _, tag = path.partition("@")[0].partition(":")
-            hosts = (*mirrors.get(registry, ()), HUB_HOST if registry == HUB else registry)
+            hosts = (*mirrors.get(registry, ()), host_of(registry))
             found += [Goal(host=host, repository=repository, tag=tag or "latest") for host in hosts]
         if context.config.registry:
             registry, path = normal(f"{image.registry(context)}/{component.name.lower()}")
-            host = HUB_HOST if registry == HUB else registry
-            found.append(Goal(host=host, repository=path, tag=component.version, writes=True))
+            found.append(Goal(host=host_of(registry), repository=path, tag=component.version, writes=True))
     # One component speaks for all that are pushed to the same place.
     return tuple({(goal.host, goal.writes): goal for goal in reversed(found)}.values())[::-1]
 
@@ -80,11 +76,8 @@ class _Found:
     skew, left = 0.0, None
 
     def read(self, headers: Any) -> None:
-        try:
-            told = parsedate_to_datetime(headers.get("Date", ""))
-            self.skew = (datetime.now(UTC) - told).total_seconds()
-        except (ValueError, TypeError):
-            pass
+        ahead = until(headers.get("Date", ""))
+        self.skew = self.skew if ahead is None else -ahead
         limit = headers.get("ratelimit-remaining", "").partition(";")[0]
         self.left = int(limit) if limit.isdigit() else self.left
 
@@ -112,8 +105,8 @@ def _legs(client: Client, goal: Goal, found: _Found) -> Iterator[tuple[str, Call
     proxy = get_environ_proxies(f"{scheme(goal.host)}://{goal.host}").get(scheme(goal.host))
     if not proxy:  # else it is the proxy that looks names up and connects
         yield from _connection(client, goal.host)
-    way = _Way(client, goal, found)
-    yield "answer", lambda: (way.answer()[0], f"through {urlsplit(proxy).hostname}" if proxy else "")
+    way = _Way(client, goal, found, f"through {urlsplit(proxy).hostname}" if proxy else "")
+    yield "answer", way.answer
     if way.challenge:
         yield "token", way.token
     yield "manifest", way.manifest
@@ -151,22 +144,22 @@ def _connection(client: Client, host: str) -> Iterator[tuple[str, Callable[[], W
 class _Way:
     """What one leg has to know of those before it."""
 
-    def __init__(self, client: Client, goal: Goal, found: _Found) -> None:
-        self.client, self.goal, self.found = client, goal, found
+    def __init__(self, client: Client, goal: Goal, found: _Found, proxy: str) -> None:
+        self.client, self.goal, self.found, self.proxy = client, goal, found, proxy
         self.challenge = self.header = self.blob = ""
 
-    def _send(self, method: str, path: str) -> Answer:
-        request = Request(method=method, host=self.goal.host, path=path, headers={"Accept": ACCEPT})
+    def _get(self, path: str) -> Answer:
+        request = Request(method="GET", host=self.goal.host, path=path, headers={"Accept": ACCEPT})
         answer = self.client.send(request, token=self.header)
         if answer.response is not None:
             self.found.read(answer.response.headers)
         return answer
 
     def answer(self) -> Went:
-        answer = self._send("GET", "/v2/")
-        if answer.response is not None and answer.response.status_code == 401:
+        answer = self._get("/v2/")
+        if answer.status == 401:
             self.challenge = answer.response.headers.get("WWW-Authenticate", "")
-        return answer.failure, ""
+        return answer.failure, self.proxy
 
     def token(self) -> Went:
         kind, _, told = self.challenge.partition(" ")
@@ -175,23 +168,17 @@ class _Way:
             "scope": f"repository:{self.goal.repository}:pull{',push' if self.goal.writes else ''}",
         }
         login = self.client.login(self.goal.host)
+        cure, server = f"docker login {self.goal.host}", urlsplit(words.get("realm", "")).netloc
         if kind.lower() != "bearer":
-            return (
-                (None, "password")
-                if login
-                else (Failure("auth", f"{self.goal.host} wants a password", f"docker login {self.goal.host}"), "")
-            )
+            return (None, "password") if login else (Failure("auth", f"{self.goal.host} wants a password", cure), "")
         answer = self.client.fetch_token(self.goal.host, words, login)
-        if answer.failure or answer.response is None or answer.response.status_code != 200:
-            status = answer.response.status_code if answer.response is not None else ""
-            return answer.failure or Failure(
-                "auth", f"{urlsplit(words['realm']).netloc}: {status}", f"docker login {self.goal.host}"
-            ), ""
+        if answer.status != 200:
+            return answer.failure or Failure("auth", f"{server}: {answer.status}", cure), ""
         self.header, _ = read_token(answer.response)
-        return None, f"{urlsplit(words['realm']).netloc}, {'logged in' if login else 'anonymous'}"
+        return None, f"{server}, {'logged in' if login else 'anonymous'}"
 
     def manifest(self) -> Went:
-        answer = self._send("GET", f"/v2/{self.goal.repository}/manifests/{self.goal.tag}")
+        answer = self._get(f"/v2/{self.goal.repository}/manifests/{self.goal.tag}")
         if answer.response is None:
             return answer.failure, ""
         status, said = answer.response.status_code, text(answer.response)
@@ -202,7 +189,7 @@ class _Way:
             return Failure(
                 kind, f"{self.goal.host}: {self.goal.repository}:{self.goal.tag}: {status} {answer.response.reason}"
             ), ""
-        named = _read(said)
+        named = buildx.read_index(said)
         # An index names manifests, a manifest its configuration: the smallest thing that there is to fetch.
         first = next((entry["digest"] for entry in named.get("manifests") or ()), "")
         self.blob = f"manifests/{first}" if first else _configuration(named)
@@ -210,27 +197,19 @@ class _Way:
 
     def small_blob(self) -> Went:
         if self.blob.startswith("manifests/"):
-            answer = self._send("GET", f"/v2/{self.goal.repository}/{self.blob}")
+            answer = self._get(f"/v2/{self.goal.repository}/{self.blob}")
             if answer.response is None:
                 return answer.failure, ""
-            self.blob = _configuration(_read(text(answer.response)))
+            self.blob = _configuration(buildx.read_index(text(answer.response)))
             if not self.blob:
                 return Failure("not-found", f"{self.goal.host}: an index names a manifest that is none"), ""
-        answer = self._send("GET", f"/v2/{self.goal.repository}/{self.blob}")
+        answer = self._get(f"/v2/{self.goal.repository}/{self.blob}")
         if answer.response is None:
             return answer.failure, ""
         return None, f"{len(text(answer.response))} bytes from {urlsplit(answer.response.url).hostname}"
 
 
-def _read(said: str) -> dict[str, Any]:
-    try:
-        told = json.loads(said)
-    except ValueError:
-        return {}
-    return told if isinstance(told, dict) else {}
-
-
-def _configuration(manifest: dict[str, Any]) -> str:
+def _configuration(manifest: Mapping[str, Any]) -> str:
     """The path of a manifest's configuration, "" for what is no manifest."""
     digest = (manifest.get("config") or {}).get("digest", "")
     return f"blobs/{digest}" if digest else ""

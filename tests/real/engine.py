@@ -124,6 +124,20 @@ def unmount(folder):
 
 
 @contextmanager
+def whole(scratch):
+    """All that images take, in folders of its own below `scratch`: the environment in which docker answers, and the address of a
+    registry with the base images."""
+    for name in ("docker", "registry", "bed"):
+        (scratch / name).mkdir()
+    with daemon(scratch / "docker") as env, registry(scratch / "registry") as address:
+        binfmt()
+        buildx(env)
+        buildkit(env, scratch / "bed")
+        bases(env, address, scratch / "bed")
+        yield env, address
+
+
+@contextmanager
 def registry(folder, **more):
     """A registry on the loopback, as host:port, plain HTTP; `more` goes into its configuration."""
     packages("docker-registry", "skopeo")

@@ -76,7 +76,7 @@ class Assembly:
         """The digest that the base image has now."""
         if not base:
             return ""
-        return _digest(engine.done(self.context.run(buildx.raw(self.builder, self.uplink.name(base)))).stdout)
+        return _digest(engine.done(self.uplink.read(self.context, base)).stdout)
 
     @property
     def builder(self) -> str:

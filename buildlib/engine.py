@@ -108,7 +108,7 @@ def compile(
 ) -> None:
     """The stage `binaries` for each target, gated again on this machine, in dist/. CompileFailed when cargo fails in it."""
     names = tuple(component.name for component in context.workspace.pick(components))
-    with tempfile.TemporaryDirectory() as scratch, uplink.opened(context) as way:
+    with tempfile.TemporaryDirectory() as scratch, uplink.opened(context, uplink.foresee(context)) as way:
         recipe = _recipe(context, names, revision, epoch, Path(scratch))
         recipe = replace(recipe, contexts={**recipe.contexts, **led(context, way, context.config.builder["compiler"])})
         for target in targets:

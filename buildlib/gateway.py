@@ -8,9 +8,11 @@ knows a password that was made for it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import secrets
+import sys
 import threading
 import zlib
 from collections.abc import Iterator
@@ -20,7 +22,9 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from buildlib.registry import HUB, Client
+from buildlib.exchange import denial_of
+from buildlib.failures import SPENT
+from buildlib.registry import HUB, MANIFESTS, Client
 from buildlib.relay import Office, Relay, alias, meant
 
 
@@ -34,6 +38,22 @@ class Gateway(Office):
         """What an image is called by here: docker.io/library/debian:12 behind the gateway's address."""
         registry, path = normal(reference)
         return f"{self.address}/{alias(registry)}/{path}"
+
+    def manifest(self, reference: str) -> bytes:
+        """What a registry has under a reference that a person knows. OSError with the cause where it cannot be had."""
+        registry, path = normal(reference)
+        at = "@" if "@" in path else ":"
+        repository, _, version = path.rpartition(at)
+        path = f"/v2/{repository}/manifests/{version}"
+        request, answer = self.client.reach("GET", registry, path, {"Accept": MANIFESTS})
+        if answer.failure:
+            raise OSError(f"{SPENT}: {answer.failure.cause}" if answer.failure.transient else answer.failure.cause)
+        if answer.status != 200:
+            raise OSError(f"{registry}/{repository}{at}{version}: {denial_of(answer.response, request.title).cause}")
+        data = b"".join(self.client.read(request, answer))
+        if at == "@" and hashlib.sha256(data).hexdigest() != version.removeprefix("sha256:"):
+            raise OSError(f"{registry}/{repository}@{version}: what came is something else")
+        return data
 
     def spoken(self, line: str) -> str:
         """A tool's line with the names that a person knows."""
@@ -55,6 +75,11 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128  # BuildKit opens dozens of connections at once; five, the default, make some wait a second
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A tool that has what it wanted may reset its connections."""
+        if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):
+            super().handle_error(request, client_address)
+
 
 PORTS = range(20000, 32000)  # below those that kernels give to clients
 
@@ -66,7 +91,7 @@ def opened(client: Client, builder: str = "") -> Iterator[Gateway]:
     gateway = Gateway(client, secrets.token_urlsafe(32))
     server = _listening(PORTS[zlib.crc32(builder.encode()) % len(PORTS)] if builder else 0, gateway)
     gateway.address = f"127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
         yield gateway

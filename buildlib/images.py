@@ -92,8 +92,8 @@ def _held(context: Context, output: Path):
 
 def _through_buildx(context: Context, asked: Asked, order: Callable[[Assembly], Order]) -> list[Made]:
     """All images, side by side: buildx waits for the network and the builder most of the time."""
-    uplink.foresee()
     image.prepare(context, asked.targets, asked.components, asked.tags)
+    foreseen = uplink.foresee(context, attested=bool(asked.attested))
     if context.run.dry:
         engine.inspect(context)
     else:
@@ -102,7 +102,7 @@ def _through_buildx(context: Context, asked: Asked, order: Callable[[Assembly], 
     if context.run.dry:
         return []
     images = image.wanted(context, asked.targets, asked.components, asked.tags, epoch, revision)
-    with tempfile.TemporaryDirectory() as scratch, uplink.opened(context, attested=bool(asked.attested)) as way:
+    with tempfile.TemporaryDirectory() as scratch, uplink.opened(context, foreseen) as way:
         orders = [
             order(
                 Assembly(

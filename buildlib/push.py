@@ -14,7 +14,7 @@ from buildlib import buildx, oci
 from buildlib.assemble import Assembly
 from buildlib.engine import done
 from buildlib.image import Made
-from buildlib.plan import Status
+from buildlib.plan import Outcome, Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class Push:
     def __call__(self) -> Made:
         """What is under a tag and was made from the same was looked into before: nothing is built, uploaded or checked."""
         inputs = self.assembly.inputs()
-        under = {tag: self._raw(f"{self._there}:{tag}") for tag in self.tags}
+        under = {tag: self._raw(f"{self.repository}:{tag}") for tag in self.tags}
         known = "" if self.assembly.fresh else self._known(under.values(), inputs)
         if known:
             return self._tag(Found(digests=(known,), noted=True, manifests={}), under, inputs)
@@ -65,8 +65,11 @@ class Push:
 
     def _raw(self, reference: str) -> str:
         """What the registry has under a reference, byte for byte; "" for what it does not have."""
-        asked = self.assembly.context.run(buildx.raw(self.assembly.builder, reference))
+        asked = self._read(reference)
         return asked.stdout if asked else ""
+
+    def _read(self, reference: str) -> Outcome:
+        return self.assembly.uplink.read(self.assembly.context, reference)
 
     def _build(self, inputs: str) -> Found:
         digests, manifests, noted = [], {}, False
@@ -75,7 +78,7 @@ class Push:
             noted = len(group) == len(self.assembly.image.entries) > 1
             digest = self.assembly.build(group, buildx.to_registry(self._there, inputs if noted else ""))
             reference = f"{self._there}@{digest}"
-            index = json.loads(done(self.assembly.context.run(buildx.raw(self.assembly.builder, reference))).stdout)
+            index = json.loads(done(self._read(f"{self.repository}@{digest}")).stdout)
             manifests |= buildx.manifests(index) if "manifests" in index else {self._platform(reference): digest}
             digests.append(digest)
         return Found(digests=tuple(digests), noted=noted, manifests=manifests)
@@ -94,7 +97,7 @@ class Push:
             noted = "" if found.noted else inputs
             done(self.assembly.context.run(buildx.tag(self.assembly.builder, self._there, found.digests, moved, noted)))
         (first, *_) = self.tags
-        raw = self._raw(f"{self._there}:{first}") if moved else under[first]
+        raw = self._raw(f"{self.repository}:{first}") if moved else under[first]
         return Made(
             component=self.assembly.name, status=Status.DONE if moved else Status.UNCHANGED, tags=self.tags,
             platforms=self.assembly.image.platforms, where=self.repository, digest=oci.digest(raw.encode()),

@@ -38,6 +38,14 @@ HUB, HUB_HOST = "docker.io", "registry-1.docker.io"
 LIFETIME = 60.0  # seconds of a token that does not say; the token specification's own number
 BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
+# The kinds of manifests, as a client names them that knows all of them; registries hand out older ones to who names none.
+MANIFESTS = ", ".join(
+    f"application/vnd.{kind}+json"
+    for kind in (
+        "oci.image.index.v1", "oci.image.manifest.v1", "docker.distribution.manifest.list.v2", "docker.distribution.manifest.v2",
+    )
+)  # fmt: skip
+
 Tell = Callable[[str, Failure, int, float | None], None]
 
 
@@ -66,6 +74,20 @@ class Client:
         """The answer after as many tries as it takes. 429, 5xx and the network are failures; 401 and 403 come back as responses
         when no token helps."""
         return self.tried(request.title, lambda number: self.once(request, number))
+
+    def reach(
+        self, method: str, registry: str, path: str, headers: Mapping[str, str], body: bytes | None = None
+    ) -> tuple[Request, Answer]:
+        """What the first of a registry's hosts says that has an answer, with its request; else the refusal that says most."""
+        found = []
+        for host in self.hosts(registry, reading=method in ("GET", "HEAD")):
+            request = Request(method=method, host=host, path=path, headers=headers, body=body)
+            found.append((request, self.ask(request)))
+            if found[-1][1].status < 400:
+                return found[-1]
+        # A refusal says more than that a mirror does not have it, or that another cannot be reached.
+        telling = [pair for pair in found if pair[1].status not in (404, 999)]
+        return (telling or found)[-1]
 
     def tried(self, title: str, once: Callable[[int], Answer]) -> Answer:
         """What `once` answers, after as many tries as it takes; it gets their numbers, from 0."""

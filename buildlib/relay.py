@@ -107,15 +107,8 @@ class Relay(BaseHTTPRequestHandler):
     def _pass_on(self, registry: str, path: str) -> None:
         headers = {name: ", ".join(self.headers.get_all(name)) for name in SENT if name in self.headers}
         body = b"".join(self._body()) if self.command in ("PUT", "POST") else None
-        found: list[tuple[Request, Answer]] = []
-        for host in self.gateway.client.hosts(registry, reading=self.command in ("GET", "HEAD")):
-            request = Request(method=self.command, host=host, path=path, headers=headers, body=body)
-            found.append((request, self.gateway.client.ask(request)))
-            if found[-1][1].status < 400:
-                return self._hand_over(*found[-1])
-        # A refusal says more than that a mirror does not have it, or that another cannot be reached.
-        telling = [pair for pair in found if pair[1].status not in (404, 999)]
-        return self._refuse((telling or found)[-1][1])
+        request, answer = self.gateway.client.reach(self.command, registry, path, headers, body)
+        return self._hand_over(request, answer) if answer.status < 400 else self._refuse(answer)
 
     def _hand_over(self, request: Request, answer: Answer) -> None:
         response = answer.response

@@ -22,17 +22,11 @@ from buildlib.failures import Failure
 from buildlib.gateway import normal
 from buildlib.network import HERE, Goal, Leg, Survey
 from buildlib.plan import Step, Write
-from buildlib.registry import Client, host_of, read_token
+from buildlib.registry import MANIFESTS, Client, host_of, read_token
 from buildlib.retry import Budget
 
 TIMEOUT = 10.0  # seconds for a leg of this machine's
 INSIDE = 60.0  # seconds for BuildKit, which tries for a while by itself
-ACCEPT = ", ".join(
-    f"application/vnd.{kind}+json"
-    for kind in (
-        "oci.image.index.v1", "oci.image.manifest.v1", "docker.distribution.manifest.list.v2", "docker.distribution.manifest.v2",
-    )
-)  # fmt: skip
 
 
 def survey(context: Context) -> Survey:
@@ -149,7 +143,7 @@ class _Way:
         self.challenge = self.header = self.blob = ""
 
     def _get(self, path: str) -> Answer:
-        request = Request(method="GET", host=self.goal.host, path=path, headers={"Accept": ACCEPT})
+        request = Request(method="GET", host=self.goal.host, path=path, headers={"Accept": MANIFESTS})
         answer = self.client.send(request, token=self.header)
         if answer.response is not None:
             self.found.read(answer.response.headers)

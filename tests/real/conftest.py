@@ -14,6 +14,14 @@ from project import Project
 from buildlib.host import cache_folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def scratch(tmp_path_factory):
+    """Temporary folders of whatever is started here, under pytest's own: a program killed with SIGKILL removes nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("scratch")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def qemu():
     """QEMU, and the libc of every architecture that the distribution has one for."""

@@ -220,11 +220,12 @@ def test_only_what_changed_gets_a_new_digest(project):
 @pytest.mark.slow
 def test_killed_at_any_moment_latest_is_whole_and_checked(project):
     """Each round is another image; whatever moment it is killed in, the tag names one whole index, old or new."""
+    binary = (project.root / "dist" / "riscv64" / "cli-command").read_bytes()
+    project.change("riscv64", "cli-command", binary + b"whole")
     began = time.monotonic()
     assert project.push("--component", "cli-command").code == 0
     whole = time.monotonic() - began
     known = {project.raw("cli-command:latest")}
-    binary = (project.root / "dist" / "riscv64" / "cli-command").read_bytes()
     env = os.environ | project.env
     for number in range(10):
         project.change("riscv64", "cli-command", binary + bytes([number]))

@@ -54,6 +54,10 @@ class Registry:
         if isinstance(act, Layout):
             layout(act)
             return Outcome(step=act, code=0, seconds=0)
+        if act.title == "docker info":
+            return Outcome(
+                step=act, code=1, seconds=0.0
+            )  # asked in the background, at no certain place among the others
         self.titles.append(act.title)
         self.acts.append(act)
         fault = next((text for start, text in self.faults.items() if act.title.startswith(start)), None)

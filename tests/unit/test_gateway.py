@@ -93,6 +93,31 @@ def test_what_passes_is_tried_again(ask, upstream, fault, where):
     assert [(attempt, failure.transient) for _, failure, attempt, _ in ask.told] == [(1, True), (2, True)]
 
 
+def test_a_manifest_is_read_as_the_registry_has_it(ask, upstream):
+    upstream.blobs |= {NAME: BLOB, "1.2": BLOB}
+    for reference in (f"a/b@{NAME}", "a/b:1.2"):
+        upstream.faults["/manifests/"] = ["reset", (503, b""), "cut"]
+        assert ask.gateway.manifest(f"{upstream.address}/{reference}") == BLOB
+
+
+@pytest.mark.parametrize(
+    ("reference", "faults", "kind", "cause"),
+    [
+        ("a/b:none", [], "not-found", "/a/b:none: "),
+        (f"a/b@{NAME}", [(403, b"no")], "auth", f"/a/b@{NAME}: "),
+        ("a/b:1", [(503, b"")] * POLICY.attempts, "transient-network", "all tries are used up: GET "),
+        (f"a/b@sha256:{'0' * 64}", [], "unknown", "what came is something else"),
+    ],
+)
+def test_a_manifest_that_cannot_be_had_has_a_cause(ask, upstream, reference, faults, kind, cause):
+    upstream.blobs[f"sha256:{'0' * 64}"] = BLOB
+    upstream.faults["/manifests/"] = faults
+    with pytest.raises(OSError) as caught:
+        ask.gateway.manifest(f"{upstream.address}/{reference}")
+    assert cause in str(caught.value)
+    assert classify(str(caught.value)).kind == kind
+
+
 def test_who_is_told_when_to_come_back_comes_then(ask, upstream):
     upstream.blobs[NAME] = BLOB
     upstream.faults["/blobs/"] = [(429, b"", {"Retry-After": "7"})]

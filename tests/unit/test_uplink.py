@@ -32,7 +32,7 @@ def here(tmp_path):
 
 
 def is_direct(found, **more):
-    with uplink.opened(found, **more) as way:
+    with uplink.opened(found, uplink.foresee(found, **more)) as way:
         assert way.direct == (way.name("debian:12") == "debian:12")
         return way.direct
 
@@ -40,7 +40,7 @@ def is_direct(found, **more):
 def test_a_builder_on_this_machine_s_network_gets_the_gateway(here):
     found = here()
     before = found.run.env
-    with uplink.opened(found) as way:
+    with uplink.opened(found, uplink.foresee(found)) as way:
         assert way.name("debian:12").endswith("/docker.io/library/debian:12")
         config = json.loads((Path(found.run.env["DOCKER_CONFIG"]) / "config.json").read_text())
         assert [name for name in config["auths"] if way.name("a/b").startswith(name)]

@@ -1,8 +1,14 @@
-"""`nox` is the whole test suite; CI calls the same sessions. They run in the environment that nox is in."""
+"""`nox` is the whole test suite; CI calls the same sessions. They run in the environment that nox is in.
+
+`nox -s test-arm64` and its like are what any workspace gets; `real` runs them, too.
+"""
 
 import nox
 
+from buildlib.sessions import sessions
+
 nox.options.default_venv_backend = "none"
+sessions(default=())
 
 
 @nox.session

@@ -15,7 +15,9 @@ The rooms, in import order; a room imports only rooms above it:
     workspace   `cargo metadata` -> binaries, and the host tools its crates want
     toolchain   the standard library a target needs, and how to get each
     artifacts   ELF file -> facts; facts against a target
-    emulation   QEMU lines for a binary of another architecture
+    libtest     what Rust's test harness said -> suites of cases
+    junit       those as JUnit XML
+    emulation   QEMU lines for a binary of another architecture, and what proves that it ran there
     backends    zig, gcc or cross for a target, and why
     environment what cargo's children see: variables and small scripts
     cargo       the line that starts with cargo, cargo-zigbuild or cross
@@ -36,6 +38,7 @@ The rooms, in import order; a room imports only rooms above it:
     context     what every command starts from
     provision   the climb to a std for every target; setup
     build       the main flow: compile, gate, dist/; verify
+    testing     a target's tests: compiled, run where they belong, reported
     image       what an image is made of; OCI layouts without Docker
     uplink      how buildx gets to the registries
     engine      the builder, made and shown; compiling in a container
@@ -46,10 +49,15 @@ The rooms, in import order; a room imports only rooms above it:
     survey      goes that way once, and takes the time
     report      results as tables and JSON
     door        what every command enters by
-    cli         Invoke's commands
+    cli_make    Invoke's commands that make something
+    cli_check   that prove it
+    cli_look    that look, and `setup`
+    cli         all of them as one collection
     program     the console script
+    sessions    nox's sessions for each architecture
 
-linker.py is a program of its own, run in every link; __main__.py is `python -m buildlib`.
+linker.py and harness.py are programs of their own, run in every link and before every test binary; __main__.py is
+`python -m buildlib`.
 """
 
 __version__ = "0.1.0"

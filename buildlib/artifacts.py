@@ -137,6 +137,13 @@ def version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split("."))
 
 
+def machine(path: Path) -> int:
+    """e_machine of an ELF file, at byte 18 in either class; 0 for what is none."""
+    with path.open("rb") as stream:
+        head = stream.read(20)
+    return int.from_bytes(head[18:20], "big" if head[5] == 2 else "little") if head[:4] == b"\x7fELF" else 0
+
+
 def check(facts: Facts, target: Target, floor: str) -> tuple[Refusal, ...]:
     """Every fact that is not as `target` wants it. `floor` is the oldest glibc it may need, "" for any."""
     elf = target.elf

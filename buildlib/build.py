@@ -70,7 +70,7 @@ def _one(context: Context, build: Build) -> Result:
             if not outcome.ran:
                 return Result(target=build.target, status=Status.PLANNED)
             if not outcome:
-                raise compile_error(build, outcome)
+                raise compile_error(build.target, outcome)
             return _accept(context, build, outcome)
         except BuildError as error:
             context.console.explain(error)
@@ -82,14 +82,14 @@ def status_of(error: BuildError) -> Status:
     return Status.REFUSED if isinstance(error, Refused) else Status.FAILED
 
 
-def compile_error(build: Build, outcome: Outcome) -> BuildError:
+def compile_error(target: Target, outcome: Outcome) -> BuildError:
     """cargo's own message was shown whole; this is the line under it."""
     failure = classify(outcome.output)
     if failure.transient or failure.kind == "resource":
         kind = NetworkError if failure.transient else BuildError
-        return kind(f"{build.target.name}: {failure.cause}", failure.cure)
+        return kind(f"{target.name}: {failure.cause}", failure.cure)
     hint = "run `cargo update --workspace`, then look at Cargo.lock" if "--locked" in failure.cause else ""
-    return CompileFailed(f"{build.target.name}: cargo ended with {outcome.code}", hint)
+    return CompileFailed(f"{target.name}: cargo ended with {outcome.code}", hint)
 
 
 # --- the gate, and dist/ -----------------------------------------------------------------------------------

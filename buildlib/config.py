@@ -15,6 +15,7 @@ from buildlib.targets import find, nearest, suggestion
 
 BACKENDS = ("auto", "zig", "gcc", "cross")
 PREFIX = "BUILDLIB_"
+EMULATED = "BUILDLIB_EMULATED"  # no setting: what tests see that run under emulation
 
 Layer = tuple[str, Mapping[str, Any]]  # (who says it, nested values)
 
@@ -42,6 +43,7 @@ class Config:
     dist: str
     registry: str
     retry: Retry
+    test: Mapping[str, Any]
     builder: Mapping[str, Any]
     components: Mapping[str, Mapping[str, Any]]
     came_from: Mapping[str, str]
@@ -81,7 +83,7 @@ def environment(env: Mapping[str, str]) -> Layer:
     tables = [key for key, value in defaults()[1].items() if isinstance(value, dict)]
     values: dict[str, Any] = {}
     for name, value in sorted(env.items()):
-        if name.startswith(PREFIX):
+        if name.startswith(PREFIX) and name != EMULATED:
             key = name.removeprefix(PREFIX).lower()
             table = next((t for t in tables if key.startswith(f"{t}_")), None)
             if table:
@@ -108,7 +110,7 @@ def _flat(layer: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
     """Dotted keys. Free tables (components, builder.mirrors) stay whole: their keys are the project's own words."""
     for key, value in layer.items():
         name = f"{prefix}{key}"
-        if isinstance(value, dict) and name in ("retry", "builder"):
+        if isinstance(value, dict) and name in ("retry", "test", "builder"):
             yield from _flat(value, f"{name}.")
         else:
             yield name, value
@@ -149,6 +151,10 @@ def _check_values(values: Mapping[str, Any], came_from: Mapping[str, str]) -> No
         raise UsageError(f"{came_from['glibc']}: glibc = {values['glibc']!r} is not a version", "write it as 2.31")
     if values["retry.attempts"] < 1:
         raise UsageError(f"{came_from['retry.attempts']}: retry.attempts is {values['retry.attempts']}", "at least 1")
+    if values["test.timeout"] <= 0:
+        raise UsageError(
+            f"{came_from['test.timeout']}: test.timeout is {values['test.timeout']}", "seconds, more than 0"
+        )
     for word in values["arches"]:
         try:
             find(word)
@@ -161,4 +167,11 @@ def _build(values: dict[str, Any], came_from: dict[str, str]) -> Config:
         return {key.removeprefix(f"{name}."): value for key, value in values.items() if key.startswith(f"{name}.")}
 
     plain = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items() if "." not in key}
-    return Config(**plain, retry=Retry(**table("retry")), builder=table("builder"), came_from=came_from, values=values)
+    return Config(
+        **plain,
+        retry=Retry(**table("retry")),
+        test=table("test"),
+        builder=table("builder"),
+        came_from=came_from,
+        values=values,
+    )

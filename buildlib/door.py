@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from buildlib.context import Context
 
 
+ARCH = "amd64, arm64, armv7, ...; all, native; may be repeated or hold commas"
+JSON = "the result as JSON on stdout"
+
+
 def door(body: Callable[..., int | None]) -> Callable[..., None]:
     """Errors become one message and an exit code; Invoke would print a traceback for any that is not its own."""
 
@@ -73,6 +77,11 @@ def look_around(c: Any, console: Console, flags: Mapping[str, Any] | None = None
 def here(folder: str) -> str:
     """A folder from the command line is seen from where the person stands, one from a file from the workspace."""
     return str(Path(folder).expanduser().absolute()) if folder else ""
+
+
+def rest() -> tuple[str, ...]:
+    """The words behind `--`, each as it was said; Invoke keeps them in one string."""
+    return tuple(sys.argv[sys.argv.index("--") + 1 :]) if "--" in sys.argv else ()
 
 
 def split(words: list[str]) -> list[str]:

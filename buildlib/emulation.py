@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from buildlib.host import Host
 from buildlib.plan import Cure, Need, Outcome, Step, apt_install
@@ -54,6 +56,12 @@ def version(words: tuple[str, ...]) -> Step:
     return Step(title="QEMU's version", argv=(words[0], "--version"), stdout="keep", quiet=True)
 
 
+def version_of(answer: str) -> str:
+    """7.2.22 out of what QEMU says, "" where it says none."""
+    found = re.search(r"version (\d+\.\d+[.\d]*)", answer)
+    return found[1] if found else ""
+
+
 def too_old(answer: str, target: Target) -> str:
     """Why the QEMU that gave this answer cannot run the target's binaries, "" when it can."""
     have = re.search(r"version (\d+)\.(\d+)", answer)
@@ -61,6 +69,25 @@ def too_old(answer: str, target: Target) -> str:
     if have and (int(have[1]), int(have[2])) < since:
         return f"QEMU {have[1]}.{have[2]} is too old for {target.name}, {target.qemu_since} is the first that runs it"
     return ""
+
+
+# Rust's std::env::consts::ARCH, where a triple begins with another word.
+CONSTS = {"armv7": "arm", "i686": "x86", "riscv64gc": "riscv64", "powerpc64le": "powerpc64"}
+FAMILIES = {"armv6": "arm", "armv7": "arm"}  # QEMU plays the newest CPU of a family unless QEMU_CPU says which
+
+
+def complaint(told: Mapping[str, Any], host: Host, target: Target) -> str:
+    """Why a probe that said this did not run on the target, "" where it did. `machine` is what uname(2) says there."""
+    want = target.triple.partition("-")[0]
+    want = CONSTS.get(want, want)
+    if told["arch"] != want:
+        return f"the tests are compiled for {told['arch']}, wanted {want}"
+    name = target.name.removesuffix("-musl")
+    have = SPELLINGS.get(told["machine"].lower().replace("_", "-"), told["machine"])
+    if FAMILIES.get(have, have) == FAMILIES.get(name, name):
+        return ""
+    here = ", which is this machine" if told["machine"] == host.machine else ""
+    return f"the tests run on {told['machine']}{here}, wanted {name}"
 
 
 def trouble(outcome: Outcome) -> str:

@@ -44,6 +44,12 @@ class Refused(BuildError):
     code = 6
 
 
+class TestsFailed(BuildError):
+    """Tests ran, and not all of them passed."""
+
+    code = 7
+
+
 class CompileFailed(BuildError):
     """cargo failed to compile; 101 is cargo's own code for it."""
 

@@ -8,10 +8,11 @@ import re
 import sys
 import sysconfig
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from buildlib import rust
 from buildlib.rust import Pin, Surroundings, Toolchain
@@ -39,6 +40,7 @@ class Host:
     libclang: Path | None = None  # the folder of the libclang wheel, where the system has none of its own
     system_libclang: bool = False
     linkers: Mapping[str, str] = field(default_factory=dict)  # triple -> linker, from cargo's configuration files
+    runners: frozenset[str] = frozenset()  # the triples for which they name a runner
 
     def which(self, *names: str) -> str | None:
         """The first of `names` that PATH holds, as an absolute path; a name with a slash is the file itself."""
@@ -78,6 +80,7 @@ class Host:
 
 def probe(env: Mapping[str, str], cwd: Path) -> Host:
     """Look at the machine. Starts `rustc` (at most three) and nothing else; touches no network."""
+    configured = tuple(_configured(env, cwd))
     scripts = Path(sysconfig.get_path("scripts"))
     path = tuple(dict.fromkeys((*env.get("PATH", "").split(os.pathsep), str(scripts))))
     bare = Host(machine=platform.machine(), path=path, env=env, cwd=cwd, cache=cache_folder())
@@ -103,7 +106,8 @@ def probe(env: Mapping[str, str], cwd: Path) -> Host:
         zigbuild_version=_version("cargo-zigbuild"),
         libclang=None if system_libclang or "LIBCLANG_PATH" in env else _wheel("clang", "native"),
         system_libclang=system_libclang,
-        linkers=_linkers(env, cwd),
+        linkers=_linkers(configured),
+        runners=frozenset(triple for _, triple, table in configured if table.get("runner")),
     )
 
 
@@ -153,18 +157,24 @@ def _system_libclang() -> bool:
     return any(re.fullmatch(r"libclang(-[\d.]+)?\.so(\.[\d.]+)?", name) for name in found)
 
 
-def _linkers(env: Mapping[str, str], cwd: Path) -> dict[str, str]:
-    """The linkers of [target.*] in cargo's configuration files, the nearest file first, as cargo merges them."""
+def _configured(env: Mapping[str, str], cwd: Path) -> Iterator[tuple[Path, str, Mapping[str, Any]]]:
+    """The tables [target.<triple>] in cargo's configuration files, each with the folder that it speaks from; the nearest file
+    first, as cargo merges them."""
     home = Path(env.get("CARGO_HOME") or Path(env.get("HOME", "/nonexistent"), ".cargo"))
-    found: dict[str, str] = {}
     for folder in (*(parent / ".cargo" for parent in (cwd, *cwd.parents)), home):
         for name in ("config.toml", "config"):
             try:
                 targets = tomllib.loads((folder / name).read_text(encoding="utf-8")).get("target", {})
             except (OSError, ValueError):
                 continue  # not there; where it is broken, cargo says so in its own words
-            for triple, table in targets.items():
-                if isinstance(table, dict) and (linker := table.get("linker")):
-                    relative = "/" in linker and not linker.startswith("/")
-                    found.setdefault(triple, str(folder.parent / linker) if relative else linker)
+            yield from ((folder.parent, triple, table) for triple, table in targets.items() if isinstance(table, dict))
+
+
+def _linkers(configured: Iterable[tuple[Path, str, Mapping[str, Any]]]) -> dict[str, str]:
+    """Triple -> linker."""
+    found: dict[str, str] = {}
+    for folder, triple, table in configured:
+        if linker := table.get("linker"):
+            relative = "/" in linker and not linker.startswith("/")
+            found.setdefault(triple, str(folder / linker) if relative else linker)
     return found

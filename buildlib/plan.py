@@ -23,7 +23,7 @@ class Step:
     unset: tuple[str, ...] = ()  # names; one that ends in * is a prefix
     cwd: Path | None = None
     attempts: int = 1  # more than one: transient failures are retried
-    stdout: str = "show"  # "show" prints it, "keep" keeps it whole, "json" reads cargo's messages
+    stdout: str = "show"  # "show" prints it, "keep" keeps it whole, "both" does both, "json" reads cargo's messages
     quiet: bool = False  # a question, not work: neither it nor what it says is shown
     held: bool = False  # its output is held back, for somebody reads it and says what matters
     timeout: float | None = None  # seconds
@@ -108,7 +108,8 @@ class Outcome:
     seconds: float
     stdout: str = ""
     output: str = ""
-    executables: tuple[Path, ...] = ()  # cargo's compiler-artifact messages
+    executables: tuple[Path, ...] = ()  # cargo's compiler-artifact messages: binaries
+    tests: tuple[Path, ...] = ()  # and what `cargo test` and `cargo bench` will start
     ran: bool = True  # False in a dry run
 
     def __bool__(self) -> bool:

@@ -177,7 +177,7 @@ class Shell:
         if code == 0 and not step.quiet:
             self.console.done(seconds, told.summary())
         return Outcome(step=step, code=code, seconds=seconds, stdout="".join(told.stdout), output="\n".join(told.tail),
-                       executables=tuple(told.executables))  # fmt: skip
+                       executables=tuple(told.executables), tests=tuple(told.tests))  # fmt: skip
 
 
 class Dry(Shell):
@@ -204,6 +204,7 @@ class _Told:
         self.stdout: list[str] = []
         self.tail: deque[str] = deque(maxlen=TAIL)
         self.executables: list[Path] = []
+        self.tests: list[Path] = []
         self.compiled = self.fresh = 0
 
     def read_stdout(self, pipe: Any) -> None:
@@ -211,6 +212,9 @@ class _Told:
             match self.step.stdout:
                 case "keep":
                     self.stdout.append(line)
+                case "both":
+                    self.stdout.append(line)
+                    self._told(line)
                 case "json" if line.startswith("{"):
                     self._message(json.loads(line))
                 case _:
@@ -230,7 +234,9 @@ class _Told:
         if message.get("reason") == "compiler-artifact":
             self.fresh += message["fresh"]
             self.compiled += not message["fresh"]
-            if message.get("executable") and "bin" in message["target"]["kind"]:
+            if message.get("executable") and message["profile"]["test"]:
+                self.tests.append(Path(message["executable"]))
+            elif message.get("executable") and "bin" in message["target"]["kind"]:
                 self.executables.append(Path(message["executable"]))
 
     def summary(self) -> str:

@@ -130,7 +130,7 @@ def test_no_binary_at_all_is_nothing_to_do(job):
 )
 def test_why_cargo_failed(job, output, kind, code):
     _, build, compiled = job()
-    error = flow.compile_error(build, replace(compiled, code=101, output=output))
+    error = flow.compile_error(build.target, replace(compiled, code=101, output=output))
     assert (type(error), error.code) == (kind, code)
     assert bool(error.cure) is ("E0308" not in output)
 

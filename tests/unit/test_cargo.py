@@ -1,9 +1,12 @@
+import json
 from pathlib import Path
 
-from machines import ARM64, MUSL, WITH_ZIG, pick, settings
+import pytest
+from machines import AMD64, ARM64, MUSL, WITH_ZIG, pick, settings
 
 from buildlib import cargo
-from buildlib.plan import Step
+from buildlib.errors import Lacking
+from buildlib.plan import Link, Step, Write
 from buildlib.targets import TARGETS
 from buildlib.toolchain import Chosen
 from buildlib.workspace import Component, Workspace
@@ -72,3 +75,94 @@ def test_musl_and_gnu_share_a_folder_but_floors_and_compilers_do_not(machine, ru
     ]
     assert folders[0] == folders[1]
     assert len(set(folders)) == 4
+
+
+# --- tests --------------------------------------------------------------------------------------------------------
+
+
+QEMU = ("/usr/bin/qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu")
+
+
+def lines(host, toolchain, target=ARM64, rest=(), words=QEMU, sysroot=None, **flags):
+    backend = pick(host, target, **flags)
+    chosen = None if backend.name == "cross" else Chosen(toolchain=toolchain, sysroot=sysroot)
+    return cargo.tests(host, settings(**flags), WORKSPACE, target, backend, chosen, words, 60.0, rest)
+
+
+RUNNER = "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER"
+
+
+def written(tests):
+    return {act.path.name: act.text for act in tests.tools if isinstance(act, Write)}
+
+
+def test_the_lines_of_a_test_run_as_a_whole(machine, rustup):
+    tests = lines(machine(**WITH_ZIG), rustup, rest=("-p", "app", "crc", "--", "--nocapture"))
+    folder = str(tests.record.parents[2])
+    line = (
+        "/v/bin/cargo-zigbuild", "test", "--target", "aarch64-unknown-linux-gnu.2.31", "--target-dir", folder, "-p", "app", "crc",
+    )  # fmt: skip
+    assert tests.compile.argv == (*line, "--no-run", "--message-format", "json-render-diagnostics")
+    assert tests.run.argv == (*line, "--no-fail-fast", "--", "--nocapture")
+    assert tests.probe.argv == (
+        "/v/bin/cargo-zigbuild", "run", "--quiet", "--manifest-path", f"{folder}/tools/arm64/probe/Cargo.toml",
+        "--target", "aarch64-unknown-linux-gnu.2.31", "--target-dir", folder,
+    )  # fmt: skip
+    assert {step.env[RUNNER] for step in (tests.compile, tests.run, tests.probe)} == {f"{folder}/tools/arm64/runner"}
+    assert json.loads(written(tests)["spec.json"]) == {
+        "words": ["/usr/bin/qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu"], "emulated": "arm64", "patience": 60.0,
+        "record": f"{folder}/tools/arm64/record.jsonl",
+    }  # fmt: skip
+    # Not through a shell, which would drop variables such as CARGO_BIN_EXE_cli-command.
+    assert written(tests)["runner"].startswith(f"#!{folder}/tools/arm64/python -IS\n")
+    assert [act.to for act in tests.tools if isinstance(act, Link)] == [Path("/py")]
+
+
+@pytest.mark.parametrize(
+    ("rest", "scope"),
+    [
+        ((), ("--workspace",)), (("crc",), ("--workspace",)), (("--lib", "--", "-p"), ("--workspace",)),
+        (("-p", "a"), ()), (("-pa",), ()), (("--package=a",), ()), (("--workspace", "--exclude", "a"), ()),
+        (("--manifest-path", "x/Cargo.toml"), ()),
+    ],
+)  # fmt: skip
+def test_all_of_the_workspace_unless_told_otherwise(machine, rustup, rest, scope):
+    tests = lines(machine(**WITH_ZIG), rustup, rest=rest)
+    assert tests.run.argv[4:].count("--workspace") == (1 if scope or "--workspace" in rest else 0)
+
+
+def test_doc_tests_alone_are_compiled_when_they_run(machine, rustup):
+    assert lines(machine(**WITH_ZIG), rustup, rest=("--doc",)).compile is None
+
+
+def test_on_its_own_kind_nothing_is_emulated(machine, rustup):
+    tests = lines(machine(tools=["cc"], **WITH_ZIG), rustup, target=AMD64, words=())
+    told = json.loads(written(tests)["spec.json"])
+    assert (told["words"], told["emulated"]) == ([], "")
+
+
+@pytest.mark.parametrize("facts", [{"env": {RUNNER: "mine"}}, {"runners": frozenset({ARM64.triple})}])
+def test_a_runner_of_one_s_own_stays(machine, rustup, facts):
+    tests = lines(machine(**WITH_ZIG, **facts), rustup)
+    assert tests.record is None and RUNNER not in tests.run.env and "runner" not in written(tests)
+
+
+def test_cross_starts_tests_by_itself(machine, rustup):
+    tests = lines(machine(tools=["cross"]), rustup, backend="cross", words=())
+    assert (tests.record, tests.run.argv[:2]) == (None, ("/usr/bin/cross", "test"))
+
+
+def test_rustdoc_finds_the_std_that_rustc_finds(machine, rustup):
+    tests = lines(machine(**WITH_ZIG), rustup, sysroot=Path("/cache/std"))
+    rustdoc = str(rustup.rustc.with_name("rustdoc"))
+    assert written(tests)["rustdoc"] == f'#!/bin/sh\nexec {rustdoc} --sysroot /cache/std "$@"\n'
+    assert tests.run.env["RUSTDOC"].endswith("/tools/arm64/rustdoc")
+    assert "RUSTDOC" not in lines(machine(**WITH_ZIG), rustup).run.env
+
+
+def test_a_runner_s_path_has_no_space_and_is_short(machine, rustup, monkeypatch):
+    spaced = Workspace(root=Path("/my w"), target_dir=Path("/my w/target"), components=())
+    monkeypatch.setattr("test_cargo.WORKSPACE", spaced)
+    assert lines(machine(**WITH_ZIG), rustup).run.env[RUNNER].startswith("/cache/harness/zig-")
+    with pytest.raises(Lacking, match="no path for a runner"):
+        lines(machine(cache=Path("/" + "c" * 250), **WITH_ZIG), rustup)

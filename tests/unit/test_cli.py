@@ -4,7 +4,7 @@ import json
 import pytest
 from machines import Machine
 
-from buildlib import cli
+from buildlib import cli_make
 from buildlib.cli import namespace
 from buildlib.program import Buildlib, with_paths
 
@@ -23,7 +23,7 @@ def test_the_same_collection_behind_both_doors():
     assert tasks.namespace is namespace
     assert sorted(namespace.task_names) == [
         "build", "builder.create", "builder.inspect", "builder.remove", "config", "dockerfile", "doctor", "explain", "image", "plan",
-        "setup", "verify",
+        "setup", "test", "verify",
     ]  # fmt: skip
 
 
@@ -84,7 +84,7 @@ def test_an_image_goes_to_one_place(words, said, capsys):
     ],
 )
 def test_attestations_are_what_was_asked_for(sbom, provenance, flags):
-    assert cli._attested(sbom, provenance) == flags
+    assert cli_make._attested(sbom, provenance) == flags
 
 
 def test_verify_needs_no_workspace(tmp_path, monkeypatch, capsys):
@@ -101,7 +101,7 @@ def test_ctrl_c_is_130(monkeypatch, capsys):
     def pressed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "look_around", pressed)
+    monkeypatch.setattr(cli_make, "look_around", pressed)
     assert run("build") == 130
     assert capsys.readouterr().err == "error: interrupted\n"
 

@@ -111,7 +111,10 @@ def test_linkers_of_cargo_s_files_the_nearest_first(tmp_path):
         folder.mkdir(parents=True)
         triple = "t1" if linker == "near-ld" else "t2"
         (folder / name).write_text(f'[target.{triple}]\nlinker = "{linker}"\n[target."cfg(unix)"]\nrustflags = []\n')
-    assert host._linkers({"CARGO_HOME": str(home)}, inner) == {"t1": "near-ld", "t2": str(tmp_path / "w" / "tools/ld")}
+    assert host._linkers(host._configured({"CARGO_HOME": str(home)}, inner)) == {
+        "t1": "near-ld",
+        "t2": str(tmp_path / "w" / "tools/ld"),
+    }
 
 
 def test_the_first_on_path_that_can_be_run(tmp_path):

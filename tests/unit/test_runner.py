@@ -56,8 +56,9 @@ def test_a_program_that_is_not_there_is_said(shell):
 
 
 def test_cargo_s_messages_are_read(shell):
-    def artifact(name, kind, fresh, executable):
-        message = {"reason": "compiler-artifact", "target": {"name": name, "kind": [kind]}, "fresh": fresh}
+    def artifact(name, kind, fresh, executable, *, test=False):
+        message = {"reason": "compiler-artifact", "target": {"name": name, "kind": [kind]}, "fresh": fresh,
+                   "profile": {"test": test}}  # fmt: skip
         return f"print({json.dumps(json.dumps(message | {'executable': executable}))})"
 
     outcome = shell(
@@ -65,11 +66,20 @@ def test_cargo_s_messages_are_read(shell):
             artifact("dep", "lib", True, None),
             artifact("build-script-build", "custom-build", False, "/t/build"),
             artifact("app", "bin", False, "/t/app"),
+            artifact("app", "bin", False, "/t/deps/app-1", test=True),
+            artifact("it", "test", False, "/t/deps/it-1", test=True),
             "print('not json')",
             stdout="json",
         )
     )
     assert outcome.executables == (Path("/t/app"),)
+    assert outcome.tests == (Path("/t/deps/app-1"), Path("/t/deps/it-1"))
+
+
+def test_what_is_shown_can_be_kept_as_well(shell, capsys):
+    outcome = shell(python("print('one'); print('two')", stdout="both"))
+    assert outcome.stdout == "one\ntwo\n"
+    assert [line for line in capsys.readouterr().err.splitlines() if line in ("one", "two")] == ["one", "two"]
 
 
 def test_transient_failures_are_retried_and_others_are_not(shell, naps, tmp_path):

@@ -12,9 +12,11 @@ use testbed::{Service, command};
 use tonic::Code;
 use tonic::transport::Channel;
 
-/// Rounds of kill -9, and acknowledged appends that each of them is in the middle of.
-const ROUNDS: usize = 20;
-const APPENDS: usize = 1000;
+/// Rounds of kill -9, and acknowledged appends that each of them is in the middle of. An emulator is ten times slower.
+fn rounds_and_appends() -> (usize, usize) {
+    if std::env::var_os("BUILDLIB_EMULATED").is_some() { (5, 400) } else { (20, 1000) }
+}
+
 const CLIENTS: usize = 4;
 
 fn program() -> String {
@@ -74,7 +76,8 @@ async fn append(
 async fn nothing_acknowledged_is_lost_by_kill_9() {
     let folder = tempfile::tempdir().expect("a folder");
     let acknowledged = Acknowledged::default();
-    for round in 0..ROUNDS {
+    let (rounds, appends) = rounds_and_appends();
+    for round in 0..rounds {
         let service = start(folder.path(), &["--segment-bytes", "100000"]);
         let count = Arc::new(AtomicUsize::new(0));
         let mut tasks = Vec::new();
@@ -88,7 +91,7 @@ async fn nothing_acknowledged_is_lost_by_kill_9() {
             )));
         }
         // Somewhere in the middle, at another place each time.
-        while count.load(Ordering::Relaxed) < 1 + round * APPENDS / (ROUNDS - 1) {
+        while count.load(Ordering::Relaxed) < 1 + round * appends / (rounds - 1) {
             tokio::time::sleep(Duration::from_micros(300)).await;
         }
         service.kill();
@@ -106,7 +109,7 @@ async fn nothing_acknowledged_is_lost_by_kill_9() {
         let record = &records[usize::try_from(*offset).expect("small")];
         assert_eq!((&record.key, &record.value), (key, value), "{offset}");
     }
-    assert!(acknowledged.len() > APPENDS * ROUNDS / 2, "{}", acknowledged.len());
+    assert!(acknowledged.len() > appends * rounds / 2, "{}", acknowledged.len());
     let status = client.status(StatusRequest {}).await.expect("an answer").into_inner();
     assert!(status.next_offset == records.len() as u64 && status.segments > 20, "{status:?}");
 }

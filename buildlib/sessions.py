@@ -1,0 +1,52 @@
+"""nox's door: a session for each architecture. All that another project's noxfile.py needs is
+
+from buildlib.sessions import sessions
+sessions()
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Collection
+from pathlib import Path
+
+import nox
+
+from buildlib.config import Config, environment, files, resolve
+from buildlib.console import Console
+from buildlib.errors import BuildError
+from buildlib.targets import SPELLINGS, Target, find
+from buildlib.workspace import find_manifest
+
+WORK = {"test": "The workspace's tests on {name}."}
+
+
+def sessions(*, default: Collection[str] = ("test",)) -> None:
+    """Defines `test-<arch>` for each configured arch, in nox's own environment. Words behind `--` are for cargo. A bare `nox`
+    runs those that `default` names. Tags: the kind, the arch, and `emulated` or `native`."""
+    try:
+        config = _config(Path.cwd())  # nox is in the noxfile's folder when it reads it
+        targets = [find(word) for word in config.arches]
+    except BuildError as error:
+        Console(os.environ).explain(error)
+        sys.exit(error.code)
+    for work, text in WORK.items():
+        for target in targets:
+            _session(work, target, text.format(name=target.name), default=work in default)
+
+
+def _config(folder: Path) -> Config:
+    return resolve(*files(find_manifest(folder).parent), environment(os.environ))
+
+
+def _session(work: str, target: Target, text: str, *, default: bool) -> None:
+    def body(session: nox.Session) -> None:
+        rest = ("--", *session.posargs) if session.posargs else ()
+        session.run(sys.executable, "-m", "buildlib", work, "--arch", target.name, *rest, external=True)
+
+    body.__doc__ = text
+    here = SPELLINGS.get(platform.machine().lower().replace("_", "-"))
+    tags = [work, target.name, "native" if target.name.removesuffix("-musl") == here else "emulated"]
+    nox.session(body, name=f"{work}-{target.name}", venv_backend="none", tags=tags, default=default)

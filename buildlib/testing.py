@@ -1,0 +1,188 @@
+"""The command `test`: compile a target's tests, see on what they will run, run them there, and say what came of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from buildlib import artifacts, build, cargo, doctor, emulation, libtest, provision
+from buildlib.cargo import Tests
+from buildlib.context import Context
+from buildlib.errors import BuildError, Lacking, TestsFailed
+from buildlib.files import holding, text_of
+from buildlib.junit import junit
+from buildlib.libtest import IGNORED, PASSED, Suite
+from buildlib.plan import Outcome, Write
+from buildlib.targets import Target
+
+SLOWER = 10.0  # times that a test may take longer under emulation; QEMU's factor is five to ten
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tested:
+    """What became of one target's tests. `ran_on` is what the probe said, {} where it could not run."""
+
+    target: Target
+    emulator: str = ""  # "" for this machine itself
+    ran_on: Mapping[str, Any] = field(default_factory=dict)
+    suites: tuple[Suite, ...] = ()
+    seconds: float = 0.0
+    error: BuildError | None = None
+    planned: bool = False
+
+    def count(self, *results: str) -> int:
+        return sum(suite.count(*results) for suite in self.suites)
+
+
+def test(context: Context, targets: tuple[Target, ...], rest: tuple[str, ...]) -> list[Tested]:
+    """The tests of each target, one after the other; one that fails does not keep the others from it. `rest` is for cargo.
+    Lacking lists all that is missing at once."""
+    context, planned = plan(context, targets, rest)
+    return [_one(context, tests) for tests in planned]
+
+
+def plan(context: Context, targets: tuple[Target, ...], rest: tuple[str, ...]) -> tuple[Context, list[Tests]]:
+    """What will compile and run the tests of each target, after the machine was found fit for it."""
+    chosen_backends = provision.backends(context, targets)
+    emulated = [t for t in targets if chosen_backends[t.name].name != "cross"]
+    wanted = {need.what: need for need in provision.needs(context, targets, chosen_backends)}
+    wanted |= {need.what: replace(need, must=True) for target in emulated for need in emulation.needs(target)}
+    if must := [need for need in doctor.missing(wanted.values(), context.host) if need.must]:
+        raise Lacking(f"this machine lacks:\n{doctor.describe(must)}")
+    context, chosen = provision.climb(context, tuple(emulated))
+    patience = context.config.test["timeout"]
+    tests = []
+    for target in targets:
+        words = emulation.runner(context.host, target, static=target.is_musl) or ()
+        tests.append(
+            cargo.tests(context.host, context.config, context.workspace, target, chosen_backends[target.name],
+                        chosen.get(target.name), words, patience * (SLOWER if words else 1.0), rest)
+        )  # fmt: skip
+    return context, tests
+
+
+def _one(context: Context, tests: Tests) -> Tested:
+    target = tests.target
+    words = emulation.runner(context.host, target, static=target.is_musl) or ()
+    emulator = _emulator(context, words) if tests.backend.name != "cross" else "cross"
+    found = Tested(target=target, emulator=emulator)
+    with context.console.fold(f"{target.name} · test · {emulator or 'native'}"):
+        try:
+            found = _run(context, tests, found)
+        except BuildError as error:
+            found = replace(found, error=error)
+        if found.error:
+            context.console.explain(found.error)
+    if not found.planned:
+        _report(context, found)
+    return found
+
+
+def _emulator(context: Context, words: tuple[str, ...]) -> str:
+    """qemu-aarch64 7.2.22, as it names itself; "" for none."""
+    if not words:
+        return ""
+    return f"{Path(words[0]).name} {emulation.version_of(context.run(emulation.version(words)).stdout)}"
+
+
+def _run(context: Context, tests: Tests, found: Tested) -> Tested:
+    (first, *_) = (act.path.parent for act in tests.tools if isinstance(act, Write))
+    with holding(first, lambda: context.console.note(f"{tests.target.name}: other tests are at it, waiting")):
+        for act in tests.tools:
+            context.run(act)
+        found = replace(found, ran_on=_probe(context, tests))
+        if tests.compile:
+            _compile(context, tests)
+        if tests.record:
+            context.run(Write(path=tests.record, text=""))
+        outcome = context.run(tests.run)
+        if not outcome.ran:
+            return replace(found, planned=True)
+        record = text_of(tests.record) if tests.record else ""
+    suites = libtest.read(record, outcome.stdout)
+    return replace(found, suites=suites, seconds=outcome.seconds, error=verdict(tests.target, suites, outcome))
+
+
+def _probe(context: Context, tests: Tests) -> Mapping[str, Any]:
+    """What the probe says that it runs on. BuildError where that is not the target."""
+    outcome = context.run(tests.probe)
+    if not outcome.ran:
+        return {}
+    if not outcome:
+        raise (
+            build.compile_error(tests.target, outcome)
+            if outcome.code == 101
+            else BuildError(f"{tests.target.name}: the probe does not run: {_last(outcome)}", "buildlib doctor")
+        )
+    try:
+        told = json.loads(outcome.stdout)
+    except ValueError:
+        raise BuildError(
+            f"{tests.target.name}: the probe says {outcome.stdout.strip()!r}", "look at the runner"
+        ) from None
+    if complaint := emulation.complaint(told, context.host, tests.target):
+        raise BuildError(f"{tests.target.name}: {complaint}", "look at CARGO_TARGET_*_RUNNER and .cargo/config.toml")
+    return told
+
+
+def _last(outcome: Outcome) -> str:
+    return (outcome.output.strip().splitlines() or [f"exit code {outcome.code}"])[-1]
+
+
+def _compile(context: Context, tests: Tests) -> None:
+    outcome = context.run(tests.compile)
+    if not outcome:
+        raise build.compile_error(tests.target, outcome)
+    for path in outcome.tests:
+        if path.is_file() and (machine := artifacts.machine(path)) != tests.target.elf.machine:
+            wanted = tests.target.elf.machine
+            raise BuildError(f"{tests.target.name}: {path.name} is for machine {machine}, wanted {wanted}")
+
+
+def verdict(target: Target, suites: tuple[Suite, ...], outcome: Outcome) -> BuildError | None:
+    """The error that a run of tests ends with: a failed test before a crash of the emulator's, and that before all else."""
+    bad = [f"{suite.name}::{case.name} {case.result}" for suite in suites for case in suite.cases
+           if case.result not in (PASSED, IGNORED)]  # fmt: skip
+    if bad:
+        more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
+        return TestsFailed(f"{target.name}: {'; '.join(bad[:5])}{more}")
+    if broken := [f"{suite.name}: {suite.broken}" for suite in suites if suite.broken]:
+        return BuildError(
+            f"{target.name}: the emulator crashed, twice: {'; '.join(broken)}",
+            "no test has failed; try another version of QEMU, or another CPU with QEMU_CPU",
+        )
+    if not outcome:
+        return build.compile_error(
+            target, outcome
+        )  # a doc test that does not compile is one that failed; this is before it
+    return None
+
+
+# --- what is kept ----------------------------------------------------------------------------------------------
+
+
+def _report(context: Context, found: Tested) -> None:
+    folder = context.workspace.target_dir / "buildlib" / "reports"
+    title = f"test-{found.target.name}"
+    context.run(Write(path=folder / f"{title}.json", text=json.dumps(told(found), indent=2, ensure_ascii=False) + "\n"))
+    properties = {"arch": found.target.name, "ran on": str(found.ran_on.get("machine", "")), "emulator": found.emulator}
+    context.run(Write(path=folder / f"{title}.xml", text=junit(title, found.suites, properties)))
+
+
+def told(found: Tested) -> dict[str, Any]:
+    """The same as data, as the JSON report has it."""
+    return {
+        "session": "test", "arch": found.target.name, "target": found.target.triple, "emulator": found.emulator,
+        "ran_on": dict(found.ran_on), "seconds": round(found.seconds, 3), "code": found.error.code if found.error else 0,
+        "error": found.error.message if found.error else None,
+        "suites": [
+            {
+                "name": suite.name, "seconds": suite.seconds, "broken": suite.broken, "mended": suite.mended,
+                "cases": [{"name": case.name, "result": case.result, "detail": case.detail} for case in suite.cases],
+            }
+            for suite in found.suites
+        ],
+    }  # fmt: skip

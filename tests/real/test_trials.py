@@ -1,0 +1,132 @@
+"""Tests of a workspace on other architectures: what passes, what fails in every way, and where it all ran."""
+
+import json
+import os
+import platform
+import shutil
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from bed import HERE, buildlib, run
+
+from buildlib.targets import native
+
+pytestmark = [pytest.mark.qemu, pytest.mark.usefixtures("qemu")]
+EMULATED = ("arm64", "armv7", "riscv64")
+MACHINES = {"arm64": "aarch64", "armv7": "armv7l", "riscv64": "riscv64"}
+NO_DOCKER = {"DOCKER_HOST": "unix:///nowhere"}
+
+
+@pytest.fixture(scope="module")
+def trials(tmp_path_factory):
+    """A small workspace whose tests end in every way; runs some of them."""
+    root = Path(shutil.copytree(HERE / "workspaces" / "trials", tmp_path_factory.mktemp("trials") / "work space"))
+
+    def trials(name, *, arch="arm64", env=None, cargo=("--lib",)):
+        done = buildlib(
+            "test", "--arch", arch, "--", *cargo, "--", name, cwd=root, env={"WANTED": "1", **NO_DOCKER, **(env or {})}
+        )
+        report = json.loads((root / "target" / "buildlib" / "reports" / f"test-{arch}.json").read_text())
+        document = ElementTree.parse(root / "target" / "buildlib" / "reports" / f"test-{arch}.xml").getroot()
+        return done, report, document
+
+    return trials
+
+
+def cases(report):
+    return {case["name"]: case["result"] for suite in report["suites"] for case in suite["cases"]}
+
+
+def test_what_passes_ran_there(trials):
+    done, report, document = trials("good", cargo=())
+    assert done.code == 0, done
+    assert report["ran_on"] == {"machine": "aarch64", "arch": "aarch64", "endian": "little", "bits": 64}
+    assert cases(report) == {
+        "good::adds": "passed", "good::knows_that_it_is_emulated": "passed", "good::is_left_out": "ignored",
+    }  # fmt: skip
+    assert [(suite.get("tests"), suite.get("failures")) for suite in document] == [("3", "0")]
+    assert report["emulator"].startswith("qemu-aarch64-static ")
+
+
+@pytest.mark.parametrize("arch", EMULATED)
+def test_doc_tests_run_there_too(trials, arch):
+    done, report, _ = trials("add", arch=arch, cargo=("--doc",))
+    assert (done.code, report["ran_on"]["machine"]) == (0, MACHINES[arch]), done
+    assert list(cases(report).values()) == ["passed"]
+
+
+def test_on_this_machine_no_emulator_is_asked(trials):
+    arch = native(platform.machine()).name
+    done, report, _ = trials("good", arch=arch, env={"WANTED": None})
+    assert (done.code, report["emulator"], report["ran_on"]["machine"]) == (0, "", platform.machine()), done
+
+
+PAIR = {"RUST_TEST_THREADS": "2", "BUILDLIB_TEST_TIMEOUT": "0.5"}
+
+
+@pytest.mark.parametrize(
+    ("name", "case", "result", "code"),
+    [
+        ("bad::connection_reset", "bad::connection_reset", "failed", 7),
+        ("bad::hangs", "bad::hangs", "timed out", 7),
+        ("bad::dies", "bad::dies", "crashed", 7),
+    ],
+)
+def test_what_does_not_pass_is_told_apart(trials, name, case, result, code):
+    done, report, document = trials(name, env=PAIR)
+    assert done.code == report["code"] == code, done
+    assert cases(report) == {case: result}
+    assert f"✗ arm64 · trials · {case}: {result}" in done.out
+    (failure,) = document.iter("failure")
+    assert failure.get("type") == result
+    assert failure.get("message") == {"timed out": "no test finished any more", "crashed": "SIGSEGV"}.get(
+        result, failure.get("message")
+    )
+    assert "Traceback" not in done.err
+
+
+STAND_IN = """#!/bin/sh
+case "$*" in *--version*|*--list*|*probe*) exec {real} "$@";; esac
+[ -e {folder}/crashed ] && exec {real} "$@"
+[ "$ONCE" ] && touch {folder}/crashed
+echo "QEMU internal SIGSEGV {{code=MAPERR, addr=0x20}}" >&2
+kill -SEGV $$
+"""
+
+
+@pytest.mark.parametrize("once", [True, False])
+def test_a_qemu_that_crashes_is_no_failed_test(trials, tmp_path, once):
+    program = tmp_path / "qemu-aarch64-static"
+    program.write_text(STAND_IN.format(real=shutil.which("qemu-aarch64-static"), folder=tmp_path))
+    program.chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "ONCE": "1" if once else ""}
+    done, report, document = trials("good", env=env)
+    assert done.code == (0 if once else 1), done
+    (suite,) = report["suites"]
+    word = "QEMU internal SIGSEGV {code=MAPERR, addr=0x20}"
+    assert (suite["mended"], suite["broken"]) == ((word, "") if once else ("", word))
+    assert len(list(document.iter("error"))) == (0 if once else 1)
+    assert "the emulator crashed, " + ("once" if once else "twice") in done.out
+
+
+def test_a_test_that_starts_as_it_should_but_on_this_machine_is_found(trials, tmp_path):
+    """A runner of one's own that forgets the emulator: binfmt or not, the probe does not say what it should."""
+    program = tmp_path / "runner"
+    program.write_text('#!/bin/sh\necho \'{"machine": "x86_64", "arch": "aarch64", "endian": "little", "bits": 64}\'\n')
+    program.chmod(0o755)
+    done, report, _ = trials("good", env={"CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER": str(program)})
+    assert done.code == report["code"] == 1, done
+    assert "arm64: the tests run on x86_64, which is this machine, wanted arm64" in done.err
+
+
+@pytest.mark.slow
+def test_this_workspace_by_nox(clone):
+    """As a person says it, on the whole workspace: services that are started, killed and started again."""
+    done = run(sys.executable, "-m", "nox", "-s", *(f"test-{arch}" for arch in EMULATED), cwd=clone, env=NO_DOCKER)
+    assert done.code == 0, done
+    for arch in EMULATED:
+        report = json.loads((clone / "target" / "buildlib" / "reports" / f"test-{arch}.json").read_text())
+        assert report["ran_on"]["machine"] == MACHINES[arch]
+        assert len(cases(report)) >= 50 and set(cases(report).values()) <= {"passed", "ignored"}, report

@@ -18,6 +18,7 @@ The rooms, in import order; a room imports only rooms above it:
     libtest     what Rust's test harness said -> suites of cases
     junit       those as JUnit XML
     emulation   QEMU lines for a binary of another architecture, and what proves that it ran there
+    debs        QEMU and C libraries unpacked into the cache, without root
     backends    zig, gcc or cross for a target, and why
     environment what cargo's children see: variables and small scripts
     cargo       the line that starts with cargo, cargo-zigbuild or cross

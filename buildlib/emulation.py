@@ -23,7 +23,13 @@ def is_native(host: Host, target: Target) -> bool:
 
 def qemu(host: Host, target: Target) -> str | None:
     """The QEMU user-mode program for the target; the static one first, it runs without its libraries."""
-    return host.which(f"qemu-{target.qemu}-static", f"qemu-{target.qemu}")
+    names = (f"qemu-{target.qemu}-static", f"qemu-{target.qemu}")
+    return host.which(*names, *(str(unpacked(host, target) / name) for name in names))
+
+
+def unpacked(host: Host, target: Target) -> Path:
+    """The folder of the cache that QEMU is unpacked into where nobody has installed it."""
+    return host.cache / "qemu" / target.qemu
 
 
 def libraries(host: Host, target: Target) -> Path | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from buildlib import doctor, toolchain, workspace
+from buildlib import debs, doctor, toolchain, workspace
 from buildlib.backends import Backend, pick_backend
 from buildlib.config import resolve
 from buildlib.console import Console
@@ -117,6 +117,20 @@ def climb(
     if out_of_reach and compiling:
         raise toolchain.lacking(context.host, out_of_reach)
     return context, chosen
+
+
+def unpack(context: Context, targets: tuple[Target, ...]) -> None:
+    """QEMU and the targets' C libraries into the cache, as far as they are not there and apt has them."""
+    for target in targets:
+        for parcel in debs.parcels(context.host, target):
+            asked = context.run(debs.question(parcel))
+            names = debs.files(asked.stdout) if asked else ()
+            if not names or parcel not in debs.parcels(context.host, target):
+                continue  # no such package, or an earlier one has brought it
+            with context.console.fold(f"{' '.join(parcel.packages)} into {parcel.into}"):
+                outcome = context.run.job(debs.unpack(context.host, parcel, names))
+                if not outcome:
+                    context.console.note(f"not to be had this way: {classify(outcome.output).cause}")
 
 
 def _ascend(context: Context, rung: Rung) -> Outcome:

@@ -50,6 +50,7 @@ def plan(context: Context, targets: tuple[Target, ...], rest: tuple[str, ...]) -
     emulated = [t for t in targets if chosen_backends[t.name].name != "cross"]
     wanted = {need.what: need for need in provision.needs(context, targets, chosen_backends)}
     wanted |= {need.what: replace(need, must=True) for target in emulated for need in emulation.needs(target)}
+    provision.unpack(context, tuple(emulated))
     if must := [need for need in doctor.missing(wanted.values(), context.host) if need.must]:
         raise Lacking(f"this machine lacks:\n{doctor.describe(must)}")
     context, chosen = provision.climb(context, tuple(emulated))
@@ -70,10 +71,7 @@ def _one(context: Context, tests: Tests) -> Tested:
     emulator = _emulator(context, words) if tests.backend.name != "cross" else "cross"
     found = Tested(target=target, emulator=emulator)
     with context.console.fold(f"{target.name} · test · {emulator or 'native'}"):
-        try:
-            found = _run(context, tests, found)
-        except BuildError as error:
-            found = replace(found, error=error)
+        found = _run(context, tests, found)
         if found.error:
             context.console.explain(found.error)
     if not found.planned:
@@ -91,17 +89,20 @@ def _emulator(context: Context, words: tuple[str, ...]) -> str:
 def _run(context: Context, tests: Tests, found: Tested) -> Tested:
     (first, *_) = (act.path.parent for act in tests.tools if isinstance(act, Write))
     with holding(first, lambda: context.console.note(f"{tests.target.name}: other tests are at it, waiting")):
-        for act in tests.tools:
-            context.run(act)
-        found = replace(found, ran_on=_probe(context, tests))
-        if tests.compile:
-            _compile(context, tests)
-        if tests.record:
-            context.run(Write(path=tests.record, text=""))
-        outcome = context.run(tests.run)
-        if not outcome.ran:
-            return replace(found, planned=True)
+        try:
+            for act in tests.tools:
+                context.run(act)
+            found = replace(found, ran_on=_probe(context, tests))
+            if tests.compile:
+                _compile(context, tests)
+            if tests.record:
+                context.run(Write(path=tests.record, text=""))
+            outcome = context.run(tests.run)
+        except BuildError as error:
+            return replace(found, error=error)
         record = text_of(tests.record) if tests.record else ""
+    if not outcome.ran:
+        return replace(found, planned=True)
     suites = libtest.read(record, outcome.stdout)
     return replace(found, suites=suites, seconds=outcome.seconds, error=verdict(tests.target, suites, outcome))
 

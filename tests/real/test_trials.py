@@ -9,8 +9,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from bed import HERE, buildlib, run
+from bed import HERE, buildlib, path_without, run
 
+from buildlib.host import cache_folder
 from buildlib.targets import native
 
 pytestmark = [pytest.mark.qemu, pytest.mark.usefixtures("qemu")]
@@ -119,6 +120,17 @@ def test_a_test_that_starts_as_it_should_but_on_this_machine_is_found(trials, tm
     done, report, _ = trials("good", env={"CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER": str(program)})
     assert done.code == report["code"] == 1, done
     assert "arm64: the tests run on x86_64, which is this machine, wanted arm64" in done.err
+
+
+def test_what_is_not_installed_is_unpacked_without_root(trials, tmp_path):
+    """On a machine without QEMU: from apt's packages, into the cache."""
+    (tmp_path / "buildlib").mkdir()
+    (tmp_path / "buildlib" / "sysroots").symlink_to(cache_folder() / "sysroots")  # a std of our own is not the question
+    env = path_without(tmp_path / "path", lambda name: name.startswith("qemu-")) | {"XDG_CACHE_HOME": str(tmp_path)}
+    done, report, _ = trials("good", arch="riscv64", env=env)
+    assert (done.code, report["ran_on"]["machine"]) == (0, "riscv64"), done
+    assert [path.name for path in tmp_path.glob("buildlib/qemu/riscv64/*")] == ["qemu-riscv64-static"]
+    assert not list(tmp_path.glob("buildlib/debs/*/*"))
 
 
 @pytest.mark.slow

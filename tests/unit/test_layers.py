@@ -9,11 +9,10 @@ import pytest
 HOUSE = Path(__file__).parents[2] / "buildlib"
 ORDER = (
     "errors", "targets", "plan", "log", "failures", "redact", "network", "config", "rust", "host", "workspace", "toolchain",
-    "artifacts", "libtest", "junit", "emulation", "backends", "environment", "cargo", "dist", "oci", "dockerfile", "builder", "buildx",
-    "doctor", "console", "files", "retry", "exchange", "registry", "relay", "gateway", "runner", "context", "provision",
-    "build", "testing", "image", "uplink", "engine", "assemble", "push", "local", "images", "survey", "report",
-    "door", "cli_make", "cli_check", "cli_look", "cli",
-    "program", "sessions",
+    "artifacts", "libtest", "junit", "emulation", "debs", "backends", "environment", "cargo", "dist", "oci", "dockerfile",
+    "builder", "buildx", "doctor", "console", "files", "retry", "exchange", "registry", "relay", "gateway", "runner", "context",
+    "provision", "build", "testing", "image", "uplink", "engine", "assemble", "push", "local", "images", "survey", "report",
+    "door", "cli_make", "cli_check", "cli_look", "cli", "program", "sessions",
 )  # fmt: skip
 WORLD = {
     "os",

@@ -1,1 +1,52 @@
-//! Nothing here: the benches are in `benches/`, next to the scripts that measure buildlib itself.
+//! What the benches share: a body that criterion measures, or that runs exactly as often as somebody who counts asks for.
+
+use std::env;
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+
+/// Where benches hand in what they measure.
+pub trait Bench {
+    /// `body` as `group/name`; it goes through `bytes` bytes.
+    fn bench(&mut self, group: &str, name: &str, bytes: usize, body: &mut dyn FnMut());
+}
+
+impl Bench for Criterion {
+    fn bench(&mut self, group: &str, name: &str, bytes: usize, body: &mut dyn FnMut()) {
+        let mut group = self.benchmark_group(group);
+        group.throughput(Throughput::Bytes(bytes as u64));
+        group.bench_function(BenchmarkId::from_parameter(name), |b| b.iter(&mut *body));
+        group.finish();
+    }
+}
+
+/// Runs one body a number of times, and no other: instructions per iteration are the difference between two numbers.
+struct Counted {
+    name: String,
+    iterations: u64,
+    found: bool,
+}
+
+impl Bench for Counted {
+    fn bench(&mut self, group: &str, name: &str, _: usize, body: &mut dyn FnMut()) {
+        if self.name == format!("{group}/{name}") {
+            self.found = true;
+            (0..self.iterations).for_each(|_| body());
+        }
+    }
+}
+
+/// The `main` of a bench: criterion, unless `BUILDLIB_ITERATIONS` says how often the body runs that the last argument names.
+///
+/// # Panics
+/// When that is no number, or no body is called so.
+pub fn main(benches: fn(&mut dyn Bench)) {
+    let Ok(iterations) = env::var("BUILDLIB_ITERATIONS") else {
+        let mut criterion = Criterion::default().configure_from_args();
+        benches(&mut criterion);
+        return criterion.final_summary();
+    };
+    let iterations = iterations.parse().expect("BUILDLIB_ITERATIONS is a number");
+    let mut counted = Counted { name: env::args().next_back().unwrap_or_default(), iterations, found: false };
+    benches(&mut counted);
+    assert!(counted.found, "no bench is called {}", counted.name);
+}

@@ -19,6 +19,7 @@ The rooms, in import order; a room imports only rooms above it:
     junit       those as JUnit XML
     emulation   QEMU lines for a binary of another architecture, and what proves that it ran there
     debs        QEMU and C libraries unpacked into the cache, without root
+    counts      benches under emulation: instructions, never a time
     backends    zig, gcc or cross for a target, and why
     environment what cargo's children see: variables and small scripts
     cargo       the line that starts with cargo, cargo-zigbuild or cross
@@ -40,6 +41,7 @@ The rooms, in import order; a room imports only rooms above it:
     provision   the climb to a std for every target; setup
     build       the main flow: compile, gate, dist/; verify
     testing     a target's tests: compiled, run where they belong, reported
+    benching    a target's benches: criterion, or counted
     image       what an image is made of; OCI layouts without Docker
     uplink      how buildx gets to the registries
     engine      the builder, made and shown; compiling in a container
@@ -57,8 +59,8 @@ The rooms, in import order; a room imports only rooms above it:
     program     the console script
     sessions    nox's sessions for each architecture
 
-linker.py and harness.py are programs of their own, run in every link and before every test binary; __main__.py is
-`python -m buildlib`.
+linker.py, harness.py and tally.py are programs of their own, run in every link, before every test binary, and to count
+instructions; __main__.py is `python -m buildlib`.
 """
 
 __version__ = "0.1.0"

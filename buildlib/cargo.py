@@ -111,6 +111,27 @@ def tests(host: Host, config: Config, workspace: Workspace, target: Target, back
     )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Benches:
+    """What compiles one target's benches."""
+
+    target: Target
+    tools: tuple[Act, ...]
+    compile: Step
+
+
+def benches(host: Host, config: Config, workspace: Workspace, target: Target, backend: Backend,
+            chosen: Chosen | None) -> Benches:  # fmt: skip
+    """The benches of the workspace, compiled and not run. By `cargo test`, for cargo-zigbuild has no `bench`: with that profile it
+    compiles the same."""
+    line = _line(host, config, workspace, target, backend, chosen)
+    argv = (*line.program, "test", "--benches", "--profile", "bench", "--target", line.triple, "--workspace", *line.flags,
+            "--no-run", *JSON)  # fmt: skip
+    step = Step(title=f"{target.name} · compile benches", argv=argv, env=line.env, unset=STALE, cwd=workspace.root, stdout="json",
+                attempts=10)  # fmt: skip
+    return Benches(target=target, tools=line.tools, compile=step)
+
+
 def _documenting(chosen: Chosen) -> Chosen:
     rustdoc = chosen.toolchain.rustc.with_name("rustdoc")
     return replace(chosen, toolchain=replace(chosen.toolchain, rustc=rustdoc))

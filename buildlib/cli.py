@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from invoke import Collection
 
-from buildlib.cli_check import test, verify
+from buildlib.cli_check import bench, test, verify
 from buildlib.cli_look import config, doctor, explain, plan, setup
 from buildlib.cli_make import build, create, dockerfile, image, inspect, remove
 
-namespace = Collection(build, image, dockerfile, verify, test, plan, config, doctor, setup, explain)
+namespace = Collection(build, image, dockerfile, verify, test, bench, plan, config, doctor, setup, explain)
 namespace.add_collection(Collection("builder", inspect, create, remove))

@@ -1,4 +1,5 @@
-"""Commands that prove what was made: the gate, and tests on every architecture. No logic; the flows are in build.py and testing.py."""
+"""Commands that prove what was made: the gate, tests and benches on every architecture. No logic; the flows are in build.py,
+testing.py and benching.py."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from pathlib import Path
 
 from invoke import task
 
-from buildlib.door import ARCH, JSON, door, look_around, rest, split
+from buildlib.door import ARCH, JSON, door, here, look_around, rest, split
 
 
 @task(
@@ -39,4 +40,26 @@ def test(c, console, arch, json=False):
 
     results = testing.test(context, context.targets(tuple(arch), "native"), rest())
     report.tested(console, results, as_json=json)
+    return next((result.error.code for result in results if result.error), 0)
+
+
+@task(
+    auto_shortflags=False,
+    iterable=["arch"],
+    help={
+        "arch": f"{ARCH}; default: native",
+        "baseline": "the JSON report of an earlier run, which must not be exceeded",
+        "limit": "by how many percent more instructions may be taken; default: 1",
+        "json": JSON,
+    },
+)
+@door
+def bench(c, console, arch, baseline="", limit=1.0, json=False):
+    """The workspace's benches: criterion on this machine's arch, counted instructions under QEMU; words after -- are for them."""
+    context = look_around(c, console)
+    from buildlib import benching, report
+
+    asked = benching.Asked(rest=rest(), baseline=Path(here(baseline)) if baseline else None, limit=limit)
+    results = benching.bench(context, context.targets(tuple(arch), "native"), asked)
+    report.benched(console, results, as_json=json)
     return next((result.error.code for result in results if result.error), 0)

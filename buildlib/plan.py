@@ -109,7 +109,8 @@ class Outcome:
     stdout: str = ""
     output: str = ""
     executables: tuple[Path, ...] = ()  # cargo's compiler-artifact messages: binaries
-    tests: tuple[Path, ...] = ()  # and what `cargo test` and `cargo bench` will start
+    tests: tuple[Path, ...] = ()  # and what `cargo test` will start
+    benches: tuple[tuple[Path, Path], ...] = ()  # of these the benches, each with the folder of its package
     ran: bool = True  # False in a dry run
 
     def __bool__(self) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 
-from buildlib import network, testing
+from buildlib import benching, counts, network, testing
+from buildlib.benching import Benched
 from buildlib.build import Result, Verdict
 from buildlib.cargo import Build
 from buildlib.config import Config
@@ -149,6 +150,34 @@ def tested(console: Console, results: Sequence[Tested], *, as_json: bool) -> Non
                 console.line(
                     f"! {result.target.name} · {suite.name}: the emulator crashed, {again}: {suite.broken or suite.mended}"
                 )
+    return None
+
+
+def benched(console: Console, results: Sequence[Benched], *, as_json: bool) -> None:
+    """Instructions per iteration, the plain path against the others; criterion has shown its own numbers already."""
+    if as_json:
+        return console.json([benching.told(result) for result in results])
+    rows = [
+        (
+            result.target.name,
+            row.name,
+            f"{row.plain:,.0f}",
+            row.path,
+            f"{row.other:,.0f}",
+            f"{row.times:.2f} times fewer",
+        )
+        for result in results
+        for row in counts.rows(result.counted)
+    ]
+    if rows:
+        console.table(("arch", "body", "plain", "path", "instructions", ""), rows)
+    for result in results:
+        paired = {name for name in result.counted if any(part == counts.PLAIN for part in name.split("/"))}
+        for name, value in result.counted.items():
+            if not paired:
+                console.line(f"{result.target.name} · {name}: {value:,.0f} instructions")
+        for name in result.uncounted:
+            console.line(f"{result.target.name} · {name}: each body ran once; it does not know {counts.ITERATIONS}")
     return None
 
 

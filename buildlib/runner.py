@@ -177,7 +177,7 @@ class Shell:
         if code == 0 and not step.quiet:
             self.console.done(seconds, told.summary())
         return Outcome(step=step, code=code, seconds=seconds, stdout="".join(told.stdout), output="\n".join(told.tail),
-                       executables=tuple(told.executables), tests=tuple(told.tests))  # fmt: skip
+                       executables=tuple(told.executables), tests=tuple(told.tests), benches=tuple(told.benches))  # fmt: skip
 
 
 class Dry(Shell):
@@ -205,6 +205,7 @@ class _Told:
         self.tail: deque[str] = deque(maxlen=TAIL)
         self.executables: list[Path] = []
         self.tests: list[Path] = []
+        self.benches: list[tuple[Path, Path]] = []
         self.compiled = self.fresh = 0
 
     def read_stdout(self, pipe: Any) -> None:
@@ -236,6 +237,8 @@ class _Told:
             self.compiled += not message["fresh"]
             if message.get("executable") and message["profile"]["test"]:
                 self.tests.append(Path(message["executable"]))
+                if "bench" in message["target"]["kind"]:
+                    self.benches.append((Path(message["executable"]), Path(message["manifest_path"]).parent))
             elif message.get("executable") and "bin" in message["target"]["kind"]:
                 self.executables.append(Path(message["executable"]))
 

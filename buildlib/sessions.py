@@ -20,12 +20,15 @@ from buildlib.errors import BuildError
 from buildlib.targets import SPELLINGS, Target, find
 from buildlib.workspace import find_manifest
 
-WORK = {"test": "The workspace's tests on {name}."}
+WORK = {
+    "test": "The workspace's tests on {name}.",
+    "bench": "The workspace's benches on {name}: criterion, or counted instructions.",
+}
 
 
 def sessions(*, default: Collection[str] = ("test",)) -> None:
-    """Defines `test-<arch>` for each configured arch, in nox's own environment. Words behind `--` are for cargo. A bare `nox`
-    runs those that `default` names. Tags: the kind, the arch, and `emulated` or `native`."""
+    """Defines `test-<arch>` and `bench-<arch>` for each configured arch, in nox's own environment. Words behind `--` are for cargo,
+    or for the benches. A bare `nox` runs those that `default` names. Tags: the kind, the arch, and `emulated` or `native`."""
     try:
         config = _config(Path.cwd())  # nox is in the noxfile's folder when it reads it
         targets = [find(word) for word in config.arches]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from buildlib import artifacts, build, cargo, doctor, emulation, libtest, provision
+from buildlib.backends import Backend
 from buildlib.cargo import Tests
 from buildlib.context import Context
 from buildlib.errors import BuildError, Lacking, TestsFailed
@@ -17,6 +18,7 @@ from buildlib.junit import junit
 from buildlib.libtest import IGNORED, PASSED, Suite
 from buildlib.plan import Outcome, Write
 from buildlib.targets import Target
+from buildlib.toolchain import Chosen
 
 SLOWER = 10.0  # times that a test may take longer under emulation; QEMU's factor is five to ten
 
@@ -44,16 +46,23 @@ def test(context: Context, targets: tuple[Target, ...], rest: tuple[str, ...]) -
     return [_one(context, tests) for tests in planned]
 
 
-def plan(context: Context, targets: tuple[Target, ...], rest: tuple[str, ...]) -> tuple[Context, list[Tests]]:
-    """What will compile and run the tests of each target, after the machine was found fit for it."""
+def fit(context: Context, targets: tuple[Target, ...]) -> tuple[Context, Mapping[str, Backend], Mapping[str, Chosen]]:
+    """The machine, made fit to compile for the targets and to start what comes of it: the backend of each target, and its
+    compiler. Lacking lists all that is missing at once."""
     chosen_backends = provision.backends(context, targets)
-    emulated = [t for t in targets if chosen_backends[t.name].name != "cross"]
+    emulated = tuple(target for target in targets if chosen_backends[target.name].name != "cross")
     wanted = {need.what: need for need in provision.needs(context, targets, chosen_backends)}
     wanted |= {need.what: replace(need, must=True) for target in emulated for need in emulation.needs(target)}
-    provision.unpack(context, tuple(emulated))
+    provision.unpack(context, emulated)
     if must := [need for need in doctor.missing(wanted.values(), context.host) if need.must]:
         raise Lacking(f"this machine lacks:\n{doctor.describe(must)}")
-    context, chosen = provision.climb(context, tuple(emulated))
+    context, chosen = provision.climb(context, emulated)
+    return context, chosen_backends, chosen
+
+
+def plan(context: Context, targets: tuple[Target, ...], rest: tuple[str, ...]) -> tuple[Context, list[Tests]]:
+    """What will compile and run the tests of each target."""
+    context, chosen_backends, chosen = fit(context, targets)
     patience = context.config.test["timeout"]
     tests = []
     for target in targets:
@@ -68,9 +77,9 @@ def plan(context: Context, targets: tuple[Target, ...], rest: tuple[str, ...]) -
 def _one(context: Context, tests: Tests) -> Tested:
     target = tests.target
     words = emulation.runner(context.host, target, static=target.is_musl) or ()
-    emulator = _emulator(context, words) if tests.backend.name != "cross" else "cross"
-    found = Tested(target=target, emulator=emulator)
-    with context.console.fold(f"{target.name} · test · {emulator or 'native'}"):
+    name = emulator(context, words) if tests.backend.name != "cross" else "cross"
+    found = Tested(target=target, emulator=name)
+    with context.console.fold(f"{target.name} · test · {name or 'native'}"):
         found = _run(context, tests, found)
         if found.error:
             context.console.explain(found.error)
@@ -79,7 +88,7 @@ def _one(context: Context, tests: Tests) -> Tested:
     return found
 
 
-def _emulator(context: Context, words: tuple[str, ...]) -> str:
+def emulator(context: Context, words: tuple[str, ...]) -> str:
     """qemu-aarch64 7.2.22, as it names itself; "" for none."""
     if not words:
         return ""
@@ -116,7 +125,7 @@ def _probe(context: Context, tests: Tests) -> Mapping[str, Any]:
         raise (
             build.compile_error(tests.target, outcome)
             if outcome.code == 101
-            else BuildError(f"{tests.target.name}: the probe does not run: {_last(outcome)}", "buildlib doctor")
+            else BuildError(f"{tests.target.name}: the probe does not run: {last(outcome)}", "buildlib doctor")
         )
     try:
         told = json.loads(outcome.stdout)
@@ -129,7 +138,8 @@ def _probe(context: Context, tests: Tests) -> Mapping[str, Any]:
     return told
 
 
-def _last(outcome: Outcome) -> str:
+def last(outcome: Outcome) -> str:
+    """What a tool said last."""
     return (outcome.output.strip().splitlines() or [f"exit code {outcome.code}"])[-1]
 
 

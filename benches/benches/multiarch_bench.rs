@@ -3,90 +3,79 @@
 use std::hint::black_box;
 
 use arch::{Path, crc32c, text, topic};
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use benches::Bench;
 use journal_server::log::{Fsync, Log};
 use journal_server::record::Entry;
 
 /// One message as a broker gets it: the topic is checked, the payload is text, the record gets its checksum.
-fn message_processing(c: &mut Criterion) {
+fn message_processing(bench: &mut dyn Bench) {
     let name = "factory/hall-7/line-3/robot-12/arm/joint-4/temperature/celsius";
     let payload = "{\"at\":1767225600,\"value\":36.6,\"unit\":\"C\"}".repeat(24);
-    let mut group = c.benchmark_group("message_processing");
-    group.throughput(Throughput::Bytes((name.len() + payload.len()) as u64));
     for path in Path::available() {
         let (special, ascii, crc) = (topic::on(path), text::on(path), crc32c::on(path));
         let (Some(special), Some(ascii), Some(crc)) = (special, ascii, crc) else { continue };
-        group.bench_function(BenchmarkId::from_parameter(path), |b| {
-            b.iter(|| {
-                assert_eq!(topic::specials(black_box(name.as_bytes()), special).count(), 7);
-                assert_eq!(ascii(black_box(payload.as_bytes())), payload.len());
-                crc(0, black_box(payload.as_bytes()))
-            });
+        bench.bench("message_processing", &path.to_string(), name.len() + payload.len(), &mut || {
+            assert_eq!(topic::specials(black_box(name.as_bytes()), special).count(), 7);
+            assert_eq!(ascii(black_box(payload.as_bytes())), payload.len());
+            black_box(crc(0, black_box(payload.as_bytes())));
         });
     }
-    group.finish();
 }
 
-fn checksum(c: &mut Criterion) {
-    let mut group = c.benchmark_group("crc32c");
+fn checksum(bench: &mut dyn Bench) {
     for size in [64, 1024, 65536] {
         let record = vec![0x5A; size];
-        group.throughput(Throughput::Bytes(size as u64));
         for path in Path::available() {
             let Some(update) = crc32c::on(path) else { continue };
-            group.bench_function(BenchmarkId::new(path.to_string(), size), |b| {
-                b.iter(|| update(0, black_box(&record)))
+            bench.bench("crc32c", &format!("{path}/{size}"), size, &mut || {
+                black_box(update(0, black_box(&record)));
             });
         }
     }
-    group.finish();
 }
 
 /// Where the separators and wildcards of a topic are: what every PUBLISH and SUBSCRIBE is checked for.
-fn topic_scan(c: &mut Criterion) {
-    let mut group = c.benchmark_group("topic_scan");
+fn topic_scan(bench: &mut dyn Bench) {
     for size in [32, 64, 128, 512] {
         let name = "factory/hall-7/line-3/robot-12/".repeat(17);
         let name = &name.as_bytes()[..size];
-        group.throughput(Throughput::Bytes(size as u64));
         for path in Path::available() {
             let Some(scan) = topic::on(path) else { continue };
-            group.bench_function(BenchmarkId::new(path.to_string(), size), |b| {
-                b.iter(|| topic::specials(black_box(name), scan).map(|(at, _)| at).sum::<usize>())
+            bench.bench("topic_scan", &format!("{path}/{size}"), size, &mut || {
+                black_box(topic::specials(black_box(name), scan).map(|(at, _)| at).sum::<usize>());
             });
         }
     }
-    group.finish();
 }
 
-fn topic_matching(c: &mut Criterion) {
+fn topic_matching(bench: &mut dyn Bench) {
     let name = "factory/hall-7/line-3/robot-12/arm/joint-4/temperature/celsius";
     let filters = ["factory/+/line-3/#", "factory/hall-7/+/+/arm/+/temperature/+", "office/#", "#"];
-    c.bench_function("topic_matching", |b| {
-        b.iter(|| filters.iter().filter(|filter| topic::matches(filter, black_box(name))).count());
+    bench.bench("topic_matching", "four filters", name.len(), &mut || {
+        black_box(filters.iter().filter(|filter| topic::matches(filter, black_box(name))).count());
     });
 }
 
 /// A batch on its way to disk: encoded, with its checksums, and written; fsync is the disk's time, not ours.
-fn journal_append(c: &mut Criterion) {
-    let mut group = c.benchmark_group("journal_append");
+fn journal_append(bench: &mut dyn Bench) {
     let folder = tempfile::tempdir().expect("a folder");
     for size in [128, 1024, 16384] {
         let entry = Entry { key: "factory/hall-7/line-3".to_owned(), value: vec![0x5A; size] };
         let records = 64;
         let mut log = Log::open(folder.path(), 16 << 20, Fsync::Never).expect("a journal");
-        group.throughput(Throughput::Bytes((records * size) as u64));
-        group.bench_function(BenchmarkId::from_parameter(size), |b| {
-            b.iter(|| {
-                for _ in 0..records {
-                    log.stage(1_767_225_600_000, black_box(&entry));
-                }
-                log.commit().expect("written");
-            })
+        bench.bench("journal_append", &size.to_string(), records * size, &mut || {
+            for _ in 0..records {
+                log.stage(1_767_225_600_000, black_box(&entry));
+            }
+            log.commit().expect("written");
         });
     }
-    group.finish();
 }
 
-criterion_group!(benches, message_processing, checksum, topic_scan, topic_matching, journal_append);
-criterion_main!(benches);
+fn main() {
+    benches::main(|bench| {
+        for measured in [message_processing, checksum, topic_scan, topic_matching, journal_append] {
+            measured(bench);
+        }
+    });
+}

@@ -122,6 +122,27 @@ def test_a_test_that_starts_as_it_should_but_on_this_machine_is_found(trials, tm
     assert "arm64: the tests run on x86_64, which is this machine, wanted arm64" in done.err
 
 
+@pytest.mark.parametrize("arch", EMULATED)
+def test_instructions_are_counted_and_are_the_same_each_time(tmp_path, arch):
+    root = shutil.copytree(HERE / "workspaces" / "trials", tmp_path / "work space")
+    report = root / "target" / "buildlib" / "reports" / f"bench-{arch}.json"
+    counted = []
+    for _ in range(3):
+        done = buildlib("bench", "--arch", arch, cwd=root, env=NO_DOCKER)
+        assert done.code == 0, done
+        counted.append(json.loads(report.read_text())["instructions"])
+    assert counted[0] == counted[1] == counted[2]
+    assert sorted(counted[0]) == ["sum/plain", "sum/quick"]
+    assert counted[0]["sum/plain"] > 1000  # at least one for each number, and all of them the same
+    assert 9 < counted[0]["sum/plain"] / counted[0]["sum/quick"] < 10.1
+    kept = tmp_path / "baseline.json"
+    kept.write_text(json.dumps({"instructions": {"sum/plain": counted[0]["sum/plain"] * 0.97}}))
+    for limit, code in (("2", 1), ("4", 0)):
+        done = buildlib("bench", "--arch", arch, "--baseline", kept, "--limit", limit, cwd=root, env=NO_DOCKER)
+        assert done.code == code, done
+    assert f"{arch}" in done.out and "times fewer" in done.out
+
+
 def test_what_is_not_installed_is_unpacked_without_root(trials, tmp_path):
     """On a machine without QEMU: from apt's packages, into the cache."""
     (tmp_path / "buildlib").mkdir()

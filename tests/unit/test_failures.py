@@ -64,8 +64,8 @@ def test_a_megabyte_takes_no_time(unit):
     log = (unit * (1_000_000 // len(unit) + 1))[:1_000_000]
     began = time.process_time()
     classify(log)
-    # 0.2 s are promised on a quiet machine; the test machine may be a busy one.
-    assert time.process_time() - began < 1.0
+    # These are the worst; 0.2 s are promised for a log, on a quiet machine. What explodes takes minutes.
+    assert time.process_time() - began < 3.0
 
 
 FRAGMENTS = st.sampled_from(sorted({line for case in CASES for line in case["log"].splitlines()}))

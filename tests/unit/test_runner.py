@@ -58,7 +58,7 @@ def test_a_program_that_is_not_there_is_said(shell):
 def test_cargo_s_messages_are_read(shell):
     def artifact(name, kind, fresh, executable, *, test=False):
         message = {"reason": "compiler-artifact", "target": {"name": name, "kind": [kind]}, "fresh": fresh,
-                   "profile": {"test": test}}  # fmt: skip
+                   "profile": {"test": test}, "manifest_path": "/w/p/Cargo.toml"}  # fmt: skip
         return f"print({json.dumps(json.dumps(message | {'executable': executable}))})"
 
     outcome = shell(
@@ -68,12 +68,14 @@ def test_cargo_s_messages_are_read(shell):
             artifact("app", "bin", False, "/t/app"),
             artifact("app", "bin", False, "/t/deps/app-1", test=True),
             artifact("it", "test", False, "/t/deps/it-1", test=True),
+            artifact("b", "bench", False, "/t/deps/b-1", test=True),
             "print('not json')",
             stdout="json",
         )
     )
     assert outcome.executables == (Path("/t/app"),)
-    assert outcome.tests == (Path("/t/deps/app-1"), Path("/t/deps/it-1"))
+    assert outcome.tests == (Path("/t/deps/app-1"), Path("/t/deps/it-1"), Path("/t/deps/b-1"))
+    assert outcome.benches == ((Path("/t/deps/b-1"), Path("/w/p")),)
 
 
 def test_what_is_shown_can_be_kept_as_well(shell, capsys):

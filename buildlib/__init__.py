@@ -28,6 +28,7 @@ The rooms, in import order; a room imports only rooms above it:
     dockerfile  the Dockerfile of a workspace, from its settings; and the one that looks into an image
     builder     the buildx builder that is wanted, and how one that is there differs
     buildx      docker buildx as command lines, and what it answers
+    workflow    a workspace's workflow for GitHub Actions
     doctor      needs minus machine, and the cures as a plan
     console     the only voice
     files       writing whole or not at all; folders that one process holds

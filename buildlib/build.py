@@ -12,7 +12,7 @@ from buildlib import artifacts, cargo, dist, doctor, emulation, provision
 from buildlib.artifacts import Facts, Refusal
 from buildlib.cargo import Build
 from buildlib.context import Context
-from buildlib.errors import BuildError, CompileFailed, Lacking, NetworkError, NothingToDo, Refused
+from buildlib.errors import BuildError, CompileFailed, Lacking, NetworkError, NothingToDo, Refused, UsageError
 from buildlib.failures import classify
 from buildlib.files import holding, text_of
 from buildlib.plan import Outcome, Status
@@ -88,6 +88,8 @@ def compile_error(target: Target, outcome: Outcome) -> BuildError:
     if failure.transient or failure.kind == "resource":
         kind = NetworkError if failure.transient else BuildError
         return kind(f"{target.name}: {failure.cause}", failure.cure)
+    if failure.kind == "usage" and outcome.code != 101:  # 101 is cargo's own code for what does not compile
+        return UsageError(f"{target.name}: {failure.cause.removeprefix('error: ')}", failure.cure)
     hint = "run `cargo update --workspace`, then look at Cargo.lock" if "--locked" in failure.cause else ""
     return CompileFailed(f"{target.name}: cargo ended with {outcome.code}", hint)
 

@@ -3,11 +3,13 @@ testing.py and benching.py."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from invoke import task
 
 from buildlib.door import ARCH, JSON, door, here, look_around, rest, split
+from buildlib.errors import UsageError
 
 
 @task(
@@ -54,12 +56,14 @@ def test(c, console, arch, json=False):
     },
 )
 @door
-def bench(c, console, arch, baseline="", limit=1.0, json=False):
+def bench(c, console, arch, baseline="", limit="1", json=False):
     """The workspace's benches: criterion on this machine's arch, counted instructions under QEMU; words after -- are for them."""
+    if not re.fullmatch(r"\d+(\.\d+)?", limit):
+        raise UsageError(f"--limit {limit}: is no number of percent", "--limit 2.5")
     context = look_around(c, console)
     from buildlib import benching, report
 
-    asked = benching.Asked(rest=rest(), baseline=Path(here(baseline)) if baseline else None, limit=limit)
+    asked = benching.Asked(rest=rest(), baseline=Path(here(baseline)) if baseline else None, limit=float(limit))
     results = benching.bench(context, context.targets(tuple(arch), "native"), asked)
     report.benched(console, results, as_json=json)
     return next((result.error.code for result in results if result.error), 0)

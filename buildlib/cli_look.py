@@ -35,6 +35,16 @@ def plan(c, console, arch, component, json=False):
     report.planned(console, builds, as_json=json)
 
 
+@task(auto_shortflags=False, help={"install": "the command that brings buildlib"})
+@door
+def ci(c, console, install=""):
+    """A workflow for GitHub Actions that tests this workspace on all its arches and pushes its images."""
+    from buildlib import workflow
+
+    text = workflow.workflow(look_around(c, console).config, install or workflow.INSTALL)
+    console.line(text.rstrip("\n"))
+
+
 @task(auto_shortflags=False, help={"json": JSON})
 @door
 def config(c, console, json=False):

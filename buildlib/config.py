@@ -44,6 +44,7 @@ class Config:
     registry: str
     retry: Retry
     test: Mapping[str, Any]
+    ci: Mapping[str, Any]
     builder: Mapping[str, Any]
     components: Mapping[str, Mapping[str, Any]]
     came_from: Mapping[str, str]
@@ -110,7 +111,7 @@ def _flat(layer: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
     """Dotted keys. Free tables (components, builder.mirrors) stay whole: their keys are the project's own words."""
     for key, value in layer.items():
         name = f"{prefix}{key}"
-        if isinstance(value, dict) and name in ("retry", "test", "builder"):
+        if isinstance(value, dict) and name in ("retry", "test", "ci", "builder"):
             yield from _flat(value, f"{name}.")
         else:
             yield name, value
@@ -171,6 +172,7 @@ def _build(values: dict[str, Any], came_from: dict[str, str]) -> Config:
         **plain,
         retry=Retry(**table("retry")),
         test=table("test"),
+        ci=table("ci"),
         builder=table("builder"),
         came_from=came_from,
         values=values,

@@ -6,8 +6,9 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
+from pathlib import Path
 from shlex import join
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ class Console:
 
     def __init__(self, env: Mapping[str, str], *, quiet: bool = False) -> None:
         self.github = env.get("GITHUB_ACTIONS") == "true"
+        self.summary = Path(env["GITHUB_STEP_SUMMARY"]) if self.github and env.get("GITHUB_STEP_SUMMARY") else None
         self.quiet = quiet
         self.watched = sys.stderr.isatty() and not self.github and "CI" not in env and env.get("TERM") != "dumb"
         self.colour = self.watched and not env.get("NO_COLOR")
@@ -107,16 +109,29 @@ class Console:
     # --- results --------------------------------------------------------------------------------------
 
     def table(self, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Also on the summary page of a job in GitHub Actions."""
         from rich.table import Table
 
+        rows = [tuple(row) for row in rows]
         table = Table(*head, box=None, pad_edge=False, header_style="bold")
         for row in rows:
             table.add_row(*row)
         # A pipe has no width; a narrow guess would fold digests.
         self._out.print(table, highlight=False, soft_wrap=True)
+        if self.summary:
+            text = "".join(map(_markdown, (head, ("---",) * len(head), *rows)))
+            # A page that cannot be written takes nothing from the result.
+            with suppress(OSError), self.summary.open("a", encoding="utf-8") as page:
+                page.write(f"{text}\n")
 
     def json(self, data: Any) -> None:
         print(json.dumps(data, indent=2, ensure_ascii=False), file=sys.stdout)
+
+    def fault(self, text: str) -> None:
+        """A line of a result that is a failure, such as a failed test: an annotation in GitHub Actions."""
+        self.line(f"✗ {text}")
+        if self.github:
+            self._say(f"::error::{_escape(text)}")
 
     def line(self, text: str) -> None:
         self._out.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -129,6 +144,11 @@ class Console:
             return False
         self._say(f"{question} [y/N] ")
         return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _markdown(cells: Sequence[str]) -> str:
+    escaped = (cell.replace("|", "\\|").replace("\n", " ") for cell in cells)
+    return f"| {' | '.join(escaped)} |\n"
 
 
 def _escape(text: str) -> str:

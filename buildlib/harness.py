@@ -56,7 +56,10 @@ def main(spec, binary, *args):
         ran["crash"], crashes = "program", []
     cut_short = ran["crash"] or ran["hung"]
     names = listed([*words, "--list", "--format", "terse"]) if cut_short else []
-    record(told["record"], binary, args, {**ran, "crashes": crashes, "listed": names})
+    try:
+        record(told["record"], binary, args, {**ran, "crashes": crashes, "listed": names})
+    except OSError as error:
+        sys.exit(f"buildlib: {told['record']}: {error.strerror} (os error {error.errno})")
     finish(ran)
 
 

@@ -144,7 +144,7 @@ def tested(console: Console, results: Sequence[Tested], *, as_json: bool) -> Non
                 if case.result not in (PASSED, IGNORED):
                     (why, *_) = case.detail.splitlines() or [""]
                     told = f" ({why})" if why and case.result != FAILED else ""
-                    console.line(f"✗ {result.target.name} · {suite.name} · {case.name}: {case.result}{told}")
+                    console.fault(f"{result.target.name} · {suite.name} · {case.name}: {case.result}{told}")
             if suite.broken or suite.mended:
                 again = "twice" if suite.broken else "once; its second run counts"
                 console.line(

@@ -126,11 +126,12 @@ def test_no_binary_at_all_is_nothing_to_do(job):
         ("error: cannot update the lock file because --locked was passed", CompileFailed, 101),
         ("error: failed to download\n  Could not resolve host: index", NetworkError, 5),
         ("error: could not write: No space left on device (os error 28)", flow.BuildError, 1),
+        ("error: unexpected argument '--x' found", flow.UsageError, 2),
     ],
 )
 def test_why_cargo_failed(job, output, kind, code):
     _, build, compiled = job()
-    error = flow.compile_error(build.target, replace(compiled, code=101, output=output))
+    error = flow.compile_error(build.target, replace(compiled, code=code if code == 2 else 101, output=output))
     assert (type(error), error.code) == (kind, code)
     assert bool(error.cure) is ("E0308" not in output)
 

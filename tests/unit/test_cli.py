@@ -22,8 +22,8 @@ def test_the_same_collection_behind_both_doors():
 
     assert tasks.namespace is namespace
     assert sorted(namespace.task_names) == [
-        "bench", "build", "builder.create", "builder.inspect", "builder.remove", "config", "dockerfile", "doctor", "explain", "image",
-        "plan", "setup", "test", "verify",
+        "bench", "build", "builder.create", "builder.inspect", "builder.remove", "ci", "config", "dockerfile", "doctor", "explain",
+        "image", "plan", "setup", "test", "verify",
     ]  # fmt: skip
 
 

@@ -33,6 +33,26 @@ def test_github_gets_folds_and_annotations(capsys):
     ]
 
 
+def test_tables_are_on_the_summary_page_too(capsys, tmp_path):
+    page = tmp_path / "summary"
+    page.write_text("before\n")
+    env = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(page)}
+    Console(env).table(("arch", "passed"), [("arm64", "2"), ("a|b", "3")])
+    assert page.read_text() == "before\n| arch | passed |\n| --- | --- |\n| arm64 | 2 |\n| a\\|b | 3 |\n\n"
+    Console(env | {"GITHUB_STEP_SUMMARY": str(tmp_path)}).table(
+        ("arch",), [("arm64",)]
+    )  # a page that cannot be written
+    Console({"GITHUB_STEP_SUMMARY": str(page)}).table(("arch",), [("arm64",)])  # of somebody else's
+    assert page.read_text().count("arm64") == 1 and capsys.readouterr().out.count("arm64") == 3
+
+
+@pytest.mark.parametrize(("env", "err"), [({}, ""), ({"GITHUB_ACTIONS": "true"}, "::error::arm64 · a: failed\n")])
+def test_a_failed_test_is_an_annotation(capsys, env, err):
+    Console(env).fault("arm64 · a: failed")
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("✗ arm64 · a: failed\n", err)
+
+
 def test_a_fold_is_closed_when_the_work_fails(capsys):
     with pytest.raises(KeyError), Console({"GITHUB_ACTIONS": "true"}).fold("x"):
         raise KeyError

@@ -52,10 +52,21 @@ RUN_OUT = re.compile(
 SPENT = "all tries are used up"  # the gateway says so of a request
 WAIT = re.compile(
     r"(?:retry[- ]after|(?:re)?try again (?:in|after)|retry in)\s*[:=]?\s*\"?(\d+(?:\.\d+)?)\s*"
-    r"(ms|milliseconds?|h(?:ours?)?|m(?:in(?:ute)?s?)?|s(?:ec(?:ond)?s?)?)?(?:\s*(\d+)\s*s)?\b",
+    r"(ms|milliseconds?|[µμu]s|ns|h(?:ours?)?|m(?:in(?:ute)?s?)?|s(?:ec(?:ond)?s?)?)?(?:\s*(\d+)\s*s)?\b",
     re.IGNORECASE,
 )
-SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "": 1.0}
+SECONDS = {
+    "h": 3600.0,
+    "m": 60.0,
+    "s": 1.0,
+    "": 1.0,
+    "ms": 1e-3,
+    "milli": 1e-3,
+    "µs": 1e-6,
+    "μs": 1e-6,
+    "us": 1e-6,
+    "ns": 1e-9,
+}
 RECORD = ".build-failures.log"  # beside Cargo.toml: each failed try, a line of JSON
 MACHINE = ("resource", "emulation")
 
@@ -236,7 +247,7 @@ def _wait(log: Log, line: Line) -> float | None:
         found = WAIT.search(log.line(index).text)
         if found:
             unit = (found[2] or "").lower()
-            factor = 0.001 if unit.startswith(("ms", "milli")) else SECONDS[unit[:1]]
+            factor = SECONDS.get(unit) or SECONDS.get(unit[:5]) or SECONDS[unit[:1]]
             return float(found[1]) * factor + float(found[3] or 0)
     return None
 

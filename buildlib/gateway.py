@@ -48,11 +48,13 @@ class Gateway(Office):
         request, answer = self.client.reach("GET", registry, path, {"Accept": MANIFESTS})
         if answer.failure:
             raise OSError(f"{SPENT}: {answer.failure.cause}" if answer.failure.transient else answer.failure.cause)
+        name = f"{registry}/{repository}{at}{version}"
         if answer.status != 200:
-            raise OSError(f"{registry}/{repository}{at}{version}: {denial_of(answer.response, request.title).cause}")
+            said = denial_of(answer.response, request.title).cause  # reads all of it, so that the connection is free
+            raise OSError(f"{name}: {'not found' if answer.status == 404 else said}")
         data = b"".join(self.client.read(request, answer))
         if at == "@" and hashlib.sha256(data).hexdigest() != version.removeprefix("sha256:"):
-            raise OSError(f"{registry}/{repository}@{version}: what came is something else")
+            raise OSError(f"{name}: what came is something else")
         return data
 
     def spoken(self, line: str) -> str:

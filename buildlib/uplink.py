@@ -46,7 +46,7 @@ class Uplink:
         try:
             return Outcome(step=question, code=0, seconds=0.0, stdout=self.gateway.manifest(reference).decode())
         except (OSError, UnicodeDecodeError) as error:
-            return Outcome(step=question, code=1, seconds=0.0, output=str(error))
+            return Outcome(step=question, code=1, seconds=0.0, output=f"ERROR: {error}")  # as buildx has it
 
 
 DIRECT = Uplink()

@@ -103,7 +103,7 @@ def test_a_manifest_is_read_as_the_registry_has_it(ask, upstream):
 @pytest.mark.parametrize(
     ("reference", "faults", "kind", "cause"),
     [
-        ("a/b:none", [], "not-found", "/a/b:none: "),
+        ("a/b:none", [], "not-found", "/a/b:none: not found"),
         (f"a/b@{NAME}", [(403, b"no")], "auth", f"/a/b@{NAME}: "),
         ("a/b:1", [(503, b"")] * POLICY.attempts, "transient-network", "all tries are used up: GET "),
         (f"a/b@sha256:{'0' * 64}", [], "unknown", "what came is something else"),
@@ -115,7 +115,7 @@ def test_a_manifest_that_cannot_be_had_has_a_cause(ask, upstream, reference, fau
     with pytest.raises(OSError) as caught:
         ask.gateway.manifest(f"{upstream.address}/{reference}")
     assert cause in str(caught.value)
-    assert classify(str(caught.value)).kind == kind
+    assert classify(f"ERROR: {caught.value}").kind == kind
 
 
 def test_who_is_told_when_to_come_back_comes_then(ask, upstream):

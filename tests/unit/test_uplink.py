@@ -118,3 +118,20 @@ def test_a_helper_that_is_not_there_is_said(here, tmp_path, capsys):
     told.run.env = {**told.run.env, "DOCKER_CONFIG": str(tmp_path)}
     assert uplink.login(told)("ghcr.io") is None
     assert "no credentials for ghcr.io" in capsys.readouterr().err
+
+
+def test_the_gateway_reads_for_itself_and_says_it_as_buildx_would(here, monkeypatch):
+    found = here()
+    with uplink.opened(found, uplink.foresee(found)) as way:
+        monkeypatch.setattr(type(way.gateway), "manifest", lambda _, reference: reference.encode())
+        asked = way.read(found, "acme/a:1")
+        assert (bool(asked), asked.stdout, found.run.asked[-1].split()[:2]) == (True, "acme/a:1", ["docker", "info"])
+
+        def missing(_, reference):
+            raise OSError(f"{reference}: not found")
+
+        monkeypatch.setattr(type(way.gateway), "manifest", missing)
+        failed = way.read(found, "r.test/acme/a:1")
+        assert (bool(failed), failed.output) == (False, "ERROR: r.test/acme/a:1: not found")
+    direct = uplink.DIRECT.read(found, "acme/a:1")
+    assert direct.step.argv[:4] == ("docker", "buildx", "imagetools", "inspect")

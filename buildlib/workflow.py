@@ -21,13 +21,27 @@ PINS = {
 }
 
 
+BEGIN = """\
+      - uses: @CHECKOUT@
+        with: { persist-credentials: false }
+      - uses: @PYTHON@
+        with: { python-version: "3.12" }
+"""
+KEPT = """\
+          path: |
+            ~/.cache/buildlib
+            ~/.cargo/registry
+            target/buildlib
+"""
+
+
 def workflow(config: Config, install: str) -> str:
     """The file's text. `install` is the command that brings buildlib. UsageError for a runner that none can be called."""
     default = _name("ci.runner", config.ci["runner"])
     runners = {find(arch).name: _name(f"ci.runners.{arch}", runner) for arch, runner in config.ci["runners"].items()}
     host = config.registry.partition("/")[0]
     words = {
-        **PINS, "INSTALL": json.dumps(install), "BACKEND": config.backend, "RUNNER": default,
+        "BEGIN": BEGIN, "KEPT": KEPT, **PINS, "INSTALL": json.dumps(install), "BACKEND": config.backend, "RUNNER": default,
         "RUNS_ON": _runs_on(runners, default), "REGISTRY": _name("registry", host) if host else "",
     }  # fmt: skip
     text = TEMPLATE + (IMAGES if host else "")
@@ -73,11 +87,7 @@ jobs:
       checks: ${{ steps.sessions.outputs.checks }}
       tests: ${{ steps.sessions.outputs.tests }}
     steps:
-      - uses: @CHECKOUT@
-        with: { persist-credentials: false }
-      - uses: @PYTHON@
-        with: { python-version: "3.12" }
-      - run: @INSTALL@
+@BEGIN@      - run: @INSTALL@
       - id: sessions
         run: |
           nox -l --json > sessions.json
@@ -96,11 +106,7 @@ jobs:
     runs-on: @RUNNER@
     timeout-minutes: 90
     steps:
-      - uses: @CHECKOUT@
-        with: { persist-credentials: false }
-      - uses: @PYTHON@
-        with: { python-version: "3.12" }
-      - run: @INSTALL@
+@BEGIN@      - run: @INSTALL@
       - run: nox -s ${{ matrix.session }}
 
   test:
@@ -112,17 +118,9 @@ jobs:
     runs-on: @RUNS_ON@
     timeout-minutes: 90
     steps:
-      - uses: @CHECKOUT@
-        with: { persist-credentials: false }
-      - uses: @PYTHON@
-        with: { python-version: "3.12" }
-      - uses: @CACHE@
+@BEGIN@      - uses: @CACHE@
         with:
-          path: |
-            ~/.cache/buildlib
-            ~/.cargo/registry
-            target/buildlib
-          key: buildlib-${{ runner.arch }}-${{ matrix.arch }}-@BACKEND@-${{ hashFiles('Cargo.lock', 'rust-toolchain.toml') }}
+@KEPT@          key: buildlib-${{ runner.arch }}-${{ matrix.arch }}-@BACKEND@-${{ hashFiles('Cargo.lock', 'rust-toolchain.toml') }}
           restore-keys: buildlib-${{ runner.arch }}-${{ matrix.arch }}-@BACKEND@-
       - run: @INSTALL@
       - run: buildlib setup --yes --arch ${{ matrix.arch }}
@@ -146,17 +144,9 @@ IMAGES = """
       packages: write
     concurrency: images-${{ github.ref }}
     steps:
-      - uses: @CHECKOUT@
-        with: { persist-credentials: false }
-      - uses: @PYTHON@
-        with: { python-version: "3.12" }
-      - uses: @CACHE@
+@BEGIN@      - uses: @CACHE@
         with:
-          path: |
-            ~/.cache/buildlib
-            ~/.cargo/registry
-            target/buildlib
-            dist
+@KEPT@            dist
           key: buildlib-images-@BACKEND@-${{ hashFiles('Cargo.lock', 'rust-toolchain.toml') }}
           restore-keys: buildlib-images-@BACKEND@-
       - run: @INSTALL@

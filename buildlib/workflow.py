@@ -90,9 +90,8 @@ jobs:
 @BEGIN@      - run: @INSTALL@
       - id: sessions
         run: |
-          nox -l --json > sessions.json
-          checks=$(jq -c '[.[] | select(.tags == []) | .session]' sessions.json)
-          tests=$(jq -c '[.[] | select(.tags | index("test")) | {session, arch: .tags[1]}]' sessions.json)
+          checks=$(nox -l --json | jq -c '[.[] | select(.tags == []) | .session]')
+          tests=$(nox -l --json -t test | jq -c '[.[] | {session, arch: .tags[1]}]')
           echo "checks=$checks" >> "$GITHUB_OUTPUT"
           echo "tests=$tests" >> "$GITHUB_OUTPUT"
 

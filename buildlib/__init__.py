@@ -32,6 +32,8 @@ The rooms, in import order; a room imports only rooms above it:
     doctor      needs minus machine, and the cures as a plan
     console     the only voice
     files       writing whole or not at all; folders that one process holds
+    journal     what ran when, and how large it was, over many runs
+    output      what a running step says
     retry       when a passing fault is tried again; the budget of a run
     exchange    a request to a registry, and what came of it
     registry    a registry's client that retries each request
@@ -51,6 +53,7 @@ The rooms, in import order; a room imports only rooms above it:
     local       images in layouts and in the Docker daemon
     images      the command `image`: binaries first, then all images side by side
     survey      goes that way once, and takes the time
+    page        the journal as one HTML page
     report      results as tables and JSON
     door        what every command enters by
     cli_make    Invoke's commands that make something

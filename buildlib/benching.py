@@ -74,6 +74,8 @@ def _one(context: Context, lines: Benches, asked: Asked, before: Mapping[str, fl
             found = replace(found, error=error)
         if found.error:
             context.console.explain(found.error)
+    for name, value in found.counted.items():
+        context.journal("instructions", arch=target.name, name=name, value=value)
     if not found.planned:
         folder = context.workspace.target_dir / "buildlib" / "reports"
         text = json.dumps(told(found), indent=2, ensure_ascii=False) + "\n"

@@ -71,7 +71,10 @@ def _one(context: Context, build: Build) -> Result:
                 return Result(target=build.target, status=Status.PLANNED)
             if not outcome:
                 raise compile_error(build.target, outcome)
-            return _accept(context, build, outcome)
+            result = _accept(context, build, outcome)
+            for entry in result.entries:
+                context.journal("size", arch=build.target.name, name=entry["binary"], value=entry["size"])
+            return result
         except BuildError as error:
             context.console.explain(error)
             return Result(target=build.target, status=status_of(error), error=error)

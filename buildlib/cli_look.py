@@ -10,7 +10,7 @@ from typing import Any
 from invoke import task
 
 from buildlib.console import Console
-from buildlib.door import ARCH, JSON, door, look_around, split
+from buildlib.door import ARCH, JSON, door, here, look_around, split
 from buildlib.errors import NetworkError, UsageError
 
 
@@ -33,6 +33,23 @@ def plan(c, console, arch, component, json=False):
     context = replace(context, run=Dry(console, os.environ, context.config.retry))
     _, builds = flow.plan(context, context.targets(tuple(arch), "all"), tuple(component))
     report.planned(console, builds, as_json=json)
+
+
+@task(auto_shortflags=False, help={"output": "where to; default: target/buildlib/reports/index.html"})
+@door
+def report(c, console, output=""):
+    """One HTML page of the last runs: what ran when, and how sizes and instruction counts moved."""
+    context = look_around(c, console)
+    from buildlib import journal, page
+    from buildlib.context import JOURNAL
+    from buildlib.files import text_of
+    from buildlib.plan import Write
+
+    told = context.workspace.target_dir / JOURNAL
+    lines = journal.read(text_of(told.with_name(f"{told.name}.1")) + text_of(told))
+    path = Path(here(output)) if output else context.workspace.target_dir / "buildlib" / "reports" / "index.html"
+    context.run(Write(path=path, text=page.page(lines)))
+    console.line(f"wrote {path}")
 
 
 @task(auto_shortflags=False, help={"install": "the command that brings buildlib"})

@@ -16,9 +16,13 @@ from buildlib.console import Console
 from buildlib.errors import Lacking, UsageError
 from buildlib.failures import RECORD
 from buildlib.host import Host, probe
+from buildlib.journal import SILENT, Journal
+from buildlib.redact import known, redact
 from buildlib.runner import Dry, Shell
 from buildlib.targets import Target, pick
 from buildlib.workspace import Workspace
+
+JOURNAL = Path("buildlib", "journal.jsonl")  # in the target folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +34,7 @@ class Context:
     workspace: Workspace
     run: Shell
     console: Console
+    journal: Journal = SILENT
 
     @property
     def dist(self) -> Path:
@@ -52,6 +57,7 @@ def enter(
     *,
     dry: bool = False,
     anywhere: bool = False,
+    command: str = "",
 ) -> Context:
     """Look around in `cwd`. `flags` are settings by their own names; those not given are left out.
 
@@ -67,8 +73,9 @@ def enter(
     if config.target_dir:
         workspace = replace(workspace, target_dir=workspace.root / config.target_dir)
     hand = Dry if dry else Shell
-    run = hand(console, env, config.retry, record=workspace.root / RECORD)
-    return Context(config=config, host=host, workspace=workspace, run=run, console=console)
+    journal = Journal(None if dry else workspace.target_dir / JOURNAL, redact(command, known(env)))
+    run = hand(console, env, config.retry, record=workspace.root / RECORD, journal=journal)
+    return Context(config=config, host=host, workspace=workspace, run=run, console=console, journal=journal)
 
 
 def _workspace(console: Console, env: Mapping[str, str], cwd: Path, anywhere: bool) -> Workspace:

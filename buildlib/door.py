@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from shlex import join
 from typing import TYPE_CHECKING, Any
 
 from invoke import Exit
@@ -69,7 +70,8 @@ def look_around(c: Any, console: Console, flags: Mapping[str, Any] | None = None
 
     with ThreadPoolExecutor(max_workers=1) as pool:
         dry = c.config.run.dry
-        entering = pool.submit(enter, os.environ, Path.cwd(), flags or {}, console, dry=dry, anywhere=anywhere)
+        entering = pool.submit(enter, os.environ, Path.cwd(), flags or {}, console, dry=dry, anywhere=anywhere,
+                               command=join(sys.argv[1:]))  # fmt: skip
         importlib.import_module("buildlib.report")
         return entering.result()
 

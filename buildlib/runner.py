@@ -10,40 +10,40 @@ import signal
 import subprocess
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from buildlib.config import Retry
 from buildlib.console import Console
 from buildlib.errors import Interrupted, Lacking, UsageError
 from buildlib.failures import Failure, classify
 from buildlib.files import append, disk_error, holding, install, layout, link, remove, together, write_whole
+from buildlib.journal import SILENT, Journal
+from buildlib.output import Told
 from buildlib.plan import Act, Install, Job, Layout, Link, Outcome, Step, Together, Write
 from buildlib.redact import argv as safe_argv
 from buildlib.redact import known, redact
 from buildlib.retry import Budget, tried
 
-TAIL = 5000  # lines of a tool's stderr kept for reading its failure; a build's cause may stand far above its end
 LARGEST = 1_000_000  # bytes, then a new file is begun and the old one kept beside it
 PATIENCE = 5.0  # seconds that children get to end by themselves after SIGINT, then after SIGTERM
 
 
 class Shell:
-    """Does what a plan says. `env` is the environment that steps start from, `record` the file that says what failed; `sleep` is
-    handed in for tests."""
+    """Does what a plan says. `env` is the environment that steps start from, `record` the file that says what failed, `journal` what
+    ran when; `sleep` is handed in for tests."""
 
     def __init__(
         self, console: Console, env: Mapping[str, str], retry: Retry, sleep: Callable[[float], object] | None = None,
-        record: Path | None = None,
+        record: Path | None = None, journal: Journal = SILENT,
     ):  # fmt: skip
         self.console = console
         self.env = env
         self.budget = Budget(retry)
         self.record = record
+        self.journal = journal
         # How a line of a tool is shown and read: with the names that a person knows.
         self.spoken: Callable[[str], str] = str
         self.stopped = threading.Event()
@@ -142,8 +142,8 @@ class Shell:
             raise Interrupted("interrupted")
         if not step.quiet:
             self.console.command(tuple(map(self.spoken, step.argv)))
-        began = time.monotonic()
-        told = _Told(step, self.console, self.spoken)
+        at, began = time.time(), time.monotonic()
+        told = Told(step, self.console, self.spoken)
         env = environment(self.env, step)
         if self.console.colour and not step.quiet:
             env.setdefault("CARGO_TERM_COLOR", "always")
@@ -174,6 +174,8 @@ class Shell:
                     # A server that the step left behind (sccache does) may hold the pipe for ever.
                     reader.join(PATIENCE)
         seconds = time.monotonic() - began
+        if not step.quiet:
+            self.journal("step", title=step.title, at=round(at, 3), seconds=round(seconds, 3), code=code)
         if code == 0 and not step.quiet:
             self.console.done(seconds, told.summary())
         return Outcome(step=step, code=code, seconds=seconds, stdout="".join(told.stdout), output="\n".join(told.tail),
@@ -194,65 +196,6 @@ class Dry(Shell):
 
     def job(self, job: Job) -> Outcome:
         return [self(step) for step in job.steps][-1]
-
-
-class _Told:
-    """What a running step says, line by line: shown, kept, or read as cargo's JSON."""
-
-    def __init__(self, step: Step, console: Console, spoken: Callable[[str], str]) -> None:
-        self.step, self.console, self.spoken = step, console, spoken
-        self.stdout: list[str] = []
-        self.tail: deque[str] = deque(maxlen=TAIL)
-        self.executables: list[Path] = []
-        self.tests: list[Path] = []
-        self.benches: list[tuple[Path, Path]] = []
-        self.compiled = self.fresh = 0
-
-    def read_stdout(self, pipe: Any) -> None:
-        for line in _lines(pipe):
-            match self.step.stdout:
-                case "keep":
-                    self.stdout.append(line)
-                case "both":
-                    self.stdout.append(line)
-                    self._told(line)
-                case "json" if line.startswith("{"):
-                    self._message(json.loads(line))
-                case _:
-                    self._told(line)
-
-    def read_stderr(self, pipe: Any) -> None:
-        for line in _lines(pipe):
-            self._told(line)
-
-    def _told(self, line: str) -> None:
-        line = self.spoken(line.rstrip("\n"))
-        self.tail.append(line)
-        if not (self.step.quiet or self.step.held):
-            self.console.output(line)
-
-    def _message(self, message: dict[str, Any]) -> None:
-        if message.get("reason") == "compiler-artifact":
-            self.fresh += message["fresh"]
-            self.compiled += not message["fresh"]
-            if message.get("executable") and message["profile"]["test"]:
-                self.tests.append(Path(message["executable"]))
-                if "bench" in message["target"]["kind"]:
-                    self.benches.append((Path(message["executable"]), Path(message["manifest_path"]).parent))
-            elif message.get("executable") and "bin" in message["target"]["kind"]:
-                self.executables.append(Path(message["executable"]))
-
-    def summary(self) -> str:
-        if self.step.stdout != "json":
-            return ""
-        return f"{self.compiled} crates compiled" if self.compiled else "nothing to compile"
-
-
-def _lines(pipe: Any) -> Iterator[str]:
-    # Tools print what they like; a broken byte must not end the reading.
-    with pipe:
-        for line in pipe:
-            yield line.decode("utf-8", "replace")
 
 
 def environment(base: Mapping[str, str], step: Step) -> dict[str, str]:

@@ -10,9 +10,10 @@ HOUSE = Path(__file__).parents[2] / "buildlib"
 ORDER = (
     "errors", "targets", "plan", "log", "failures", "redact", "network", "config", "rust", "host", "workspace", "toolchain",
     "artifacts", "libtest", "junit", "emulation", "debs", "counts", "backends", "environment", "cargo", "dist", "oci",
-    "dockerfile", "builder", "buildx", "workflow", "doctor", "console", "files", "retry", "exchange", "registry", "relay",
-    "gateway", "runner", "context", "provision", "build", "testing", "benching", "image", "uplink", "engine", "assemble", "push",
-    "local", "images", "survey", "report", "door", "cli_make", "cli_check", "cli_look", "cli", "program", "sessions",
+    "dockerfile", "builder", "buildx", "workflow", "doctor", "console", "files", "journal", "output", "retry", "exchange",
+    "registry", "relay", "gateway", "runner", "context", "provision", "build", "testing", "benching", "image", "uplink",
+    "engine", "assemble", "push", "local", "images", "survey", "page", "report", "door", "cli_make", "cli_check", "cli_look", "cli",
+    "program", "sessions",
 )  # fmt: skip
 WORLD = {
     "os",

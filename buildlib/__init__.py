@@ -46,6 +46,7 @@ The rooms, in import order; a room imports only rooms above it:
     testing     a target's tests: compiled, run where they belong, reported
     benching    a target's benches: criterion, or counted
     image       what an image is made of; OCI layouts without Docker
+    smoke       images as containers, asked what they promise
     uplink      how buildx gets to the registries
     engine      the builder, made and shown; compiling in a container
     assemble    one image through buildx: built, and looked into

@@ -67,3 +67,30 @@ def bench(c, console, arch, baseline="", limit="1", json=False):
     results = benching.bench(context, context.targets(tuple(arch), "native"), asked)
     report.benched(console, results, as_json=json)
     return next((result.error.code for result in results if result.error), 0)
+
+
+@task(
+    auto_shortflags=False,
+    iterable=["arch", "component"],
+    help={
+        "arch": f"{ARCH}; default: all, one for each platform",
+        "component": "a binary of the workspace; default: all",
+        "tag": "which images; default: each component's version",
+        "registry": "HOST/PATH that the components' names are behind",
+        "json": JSON,
+    },
+)
+@door
+def smoke(c, console, arch, component, tag="", registry="", json=False):
+    """The images in the registry, each started on its platform and asked what it promises."""
+    context = look_around(c, console, {"registry": registry})
+    from buildlib import image, report
+    from buildlib import smoke as flow
+
+    targets = context.targets(tuple(arch), "all")
+    asked = flow.Asked(
+        targets=targets if arch else image.one_each(targets, static=False), components=tuple(component), tag=tag
+    )
+    results = flow.smoke(context, asked)
+    report.tested(console, results, as_json=json)
+    return next((result.error.code for result in results if result.error), 0)

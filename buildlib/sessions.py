@@ -22,13 +22,15 @@ from buildlib.workspace import find_manifest
 
 WORK = {
     "test": "The workspace's tests on {name}.",
+    "smoke": "The images for {name}, each started and asked what it promises.",
     "bench": "The workspace's benches on {name}: criterion, or counted instructions.",
 }
 
 
 def sessions(*, default: Collection[str] = ("test",)) -> None:
-    """Defines `test-<arch>` and `bench-<arch>` for each configured arch, in nox's own environment. Words behind `--` are for cargo,
-    or for the benches. A bare `nox` runs those that `default` names. Tags: the kind, the arch, and `emulated` or `native`."""
+    """Defines `test-<arch>`, `smoke-<arch>` and `bench-<arch>` for each configured arch, in nox's own environment. Words behind `--`
+    are for cargo, for the benches, and options of `smoke`. A bare `nox` runs those that `default` names. Tags: the kind, the arch, and
+    `emulated` or `native`."""
     try:
         config = _config(Path.cwd())  # nox is in the noxfile's folder when it reads it
         targets = [find(word) for word in config.arches]
@@ -46,7 +48,7 @@ def _config(folder: Path) -> Config:
 
 def _session(work: str, target: Target, text: str, *, default: bool) -> None:
     def body(session: nox.Session) -> None:
-        rest = ("--", *session.posargs) if session.posargs else ()
+        rest = ("--", *session.posargs) if session.posargs and work != "smoke" else tuple(session.posargs)
         session.run(sys.executable, "-m", "buildlib", work, "--arch", target.name, *rest, external=True)
 
     body.__doc__ = text

@@ -25,9 +25,10 @@ SLOWER = 10.0  # times that a test may take longer under emulation; QEMU's facto
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tested:
-    """What became of one target's tests. `ran_on` is what the probe said, {} where it could not run."""
+    """What became of one target's tests, or of its images. `ran_on` is what the probe said, {} where it could not run."""
 
     target: Target
+    session: str = "test"
     emulator: str = ""  # "" for this machine itself
     ran_on: Mapping[str, Any] = field(default_factory=dict)
     suites: tuple[Suite, ...] = ()
@@ -84,7 +85,7 @@ def _one(context: Context, tests: Tests) -> Tested:
         if found.error:
             context.console.explain(found.error)
     if not found.planned:
-        _report(context, found)
+        keep(context, found)
     return found
 
 
@@ -175,9 +176,10 @@ def verdict(target: Target, suites: tuple[Suite, ...], outcome: Outcome) -> Buil
 # --- what is kept ----------------------------------------------------------------------------------------------
 
 
-def _report(context: Context, found: Tested) -> None:
+def keep(context: Context, found: Tested) -> None:
+    """The reports: JSON, and JUnit's XML."""
     folder = context.workspace.target_dir / "buildlib" / "reports"
-    title = f"test-{found.target.name}"
+    title = f"{found.session}-{found.target.name}"
     context.run(Write(path=folder / f"{title}.json", text=json.dumps(told(found), indent=2, ensure_ascii=False) + "\n"))
     properties = {"arch": found.target.name, "ran on": str(found.ran_on.get("machine", "")), "emulator": found.emulator}
     context.run(Write(path=folder / f"{title}.xml", text=junit(title, found.suites, properties)))
@@ -186,7 +188,7 @@ def _report(context: Context, found: Tested) -> None:
 def told(found: Tested) -> dict[str, Any]:
     """The same as data, as the JSON report has it."""
     return {
-        "session": "test", "arch": found.target.name, "target": found.target.triple, "emulator": found.emulator,
+        "session": found.session, "arch": found.target.name, "target": found.target.triple, "emulator": found.emulator,
         "ran_on": dict(found.ran_on), "seconds": round(found.seconds, 3), "code": found.error.code if found.error else 0,
         "error": found.error.message if found.error else None,
         "suites": [

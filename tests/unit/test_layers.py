@@ -11,9 +11,9 @@ ORDER = (
     "errors", "targets", "plan", "log", "failures", "redact", "network", "config", "rust", "host", "workspace", "toolchain",
     "artifacts", "libtest", "junit", "emulation", "debs", "counts", "backends", "environment", "cargo", "dist", "oci",
     "dockerfile", "builder", "buildx", "workflow", "doctor", "console", "files", "journal", "output", "retry", "exchange",
-    "registry", "relay", "gateway", "runner", "context", "provision", "build", "testing", "benching", "image", "uplink",
-    "engine", "assemble", "push", "local", "images", "survey", "page", "report", "door", "cli_make", "cli_check", "cli_look", "cli",
-    "program", "sessions",
+    "registry", "relay", "gateway", "runner", "context", "provision", "build", "testing", "benching", "image", "smoke", "uplink",
+    "engine", "assemble", "push", "local", "images", "survey", "page", "report", "door", "cli_make", "cli_check", "cli_look",
+    "cli", "program", "sessions",
 )  # fmt: skip
 WORLD = {
     "os",
@@ -42,6 +42,7 @@ MAY = {
     "gateway": {"http"},
     "runner": {"os", "subprocess"},
     "context": {"shutil"},
+    "smoke": {"docker", "requests", "socket"},
     "uplink": {"docker"},
     "images": {"os"},
     "survey": {"requests", "socket"},

@@ -28,11 +28,11 @@ def defined(tmp_path, monkeypatch):
 def test_a_session_for_each_configured_arch(defined):
     assert [facts for _, facts in defined()] == [
         {"name": f"{work}-{name}", "venv_backend": "none", "tags": [work, name, where], "default": work == "test"}
-        for work in ("test", "bench")
+        for work in ("test", "smoke", "bench")
         for name, where in (("amd64", "native"), ("arm64", "emulated"), ("riscv64-musl", "emulated"))
     ]
     assert defined()[0][0].__doc__ == "The workspace's tests on amd64."
-    assert not any(facts["default"] for _, facts in defined(default=())[-6:])
+    assert not any(facts["default"] for _, facts in defined(default=())[-9:])
 
 
 @pytest.mark.parametrize(("posargs", "rest"), [([], ()), (["-p", "a", "--", "x y"], ("--", "-p", "a", "--", "x y"))])

@@ -7,6 +7,7 @@ import subprocess
 import time
 from contextlib import contextmanager
 
+import engine
 import pytest
 from bed import BUILDLIB, PROGRAMS, buildlib, run
 from project import ARCHES
@@ -63,7 +64,7 @@ def made_of(project, tag, *lines):
     """Another image of cli-command's under this tag."""
     image = f"{project.repository}/cli-command"
     text = "\n".join((f"FROM {image}:0.1.0", *lines))
-    flags = ("--builder", "multiarch-builder", "--platform", "linux/amd64,linux/arm64", "--provenance=false", "--push")
+    flags = ("--builder", engine.BUILDER, "--platform", "linux/amd64,linux/arm64", "--provenance=false", "--push")
     argv = ["docker", "buildx", "build", *flags, "--tag", f"{image}:{tag}", "-"]
     done = subprocess.run(argv, input=text, env=os.environ | project.env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

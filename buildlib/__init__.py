@@ -56,6 +56,7 @@ The rooms, in import order; a room imports only rooms above it:
     survey      goes that way once, and takes the time
     page        the journal as one HTML page
     report      results as tables and JSON
+    outcomes    the same for tests, images and benches
     door        what every command enters by
     cli_make    Invoke's commands that make something
     cli_check   that prove it

@@ -38,10 +38,10 @@ def verify(c, console, path, glibc="", json=False):
 def test(c, console, arch, json=False):
     """The workspace's tests on each architecture, under QEMU where it is not this machine's; words after -- are for cargo."""
     context = look_around(c, console)
-    from buildlib import report, testing
+    from buildlib import outcomes, testing
 
     results = testing.test(context, context.targets(tuple(arch), "native"), rest())
-    report.tested(console, results, as_json=json)
+    outcomes.tested(console, results, as_json=json)
     return next((result.error.code for result in results if result.error), 0)
 
 
@@ -61,11 +61,11 @@ def bench(c, console, arch, baseline="", limit="1", json=False):
     if not re.fullmatch(r"\d+(\.\d+)?", limit):
         raise UsageError(f"--limit {limit}: is no number of percent", "--limit 2.5")
     context = look_around(c, console)
-    from buildlib import benching, report
+    from buildlib import benching, outcomes
 
     asked = benching.Asked(rest=rest(), baseline=Path(here(baseline)) if baseline else None, limit=float(limit))
     results = benching.bench(context, context.targets(tuple(arch), "native"), asked)
-    report.benched(console, results, as_json=json)
+    outcomes.benched(console, results, as_json=json)
     return next((result.error.code for result in results if result.error), 0)
 
 
@@ -84,7 +84,7 @@ def bench(c, console, arch, baseline="", limit="1", json=False):
 def smoke(c, console, arch, component, tag="", registry="", json=False):
     """The images in the registry, each started on its platform and asked what it promises."""
     context = look_around(c, console, {"registry": registry})
-    from buildlib import image, report
+    from buildlib import image, outcomes
     from buildlib import smoke as flow
 
     targets = context.targets(tuple(arch), "all")
@@ -92,5 +92,5 @@ def smoke(c, console, arch, component, tag="", registry="", json=False):
         targets=targets if arch else image.one_each(targets, static=False), components=tuple(component), tag=tag
     )
     results = flow.smoke(context, asked)
-    report.tested(console, results, as_json=json)
+    outcomes.tested(console, results, as_json=json)
     return next((result.error.code for result in results if result.error), 0)

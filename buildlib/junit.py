@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from xml.etree import ElementTree
+from typing import TYPE_CHECKING
 
 from buildlib.libtest import IGNORED, PASSED, Suite
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 # What XML 1.0 has no way to say: control characters, and colours with them.
 UNSPEAKABLE = re.compile(r"\x1b\[[0-9;]*m|[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -14,6 +17,8 @@ UNSPEAKABLE = re.compile(r"\x1b\[[0-9;]*m|[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U0001
 
 def junit(title: str, suites: Iterable[Suite], properties: Mapping[str, str]) -> str:
     """The document: a testsuite a binary, named `title`.binary; an emulator's crash is an error, all else a failure."""
+    from xml.etree import ElementTree
+
     root = ElementTree.Element("testsuites", name=title)
     for suite in suites:
         bad = len(suite.cases) - suite.count(PASSED, IGNORED)
@@ -36,7 +41,9 @@ def junit(title: str, suites: Iterable[Suite], properties: Mapping[str, str]) ->
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _child(parent: ElementTree.Element, tag: str, **attributes: object) -> ElementTree.Element:
+def _child(parent: Element, tag: str, **attributes: object) -> Element:
+    from xml.etree import ElementTree
+
     return ElementTree.SubElement(parent, tag, {name: _clean(str(value)) for name, value in attributes.items()})
 
 

@@ -12,8 +12,8 @@ ORDER = (
     "artifacts", "libtest", "junit", "emulation", "debs", "counts", "backends", "environment", "cargo", "dist", "oci",
     "dockerfile", "builder", "buildx", "workflow", "doctor", "console", "files", "journal", "output", "retry", "exchange",
     "registry", "relay", "gateway", "runner", "context", "provision", "build", "testing", "benching", "image", "smoke", "uplink",
-    "engine", "assemble", "push", "local", "images", "survey", "page", "report", "door", "cli_make", "cli_check", "cli_look",
-    "cli", "program", "sessions",
+    "engine", "assemble", "push", "local", "images", "survey", "page", "report", "outcomes", "door", "cli_make", "cli_check",
+    "cli_look", "cli", "program", "sessions",
 )  # fmt: skip
 WORLD = {
     "os",

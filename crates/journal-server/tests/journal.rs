@@ -111,7 +111,10 @@ async fn nothing_acknowledged_is_lost_by_kill_9() {
     }
     assert!(acknowledged.len() > appends * rounds / 2, "{}", acknowledged.len());
     let status = client.status(StatusRequest {}).await.expect("an answer").into_inner();
-    assert!(status.next_offset == records.len() as u64 && status.segments >= rounds as u64, "{status:?}");
+    assert!(
+        status.next_offset == records.len() as u64 && u64::from(status.segments) >= rounds as u64,
+        "{status:?}"
+    );
 }
 
 #[tokio::test]

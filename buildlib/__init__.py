@@ -4,8 +4,8 @@ The rooms, in import order; a room imports only rooms above it:
 
     errors      what can go wrong, each with its cure and exit code
     targets     one row per architecture, every spelling in it
-    plan        Step, Job, Need, Outcome, Report: the data that flows
     log         a tool's log as lines that can be judged
+    plan        Step, Job, Need, Outcome, Report: the data that flows
     failures    a tool's output -> class, cause, retry or not
     redact      secrets out of text
     network     the way to a registry, leg by leg, and what to change

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from buildlib import artifacts, build, cargo, counts, emulation, testing
+from buildlib import build, cargo, counts, emulation, testing
 from buildlib.cargo import Benches
 from buildlib.context import Context
 from buildlib.errors import BuildError, NothingToDo, TestsFailed, UsageError
-from buildlib.plan import Write
 from buildlib.targets import Target
 
 
@@ -77,9 +76,7 @@ def _one(context: Context, lines: Benches, asked: Asked, before: Mapping[str, fl
     for name, value in found.counted.items():
         context.journal("instructions", arch=target.name, name=name, value=value)
     if not found.planned:
-        folder = context.workspace.target_dir / "buildlib" / "reports"
-        text = json.dumps(told(found), indent=2, ensure_ascii=False) + "\n"
-        context.run(Write(path=folder / f"bench-{target.name}.json", text=text))
+        context.run(context.report(f"bench-{target.name}", told(found)))
     return found
 
 
@@ -95,10 +92,7 @@ def _run(context: Context, lines: Benches, words: tuple[str, ...], asked: Asked,
         raise NothingToDo(f"{lines.target.name}: the workspace has no benches", "add a [[bench]]")
     counted, uncounted = {}, []
     for binary, folder in compiled.benches:
-        if (machine := artifacts.machine(binary)) != lines.target.elf.machine:
-            raise BuildError(
-                f"{lines.target.name}: {binary.name} is for machine {machine}, wanted {lines.target.elf.machine}"
-            )
+        testing.check_machine(binary, lines.target)
         step = (counts.check if words else counts.measure)(words, binary, folder, asked.rest)
         if not words:  # criterion keeps its report where it always does
             step = replace(step, env={"CRITERION_HOME": str(context.workspace.target_dir / "criterion")})
@@ -120,7 +114,7 @@ def _counts(
     def run(name: str, iterations: int) -> int:
         outcome = context.run(counts.count(context.host, words, binary, folder, name, iterations))
         if not outcome:
-            raise BuildError(f"{binary.name}: {name}: cannot be counted: {testing.last(outcome)}")
+            raise BuildError(f"{binary.name}: {name}: cannot be counted: {outcome.last}")
         return int(outcome.stdout)
 
     found = {}

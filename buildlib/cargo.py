@@ -60,6 +60,8 @@ class Tests:
 
     target: Target
     backend: Backend
+    emulator: tuple[str, ...]  # words before a binary
+    folder: Path  # of the tools
     tools: tuple[Act, ...]
     compile: Step | None  # None: doc tests alone are compiled when they run
     probe: Step
@@ -104,7 +106,7 @@ def tests(host: Host, config: Config, workspace: Workspace, target: Target, back
     asked = (*line.program, "run", "--quiet", "--manifest-path", str(probe / "Cargo.toml"), "--target", line.triple,
              "--target-dir", str(line.target_dir))  # fmt: skip
     return Tests(
-        target=target, backend=backend, tools=tuple(tools), record=record,
+        target=target, backend=backend, emulator=emulator, folder=line.scripts, tools=tuple(tools), record=record,
         compile=None if "--doc" in cargos else compiled,
         probe=Step(title=f"{target.name} · probe", argv=asked, stdout="keep", quiet=True, **here),
         run=Step(title=f"{target.name} · test", argv=(*argv, "--no-fail-fast", *binaries), stdout="both", **here),
@@ -168,12 +170,12 @@ def _divided(rest: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return rest[:at], rest[at:]
 
 
-PACKAGES = ("-p", "--package", "--workspace", "--all", "--exclude", "--manifest-path")
+PACKAGES = ("--package", "--workspace", "--all", "--exclude", "--manifest-path")
 
 
 def _scope(words: tuple[str, ...]) -> tuple[str, ...]:
     """All of the workspace, unless something else is asked for."""
-    named = any(word.partition("=")[0] in PACKAGES or (word.startswith("-p") and word != "--") for word in words)
+    named = any(word.partition("=")[0] in PACKAGES or word.startswith("-p") for word in words)
     return () if named else ("--workspace",)
 
 

@@ -47,7 +47,7 @@ def report(c, console, output=""):
 
     told = context.workspace.target_dir / JOURNAL
     lines = journal.read(text_of(told.with_name(f"{told.name}.1")) + text_of(told))
-    path = Path(here(output)) if output else context.workspace.target_dir / "buildlib" / "reports" / "index.html"
+    path = Path(here(output)) if output else context.reports / "index.html"
     context.run(Write(path=path, text=page.page(lines)))
     console.line(f"wrote {path}")
 

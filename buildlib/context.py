@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from buildlib.errors import Lacking, UsageError
 from buildlib.failures import RECORD
 from buildlib.host import Host, probe
 from buildlib.journal import SILENT, Journal
+from buildlib.plan import Write
 from buildlib.redact import known, redact
 from buildlib.runner import Dry, Shell
 from buildlib.targets import Target, pick
@@ -39,6 +41,16 @@ class Context:
     @property
     def dist(self) -> Path:
         return self.workspace.root / self.config.dist
+
+    @property
+    def reports(self) -> Path:
+        """The folder of what sessions report."""
+        return self.workspace.target_dir / "buildlib" / "reports"
+
+    def report(self, title: str, told: Mapping[str, Any]) -> Write:
+        """A session's report for programs."""
+        text = json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+        return Write(path=self.reports / f"{title}.json", text=text)
 
     def targets(self, words: tuple[str, ...], default: str) -> tuple[Target, ...]:
         """The rows that `--arch` names; `default` ("native", "all") without any."""

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from buildlib.host import Host
+from buildlib.log import last_line
 from buildlib.plan import Cure, Need, Outcome, Step, apt_install
-from buildlib.targets import SPELLINGS, Target
+from buildlib.targets import Target, named
 
 TIMEOUT = 30.0  # seconds; QEMU costs a factor of ten or so, and --version does next to nothing
 CRASHED = ("uncaught target signal", "Illegal instruction", "Segmentation fault")
@@ -18,7 +19,7 @@ NO_LIBRARY = "error while loading shared libraries"
 
 def is_native(host: Host, target: Target) -> bool:
     """Whether this machine's kernel and CPU run the target's binaries themselves."""
-    return SPELLINGS.get(host.machine.lower().replace("_", "-")) == target.name.removesuffix("-musl")
+    return named(host.machine) == target.name.removesuffix("-musl")
 
 
 def qemu(host: Host, target: Target) -> str | None:
@@ -88,12 +89,16 @@ def complaint(told: Mapping[str, Any], host: Host, target: Target) -> str:
     want = CONSTS.get(want, want)
     if told["arch"] != want:
         return f"the tests are compiled for {told['arch']}, wanted {want}"
-    name = target.name.removesuffix("-musl")
-    have = SPELLINGS.get(told["machine"].lower().replace("_", "-"), told["machine"])
-    if FAMILIES.get(have, have) == FAMILIES.get(name, name):
+    if is_of(told["machine"], target):
         return ""
     here = ", which is this machine" if told["machine"] == host.machine else ""
-    return f"the tests run on {told['machine']}{here}, wanted {name}"
+    return f"the tests run on {told['machine']}{here}, wanted {target.name.removesuffix('-musl')}"
+
+
+def is_of(machine: str, target: Target) -> bool:
+    """Whether what `uname -m` said is a machine of the target's family."""
+    have, want = named(machine), target.name.removesuffix("-musl")
+    return FAMILIES.get(have, have) == FAMILIES.get(want, want)
 
 
 def trouble(outcome: Outcome) -> str:
@@ -102,14 +107,10 @@ def trouble(outcome: Outcome) -> str:
     if outcome.code in (0, 124):
         return ""
     if outcome.code in (126, 127) and NO_LIBRARY not in outcome.output:
-        return f"exit code {outcome.code} ({_last(outcome.output)})"
+        return f"exit code {outcome.code} ({last_line(outcome.output)})"
     if outcome.code > 128 or any(word in outcome.output for word in CRASHED):
-        return f"a crash ({_last(outcome.output) or f'signal {outcome.code - 128}'})"
+        return f"a crash ({last_line(outcome.output) or f'signal {outcome.code - 128}'})"
     return ""
-
-
-def _last(output: str) -> str:
-    return next((line.strip() for line in reversed(output.splitlines()) if line.strip()), "")
 
 
 def needs(target: Target) -> tuple[Need, ...]:

@@ -268,5 +268,4 @@ def error_of(outcome: Outcome) -> BuildError:
 
 def last_line(outcome: Outcome) -> str:
     """What a tool said last, without buildx's `ERROR: `."""
-    lines = [line for line in outcome.output.splitlines() if line.strip()]
-    return lines[-1].removeprefix("ERROR: ") if lines else f"exit code {outcome.code}"
+    return outcome.last.removeprefix("ERROR: ")

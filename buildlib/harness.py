@@ -45,13 +45,11 @@ def main(spec, binary, *args):
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches the whole group; there is nothing to say about it
     env = {**os.environ, INSIDE: "1", **({EMULATED: told["emulated"]} if told["emulated"] else {})}
     crashes = []
-    ran = run(words, env, told["patience"])
-    first = ran["crash"] = judge(ran["code"], ran["stderr"], told["emulated"])
-    if told["emulated"] and first in ("emulator", "doubtful"):
+    ran = run(words, env, told)
+    if ran["crash"] in ("emulator", "doubtful"):
         crashes.append(last_line(ran["stderr"]))
         os.write(2, f"buildlib: {crashes[0]}; once more\n".encode())
-        ran = run(words, env, told["patience"])
-        ran["crash"] = judge(ran["code"], ran["stderr"], told["emulated"])
+        ran = run(words, env, told)
     if ran["crash"] == "doubtful":  # twice the same is the program's own
         ran["crash"], crashes = "program", []
     cut_short = ran["crash"] or ran["hung"]
@@ -63,9 +61,10 @@ def main(spec, binary, *args):
     finish(ran)
 
 
-def run(words, env, patience):
-    """One run: exit code (negative: a signal's number), seconds, what it said, and whether it was ended because nothing
-    happened for `patience` seconds: no test finished, or nothing at all was said where it is not libtest that speaks."""
+def run(words, env, told):
+    """One run: exit code (negative: a signal's number), seconds, what it said, who crashed, and whether it was ended because
+    nothing happened for the `patience` that it was `told`: no test finished, or nothing at all was said where it is not libtest
+    that speaks."""
     began = seen = time.monotonic()
     process = subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     said = {process.stdout: bytearray(), process.stderr: bytearray()}
@@ -90,13 +89,14 @@ def run(words, env, patience):
                 gone = gone or now
                 if now - gone > LINGER:
                     break
-            elif now - seen > patience:
+            elif now - seen > told["patience"]:
                 hung = True
                 kill(process.pid)
     code = process.wait()
     text = {name: bytes(data).decode("utf-8", "replace") for name, data in
             (("stdout", said[process.stdout][-KEPT:]), ("stderr", said[process.stderr][-TAIL:]))}  # fmt: skip
-    return {"code": code, "seconds": round(time.monotonic() - began, 3), "hung": hung, **text}
+    crash = judge(code, text["stderr"], told["emulated"])
+    return {"code": code, "seconds": round(time.monotonic() - began, 3), "hung": hung, "crash": crash, **text}
 
 
 def judge(code, stderr, emulated):

@@ -11,6 +11,8 @@ from pathlib import PurePath
 from signal import Signals
 from typing import Any
 
+from buildlib.log import last_line
+
 # A case's results, as libtest words them; the last two are what the harness adds.
 PASSED, FAILED, IGNORED, TIMED_OUT, CRASHED = "passed", "failed", "ignored", "timed out", "crashed"
 WORDS = {"ok": PASSED, "FAILED": FAILED, "ignored": IGNORED}
@@ -20,6 +22,7 @@ DOCUMENTED = re.compile(r"\(line \d+\)(?: - .+)?$")
 RUNNING = re.compile(r"^running \d+ tests?$", re.MULTILINE)
 SLOW = re.compile(r"^test (.+) has been running for over \d+ seconds$", re.MULTILINE)
 HASH = re.compile(r"-[0-9a-f]{16}$")
+SILENT = "it ended without a word"
 DETAIL = 4000  # characters of a failed test's output that are kept
 
 
@@ -63,7 +66,7 @@ def _suite(run: Mapping[str, Any]) -> Suite | None:
     if any(part.startswith("rustdoctest") for part in path.parts):
         return None
     name, cases = HASH.sub("", path.name), _cases(run["stdout"])
-    broken = _last(run["stderr"]) if run["crash"] == "emulator" else ""
+    broken = (last_line(run["stderr"]) or SILENT) if run["crash"] == "emulator" else ""
     mended = run["crashes"][0] if run["crashes"] and not broken else ""
     if run["hung"] or run["crash"] == "program":
         cases = (*cases, *_cut_short(run, name, cases))
@@ -117,7 +120,3 @@ def _said(stdout: str, name: str) -> str:
         rf"^---- {re.escape(name)} stdout ----\n(.*?)(?=^---- |^failures:|\Z)", stdout, re.MULTILINE | re.DOTALL
     )
     return found[1].strip()[:DETAIL] if found else ""
-
-
-def _last(text: str) -> str:
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "it ended without a word")

@@ -24,6 +24,11 @@ PREFIX = re.compile(
 GITHUB_END = "##[error]process completed with exit code"
 
 
+def last_line(text: str) -> str:
+    """What a tool said last, "" where it said nothing."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """`number` counts from 1, in the text that was given; `step` is BuildKit's number of it, "" outside of any."""

@@ -60,9 +60,8 @@ def benched(console: Console, results: Sequence[Benched], *, as_json: bool) -> N
     if rows:
         console.table(("arch", "body", "plain", "path", "instructions", ""), rows)
     for result in results:
-        paired = {name for name in result.counted if any(part == counts.PLAIN for part in name.split("/"))}
-        for name, value in result.counted.items():
-            if not paired:
+        if not any(counts.PLAIN in name.split("/") for name in result.counted):
+            for name, value in result.counted.items():
                 console.line(f"{result.target.name} · {name}: {value:,.0f} instructions")
         for name in result.uncounted:
             console.line(f"{result.target.name} · {name}: each body ran once; it does not know {counts.ITERATIONS}")

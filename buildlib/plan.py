@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
+from buildlib.log import last_line
+
 
 def words(flag: str, values: Iterable[str]) -> tuple[str, ...]:
     """`flag` before each value: words("--tag", ("a", "b")) is ("--tag", "a", "--tag", "b")."""
@@ -115,6 +117,11 @@ class Outcome:
 
     def __bool__(self) -> bool:
         return self.code == 0
+
+    @property
+    def last(self) -> str:
+        """What it said last, or how it ended where it said nothing."""
+        return last_line(self.output) or f"exit code {self.code}"
 
 
 class Status(Enum):

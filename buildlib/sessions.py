@@ -17,7 +17,7 @@ import nox
 from buildlib.config import Config, environment, files, resolve
 from buildlib.console import Console
 from buildlib.errors import BuildError
-from buildlib.targets import SPELLINGS, Target, find
+from buildlib.targets import Target, find, named
 from buildlib.workspace import find_manifest
 
 WORK = {
@@ -52,6 +52,6 @@ def _session(work: str, target: Target, text: str, *, default: bool) -> None:
         session.run(sys.executable, "-m", "buildlib", work, "--arch", target.name, *rest, external=True)
 
     body.__doc__ = text
-    here = SPELLINGS.get(platform.machine().lower().replace("_", "-"))
-    tags = [work, target.name, "native" if target.name.removesuffix("-musl") == here else "emulated"]
+    here = named(platform.machine()) == target.name.removesuffix("-musl")
+    tags = [work, target.name, "native" if here else "emulated"]
     nox.session(body, name=f"{work}-{target.name}", venv_backend="none", tags=tags, default=default)

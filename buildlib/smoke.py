@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 from buildlib import image, testing
 from buildlib.context import Context
 from buildlib.dockerfile import Part
-from buildlib.emulation import FAMILIES, is_native
+from buildlib.emulation import is_native, is_of
 from buildlib.errors import Lacking, TestsFailed
 from buildlib.failures import classify
 from buildlib.libtest import FAILED, IGNORED, PASSED, Case, Suite
-from buildlib.targets import SPELLINGS, Target
+from buildlib.log import last_line
+from buildlib.targets import Target
 from buildlib.testing import Tested
 from buildlib.workspace import Component
 
@@ -68,9 +69,9 @@ class Trial:
         """What one that ends by itself says. Fault with its last line when it does not end well."""
         container = self.run(*words, entrypoint=entrypoint)
         code = container.wait(timeout=HEALTHY)["StatusCode"]
-        told = container.logs().decode("utf-8", "replace").strip()
+        told = _logs(container)
         if code:
-            raise Fault(f"exit code {code}: {(told.splitlines() or [''])[-1]}")
+            raise Fault(f"exit code {code}: {last_line(told)}")
         return told
 
 
@@ -218,10 +219,8 @@ def _machine(trial: Trial) -> str:
     if trial.target.is_musl:
         return SKIPPED
     machine = trial.said("-m", entrypoint="uname")
-    name = trial.target.name
-    have = SPELLINGS.get(machine.lower().replace("_", "-"), machine)
-    if FAMILIES.get(have, have) != FAMILIES.get(name, name):
-        raise Fault(f"ran on {machine}, wanted {name}")
+    if not is_of(machine, trial.target):
+        raise Fault(f"ran on {machine}, wanted {trial.target.name}")
     return machine
 
 
@@ -242,7 +241,7 @@ def _service(trial: Trial) -> str:
         (place, *_) = container.ports[name]
         _wait(container, f"no answer on {name}", lambda place=place: _answers(place["HostIp"], int(place["HostPort"])))
     healthy = time.monotonic() - began
-    if not container.logs().strip():
+    if not _logs(container):
         raise Fault("has said nothing at its start")
     began = time.monotonic()
     container.stop(timeout=STOP)
@@ -252,12 +251,15 @@ def _service(trial: Trial) -> str:
     return f"healthy in {healthy:.1f} s, ended {seconds:.1f} s after SIGTERM"
 
 
+def _logs(container: Container) -> str:
+    return container.logs().decode("utf-8", "replace").strip()
+
+
 def _healthy(trial: Trial, container: Container) -> bool:
     container.reload()
     state = container.attrs["State"]
     if not state["Running"]:
-        last = (container.logs().decode("utf-8", "replace").strip().splitlines() or [""])[-1]
-        raise Fault(f"ended with {state['ExitCode']}: {last}")
+        raise Fault(f"ended with {state['ExitCode']}: {last_line(_logs(container))}")
     return not trial.part.runtime.health or state.get("Health", {}).get("Status") == "healthy"
 
 

@@ -167,6 +167,11 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     return f"did you mean {near!r}?" if near else f"one of: {' '.join(known)}"
 
 
+def named(machine: str) -> str:
+    """The short name for what `uname -m` says, glibc's; the word itself where no row has it."""
+    return SPELLINGS.get(machine.lower().replace("_", "-"), machine)
+
+
 def native(machine: str) -> Target:
     """The row of this machine, from what `uname -m` says."""
     return find(machine)

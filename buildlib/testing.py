@@ -77,8 +77,7 @@ def plan(context: Context, targets: tuple[Target, ...], rest: tuple[str, ...]) -
 
 def _one(context: Context, tests: Tests) -> Tested:
     target = tests.target
-    words = emulation.runner(context.host, target, static=target.is_musl) or ()
-    name = emulator(context, words) if tests.backend.name != "cross" else "cross"
+    name = emulator(context, tests.emulator) if tests.backend.name != "cross" else "cross"
     found = Tested(target=target, emulator=name)
     with context.console.fold(f"{target.name} · test · {name or 'native'}"):
         found = _run(context, tests, found)
@@ -97,8 +96,7 @@ def emulator(context: Context, words: tuple[str, ...]) -> str:
 
 
 def _run(context: Context, tests: Tests, found: Tested) -> Tested:
-    (first, *_) = (act.path.parent for act in tests.tools if isinstance(act, Write))
-    with holding(first, lambda: context.console.note(f"{tests.target.name}: other tests are at it, waiting")):
+    with holding(tests.folder, lambda: context.console.note(f"{tests.target.name}: other tests are at it, waiting")):
         try:
             for act in tests.tools:
                 context.run(act)
@@ -126,7 +124,10 @@ def _probe(context: Context, tests: Tests) -> Mapping[str, Any]:
         raise (
             build.compile_error(tests.target, outcome)
             if outcome.code == 101
-            else BuildError(f"{tests.target.name}: the probe does not run: {last(outcome)}", "buildlib doctor")
+            else BuildError(
+                f"{tests.target.name}: the probe does not run: {outcome.last}",
+                "buildlib doctor",
+            )
         )
     try:
         told = json.loads(outcome.stdout)
@@ -139,19 +140,19 @@ def _probe(context: Context, tests: Tests) -> Mapping[str, Any]:
     return told
 
 
-def last(outcome: Outcome) -> str:
-    """What a tool said last."""
-    return (outcome.output.strip().splitlines() or [f"exit code {outcome.code}"])[-1]
-
-
 def _compile(context: Context, tests: Tests) -> None:
     outcome = context.run(tests.compile)
     if not outcome:
         raise build.compile_error(tests.target, outcome)
-    for path in outcome.tests:
-        if path.is_file() and (machine := artifacts.machine(path)) != tests.target.elf.machine:
-            wanted = tests.target.elf.machine
-            raise BuildError(f"{tests.target.name}: {path.name} is for machine {machine}, wanted {wanted}")
+    for path in filter(Path.is_file, outcome.tests):  # cross names them as its container does
+        check_machine(path, tests.target)
+
+
+def check_machine(path: Path, target: Target) -> None:
+    """BuildError for a program that is none of the target's."""
+    machine, wanted = artifacts.machine(path), target.elf.machine
+    if machine != wanted:
+        raise BuildError(f"{target.name}: {path.name} is for machine {machine}, wanted {wanted}")
 
 
 def verdict(target: Target, suites: tuple[Suite, ...], outcome: Outcome) -> BuildError | None:
@@ -178,11 +179,10 @@ def verdict(target: Target, suites: tuple[Suite, ...], outcome: Outcome) -> Buil
 
 def keep(context: Context, found: Tested) -> None:
     """The reports: JSON, and JUnit's XML."""
-    folder = context.workspace.target_dir / "buildlib" / "reports"
     title = f"{found.session}-{found.target.name}"
-    context.run(Write(path=folder / f"{title}.json", text=json.dumps(told(found), indent=2, ensure_ascii=False) + "\n"))
+    context.run(context.report(title, told(found)))
     properties = {"arch": found.target.name, "ran on": str(found.ran_on.get("machine", "")), "emulator": found.emulator}
-    context.run(Write(path=folder / f"{title}.xml", text=junit(title, found.suites, properties)))
+    context.run(Write(path=context.reports / f"{title}.xml", text=junit(title, found.suites, properties)))
 
 
 def told(found: Tested) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 
 HOUSE = Path(__file__).parents[2] / "buildlib"
 ORDER = (
-    "errors", "targets", "plan", "log", "failures", "redact", "network", "config", "rust", "host", "workspace", "toolchain",
+    "errors", "targets", "log", "plan", "failures", "redact", "network", "config", "rust", "host", "workspace", "toolchain",
     "artifacts", "libtest", "junit", "emulation", "debs", "counts", "backends", "environment", "cargo", "dist", "oci",
     "dockerfile", "builder", "buildx", "workflow", "doctor", "console", "files", "journal", "output", "retry", "exchange",
     "registry", "relay", "gateway", "runner", "context", "provision", "build", "testing", "benching", "image", "smoke", "uplink",

@@ -107,4 +107,6 @@ def test_the_journal_is_a_line_a_fact(tmp_path):
 def test_a_journal_that_cannot_be_written_is_none(tmp_path, where):
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
+    before = {path: path.is_dir() or path.read_bytes() for path in tmp_path.rglob("*")}
     Journal(tmp_path / where)("step")
+    assert {path: path.is_dir() or path.read_bytes() for path in tmp_path.rglob("*")} == before

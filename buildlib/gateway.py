@@ -108,7 +108,7 @@ def _listening(port: int, gateway: Gateway) -> Server:
     connection = type("Connection", (Relay,), {"gateway": gateway})
     try:
         return Server(("127.0.0.1", port), connection)
-    except OSError:  # another run of the same builder's has it
+    except OSError:  # somebody else has it
         return Server(("127.0.0.1", 0), connection)
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from buildlib import builder, buildx
 from buildlib.context import Context
 from buildlib.failures import Failure
+from buildlib.files import holding
 from buildlib.plan import Outcome, Step
 
 if TYPE_CHECKING:
@@ -70,10 +71,26 @@ def foresee(context: Context, *, attested: bool = False) -> Callable[[], bool]:
 
 @contextmanager
 def opened(context: Context, foreseen: Callable[[], bool]) -> Iterator[Uplink]:
-    """The way to the registries, for as long as this is open; `foreseen` is what `foresee` gave."""
-    if not foreseen():
+    """The way to the registries, for as long as this is open; `foreseen` is what `foresee` gave. One run at a time at a builder:
+    BuildKit merges what several clients load under the same digest, and then asks any of them for the password of any name it came
+    by. A run that does not know the other one's gateway gets `unauthorized` for that (seen with 0.25.1)."""
+    if context.run.dry:
         yield DIRECT
         return
+    name = context.config.builder["name"]
+    alone = holding(
+        context.host.cache / "builders" / name, lambda: context.console.note(f"builder {name}: waiting for another run")
+    )
+    with alone:
+        if not foreseen():
+            yield DIRECT
+            return
+        with _gateway(context) as way:
+            yield way
+
+
+@contextmanager
+def _gateway(context: Context) -> Iterator[Uplink]:
     from buildlib import gateway as gateways  # requests and http.server, which nothing else needs
     from buildlib.registry import Client
 

@@ -1,6 +1,7 @@
 import base64
 import json
 import platform
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def here(tmp_path):
         run.env, run.budget, run.spoken, run.sleep = {"HOME": str(tmp_path)}, Budget(RETRY), str, lambda _: None
         run.failed = lambda *_: None
         flags = {"builder": {**settings().builder, **dict(builder)}} | ({"retry": retry} if retry else {})
-        return context(Machine(), run, root=tmp_path, **flags)
+        return context(Machine(cache=tmp_path / "cache"), run, root=tmp_path, **flags)
 
     return here
 
@@ -46,6 +47,23 @@ def test_a_builder_on_this_machine_s_network_gets_the_gateway(here):
         assert [name for name in config["auths"] if way.name("a/b").startswith(name)]
         assert found.run.env["BUILDX_CONFIG"] == f"{before['HOME']}/.docker/buildx"
     assert found.run.env is before and found.run.spoken is str
+
+
+def test_a_second_run_at_the_same_builder_waits_for_the_first(here, capsys):
+    found, order = here(), []
+
+    def second():
+        with uplink.opened(found, lambda: False):
+            order.append("second")
+
+    with uplink.opened(found, lambda: False):
+        thread = threading.Thread(target=second)
+        thread.start()
+        while "builder multiarch-builder: waiting for another run" not in capsys.readouterr().err:
+            assert thread.is_alive() and not order
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from bed import KEYRING, mirror, need, newer_packages, packages, run, sources
 from buildlib.host import cache_folder
 
 BUILDKIT = "v0.25.1"  # v0.34 has dependencies that the public module proxy refuses
-SUITE = "trixie"
+SUITE, NEXT_SUITE = "trixie", "forky"
 BASE = f"debian:{SUITE}-slim"
 COMPILER = f"rust:1-{SUITE}"
 BUILDER = "buildlib-test"
@@ -172,15 +172,21 @@ def tree(name, arch, *include):
     if not archive.exists():
         archive.parent.mkdir(parents=True, exist_ok=True)
         partial = archive.with_suffix(".partial.tar")
-        made = run(
-            "mmdebstrap", "--variant=extract", "--mode=root", f"--architectures={arch}",
-            f"--include={','.join(('base-files', 'dash', 'coreutils', *include))}",
-            '--extract-hook=test ! -e "$1/usr/bin/gcc" || ln -s gcc "$1/usr/bin/cc"',  # as Debian's alternatives would
-            SUITE, partial, f"deb [signed-by={KEYRING}] {mirror()} {SUITE} main",
-        )  # fmt: skip
+        made = _extract(SUITE, arch, include, partial)
+        if made.code:  # a mirror in the middle of its update has one suite's lists and another day's index
+            made = _extract(NEXT_SUITE, arch, include, partial)
         assert made.code == 0, made
         partial.rename(archive)
     return archive
+
+
+def _extract(suite, arch, include, into):
+    return run(
+            "mmdebstrap", "--variant=extract", "--mode=root", f"--architectures={arch}",
+            f"--include={','.join(('base-files', 'dash', 'coreutils', *include))}",
+            '--extract-hook=test ! -e "$1/usr/bin/gcc" || ln -s gcc "$1/usr/bin/cc"',  # as Debian's alternatives would
+            suite, into, f"deb [signed-by={KEYRING}] {mirror()} {suite} main",
+        )  # fmt: skip
 
 
 def go(scratch):

@@ -15,6 +15,7 @@ sessions(default=())
 def lint(session: nox.Session) -> None:
     """Style and static checks, Python and Rust."""
     session.run("ruff", "check", ".")
+    session.run("buildlib", "lint")
     session.run("ruff", "format", "--check", ".")
     session.run("cargo", "fmt", "--check", external=True)
     session.run(

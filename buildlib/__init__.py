@@ -52,6 +52,7 @@ The rooms, in import order; a room imports only rooms above it:
     assemble    one image through buildx: built, and looked into
     push        images in a registry: by digest, checked, then tagged
     local       images in layouts and in the Docker daemon
+    linting     the command `lint`: which files; the rules are in lint/, a house of its own
     images      the command `image`: binaries first, then all images side by side
     survey      goes that way once, and takes the time
     page        the journal as one HTML page

@@ -3,6 +3,7 @@ testing.py and benching.py."""
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -31,6 +32,37 @@ def verify(c, console, path, glibc="", json=False):
     verdicts = flow.verify(context, [Path(word) for word in split(path)] or [context.dist])
     report.verified(console, verdicts, as_json=json)
     return 6 if any(verdict.refusals for verdict in verdicts) else 0
+
+
+@task(
+    auto_shortflags=False,
+    iterable=["path", "rule"],
+    help={
+        "path": "a file or folder; default: this folder",
+        "format": "text, json, sarif, github; default: github in GitHub Actions, else text",
+        "rule": "only this rule, by name or number; may be repeated",
+        "fix": "carry out the cures that need no thought",
+        "strict": "information, too, is a failure",
+    },
+)
+@door
+def lint(c, console, path, rule, format="", fix=False, strict=False):
+    """Portability problems in Dockerfiles, and in workflows, Cross.toml and cargo's configuration."""
+    from buildlib import linting
+    from buildlib.runner import Dry, Shell
+
+    form = linting.form_of(console, format)
+    config = linting.settings(os.environ, Path.cwd())
+    paths = [Path(word) for word in split(path)] or [Path()]
+    linted = linting.lint(paths, config, split(rule))
+    if fix:
+        run = (Dry if c.config.run.dry else Shell)(console, os.environ, config.retry)
+        for act in linting.mend(linted):
+            run(act)
+            console.note(f"mended {act.path}")
+        linted = linted if c.config.run.dry else linting.lint(paths, config, split(rule))
+    linting.show(console, linted, form)
+    return 1 if linted.failed or (strict and linted.findings) else 0
 
 
 @task(auto_shortflags=False, iterable=["arch"], help={"arch": f"{ARCH}; default: native", "json": JSON})

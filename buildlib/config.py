@@ -45,6 +45,7 @@ class Config:
     retry: Retry
     test: Mapping[str, Any]
     ci: Mapping[str, Any]
+    lint: Mapping[str, Any]
     builder: Mapping[str, Any]
     components: Mapping[str, Mapping[str, Any]]
     came_from: Mapping[str, str]
@@ -111,7 +112,7 @@ def _flat(layer: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
     """Dotted keys. Free tables (components, builder.mirrors) stay whole: their keys are the project's own words."""
     for key, value in layer.items():
         name = f"{prefix}{key}"
-        if isinstance(value, dict) and name in ("retry", "test", "ci", "builder"):
+        if isinstance(value, dict) and name in ("retry", "test", "ci", "lint", "builder"):
             yield from _flat(value, f"{name}.")
         else:
             yield name, value
@@ -173,6 +174,7 @@ def _build(values: dict[str, Any], came_from: dict[str, str]) -> Config:
         retry=Retry(**table("retry")),
         test=table("test"),
         ci=table("ci"),
+        lint=table("lint"),
         builder=table("builder"),
         came_from=came_from,
         values=values,

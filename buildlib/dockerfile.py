@@ -116,7 +116,7 @@ ARG BUILDLIB_FEATURES
 ARG SOURCE_COMMIT
 RUN --mount=type=secret,id=certificates,target={CERTIFICATES} \
     --mount=type=cache,id=buildlib-cache,target=/root/.cache \
-    --mount=type=cache,id=buildlib-crates,target=/usr/local/cargo/registry \
+    --mount=type=cache,id=buildlib-crates,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,id=buildlib-target-$WORKSPACE-$TARGETARCH$TARGETVARIANT$LIBC,target=/target,sharing=locked \
     python3 -P -m buildlib build --arch "$TARGETARCH$TARGETVARIANT$LIBC" --component "$COMPONENT" \
     --target-dir "${{WORKSPACE:+/target}}" --dist /dist

@@ -16,7 +16,7 @@ from buildlib.targets import nearest
 
 
 class Buildlib(Program):
-    """The console script: Invoke's program with our exit codes, and words after `verify` and `explain` taken as paths."""
+    """The console script: Invoke's program with our exit codes, and words after `verify`, `lint` and `explain` taken as paths."""
 
     def parse_core(self, argv: list[str] | None) -> None:
         self._usage(super().parse_core, with_paths(sys.argv if argv is None else argv))
@@ -38,13 +38,13 @@ class Buildlib(Program):
 
 def with_paths(argv: list[str]) -> list[str]:
     """`verify a b` as `verify --path a --path b`: Invoke has no positional argument that may be left out or repeated."""
-    flag = {"verify": "--path", "explain": "--file"}.get("".join(argv[1:2]))
+    flag = {"verify": "--path", "explain": "--file", "lint": "--path"}.get("".join(argv[1:2]))
     if not flag:
         return argv
     found, takes_value = argv[:2], False
     for word in argv[2:]:
         found += [word] if takes_value or (word.startswith("-") and word != "-") else [flag, word]
-        takes_value = word in (flag, "--glibc")
+        takes_value = word in (flag, "--glibc", "--format", "--rule")
     return found
 
 

@@ -23,7 +23,7 @@ def test_the_same_collection_behind_both_doors():
     assert tasks.namespace is namespace
     assert sorted(namespace.task_names) == [
         "bench", "build", "builder.create", "builder.inspect", "builder.remove", "ci", "config", "dockerfile", "doctor", "explain",
-        "image", "plan", "report", "setup", "smoke", "test", "verify",
+        "image", "lint", "plan", "report", "setup", "smoke", "test", "verify",
     ]  # fmt: skip
 
 

@@ -107,6 +107,12 @@ def test_a_broken_file_is_named(tmp_path):
 @given(st.dictionaries(st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ_").map("BUILDLIB_".__add__), st.text()))
 def test_any_environment_is_read_or_refused(env):
     try:
-        assert set(resolve(environment(env)).values) >= set(dict(defaults()[1])) - {"retry", "test", "ci", "builder"}
+        assert set(resolve(environment(env)).values) >= set(dict(defaults()[1])) - {
+            "retry",
+            "test",
+            "ci",
+            "lint",
+            "builder",
+        }
     except UsageError as error:
         assert error.message.startswith("environment: ")

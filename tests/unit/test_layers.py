@@ -12,8 +12,12 @@ ORDER = (
     "artifacts", "libtest", "junit", "emulation", "debs", "counts", "backends", "environment", "cargo", "dist", "oci",
     "dockerfile", "builder", "buildx", "workflow", "doctor", "console", "files", "journal", "output", "retry", "exchange",
     "registry", "relay", "gateway", "runner", "context", "provision", "build", "testing", "benching", "image", "smoke", "uplink",
-    "engine", "assemble", "push", "local", "images", "survey", "page", "report", "outcomes", "door", "cli_make", "cli_check",
-    "cli_look", "cli", "program", "sessions",
+    "engine", "assemble", "push", "local", "linting", "images", "survey", "page", "report", "outcomes", "door", "cli_make",
+    "cli_check", "cli_look", "cli", "program", "sessions",
+)  # fmt: skip
+LINT = (
+    "source", "words", "containerfile", "script", "shell", "finding", "look", "downloads", "platforms", "triples", "variables",
+    "branches", "compiling", "cargo", "workflows", "check", "fix", "formats",
 )  # fmt: skip
 WORLD = {
     "os",
@@ -44,11 +48,12 @@ MAY = {
     "context": {"shutil"},
     "smoke": {"docker", "requests", "socket"},
     "uplink": {"docker"},
+    "linting": {"os"},
     "images": {"os"},
     "survey": {"requests", "socket"},
     "door": {"os", "invoke"},
     "cli_make": {"invoke"},
-    "cli_check": {"invoke"},
+    "cli_check": {"os", "invoke"},
     "cli_look": {"os", "invoke"},
     "cli": {"invoke"},
     "program": {"invoke"},
@@ -56,15 +61,17 @@ MAY = {
 }
 
 
-def imports(room):
+def imports(room, house="buildlib"):
     ours, theirs = set(), set()
-    for node in ast.walk(ast.parse((HOUSE / f"{room}.py").read_text(encoding="utf-8"))):
+    for node in ast.walk(
+        ast.parse((HOUSE.parent / house.replace(".", "/") / f"{room}.py").read_text(encoding="utf-8"))
+    ):
         if isinstance(node, ast.Import):
             theirs |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module == "buildlib":
-            ours |= {alias.name for alias in node.names if alias.name in ORDER}
-        elif isinstance(node, ast.ImportFrom) and node.module.startswith("buildlib."):
-            ours.add(node.module.split(".")[1])
+        elif isinstance(node, ast.ImportFrom) and node.module == house:
+            ours |= {alias.name for alias in node.names if alias.name in ORDER + LINT}
+        elif isinstance(node, ast.ImportFrom) and node.module.startswith(f"{house}."):
+            ours.add(node.module.removeprefix(f"{house}.").split(".")[0])
         elif isinstance(node, ast.ImportFrom):
             theirs.add(node.module.split(".")[0])
     return ours, theirs
@@ -82,11 +89,20 @@ def test_every_room_has_its_place():
 @pytest.mark.parametrize("room", ORDER)
 def test_rooms_look_only_up_and_touch_only_what_they_may(room):
     ours, theirs = imports(room)
+    ours -= {"lint"}  # a house of its own, below
     assert [other for other in ours if ORDER.index(other) >= ORDER.index(room)] == []
     assert theirs & WORLD <= MAY.get(room, set())
 
 
-@pytest.mark.parametrize("path", sorted(HOUSE.glob("*.py")), ids=lambda path: path.stem)
+def test_lint_is_a_house_of_its_own_that_touches_nothing():
+    assert {path.stem for path in (HOUSE / "lint").glob("*.py")} == {*LINT, "__init__"}
+    for number, room in enumerate(LINT):
+        ours, theirs = imports(room, "buildlib.lint")
+        assert (room, [other for other in ours if LINT.index(other) >= number]) == (room, [])
+        assert (room, theirs & WORLD) == (room, set())
+
+
+@pytest.mark.parametrize("path", sorted(HOUSE.rglob("*.py")), ids=lambda path: path.stem)
 def test_a_room_and_its_functions_stay_small(path):
     text = path.read_text(encoding="utf-8")
     functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]

@@ -1,0 +1,110 @@
+"""Choices by architecture: branches that give one architecture what is another's, and chains that end without a word."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from buildlib.lint.containerfile import Piece
+from buildlib.lint.downloads import FETCH, INSTALL, mismatch
+from buildlib.lint.finding import Finding, found
+from buildlib.lint.look import Look, literal, names
+from buildlib.lint.script import Assignment, Branch, Chain, Shell
+from buildlib.lint.source import Span
+from buildlib.lint.words import find, fits, meant
+
+# s/amd64/x86_64/ in sed's words, and ${ARCH/amd64/x86_64}.
+SUBSTITUTED = re.compile(
+    r"\bs(?P<mark>[/|,#:@])\^?(?P<from>[\w./-]+?)\$?(?P=mark)(?P<to>[\w./-]+?)(?P=mark)|\$\{\w+//?(?P<old>[\w.-]+)/(?P<new>[\w.-]+)\}"
+)
+# What an assignment of this name says is no file's architecture: a flag, a version, a compiler for another target.
+OTHER = re.compile(
+    r"^(?:CC|CXX|AR|LD|STRIP|RANLIB|CROSS_COMPILE|QEMU\w*|BUILD_?\w*|HOST\w*|PATH|LDFLAGS|CFLAGS|\w*SHA\w*|\w*SUM\w*|\w*CHECK\w*)$"
+)
+
+
+def check(look: Look) -> Iterator[Finding]:
+    """wrong-arch-mapping, of what variables are set to, and missing-arch-case."""
+    for stage, _, script in look.runs():
+        chosen = look.guard(stage)
+        for one in script.assignments:
+            for value in one.values:
+                yield from _assigned(look, one, value, chosen)
+        yield from _substituted(look, script)
+        for chain in script.chains:
+            if _is_open(chain, script) and not chain.guards:
+                yield found(look.source, "missing-arch-case", chain.span, _said(chain))
+
+
+def _assigned(look: Look, one: Assignment, value: Piece, chosen) -> Iterator[Finding]:
+    if OTHER.match(one.name):
+        return
+    text = literal(value.text)
+    told = list(find(f"linux/{text}" if text.strip("\"'") in ("arm", "386", "x86") else text))
+    if not told or any(find(one.name)):
+        return
+    if wrong := mismatch((*chosen, *one.guards), {other.arch for other in told}):
+        yield found(look.source, "wrong-arch-mapping", value.span, f"{one.name} is {value.bare} for {wrong}")
+
+
+def _substituted(look: Look, script: Shell) -> Iterator[Finding]:
+    pieces = [piece for command in script.commands for piece in command.words]
+    pieces += [
+        value for one in script.assignments for value in one.values if "${" in value.text and "$(" not in value.text
+    ]
+    seen: set[Span] = set()
+    for piece in pieces:
+        for match in SUBSTITUTED.finditer(piece.text):
+            old, new = match["from"] or match["old"], match["to"] or match["new"]
+            machines, told = meant(old), {one.arch for one in find(new)}
+            start = piece.span.start + len(piece.text[: match.start()].encode())
+            span = Span(start, start + len(match[0].encode()))
+            if not machines or not told or span in seen:
+                continue
+            seen.add(span)
+            if not any(fits(machine, arch) for machine in machines for arch in told):
+                yield found(look.source, "wrong-arch-mapping", span, f"{old} becomes {new}")
+
+
+def _is_open(chain: Chain, script: Shell) -> bool:
+    """Whether a machine that nobody thought of goes through in silence, and misses something."""
+    if chain.rest is not None and (chain.rest.fails or _hands_on(chain, chain.rest)):
+        return False
+    if any(branch.fails for branch in chain.branches) and chain.word == "if":
+        return False  # `if [ … != amd64 ]; then exit 1; fi` is a guard, no choice
+    if not any(branch.arches for branch in chain.branches):
+        return False
+    if _is_checked(chain, script):
+        return False
+    if len(chain.branches) > 1:
+        return True
+    return any(_matters(branch) for branch in (*chain.branches, *((chain.rest,) if chain.rest else ())))
+
+
+def _hands_on(chain: Chain, rest: Branch) -> bool:
+    """`*) ARCH="$TARGETARCH"`: a machine that nobody thought of gets its own name, and what is not there is not found."""
+    subjects = set(names(Piece(chain.subject, chain.span)))
+    return bool(subjects & set(re.findall(r"=\W*\$\{?(\w+)", rest.text))) or bool(
+        re.search(r"=\W*\$\(uname -m\)", rest.text)
+    )
+
+
+def _matters(branch: Branch) -> bool:
+    text = branch.text
+    return any(find(literal(text))) or any(
+        re.search(rf"\b{name}\b", text) for name in (FETCH | INSTALL) - {"apt-get", "apt", "apk"}
+    )
+
+
+def _is_checked(chain: Chain, script: Shell) -> bool:
+    """Whether what the branches set is asked for afterwards."""
+    sets = {name for branch in chain.branches for name in re.findall(r"\b(\w+)=", branch.text)}
+    return any(re.search(rf"\$\{{{name}:?\?|(?:-z|-n|test)\s+\"?\$\{{?{name}\}}?", script.text) for name in sets)
+
+
+def _said(chain: Chain) -> str:
+    covered = sorted(set().union(*(branch.arches for branch in chain.branches)))
+    if chain.rest is None:
+        return f"for {', '.join(covered)} only; for any other architecture nothing happens, and nothing fails"
+    last = "*)" if chain.word == "case" else "else"
+    return f"`{last}` takes every architecture but {', '.join(covered)}, and does not fail"

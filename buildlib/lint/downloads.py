@@ -1,0 +1,247 @@
+"""Downloads, packages and archives that are for one architecture, and branches that take another one's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from buildlib.lint.containerfile import Instruction, Piece, Stage
+from buildlib.lint.finding import Finding, found
+from buildlib.lint.look import Look, literal, names, words
+from buildlib.lint.script import Command, Guard, Shell
+from buildlib.lint.source import Span
+from buildlib.lint.words import Found, find, fits, skeleton
+
+FETCH = frozenset({
+    "curl", "wget", "aria2c", "axel", "fetch", "http", "https", "gh", "aws", "gsutil", "s3cmd", "rclone", "oras", "lwp-download",
+    "wget2", "hub", "xh",
+})  # fmt: skip
+INSTALL = frozenset({
+    "apt", "apt-get", "aptitude", "dpkg", "yum", "dnf", "microdnf", "tdnf", "zypper", "rpm", "apk", "pip", "pip3", "pipx", "uv",
+    "npm", "yarn", "pnpm", "conda", "mamba", "micromamba", "gdebi", "snap", "pacman", "opkg", "install_packages", "apt-install",
+    "clean-install", "localinstall",
+})  # fmt: skip
+UNPACK = frozenset({"tar", "bsdtar", "unzip", "7z", "gunzip", "dpkg-deb", "rpm2cpio", "unar"})
+SIFT = frozenset({"grep", "egrep", "fgrep", "jq", "awk", "sed"})
+# What only speaks of a file, or moves it after it has come.
+SILENT = frozenset(
+    {
+        "echo",
+        "printf",
+        "test",
+        "[",
+        "[[",
+        "sha256sum",
+        "sha512sum",
+        "sha1sum",
+        "md5sum",
+        "shasum",
+        "gpg",
+        "rm",
+        "cosign",
+    }
+)
+ARCHIVE = re.compile(
+    r"\.(?:tar(?:\.\w+)?|t[gx]z|tbz2?|zip|gz|xz|bz2|zst|7z|deb|rpm|apk|whl|run|bin|AppImage|jar|sh|snap|ipk|exe|so[.\d]*|a|img|iso)$",
+    re.IGNORECASE,
+)
+DATA = re.compile(
+    r"\.(?:json|ya?ml|toml|txt|md|csv|xml|patch|diff|list|conf|cfg|ini|sha\d+(?:sums?)?|md5|asc|sig|pem|html?|log|sql|lock|rst|c|h|rs|py"
+    r"|go|config|dts|S|s|asm|repo|sources|gpg|minisig|sbom|cdx|spdx|service|env|in|ld|lds|template|tmpl)$"
+)
+URL = re.compile(r"^[\"']?[a-z0-9+]+://[^/\s]+", re.IGNORECASE)
+APT_SOURCE = re.compile(r"\[[^\]\n]*\barch=(?P<arch>[^\]\s]+)[^\]\n]*\]")
+DEB822 = re.compile(r"^\s*Architectures:\s*(?P<arch>\S+)\s*$", re.MULTILINE)
+# Compilers and libraries for another target, and emulators: they are packages of this machine's.
+FOR_ANOTHER = re.compile(
+    r"^(?:gcc|g\+\+|cpp|gfortran|gobjc|gdc|gnat|gccgo|clang|binutils|crossbuild-essential|qemu|gdb|musl|elfutils|llvm|rust-std|mingw)\b"
+    r"|-cross\b|-dev-\w+-cross|-none-|-elf\b|-eabi\b|-target-|mingw"
+)
+GUEST = re.compile(r"qemu[-_](?:(?:system|user|static)[-_])*$", re.IGNORECASE)
+CROSS_ARCHIVE = re.compile(
+    r"-linux-(?:musl|gnu)\w*-(?:cross|native|toolchain)|-(?:none|unknown)-(?:elf|eabi)|-linux-\w+-gcc"
+)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A file that a command takes: the word, its words for architectures, and what led to it. `carrier` is where the word's
+    architecture really stands, when that is a variable."""
+
+    piece: Piece
+    found: tuple[Found, ...]
+    guards: tuple[Guard, ...]
+    what: str
+    carrier: Piece | None = None
+    is_local: bool = False  # by a command that takes files which are there already
+
+    @property
+    def arches(self) -> set[str]:
+        return {one.arch for one in self.found}
+
+    @property
+    def place(self) -> Piece:
+        return self.carrier or self.piece
+
+    @property
+    def span(self) -> Span:
+        """Where the first word for an architecture stands; the whole piece where it has several."""
+        start = self.place.span.start
+        first = self.found[0]
+        before = len(self.place.text[: first.start].encode())
+        return Span(start + before, start + before + len(first.word.encode()))
+
+
+def check(look: Look) -> Iterator[Finding]:
+    """hardcoded-arch-download and wrong-arch-mapping, of downloads."""
+    seen: set[Span] = set()
+    for stage in look.file.stages:
+        chosen = look.guard(stage)
+        all_of_it = [(i, one) for i in stage.instructions for one in taken(look, stage, i)]
+        for instruction, one in _first(all_of_it):
+            guards = (*chosen, *one.guards)
+            if wrong := mismatch(guards, one.arches):
+                text = f"{one.found[0].word} in a branch for {wrong}"
+                yield found(look.source, "wrong-arch-mapping", one.span, text)
+                continue
+            listed = _several(one, [other for i, other in all_of_it if i is instruction], [o for _, o in all_of_it])
+            if guards or listed or one.span in seen:
+                continue
+            seen.add(one.span)
+            text = f"{one.what} is for {' and '.join(sorted(one.arches))} on every platform: {_shown(look, one)}"
+            yield found(look.source, "hardcoded-arch-download", one.span, text)
+
+
+def _first(all_of_it: list[tuple[Instruction, Taken]]) -> Iterator[tuple[Instruction, Taken]]:
+    """Without files that have come before: what is downloaded is installed, or unpacked, further down."""
+    come: set[str] = set()
+    for instruction, one in all_of_it:
+        name = _base(one.place)
+        if not (one.is_local and name in come):
+            yield instruction, one
+        come.add(name)
+
+
+def mismatch(guards: tuple[Guard, ...], arches: set[str]) -> str:
+    """The architecture of the nearest branch, when files of all these others are taken there; "" when that is right or unknown."""
+    told = next((guard.arches for guard in reversed(guards) if guard.arches), frozenset())
+    if not told or not arches or any(fits(machine, arch) for machine in told for arch in arches):
+        return ""
+    return " or ".join(sorted(told))
+
+
+def _several(taken: Taken, here: list[Taken], stage: list[Taken]) -> bool:
+    """Whether the file is one of a list: other architectures' beside it in the instruction, or its twins in the stage."""
+    if len(set().union(*(other.arches for other in here))) > 1 and len(taken.arches) == 1:
+        return True
+    like = skeleton(literal(taken.place.text))
+    return len(set().union(*(o.arches for o in stage if skeleton(literal(o.place.text)) == like))) > len(taken.arches)
+
+
+def _shown(look: Look, taken: Taken) -> str:
+    text = look.source.raw[taken.place.span.start : taken.place.span.end].decode("utf-8", "replace").strip("\"'")
+    return text if len(text) <= 80 else f"…{text[-79:]}"
+
+
+def taken(look: Look, stage: Stage, instruction: Instruction) -> Iterator[Taken]:
+    """The files of one architecture that an instruction takes."""
+    match instruction.kind:
+        case "add" | "copy":
+            yield from _copied(instruction)
+            for text in instruction.heredocs:
+                yield from _sources(text, [])
+        case "run":
+            script = look.script(stage, instruction)
+            if script is not None:
+                yield from _run(look, stage, script)
+                start = instruction.script.start if instruction.script else instruction.span.start
+                yield from _sources(Piece(script.text, Span(start, instruction.span.end)), script.commands)
+
+
+def _copied(instruction: Instruction) -> Iterator[Taken]:
+    """Archives and programs of the context's; what comes from a stage was made for whom that was made for."""
+    if instruction.flag("from"):
+        return
+    for piece in instruction.words[:-1]:
+        name = piece.bare.rpartition("/")[2]
+        told = _plain(piece)
+        archive = ARCHIVE.search(name) or not re.search(r"\.\w+$", name)
+        if told and (archive or URL.match(piece.text)) and not DATA.search(name):
+            yield Taken(piece, tuple(told), (), "what is added" if instruction.kind == "add" else "what is copied")
+
+
+def _run(look: Look, stage: Stage, script: Shell) -> Iterator[Taken]:
+    fetching = {command.feeds for command in script.commands if command.feeds and command.name in FETCH}
+    for command in script.commands:
+        local = command.name not in FETCH
+        for piece in _pieces(command, fetching):
+            what = "the package" if command.name in INSTALL else "the download"
+            if told := _plain(piece):
+                yield Taken(piece, tuple(told), command.guards, what, is_local=local)
+                continue
+            for carrier in _carried(look, stage, script, piece):
+                yield Taken(piece, tuple(_plain(carrier)), command.guards, what, carrier, local)
+
+
+def _base(piece: Piece) -> str:
+    return piece.bare.rpartition("/")[2]
+
+
+def _pieces(command: Command, fetching: set[int]) -> Iterator[Piece]:
+    """The words of a command that name what it takes."""
+    name, rest = command.name, command.words[1:]
+    urls = [piece for piece in rest if "://" in piece.text]
+    if name in FETCH:
+        yield from urls or rest
+    elif name in INSTALL and not any(piece.bare.startswith("--add-arch") for piece in rest):
+        yield from (piece for piece in rest if not FOR_ANOTHER.search(piece.bare))
+    elif name in UNPACK:
+        yield from (piece for piece in rest if ARCHIVE.search(piece.bare))
+    elif name in SIFT:
+        if command.feeds in fetching:
+            yield from rest
+    elif name not in SILENT and name != "git":
+        yield from urls
+
+
+def _plain(piece: Piece) -> list[Found]:
+    """The words for architectures in what is taken: not in a host's name, not of a guest or a target, not of a data file."""
+    text = literal(piece.text)
+    host = URL.match(text)
+    start = host.end() if host else 0
+    name = text.rpartition("/")[2]
+    told = [
+        one
+        for one in find(text)
+        if one.start >= start and not GUEST.search(text[: one.start]) and not CROSS_ARCHIVE.match(text, one.end)
+    ]
+    if DATA.search(name.strip("\"'")):
+        told = [one for one in told if one.end <= len(text) - len(name)]
+    return told
+
+
+def _carried(look: Look, stage: Stage, script: Shell, piece: Piece) -> Iterator[Piece]:
+    """The texts of variables that name an architecture, as far as nothing chooses them. What is no more than the
+    architecture, as the default of an ARG, is a parameter: whoever builds says it."""
+    for name in names(piece):
+        value = look.value(stage, script, name)
+        told = words(value.piece) if value else []
+        if not value or not told or not _plain(value.piece):
+            continue
+        if value.parameter and len(told[0].word) >= len(value.piece.bare) - len("linux-"):
+            continue
+        yield value.piece
+
+
+def _sources(text: Piece, commands: list[Command]) -> Iterator[Taken]:
+    """Package sources for one architecture; one that names several is for these."""
+    for pattern in (APT_SOURCE, DEB822):
+        for match in pattern.finditer(text.text):
+            told = list(find(literal(match["arch"])))
+            if len(told) != 1 or "," in match["arch"]:
+                continue
+            at = text.span.start + len(text.text[: match.start("arch")].encode())
+            guards = [command.guards for command in commands if command.span.start <= at < command.span.end]
+            piece = Piece(match["arch"], Span(at, at + len(match["arch"])))
+            yield Taken(piece, tuple(told), guards[-1] if guards else (), "the package source")

@@ -1,0 +1,68 @@
+"""What lint finds, and the table of what it looks for."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from buildlib.lint.source import Source, Span
+
+SEVERITIES = ("error", "warning", "info")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """`number` and `name` mean the same; `severity` is the default one."""
+
+    name: str
+    number: str
+    severity: str
+    summary: str
+    cure: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """A mechanical cure: these bytes become that text."""
+
+    span: Span
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Lines and columns count from 1; the end column is the one behind the last character."""
+
+    file: str
+    rule: str
+    severity: str
+    message: str
+    cure: str
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+    edits: tuple[Edit, ...] = ()
+
+
+@cache
+def rules() -> Mapping[str, Rule]:
+    """By name."""
+    told = tomllib.loads(Path(__file__).with_name("rules.toml").read_text(encoding="utf-8"))
+    return {name: Rule(name=name, **row) for name, row in told.items()}
+
+
+def found(
+    source: Source, rule: str, span: Span, message: str, *, cure: str = "", edits: tuple[Edit, ...] = ()
+) -> Finding:
+    """A finding of a rule at a place of the file."""
+    row = rules()[rule]
+    last = max(span.start, span.end - 1)
+    return Finding(
+        file=str(source.path), rule=rule, severity=row.severity, message=message, cure=cure or row.cure,
+        line=source.line(span.start), column=source.column(span.start), end_line=source.line(last),
+        end_column=source.column(last) + 1, edits=edits,
+    )  # fmt: skip

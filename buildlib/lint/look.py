@@ -1,0 +1,158 @@
+"""What rules ask of a file: its scripts, what chooses between architectures in it, and what its variables hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from buildlib.lint import shell
+from buildlib.lint.containerfile import File, Instruction, Piece, Stage
+from buildlib.lint.script import Command, Guard, Shell
+from buildlib.lint.source import Source
+from buildlib.lint.words import Found, find
+
+EXPANSION = re.compile(
+    r"\$\{\{.*?\}\}|\$\{(?:[^{}]|\{[^{}]*\})*\}|\$\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)|`[^`]*`|\$\w+", re.DOTALL
+)
+NAME = re.compile(r"\$\{?(\w+)")
+# A file is for one architecture when its name, or the folder that it is in, says so.
+PLACED = re.compile(r"[./_-]")
+# An image to compile with, for the one target in its name; not one to stand on.
+CROSS_IMAGE = re.compile(r"cross|muslcc|musl-builder|rust-musl|crosstool|zigbuild|osxcross|qemu|xx$", re.IGNORECASE)
+COMPILES = re.compile(
+    r"\b(?:cargo|cargo-zigbuild|cross)\s+(?:\+\S+\s+)?(?:z?build|zigbuild|install|rustc)\b|\bgo\s+(?:build|install)\b"
+)
+TOOLCHAIN = re.compile(
+    r"\b(?:gcc|g\+\+)-(?:\d+-)?[\w-]+-linux-gnu\w*|crossbuild-essential-\w+|musl-cross|crosstool|ct-ng|binutils-[\w-]+-linux-gnu"
+    r"|--target=[\w-]+-(?:linux|elf|eabi)",
+)
+
+
+@dataclass(frozen=True)
+class Value:
+    """What a variable holds where nothing chooses it. `parameter` is the default of an ARG, which a caller may change."""
+
+    piece: Piece
+    parameter: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """One file, looked at once."""
+
+    file: File
+
+    @property
+    def source(self) -> Source:
+        return self.file.source
+
+    def runs(self) -> Iterator[tuple[Stage, Instruction, Shell]]:
+        """The scripts that a build runs."""
+        for stage in self.file.stages:
+            for instruction in stage.instructions:
+                if found := self.script(stage, instruction):
+                    yield stage, instruction, found
+
+    def script(self, stage: Stage, instruction: Instruction) -> Shell | None:
+        """What a RUN does; None for another instruction, and in a shell that is none of POSIX's."""
+        return self._scripts.get(id(instruction)) if instruction.kind == "run" and stage.posix else None
+
+    @cached_property
+    def _scripts(self) -> Mapping[int, Shell]:
+        runs = (i for stage in self.file.stages if stage.posix for i in stage.instructions if i.kind == "run")
+        return {id(run): shell.read(run.script) if run.script else _exec_form(run) for run in runs}
+
+    # --- what chooses ----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def made_for(self) -> frozenset[str]:
+        """The architectures that the file's own name or folder speaks of: Dockerfile.arm64, docker/arm64/Dockerfile."""
+        return frozenset(found.arch for part in self.source.path.parts[-2:] for found in find(part))
+
+    def guard(self, stage: Stage) -> tuple[Guard, ...]:
+        """What chooses a whole stage: the file's name, or a FROM that has a variable in the name."""
+        guards = [Guard(self.made_for)] if self.made_for else []
+        for one in self.file.line(stage):
+            if one.name and any(pattern.fullmatch(one.name) for pattern in self._choosing):
+                guards.append(Guard(frozenset(found.arch for found in find(one.name))))
+        return tuple(guards)
+
+    @cached_property
+    def _choosing(self) -> list[re.Pattern[str]]:
+        """How names of stages look that a FROM chooses by a variable."""
+        bases = [stage.base.text for stage in self.file.stages if "$" in stage.base.text]
+        images = [
+            flag.text for s in self.file.stages for i in s.instructions if (flag := i.flag("from")) and "$" in flag.text
+        ]
+        told = [EXPANSION.split(text) for text in (*bases, *images)]
+        return [re.compile(".+".join(map(re.escape, parts)), re.IGNORECASE) for parts in told if any(parts)]
+
+    def is_stage(self, image: Piece) -> bool:
+        """Whether an image with variables in its name may be a stage of this file."""
+        pattern = re.compile(".*".join(map(re.escape, EXPANSION.split(image.text))), re.IGNORECASE)
+        return "$" in image.text and any(pattern.fullmatch(stage.name) for stage in self.file.stages if stage.name)
+
+    @cached_property
+    def is_toolchain(self) -> bool:
+        """Whether this image is made to compile with, for one target: it has cross compilers, and compiles no project."""
+        scripts = " ".join(found.text for found in self._scripts.values())
+        names = " ".join(name.text for s in self.file.stages for i in s.instructions for name, _ in i.pairs)
+        cross = bool(TOOLCHAIN.search(scripts)) or "CARGO_TARGET_" in names
+        return cross and not COMPILES.search(scripts)
+
+    # --- what variables hold ---------------------------------------------------------------------------------------
+
+    def value(self, stage: Stage, script: Shell | None, name: str) -> Value | None:
+        """The one text that a variable holds in a script; None where something chooses it, or nobody knows."""
+        if script is not None:
+            told = [a for a in script.assignments if a.name == name]
+            if told or name in script.sets:
+                plain = len(told) == 1 and not told[0].guards and len(told[0].values) == 1
+                return Value(told[0].values[0]) if plain else None
+        for one in self.file.line(stage):
+            if found := self._values[one.number].get(name):
+                return found
+        return None
+
+    @cached_property
+    def _values(self) -> list[dict[str, Value]]:
+        """What ENV and ARG say, for each stage; a global ARG where the stage declares it."""
+        outer = _pairs(self.file.before)
+        told = []
+        for stage in self.file.stages:
+            inner = _pairs(stage.instructions)
+            declared = {n.text for i in stage.instructions if i.kind == "arg" for n, value in i.pairs if value is None}
+            told.append({name: outer[name] for name in declared if name in outer} | inner)
+        return told
+
+
+def _pairs(instructions: tuple[Instruction, ...]) -> dict[str, Value]:
+    return {
+        name.text: Value(value, instruction.kind == "arg")
+        for instruction in instructions
+        if instruction.kind in ("arg", "env")
+        for name, value in instruction.pairs
+        if value is not None
+    }
+
+
+def _exec_form(run: Instruction) -> Shell:
+    """RUN ["program", "word"]: one command; a shell's own -c is not looked into."""
+    return Shell(commands=[Command(run.words, run.span)], text=" ".join(word.text for word in run.words))
+
+
+def literal(text: str) -> str:
+    """The text with blanks for what variables and commands put into it; as long as it was."""
+    return EXPANSION.sub(lambda found: "\x01" * len(found[0]), text)
+
+
+def words(piece: Piece) -> list[Found]:
+    """The words for architectures that stand in a piece as they are."""
+    return list(find(literal(piece.text)))
+
+
+def names(piece: Piece) -> list[str]:
+    """The variables that a piece is made of."""
+    return NAME.findall(piece.text)

@@ -1,0 +1,273 @@
+"""Shell text as commands, each with the branches that lead to it. The grammar is tree-sitter's of bash."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache
+from itertools import dropwhile
+from typing import TYPE_CHECKING
+
+from buildlib.lint.containerfile import Piece, Script
+from buildlib.lint.script import Assignment, Branch, Chain, Command, Guard, Shell, Use
+from buildlib.lint.source import Span
+from buildlib.lint.words import meant
+
+if TYPE_CHECKING:
+    from tree_sitter import Node, Parser
+
+# What tells an architecture: the builder's variables and their like, and commands.
+ASKS = re.compile(
+    r"\$\{?[#!]?\w*(?:ARCH|PLATFORM|MACHINE|TARGETVARIANT|TRIPLE|CPU)\w*|\$\{?\w*(?:arch|Arch|platform|machine|cpu)\w*"
+    r"|\buname\s+-\w*[mpia]|--print-architecture|--print-arch\b|%\{?_arch|(?:^|[$(`\s])arch\s*[)`|]|LONG_BIT"
+    r"|dpkg-architecture|print-multiarch|-dumpmachine|go\s+env\s+GO(?:HOST)?ARCH|GOARCH",
+)
+EQUALS = re.compile(r"(?<![!<>=])==?\s*(?P<word>[\"']?[\w./*-]+[\"']?)")
+FAILS = re.compile(
+    r"^(?:\w*[_-])?(?:die|fail|failed|failure|abort|fatal|panic|bail|error|err|error_exit|unsupported)\w*$"
+)
+
+
+@cache
+def _parser() -> Parser:
+    import tree_sitter_bash
+    from tree_sitter import Language, Parser
+
+    return Parser(Language(tree_sitter_bash.language()))
+
+
+# $NAME and ${NAME with what may follow, unless a backslash stands before it.
+READ = re.compile(rb"(?<!\\)(?:\\\\)*\$(?:(?P<bare>[A-Za-z_]\w*)|\{[#!]?(?P<name>[A-Za-z_]\w*)(?P<operator>:?[-=?+])?)")
+# What stands before the command that is meant.
+PREFIXES = frozenset({"sudo", "time", "exec", "command", "nohup", "nice", "env", "doas", "gosu", "then", "builtin"})
+
+
+def read(script: Script) -> Shell:
+    """What the script does.
+
+    The grammar (0.25.1) ends a word before its second $NAME; in the copy that it gets, $NAME is a word like any other, and what is
+    read is found in the text.
+    """
+    found = Shell(text=script.text.decode("utf-8", "replace"))
+    copy = re.sub(rb"\$(?=[A-Za-z_0-9])", b"_", script.text)
+    reader = _Reader(script, found)
+    reader.visit(_parser().parse(copy).root_node, ())
+    for match in READ.finditer(script.text):
+        if not any(span.start <= match.start() + script.start < span.end for span in reader.quoted):
+            reader.use(match)
+    return found
+
+
+class _Reader:
+    """One walk over the tree."""
+
+    def __init__(self, script: Script, shell: Shell) -> None:
+        self.script, self.shell, self.pipelines = script, shell, 0
+        self.quoted: list[Span] = []  # where a $ is a $
+
+    def text(self, node: Node) -> str:
+        return self.script.text[node.start_byte : node.end_byte].decode("utf-8", "replace")
+
+    def span(self, node: Node) -> Span:
+        return Span(node.start_byte + self.script.start, node.end_byte + self.script.start)
+
+    def piece(self, node: Node) -> Piece:
+        return Piece(self.text(node), self.span(node))
+
+    def visit(self, node: Node, guards: tuple[Guard, ...], feeds: int = 0) -> None:
+        match node.type:
+            case "command":
+                self._command(node, guards, feeds)
+            case "variable_assignment":
+                self._assignment(node, guards)
+            case "declaration_command" | "unset_command":
+                self._declaration(node, guards)
+            case "case_statement":
+                self._case(node, guards)
+            case "if_statement":
+                self._if(node, guards)
+            case "list":
+                self._list(node, guards)
+            case "for_statement":
+                self._for(node, guards)
+            case "pipeline":
+                self.pipelines += 1
+                self._all(node.children, guards, self.pipelines)
+            case "raw_string" | "comment":
+                self.quoted.append(self.span(node))
+            case "heredoc_redirect" if re.match(r"<<-?\s*[\"'\\]", self.text(node)):
+                self.quoted.append(self.span(node))
+            case _:
+                self._all(node.children, guards, feeds)
+
+    def _all(self, nodes: Iterable[Node], guards: tuple[Guard, ...], feeds: int = 0) -> None:
+        for node in nodes:
+            self.visit(node, guards, feeds)
+
+    def _command(self, node: Node, guards: tuple[Guard, ...], feeds: int) -> None:
+        name = node.child_by_field_name("name")
+        words = [] if name is None else [self.piece(name)]
+        words += [self.piece(child) for child in node.children_by_field_name("argument")]
+        while len(words) > 1 and words[0].bare in PREFIXES:
+            words = list(dropwhile(lambda word: word.text.startswith("-") or "=" in word.text, words[1:]))
+        command = Command(tuple(words), self.span(node), guards, feeds)
+        self.shell.commands.append(command)
+        match command.name:
+            case "." | "source":
+                self.shell.sources = True
+            case "read" | "mapfile" | "readarray" | "getopts":
+                self.shell.sets |= {word.bare for word in command.words[1:]}
+        for child in node.children:
+            if child.type == "variable_assignment":
+                self._assignment(child, guards, before_command=name is not None)
+            elif child.is_named:
+                self.visit(child, guards)
+
+    def _assignment(self, node: Node, guards: tuple[Guard, ...], *, before_command: bool = False) -> None:
+        name, value = node.child_by_field_name("name"), node.child_by_field_name("value")
+        if name is None:
+            return
+        values = (self.piece(value),) if value is not None else ()
+        told = Assignment(self.text(name).partition("[")[0], values, self.span(node), guards, before_command)
+        self.shell.assignments.append(told)
+        if value is not None:
+            self.visit(value, guards)
+
+    def _declaration(self, node: Node, guards: tuple[Guard, ...]) -> None:
+        self.shell.sets |= {self.text(child) for child in node.children if child.type == "variable_name"}
+        self._all(node.children, guards)
+
+    def use(self, match: re.Match[bytes]) -> None:
+        """A variable is read."""
+        group = "bare" if match["bare"] else "name"
+        name, operator = match[group].decode(), (match["operator"] or b"").decode()
+        start = match.start(group) + self.script.start
+        self.shell.uses.append(Use(name, Span(start, start + len(name)), bool(operator)))
+        if "=" in operator:
+            self.shell.sets.add(name)
+
+    def _for(self, node: Node, guards: tuple[Guard, ...]) -> None:
+        name = node.child_by_field_name("variable")
+        values = tuple(self.piece(value) for value in node.children_by_field_name("value"))
+        if name is not None:
+            self.shell.sets.add(self.text(name))
+            self.shell.assignments.append(Assignment(self.text(name), values, self.span(node), guards))
+        self._all(node.children, guards)
+
+    # --- branches ----------------------------------------------------------------------------------------------------
+
+    def _case(self, node: Node, guards: tuple[Guard, ...]) -> None:
+        value = node.child_by_field_name("value")
+        subject = self.text(value) if value is not None else ""
+        items = [child for child in node.children if child.type == "case_item"]
+        patterns = [[self.text(value) for value in item.children_by_field_name("value")] for item in items]
+        asks = bool(ASKS.search(subject)) or any(meant(pattern) for told in patterns for pattern in told)
+        if value is not None:
+            self.visit(value, guards)
+        branches, rest = [], None
+        for item, told in zip(items, patterns, strict=True):
+            arches = frozenset().union(*(meant(pattern) for pattern in told)) if told else frozenset()
+            body = [child for child in item.children if child not in item.children_by_field_name("value")]
+            branch = self._branch(item, body, arches)
+            if "*" in told or '"*"' in told:
+                rest = branch
+            else:
+                branches.append(branch)
+            self._all(body, (*guards, Guard(arches)) if asks else guards)
+        if asks:
+            self.shell.chains.append(Chain("case", subject, self.span(node), tuple(branches), rest, guards))
+
+    def _if(self, node: Node, guards: tuple[Guard, ...]) -> None:
+        parts = list(_clauses(node))
+        tests = [" ".join(self.text(child) for child in test) for test, _ in parts]
+        asks = [test for test in tests if test and _is_question(test)]
+        branches, rest = [], None
+        for (test, body), told in zip(parts, tests, strict=True):
+            self._all(test, guards)
+            arches = _equal(told)
+            branch = self._branch(body[0] if body else node, body, arches)
+            if test:
+                branches.append(branch)
+            else:
+                rest = branch
+            self._all(body, (*guards, Guard(arches)) if asks else guards)
+        if asks:
+            chain = Chain("if", asks[0], self.span(node), tuple(branches), rest, guards)
+            self.shell.chains.append(chain)
+
+    def _branch(self, node: Node, body: list[Node], arches: frozenset[str]) -> Branch:
+        text = " ".join(self.text(child) for child in body)
+        return Branch(arches, text, any(self._fails(child) for child in body), self.span(node))
+
+    def _fails(self, node: Node) -> bool:
+        """Whether what stands here ends the script with an error, as far as one can see."""
+        if node.type == "command":
+            words = [self.text(child) for child in node.children if child.is_named]
+            name = words[0].rpartition("/")[2]
+            ends = name in ("exit", "return") and len(words) > 1 and words[1].strip("\"'") != "0"
+            return ends or name == "false" or bool(FAILS.match(name))
+        if node.type == "expansion" and any(child.type in (":?", "?") for child in node.children):
+            return True
+        return any(self._fails(child) for child in node.children)
+
+    def _list(self, node: Node, guards: tuple[Guard, ...]) -> None:
+        """a && b || c: what stands behind a question hangs on it."""
+        for operator, part in _operands(node):
+            self.visit(part, guards)
+            test = self.text(part)
+            if part.type in TESTS and _is_question(test):
+                guards = (*guards, Guard(_equal(test) if operator == "&&" else frozenset()))
+            elif operator == "||" and guards and guards[-1].arches:
+                guards = (*guards[:-1], Guard())
+
+
+def _clauses(node: Node) -> Iterator[tuple[list[Node], list[Node]]]:
+    """Test and body of `if`, each `elif`, and `else`, which has no test."""
+    test: list[Node] = []
+    body: list[Node] = []
+    into = test
+    clauses = []
+    for child in node.children:
+        if child.type in ("elif_clause", "else_clause"):
+            clauses.append(child)
+        elif child.type == "then":
+            into = body
+        elif child.is_named and child.type != "comment":
+            into.append(child)
+    yield test, body
+    for clause in clauses:
+        if clause.type == "elif_clause":
+            yield from _clauses(clause)
+        else:
+            yield [], [child for child in clause.children if child.is_named]
+
+
+TESTS = ("test_command", "negated_command", "command", "pipeline")
+
+
+def _operands(node: Node) -> Iterator[tuple[str, Node]]:
+    """The parts of a list in order, each with the operator behind it. Lists lean to the left, as deep as they are long."""
+    parts: list[Node] = []
+    operators: list[str] = []
+    while node.type == "list":
+        named = [child for child in node.children if child.is_named]
+        parts += reversed(named[1:])
+        operators += ["", *(child.type for child in node.children if child.type in ("&&", "||"))][-1:] * len(named[1:])
+        node = named[0]
+    return zip([*reversed(operators), ""], [node, *reversed(parts)], strict=True)
+
+
+LOOKS = re.compile(r"^\s*!?\s*(?:\[|test\b|.*\|\s*e?grep\b|e?grep\b)", re.DOTALL)
+
+
+def _is_question(test: str) -> bool:
+    """Whether a test asks for the architecture."""
+    return bool(LOOKS.match(test)) and bool(ASKS.search(test) or _equal(test))
+
+
+def _equal(test: str) -> frozenset[str]:
+    """The architectures for which a test holds; none where that is not plain."""
+    told = [meant(found["word"]) for found in EQUALS.finditer(test)]
+    if not told or "!=" in test or re.match(r"^\s*!", test):
+        return frozenset()
+    return frozenset().union(*told)

@@ -1,0 +1,129 @@
+"""Triples, GOARCH and library folders that are written out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from buildlib.lint import downloads
+from buildlib.lint.containerfile import Instruction, Piece, Stage
+from buildlib.lint.downloads import FETCH, FOR_ANOTHER, INSTALL, SIFT, SILENT
+from buildlib.lint.finding import Finding, found
+from buildlib.lint.look import Look, literal
+from buildlib.lint.script import Guard, Shell
+from buildlib.lint.source import Span
+from buildlib.lint.words import TRIPLE, find, skeleton
+
+# Folders and files of an architecture's own: its loader, a Java home, Go's output.
+LIBRARY = re.compile(
+    r"ld-linux-(?:x86-64|aarch64|armhf|riscv64\w*)\.so|ld-musl-(?:x86_64|aarch64|armhf|i386|riscv64)\.so|ld64?\.so\.[12]"
+    r"|(?:jvm|java|jdk|openjdk|temurin)[\w./-]*-(?:amd64|arm64|armhf|ppc64el|s390x|riscv64)\b|\blinux_(?:amd64|arm64|386|arm)/"
+    r"|targets/(?:x86_64|aarch64|sbsa)-linux"
+)
+# Variables that say what is compiled for.
+COMPILED_FOR = re.compile(
+    r"^(?:GOARCH|CARGO_BUILD_TARGET|npm_config_(?:target_)?arch|TARGET_TRIPLE|RUST_TARGET|RUSTTARGET)$"
+)
+LOADERS = {"x86-64": "amd64"}
+
+
+class Spot(NamedTuple):
+    """Where something is written out, and for which architecture."""
+
+    piece: Piece
+    arch: str
+    word: str
+    at: int
+    guards: tuple[Guard, ...]
+
+    @property
+    def span(self) -> Span:
+        start = self.piece.span.start + len(self.piece.text[: self.at].encode())
+        return Span(start, start + len(self.word.encode()))
+
+
+def check(look: Look) -> Iterator[Finding]:
+    """hardcoded-target-triple: one finding an instruction and architecture."""
+    if look.is_toolchain:
+        return
+    every = [(s, i, list(_spots(look, s, i))) for s in look.file.stages for i in s.instructions]
+    twins: dict[str, set[str]] = {}
+    for _, _, spots in every:
+        for spot in spots:
+            twins.setdefault(skeleton(literal(spot.piece.text)), set()).add(spot.arch)
+    for stage, instruction, spots in every:
+        if look.guard(stage) or len({spot.arch for spot in spots}) > 1:
+            continue
+        taken = {arch for one in downloads.taken(look, stage, instruction) for arch in one.arches}
+        seen: set[str] = set()
+        for spot in spots:
+            listed = len(twins[skeleton(literal(spot.piece.text))]) > 1
+            # What has been downloaded for one architecture is unpacked into folders of its name.
+            follows = spot.arch in taken and not LIBRARY.search(spot.word) and "/lib/" not in spot.piece.text
+            if spot.guards or listed or follows or spot.arch in seen:
+                continue
+            seen.add(spot.arch)
+            yield found(
+                look.source, "hardcoded-target-triple", spot.span, f"{spot.word} is {spot.arch}'s, on every platform"
+            )
+
+
+def _spots(look: Look, stage: Stage, instruction: Instruction) -> Iterator[Spot]:
+    match instruction.kind:
+        case "run":
+            script = look.script(stage, instruction)
+            if script is not None:
+                yield from _in_script(script)
+        case "env":
+            for name, value in instruction.pairs:
+                if value is not None:
+                    yield from _set(name.text, value, ())
+        case "copy" | "add" | "workdir" | "volume" | "entrypoint" | "cmd":
+            yield from _in(instruction.words, ())
+            if instruction.script:
+                text = instruction.script.text.decode("utf-8", "replace")
+                yield from _in([Piece(text, Span(instruction.script.start, instruction.span.end))], ())
+
+
+def _in_script(script: Shell) -> Iterator[Spot]:
+    for command in script.commands:
+        if command.name in FETCH | INSTALL | SIFT | SILENT:
+            continue
+        yield from _in((piece for piece in command.words if "://" not in piece.text), command.guards)
+    for one in script.assignments:
+        for value in one.values:
+            if "://" not in value.text and not downloads.ARCHIVE.search(value.bare):
+                yield from _set(one.name, value, one.guards)
+
+
+def _set(name: str, value: Piece, guards: tuple[Guard, ...]) -> Iterator[Spot]:
+    """A variable's value. One whose name says an architecture is read for that one alone."""
+    if any(find(name.replace("_", "-"))) or any(find(name)):
+        return
+    if COMPILED_FOR.match(name):
+        for one in find(f"/{literal(value.bare)}" if value.bare != "386" else "linux/386"):
+            yield Spot(value, one.arch, value.bare, value.text.find(value.bare), guards)
+            return
+    yield from _in((value,), guards)
+
+
+def _in(pieces: Iterable[Piece], guards: tuple[Guard, ...]) -> Iterator[Spot]:
+    for piece in pieces:
+        text = literal(piece.text)
+        for match in [*TRIPLE.finditer(text), *LIBRARY.finditer(text)]:
+            if FOR_ANOTHER.search(match[0]) or (
+                match.re is TRIPLE and re.match(r"-(?:gcc|g\+\+|ar|ld|strip|objcopy|cross)", text[match.end() :])
+            ):
+                continue
+            told = next(find(match[0]), None)
+            arch = (
+                told.arch
+                if told
+                else "arm"
+                if "arm" in match[0]
+                else match["cpu"]
+                if match.re is TRIPLE
+                else "one architecture"
+            )
+            yield Spot(piece, arch, match[0].rstrip("/"), match.start(), guards)

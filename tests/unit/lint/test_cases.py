@@ -1,0 +1,46 @@
+"""Dockerfiles with what each rule must find in them, and look-alikes in which it must find nothing."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from buildlib.lint.check import check
+from buildlib.lint.finding import rules
+
+HERE = Path(__file__).parent
+HEAD = re.compile(r"^--- (?P<what>fires(?P<lines>(?: \d+)+)|silent)(?P<why>:.*)?\n", re.MULTILINE)
+
+
+def read_cases():
+    for path in sorted(HERE.glob("*.cases")):
+        text = path.read_text()
+        heads = list(HEAD.finditer(text))
+        for number, head in enumerate(heads, 1):
+            end = heads[number].start() if number < len(heads) else len(text)
+            lines = [int(word) for word in (head["lines"] or "").split()]
+            yield pytest.param(
+                path.stem, text[head.end() : end], lines, id=f"{path.stem}-{number}-{head['what'].split()[0]}"
+            )
+
+
+CASES = list(read_cases())
+
+
+@pytest.mark.parametrize(("rule", "text", "lines"), CASES)
+def test_a_case(rule, text, lines):
+    assert [one.line for one in check(Path("Dockerfile"), text.encode(), {}) if one.rule == rule] == lines
+
+
+@pytest.mark.parametrize(("rule", "text", "lines"), CASES)
+def test_the_same_with_line_ends_of_windows(rule, text, lines):
+    data = text.replace("\n", "\r\n").encode()
+    assert [one.line for one in check(Path("Dockerfile"), data, {}) if one.rule == rule] == lines
+
+
+@pytest.mark.parametrize("rule", rules())
+def test_each_rule_has_ten_of_both(rule):
+    if rule in ("host-only-linker", "cross-image-platform"):  # of TOML, in test_others
+        return
+    mine = [case.values for case in CASES if case.values[0] == rule]
+    assert sum(bool(lines) for _, _, lines in mine) >= 10 and sum(not lines for _, _, lines in mine) >= 10

@@ -61,12 +61,13 @@ def build(c, console, arch, component, features, profile="", backend="", glibc="
         "sbom": "attest what is inside",
         "provenance": "attest how it was made",
         "force": "forget what is cached; make the builder anew when it is not as the settings say",
+        "strict": "refuse a Dockerfile that `lint` finds something in",
         "json": JSON,
     },
 )
 @door
 def image(c, console, arch, component, tag, push=False, load=False, output="", registry="", build=True, in_docker=False,
-          cache="", network="", sbom=False, provenance=False, force=False, json=False):  # fmt: skip
+          cache="", network="", sbom=False, provenance=False, force=False, strict=False, json=False):  # fmt: skip
     """Multi-platform images of the binaries."""
     if push + load + bool(output) != 1:
         raise UsageError("where to?", "say one of --push, --load and --output DIR")
@@ -85,7 +86,7 @@ def image(c, console, arch, component, tag, push=False, load=False, output="", r
     if not arch:
         targets = pictures.one_each(targets, static=bool(output))
     asked = flow.Asked(
-        targets=targets, components=tuple(component), tags=tuple(split(tag)), compile=build, force=force,
+        targets=targets, components=tuple(component), tags=tuple(split(tag)), compile=build, force=force, strict=strict,
         inside=Inside(network=network) if in_docker else None, attested=_attested(sbom, provenance),
     )  # fmt: skip
     made = (

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from buildlib import build, engine, image, uplink
+from buildlib import build, engine, image, linting, uplink
 from buildlib.assemble import Assembly
 from buildlib.context import Context
 from buildlib.engine import Inside
@@ -33,6 +33,7 @@ class Asked:
     inside: Inside | None = None  # compile in a container
     force: bool = False  # forget what is cached; make the builder anew when it differs
     attested: tuple[str, ...] = ()
+    strict: bool = False  # refuse a Dockerfile that lint finds something in
 
 
 Order = Push | Keep | Load
@@ -93,6 +94,7 @@ def _held(context: Context, output: Path):
 def _through_buildx(context: Context, asked: Asked, order: Callable[[Assembly], Order]) -> list[Made]:
     """All images, side by side: buildx waits for the network and the builder most of the time."""
     image.prepare(context, asked.targets, asked.components, asked.tags)
+    linting.before(context, strict=asked.strict)
     foreseen = uplink.foresee(context, attested=bool(asked.attested))
     if context.run.dry:
         engine.inspect(context)

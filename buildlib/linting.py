@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
+from buildlib import dockerfile, image
 from buildlib.config import Config, environment, files, resolve
 from buildlib.console import Console
-from buildlib.errors import UsageError
+from buildlib.context import Context
+from buildlib.errors import Refused, UsageError
 from buildlib.files import disk_error
 from buildlib.lint.check import check, kind
 from buildlib.lint.finding import SEVERITIES, Finding, rules
@@ -77,6 +79,18 @@ def lint(paths: Iterable[Path], config: Config, only: Sequence[str] = ()) -> Lin
     found = list(dict.fromkeys(one for path in paths for one in _files(path, config.lint["exclude"])))
     told = severities(config, only)
     return Linted(paths=tuple(found), findings=tuple(one for path in found for one in check(path, _read(path), told)))
+
+
+def before(context: Context, *, strict: bool) -> None:
+    """A Dockerfile that somebody wrote is looked at before images are made of it: what is found is a warning, or Refused."""
+    if not image.own_dockerfile(context):
+        return
+    found = lint([context.workspace.root / dockerfile.NAME], context.config)
+    worse = [one for one in found.findings if one.severity != "info"]
+    for one in worse:
+        context.console.warn(f"{dockerfile.NAME}:{one.line}: {one.message} [{one.rule}]")
+    if worse and strict:
+        raise Refused(f"{dockerfile.NAME}: {summary(found).partition(', ')[2]}", f"buildlib lint {dockerfile.NAME}")
 
 
 def mend(linted: Linted) -> list[Write]:

@@ -88,6 +88,7 @@ jobs:
       tests: ${{ steps.sessions.outputs.tests }}
     steps:
 @BEGIN@      - run: @INSTALL@
+      - run: buildlib lint
       - id: sessions
         run: |
           checks=$(nox -l --json | jq -c '[.[] | select(.tags == []) | .session]')

@@ -13,7 +13,7 @@ def test_it_calls_nox_and_buildlib_and_nothing_else():
     text = workflow(settings(registry="ghcr.io/acme"), "pip install -e '.[dev]'")
     runs = re.findall(r"- run: (.+)", text)
     assert runs == [
-        '"pip install -e \'.[dev]\'"', '"pip install -e \'.[dev]\'"', "nox -s ${{ matrix.session }}",
+        '"pip install -e \'.[dev]\'"', "buildlib lint", '"pip install -e \'.[dev]\'"', "nox -s ${{ matrix.session }}",
         '"pip install -e \'.[dev]\'"', "buildlib setup --yes --arch ${{ matrix.arch }}", "nox -s ${{ matrix.session }}",
         '"pip install -e \'.[dev]\'"', "buildlib setup --yes",
         'echo "$TOKEN" | docker login ghcr.io --username "$GITHUB_ACTOR" --password-stdin', "buildlib image --push",

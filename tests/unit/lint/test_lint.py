@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from machines import Machine, Recorder, context
 
 from buildlib import config, linting
 from buildlib.console import Console
-from buildlib.errors import UsageError
+from buildlib.errors import Refused, UsageError
 from buildlib.lint.check import check, kind
 from buildlib.lint.finding import SEVERITIES, rules
 from buildlib.lint.fix import fixed
@@ -239,3 +240,19 @@ def test_a_large_file_takes_no_time(text):
     began = time.process_time()
     check(Path("Dockerfile"), text.encode(), {})
     assert time.process_time() - began < 1.0
+
+
+# --- before images are made ------------------------------------------------------------------------------------------
+
+
+def test_a_dockerfile_of_one_s_own_is_looked_at_before_images_are_made_of_it(tmp_path, capsys):
+    told = context(Machine(), Recorder(), root=tmp_path)
+    linting.before(told, strict=True)  # there is none
+    (tmp_path / "Dockerfile.multiarch").write_bytes(PINNED + b"RUN cargo build\n")
+    linting.before(told, strict=False)
+    assert capsys.readouterr().err == (
+        "warning: Dockerfile.multiarch:1: the stage is of linux/amd64, whatever the image is built for [hardcoded-platform]\n"
+    )
+    with pytest.raises(Refused) as caught:
+        linting.before(told, strict=True)
+    assert (caught.value.message, caught.value.code) == ("Dockerfile.multiarch: 1 error", 6)

@@ -18,6 +18,7 @@ The rooms, in import order; a room imports only rooms above it:
     libtest     what Rust's test harness said -> suites of cases
     junit       those as JUnit XML
     emulation   QEMU lines for a binary of another architecture, and what proves that it ran there
+    handlers    what starts a container of another architecture: binfmt_misc, and QEMU's versions
     debs        QEMU and C libraries unpacked into the cache, without root
     counts      benches under emulation: instructions, never a time
     backends    zig, gcc or cross for a target, and why
@@ -28,6 +29,8 @@ The rooms, in import order; a room imports only rooms above it:
     dockerfile  the Dockerfile of a workspace, from its settings; and the one that looks into an image
     builder     the buildx builder that is wanted, and how one that is there differs
     buildx      docker buildx as command lines, and what it answers
+    containers  what images want of an engine, and of the disk
+    tiny        programs of a few bytes that end with 0
     workflow    a workspace's workflow for GitHub Actions
     doctor      needs minus machine, and the cures as a plan
     console     the only voice
@@ -54,6 +57,7 @@ The rooms, in import order; a room imports only rooms above it:
     local       images in layouts and in the Docker daemon
     linting     the command `lint`: which files; the rules are in lint/, a house of its own
     images      the command `image`: binaries first, then all images side by side
+    checkup     the command `doctor`: all of that, and the cures
     survey      goes that way once, and takes the time
     page        the journal as one HTML page
     report      results as tables and JSON

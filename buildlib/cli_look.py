@@ -89,12 +89,11 @@ def doctor(c, console, arch, network=False, json=False, fix=False, yes=False):
         return _setup(c, console, arch, yes)
     if network:
         return _survey(c, console, json)
+    from buildlib import checkup, report
     from buildlib import doctor as needs
-    from buildlib import provision, report
 
     context = look_around(c, console)
-    targets = context.targets(tuple(arch), "all")
-    wanted = provision.needs(context, targets, provision.backends(context, targets))
+    wanted = checkup.examine(context, context.targets(tuple(arch), "all"))
     lacking = needs.missing(wanted, context.host)
     report.examined(console, wanted, lacking, as_json=json)
     return 4 if any(need.must for need in lacking) else 0
@@ -117,11 +116,11 @@ def setup(c, console, arch, yes=False):
 
 
 def _setup(c: Any, console: Console, arch: list[str], yes: bool) -> None:
-    from buildlib import provision
+    from buildlib import checkup, provision
 
     provision.bootstrap(console, os.environ, Path.cwd(), dry=c.config.run.dry, yes=yes)
     context = look_around(c, console)
-    provision.setup(context, context.targets(tuple(arch), "all"), yes=yes)
+    checkup.mend(context, context.targets(tuple(arch), "all"), yes=yes)
 
 
 @task(

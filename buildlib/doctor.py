@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -15,6 +16,10 @@ from buildlib.workspace import Tool, knowledge
 # Debian's security suite carries a current compiler as *-web; Ubuntu and later Debians under the plain names.
 DISTRIBUTION_RUST = (("rustc-web", "cargo-web", "rust-web-src"), ("rustc", "cargo", "rust-src"))
 WHEELS = "pip install 'buildlib[host-tools]'"
+
+
+_PAIR = ("cargo-zigbuild>=0.24,<0.25", "ziglang>=0.17,<0.18")  # as pyproject.toml has it
+_ZIG = Step(title="zig and cargo-zigbuild", argv=(sys.executable, "-m", "pip", "install", *_PAIR), attempts=3)
 
 
 def needs(
@@ -48,7 +53,7 @@ def _std(target: Target) -> Need:
 def _backend(target: Target, backend: Backend) -> tuple[Need, ...]:
     match backend.name:
         case "zig":
-            cure = (Cure(text="pip install ziglang cargo-zigbuild"),)
+            cure = (Cure(text="pip install ziglang cargo-zigbuild", steps=(_ZIG,), root=False),)
             return (
                 Need(
                     what="zig", why="the zig backend links with it", met=lambda host: host.zig is not None, cures=cure
@@ -58,6 +63,13 @@ def _backend(target: Target, backend: Backend) -> tuple[Need, ...]:
                     why="zig links through it",
                     met=lambda host: host.zigbuild is not None,
                     cures=cure,
+                ),
+                Need(
+                    what="the pair of zig and cargo-zigbuild that was tested",
+                    why="which flags one takes and the other translates changes between versions",
+                    met=lambda host: not host.zig_version or _is_pair(host),
+                    cures=(Cure(text=f"pip install {' '.join(map(repr, _PAIR))}"),),
+                    must=False,
                 ),
             )
         case "gcc":
@@ -78,6 +90,10 @@ def _backend(target: Target, backend: Backend) -> tuple[Need, ...]:
         Need(what="a container engine that answers", why="cross compiles in a container",
              met=lambda host: host.engine is not None, cures=(Cure(text="start Docker, or choose --backend zig"),)),
     )  # fmt: skip
+
+
+def _is_pair(host: Host) -> bool:
+    return host.zig_version.startswith("0.17.") and host.zigbuild_version.startswith("0.24.")
 
 
 def _host_tool(tool: Tool, crates: tuple[str, ...]) -> Need:
@@ -105,8 +121,14 @@ def has_tool(host: Host, tool: Tool) -> bool:
 
 def packages(lacking: Iterable[Need]) -> tuple[str, ...]:
     """The distribution's packages that the needs' own cures name, each once."""
-    steps = (step for need in lacking for cure in need.cures[-1:] for step in cure.steps)
+    steps = (step for need in lacking for cure in need.cures[-1:] if cure.root for step in cure.steps)
     return tuple(dict.fromkeys(name for step in steps for name in step.argv[4:]))
+
+
+def own_steps(lacking: Iterable[Need]) -> tuple[Step, ...]:
+    """What the person's own environment gets, without root; each once."""
+    steps = (step for need in lacking for cure in need.cures if not cure.root for step in cure.steps)
+    return tuple({step.argv: step for step in steps}.values())
 
 
 def privileged(host: Host, step: Step) -> Step:

@@ -9,6 +9,7 @@ import sys
 import sysconfig
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,30 @@ from typing import Any
 
 from buildlib import rust
 from buildlib.rust import Pin, Surroundings, Toolchain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handler:
+    """What the kernel starts binaries of another machine with: an entry of binfmt_misc."""
+
+    name: str
+    interpreter: str
+    flags: str
+    enabled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Daemon:
+    """What a container engine says of itself: its version, those of its parts (containerd, runc), and `docker info`. `error` is
+    why none answers."""
+
+    version: str = ""
+    parts: Mapping[str, str] = field(default_factory=dict)
+    info: Mapping[str, Any] = field(default_factory=dict)
+    error: str = ""
+
+
+BINFMT = Path("/proc/sys/fs/binfmt_misc")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +55,8 @@ class Host:
     python: Path = Path()
     scripts: Path = Path()  # where this python keeps console scripts
     root: bool = False
+    kernel: str = ""  # uname -r
+    page_size: int = 4096  # bytes
     toolchains: tuple[Toolchain, ...] = ()
     pin: Pin | None = None
     rustup_error: str = ""  # why rustup gave no toolchain here, in its own words
@@ -67,15 +94,45 @@ class Host:
     def exists(self, path: str | Path) -> bool:
         return os.path.exists(path)
 
-    @cached_property
+    @property
     def engine(self) -> str | None:
         """The version of a container engine that answers, None without one."""
+        return self.daemon.version or None
+
+    @cached_property
+    def daemon(self) -> Daemon:
+        """The container engine, asked once."""
         import docker
 
         try:
-            return docker.from_env(timeout=5).version()["Version"]
-        except (docker.errors.DockerException, KeyError):
+            client = docker.from_env(timeout=5, environment=dict(self.env))
+            told, info = client.version(), client.info()
+        except docker.errors.DockerException as error:
+            return Daemon(error=str(error))
+        parts = {str(part.get("Name")): str(part.get("Version", "")) for part in told.get("Components") or ()}
+        return Daemon(version=told.get("Version", ""), parts=parts, info=info)
+
+    @cached_property
+    def handlers(self) -> Mapping[str, Handler] | None:
+        """By name, None where binfmt_misc is not mounted."""
+        if not (BINFMT / "status").exists():
             return None
+        found = {}
+        for entry in sorted(BINFMT.iterdir()):
+            if entry.name not in ("status", "register"):
+                with suppress(OSError):  # it may be gone by now
+                    found[entry.name] = handler(entry.name, entry.read_text(encoding="utf-8", errors="replace"))
+        return found
+
+    def free(self, path: Path) -> int | None:
+        """Bytes that are left where `path` is, or would be; None where nobody knows."""
+        while not path.exists() and path != path.parent:
+            path = path.parent
+        try:
+            told = os.statvfs(path)
+        except OSError:
+            return None
+        return told.f_bavail * told.f_frsize
 
 
 def probe(env: Mapping[str, str], cwd: Path) -> Host:
@@ -97,6 +154,8 @@ def probe(env: Mapping[str, str], cwd: Path) -> Host:
         python=Path(sys.executable),
         scripts=scripts,
         root=os.geteuid() == 0,
+        kernel=platform.release(),
+        page_size=os.sysconf("SC_PAGE_SIZE"),
         toolchains=toolchains,
         pin=pin,
         rustup_error=rustup_error,
@@ -108,6 +167,17 @@ def probe(env: Mapping[str, str], cwd: Path) -> Host:
         system_libclang=system_libclang,
         linkers=_linkers(configured),
         runners=frozenset(triple for _, triple, table in configured if table.get("runner")),
+    )
+
+
+def handler(name: str, text: str) -> Handler:
+    """An entry of binfmt_misc, as the kernel writes it."""
+    told = dict(line.partition(" ")[::2] for line in text.replace("flags:", "flags").splitlines())
+    return Handler(
+        name=name,
+        interpreter=told.get("interpreter", ""),
+        flags=told.get("flags", "").strip(),
+        enabled="enabled" in told,
     )
 
 

@@ -134,10 +134,12 @@ class Status(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cure:
-    """One way to meet a need: `text` for a person, `steps` for `setup`, which asks before it takes them."""
+    """One way to meet a need: `text` for a person, `steps` for `setup`, which asks before it takes them; as root, unless they are
+    the person's own business."""
 
     text: str
     steps: tuple[Step, ...] = ()
+    root: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +151,8 @@ class Need:
     met: Callable[..., bool]  # of a Host
     cures: tuple[Cure, ...] = ()
     must: bool = True
+    section: str = "build"  # of doctor's table
+    have: str = ""  # what is there, for a person
 
 
 def apt_install(*packages: str) -> Step:

@@ -154,6 +154,10 @@ def setup(context: Context, targets: tuple[Target, ...], *, yes: bool) -> None:
     something that must be there is still missing afterwards."""
     chosen = backends(context, targets)
     before = doctor.missing(needs(context, targets, chosen), context.host)
+    for step in doctor.own_steps(before):
+        agree(context.host, context.run, step.title, yes=yes)
+        if not context.run(step):
+            context.console.warn(f"{step.title}: not done")
     if packages := doctor.packages(before):
         try:
             _apt(context.host, context.run, packages, yes=yes)
@@ -182,33 +186,39 @@ def _compiles(context: Context, target: Target) -> bool:
 
 def install_rust(host: Host, run: Shell, *, yes: bool) -> None:
     """The distribution's Rust with its sources: what a machine gets that has none, or none that rustup can help."""
-    _agree(host, run, "Rust with its sources", yes=yes)
-    _root(host, run, (_UPDATE,))
+    _has_apt(host, "Rust with its sources")
+    agree(host, run, "Rust with its sources", yes=yes)
+    as_root(host, run, (_UPDATE,))
     for names in doctor.DISTRIBUTION_RUST:
         if run(Step(title="packages", argv=("apt-cache", "show", *names), stdout="keep", quiet=True)):
-            _root(host, run, (apt_install(*names),))
+            as_root(host, run, (apt_install(*names),))
             return
     raise Lacking("the distribution has no Rust with its sources", "install Rust from https://rustup.rs")
 
 
 def _apt(host: Host, run: Shell, packages: tuple[str, ...], *, yes: bool) -> None:
-    _agree(host, run, " ".join(packages), yes=yes)
-    _root(host, run, (_UPDATE, apt_install(*packages)))
+    _has_apt(host, " ".join(packages))
+    agree(host, run, " ".join(packages), yes=yes)
+    as_root(host, run, (_UPDATE, apt_install(*packages)))
 
 
 _UPDATE = Step(title="package lists", argv=("apt-get", "update"), attempts=3)
 
 
-def _agree(host: Host, run: Shell, what: str, *, yes: bool) -> None:
-    """Say what will be installed, and ask where somebody can answer."""
-    if not host.which("apt-get"):
-        raise Lacking(f"this system has no apt-get to install {what}", "install it by the system's own means")
+def agree(host: Host, run: Shell, what: str, *, yes: bool) -> None:
+    """Say what will be installed, and ask where somebody can answer. Lacking when the answer is no."""
     run.console.note(f"to install: {what}")
     if not (yes or "CI" in host.env or run.dry or run.console.agree("Install this?")):
         raise Lacking("nothing was installed", "say --yes, or install it yourself")
 
 
-def _root(host: Host, run: Shell, steps: tuple[Step, ...]) -> None:
+def _has_apt(host: Host, what: str) -> None:
+    if not host.which("apt-get"):
+        raise Lacking(f"this system has no apt-get to install {what}", "install it by the system's own means")
+
+
+def as_root(host: Host, run: Shell, steps: tuple[Step, ...]) -> None:
+    """The steps as root, the first that fails is an error."""
     for step in steps:
         outcome = run(doctor.privileged(host, step))
         if not outcome:

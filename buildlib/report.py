@@ -218,8 +218,10 @@ def examined(console: Console, wanted: Iterable[Need], lacking: Iterable[Need], 
     absent = {need.what for need in lacking}
     told = [
         {
+            "section": need.section,
             "need": need.what,
             "state": "ok" if need.what not in absent else "fail" if need.must else "warn",
+            "have": need.have,
             "why": need.why,
             "cures": [cure.text for cure in need.cures] if need.what in absent else [],
         }
@@ -229,5 +231,6 @@ def examined(console: Console, wanted: Iterable[Need], lacking: Iterable[Need], 
         console.json(told)
         return
     console.table(
-        ("", "need", "why", "cure"), ((n["state"], n["need"], n["why"], " or ".join(n["cures"])) for n in told)
+        ("", "section", "need", "here", "why", "cure"),
+        ((n["state"], n["section"], n["need"], n["have"], n["why"], " or ".join(n["cures"])) for n in told),
     )

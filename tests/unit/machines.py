@@ -11,7 +11,8 @@ from buildlib.targets import TARGETS
 from buildlib.workspace import Workspace
 
 ARM64, AMD64, MUSL = TARGETS["arm64"], TARGETS["amd64"], TARGETS["arm64-musl"]
-WITH_ZIG = {"zig": Path("/zig/zig"), "zig_version": "0.17.1", "zigbuild": Path("/v/bin/cargo-zigbuild")}
+WITH_ZIG = {"zig": Path("/zig/zig"), "zig_version": "0.17.1", "zigbuild": Path("/v/bin/cargo-zigbuild"),
+            "zigbuild_version": "0.24.0"}  # fmt: skip
 
 
 class Machine(Host):

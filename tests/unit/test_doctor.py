@@ -2,6 +2,7 @@ from pathlib import Path
 
 from buildlib import doctor
 from buildlib.backends import Backend
+from buildlib.host import Daemon
 from buildlib.targets import TARGETS
 
 ARM64 = TARGETS["arm64"]
@@ -41,7 +42,7 @@ def test_gcc_and_cross_have_needs_of_their_own(machine, system):
         tools=["qemu-aarch64"], files=["/usr/aarch64-linux-gnu/lib/ld-linux-aarch64.so.1"], toolchains=(system,)
     )
     assert [need.what for need in lacks(host, Backend(name="gcc", why="", floor=""))] == ["aarch64-linux-gnu-gcc"]
-    object.__setattr__(host, "engine", None)
+    object.__setattr__(host, "daemon", Daemon(error="no such file"))
     cross = [need.what for need in lacks(host, Backend(name="cross", why="", floor=""))]
     assert cross == ["cross", "rustup", "a container engine that answers"]
 

@@ -9,11 +9,11 @@ import pytest
 HOUSE = Path(__file__).parents[2] / "buildlib"
 ORDER = (
     "errors", "targets", "log", "plan", "failures", "redact", "network", "config", "rust", "host", "workspace", "toolchain",
-    "artifacts", "libtest", "junit", "emulation", "debs", "counts", "backends", "environment", "cargo", "dist", "oci",
-    "dockerfile", "builder", "buildx", "workflow", "doctor", "console", "files", "journal", "output", "retry", "exchange",
-    "registry", "relay", "gateway", "runner", "context", "provision", "build", "testing", "benching", "image", "smoke", "uplink",
-    "engine", "assemble", "push", "local", "linting", "images", "survey", "page", "report", "outcomes", "door", "cli_make",
-    "cli_check", "cli_look", "cli", "program", "sessions",
+    "artifacts", "libtest", "junit", "emulation", "handlers", "debs", "counts", "backends", "environment", "cargo", "dist",
+    "oci", "dockerfile", "builder", "buildx", "containers", "tiny", "workflow", "doctor", "console", "files", "journal",
+    "output", "retry", "exchange", "registry", "relay", "gateway", "runner", "context", "provision", "build", "testing",
+    "benching", "image", "smoke", "uplink", "engine", "assemble", "push", "local", "linting", "images", "checkup", "survey",
+    "page", "report", "outcomes", "door", "cli_make", "cli_check", "cli_look", "cli", "program", "sessions",
 )  # fmt: skip
 LINT = (
     "source", "words", "containerfile", "script", "shell", "finding", "look", "downloads", "platforms", "triples", "variables",
@@ -49,6 +49,7 @@ MAY = {
     "smoke": {"docker", "requests", "socket"},
     "uplink": {"docker"},
     "linting": {"os"},
+    "checkup": {"docker"},
     "images": {"os"},
     "survey": {"requests", "socket"},
     "door": {"os", "invoke"},

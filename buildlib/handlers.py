@@ -1,0 +1,129 @@
+"""What starts a container of another architecture: the kernel's binfmt_misc, a handler of it, and QEMU behind that."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from buildlib.emulation import is_native
+from buildlib.host import BINFMT, Handler, Host
+from buildlib.plan import Cure, Need, Step, apt_install
+from buildlib.targets import Target
+
+SECTION = "emulation"
+KERNEL = (4, 15)  # the first whose flag F opens the interpreter beforehand for all namespaces alike
+PAGE = 4096
+MOUNT = Step(title="mount binfmt_misc", argv=("mount", "-t", "binfmt_misc", "binfmt_misc", str(BINFMT)))
+ENABLE = Step(title="enable QEMU's handlers", argv=("update-binfmts", "--enable"))
+# Versions of QEMU's user mode that are known not to do, by the arch that they play: before which, and what is seen then.
+FLAWS: Mapping[str, tuple[tuple[tuple[int, int], str], ...]] = {
+    # Seen with 5.2.0 (SIGILL, exit code 132), and no more with 7.2.22; QEMU's notes of 7.2 name AVX and AVX2.
+    "amd64": (((7, 2), "knows no AVX2: programs that use it die of `Illegal instruction`"),),
+}
+
+
+def handler(host: Host, target: Target) -> Handler | None:
+    """The handler of the target's binaries, an enabled one first."""
+    found = [one for one in (host.handlers or {}).values() if _is_for(one, target)]
+    return next((one for one in found if one.enabled), found[0] if found else None)
+
+
+def _is_for(one: Handler, target: Target) -> bool:
+    names = (f"qemu-{target.qemu}", f"qemu-{target.qemu}-static")
+    return one.name in names or one.interpreter.rpartition("/")[2] in names
+
+
+def needs(target: Target) -> tuple[Need, ...]:
+    """What containers of the target want of a machine of another architecture; nothing of one of its own."""
+    name = target.name.removesuffix("-musl")
+    why = f"containers of {name} start through it"
+    mounting = Cure(text=f"{' '.join(MOUNT.argv)}", steps=(MOUNT,))
+    packages = apt_install("qemu-user-static", "binfmt-support")
+    install = Cure(
+        text=f"apt-get install {' '.join(packages.argv[4:])}, or docker run --privileged --rm tonistiigi/binfmt --install {name}",
+        steps=(packages, ENABLE),
+    )
+    again = Cure(text="update-binfmts --disable, then --enable", steps=_again(target))
+    return (
+        _need("binfmt_misc, mounted", why, lambda host: host.handlers is not None, target, mounting),
+        _need(f"handler for {name}", why, lambda host: _is_enabled(host, target), target, install),
+        _need(
+            f"handler for {name} with the flag F", "without it QEMU would have to be inside every container",
+            lambda host: not _is_enabled(host, target) or "F" in _flags(host, target), target, again,
+        ),
+        _need(
+            "a kernel of 4.15 or newer", "older ones do not keep the interpreter for containers",
+            lambda host: _version(host.kernel) >= KERNEL, target, Cure(text="a newer kernel"),
+        ),
+        _need(
+            "pages of 4 KiB", "QEMU's user mode, and programs with jemalloc that were compiled elsewhere, expect them",
+            lambda host: host.page_size == PAGE, target,
+            Cure(text="a kernel with pages of 4 KiB; or compile jemalloc with JEMALLOC_SYS_WITH_LG_PAGE=16"),
+        ),
+    )  # fmt: skip
+
+
+def _need(what: str, why: str, met, target: Target, cure: Cure) -> Need:
+    """Nothing of it is asked for where the target is the machine's own."""
+    return Need(
+        what=what,
+        why=why,
+        met=lambda host: is_native(host, target) or met(host),
+        cures=(cure,),
+        must=False,
+        section=SECTION,
+    )
+
+
+def _again(target: Target) -> tuple[Step, ...]:
+    """The handler is taken away and made anew, as the package has it: with the flag F."""
+    words = ("update-binfmts", "--disable", f"qemu-{target.qemu}")
+    return (
+        Step(title=f"take the handler qemu-{target.qemu} away", argv=words),
+        Step(title=f"make the handler qemu-{target.qemu} anew", argv=("update-binfmts", "--enable", words[-1])),
+    )
+
+
+def _is_enabled(host: Host, target: Target) -> bool:
+    found = handler(host, target)
+    return found is not None and found.enabled
+
+
+def _flags(host: Host, target: Target) -> str:
+    found = handler(host, target)
+    return found.flags if found else ""
+
+
+def versions(told: Mapping[str, str], targets: Iterable[Target]) -> tuple[Need, ...]:
+    """A need for each QEMU that was asked for its version: one that plays the target without a flaw that is known. `told` maps a
+    target's QEMU name to what it said."""
+    found = []
+    for target in targets:
+        version = told.get(target.qemu, "")
+        if not version:
+            continue
+        flaw = flaw_of(version, target)
+        found.append(
+            Need(
+                what=f"a QEMU that plays {target.name.removesuffix('-musl')}", why=flaw or "tests and containers run on it",
+                met=lambda _, flaw=flaw: not flaw, cures=(Cure(text="qemu-user-static of a newer distribution"),), must=False,
+                section=SECTION, have=version,
+            )
+        )  # fmt: skip
+    return tuple({need.what: need for need in found}.values())
+
+
+def flaw_of(version: str, target: Target) -> str:
+    """What is known to go wrong with this version of QEMU, "" for nothing."""
+    have, name = _version(version), target.name.removesuffix("-musl")
+    if not have:
+        return ""
+    flaws = [text for before, text in FLAWS.get(name, ()) if have < before]
+    if have < _version(target.qemu_since):
+        flaws.insert(0, f"{target.qemu_since} is the first that runs it")
+    return f"QEMU {version} {flaws[0]}" if flaws else ""
+
+
+def _version(text: str) -> tuple[int, ...]:
+    found = re.match(r"(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else ()

@@ -1,0 +1,233 @@
+"""What images want of a machine, section by section, on machines that are invented."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from machines import AMD64, ARM64, WITH_ZIG, Machine, Recorder, context
+
+from buildlib import checkup, containers, doctor, handlers
+from buildlib.containers import Seen
+from buildlib.host import Daemon, Handler, handler
+from buildlib.targets import TARGETS
+from buildlib.tiny import exits
+
+GOOD = Daemon(
+    version="28.0.1", parts={"containerd": "1.7.27", "runc": "1.2.5"},
+    info={"Driver": "overlay2", "CgroupVersion": "2", "SecurityOptions": ["name=seccomp,profile=builtin"]},
+)  # fmt: skip
+QEMU = Handler(name="qemu-aarch64", interpreter="/usr/bin/qemu-aarch64-static", flags="PF", enabled=True)
+
+
+def host(daemon=GOOD, binfmt=(QEMU,), **facts):
+    made = Machine(**{"kernel": "6.1.0-18-amd64", **facts})
+    object.__setattr__(made, "daemon", daemon)
+    object.__setattr__(made, "handlers", None if binfmt is None else {one.name: one for one in binfmt})
+    return made
+
+
+def lacks(needs, machine):
+    return [need.what for need in doctor.missing(needs, machine)]
+
+
+# --- the kernel ------------------------------------------------------------------------------------------------------
+
+
+def test_a_handler_is_read_as_the_kernel_writes_it():
+    text = "enabled\ninterpreter /usr/bin/qemu-aarch64-static\nflags: POCF\noffset 0\nmagic 7f45\nmask ff\n"
+    assert handler("qemu-aarch64", text) == replace(QEMU, flags="POCF")
+    assert not handler("x", text.replace("enabled", "disabled")).enabled
+
+
+@pytest.mark.parametrize(
+    ("machine", "missing"),
+    [
+        (host(), []),
+        (host(binfmt=None), ["binfmt_misc, mounted", "handler for arm64"]),
+        (host(binfmt=()), ["handler for arm64"]),
+        (host(binfmt=(replace(QEMU, enabled=False),)), ["handler for arm64"]),
+        (host(binfmt=(replace(QEMU, flags="P"),)), ["handler for arm64 with the flag F"]),
+        (host(binfmt=(replace(QEMU, name="arm64", flags="F"),)), []),
+        (host(binfmt=(replace(QEMU, name="other", interpreter="/usr/bin/other"),)), ["handler for arm64"]),
+        (host(kernel="4.14.98"), ["a kernel of 4.15 or newer"]),
+        (host(kernel="3.10.0-1160.el7.x86_64"), ["a kernel of 4.15 or newer"]),
+        (host(page_size=16384), ["pages of 4 KiB"]),
+        (host(binfmt=None, kernel="3.10.0", machine="aarch64"), []),
+    ],
+)  # fmt: skip
+def test_what_containers_of_another_arch_want(machine, missing):
+    assert lacks(handlers.needs(ARM64), machine) == missing
+
+
+def test_each_of_it_has_a_cure_that_can_be_carried_out():
+    told = {need.what: [step.argv for cure in need.cures for step in cure.steps] for need in handlers.needs(ARM64)}
+    assert told["binfmt_misc, mounted"] == [("mount", "-t", "binfmt_misc", "binfmt_misc", "/proc/sys/fs/binfmt_misc")]
+    assert told["handler for arm64"] == [
+        ("apt-get", "install", "--yes", "--no-install-recommends", "qemu-user-static", "binfmt-support"),
+        ("update-binfmts", "--enable"),
+    ]
+    assert told["handler for arm64 with the flag F"] == [
+        ("update-binfmts", "--disable", "qemu-aarch64"), ("update-binfmts", "--enable", "qemu-aarch64"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("version", "arch", "flaw"),
+    [
+        ("7.2.22", "amd64", ""), ("5.2.0", "amd64", "QEMU 5.2.0 knows no AVX2"), ("5.2.0", "arm64", ""), ("", "amd64", ""),
+        ("8.0.4", "loong64", "QEMU 8.0.4 8.1 is the first that runs it"), ("10.0.13", "loong64", ""),
+        ("5.2.0", "amd64-musl", "QEMU 5.2.0 knows no AVX2"),
+    ],
+)  # fmt: skip
+def test_versions_of_qemu_that_are_known_not_to_do(version, arch, flaw):
+    assert handlers.flaw_of(version, TARGETS[arch]).startswith(flaw) and bool(
+        handlers.flaw_of(version, TARGETS[arch])
+    ) == bool(flaw)
+
+
+# --- the engine ------------------------------------------------------------------------------------------------------
+
+SEEN = Seen(buildx="0.13.1", builder="b", there=True, servers=("1.1.1.1",), own_servers=("1.1.1.1", "127.0.0.11"))
+
+
+@pytest.mark.parametrize(
+    ("daemon", "seen", "missing"),
+    [
+        (GOOD, SEEN, []),
+        (Daemon(error="no such file"), SEEN, ["a Docker daemon"]),
+        (replace(GOOD, version="20.10.7"), SEEN, ["Docker 20.10.10 or newer"]),
+        (replace(GOOD, version="19.03.5"), SEEN, ["Docker 20.10.10 or newer", "an engine for cgroup v2"]),
+        (replace(GOOD, parts={"containerd": "v2.1.4", "runc": "1.2.4"}), SEEN, ["runc that fits containerd"]),
+        (replace(GOOD, parts={"containerd": "1.6.20~ds1", "runc": "1.1.5+ds1"}), SEEN, []),
+        (replace(GOOD, parts={"containerd": "1.3.3", "runc": "1.0.0"}), SEEN, ["an engine for cgroup v2"]),
+        (replace(GOOD, info={**GOOD.info, "Driver": "vfs"}), SEEN, ["a storage driver that shares layers"]),
+        (replace(GOOD, info={**GOOD.info, "SecurityOptions": ["name=rootless"]}), SEEN, ["a daemon with this machine's network"]),
+        (GOOD, Seen(buildx_error="docker has no such plugin"), ["docker buildx"]),
+        (GOOD, replace(SEEN, buildx="0.7.1"), ["docker buildx"]),
+        (GOOD, replace(SEEN, buildx="v0.29.1"), []),
+        (GOOD, replace(SEEN, there=False, servers=None, started=""), ["the builder b"]),
+        (GOOD, replace(SEEN, differs=("network: is none, wanted host",)), ["the builder b, as the settings say"]),
+        (GOOD, replace(SEEN, servers=("192.0.2.1", "1.1.1.1")), ["a builder that asks this machine's name servers"]),
+        (GOOD, replace(SEEN, servers=("127.0.0.11",)), []),
+        (GOOD, replace(SEEN, there=False, servers=None, started="runc: no"), ["the builder b", "containers that start"]),
+    ],
+)  # fmt: skip
+def test_what_images_want_of_the_engine(daemon, seen, missing):
+    assert lacks(containers.needs(seen, must=True), host(daemon)) == missing
+
+
+def test_only_who_makes_images_must_have_it():
+    for must in (True, False):
+        found = doctor.missing(containers.needs(SEEN, must=must), host(Daemon(error="no")))
+        assert [need.must for need in found] == [must]
+
+
+def test_versions_are_read_as_distributions_write_them():
+    told = ["v0.13.1", "20.10.24+dfsg1", "1.6.20~ds1", "28.2.2", "", "unknown"]
+    assert [containers.numbers(word) for word in told] == [(0, 13, 1), (20, 10, 24), (1, 6, 20), (28, 2, 2), (), ()]
+
+
+def test_room_is_asked_for_where_it_is_written(tmp_path):
+    (need,) = containers.room([(tmp_path / "a" / "b", "why")])
+    machine = host()
+    assert need.met(machine)
+    object.__setattr__(machine, "free", lambda path: 1 << 20)
+    assert not need.met(machine)
+    object.__setattr__(machine, "free", lambda path: None)  # nobody knows
+    assert need.met(machine)
+
+
+@pytest.mark.parametrize(
+    ("config", "tools", "missing"),
+    [
+        ({}, [], ["a login at ghcr.io"]),
+        ({"auths": {"ghcr.io": {"auth": "eA=="}}}, [], []),
+        ({"auths": {"https://ghcr.io/v1/": {}}}, [], []),
+        ({"auths": {"quay.io": {}}}, [], ["a login at ghcr.io"]),
+        ({"credsStore": "desktop"}, [], ["docker-credential-desktop"]),
+        ({"credsStore": "desktop"}, ["docker-credential-desktop"], []),
+        ({"credHelpers": {"ghcr.io": "gh"}}, [], ["docker-credential-gh"]),
+    ],
+)
+def test_credentials(config, tools, missing):
+    assert lacks(containers.credentials(["ghcr.io"], config), Machine(tools)) == missing
+
+
+# --- programs of a few bytes -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("machine", "number"), [("x86_64", 62), ("aarch64", 183), ("riscv64", 243)])
+def test_a_tiny_program_is_one_of_that_machine(machine, number, tmp_path):
+    from buildlib import artifacts
+
+    (tmp_path / "exit").write_bytes(exits(machine))
+    facts = artifacts.read(tmp_path / "exit")
+    assert (artifacts.machine(tmp_path / "exit"), facts.glibc, len(exits(machine)) < 150) == (number, "", True)
+    assert exits("m68k") == b""
+
+
+# --- the flow --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def plain(tmp_path, monkeypatch):
+    (tmp_path / "Cargo.lock").write_text('name = "serde"\n')
+    monkeypatch.setattr(checkup, "_own_servers", lambda: ("1.1.1.1",))
+    return tmp_path
+
+
+ANSWERS = {
+    "buildx": (0, "github.com/docker/buildx v0.13.1 788433953\n"), "name servers": (0, "nameserver 1.1.1.1\n"),
+    "QEMU's version": (0, "qemu-aarch64 version 7.2.22 (Debian)\n"),
+}  # fmt: skip
+
+
+def test_docker_is_asked_only_where_it_is_there(plain, rustup):
+    machine = host(Daemon(error="no"), tools=["qemu-aarch64-static"], toolchains=(rustup,), **WITH_ZIG)
+    run = Recorder(ANSWERS)
+    found = checkup.examine(context(machine, run, root=plain), (ARM64, AMD64))
+    assert {need.section for need in found} == {"build", "emulation", "containers", "disk"}
+    assert [line for line in run.asked if line.startswith("docker")] == []
+    assert [need.what for need in found if need.section == "containers"] == ["a Docker daemon"]
+
+
+def test_what_docker_and_qemu_say_is_held_against_the_settings(plain, rustup):
+    machine = host(tools=["qemu-aarch64-static"], toolchains=(rustup,), **WITH_ZIG)
+    node = {"Name": "multiarch-builder0", "Endpoint": "unix:///x", "Status": "running"}
+    builder = {"Name": "multiarch-builder", "Driver": "docker-container", "Nodes": [node]}
+    run = Recorder({**ANSWERS, "builders": (0, json.dumps(builder))})
+    found = checkup.examine(context(machine, run, root=plain, registry="ghcr.io/acme"), (ARM64,))
+    shown = {need.what: (need.have, need.must) for need in found}
+    assert shown["a QEMU that plays arm64"] == ("7.2.22", False)
+    assert shown["docker buildx"] == ("v0.13.1", True)
+    assert shown["a builder that asks this machine's name servers"] == ("1.1.1.1", False)
+    assert "a login at ghcr.io" in shown and "handler for arm64" in shown and "containers that start" not in shown
+
+
+def test_cures_of_emulation_are_one_question_and_looked_at_again(plain, rustup, monkeypatch, capsys):
+    have = (replace(rustup, stds=rustup.stds | {ARM64.triple}),)
+    facts = {"tools": ["apt-get", "qemu-aarch64-static"], "toolchains": have, "root": True, **WITH_ZIG}
+    facts["files"] = ["/usr/aarch64-linux-gnu/lib/ld-linux-aarch64.so.1"]
+    before, after = host(binfmt=(replace(QEMU, flags="P"),), **facts), host(**facts)
+    monkeypatch.setattr("buildlib.context.probe", lambda env, cwd: after)
+    run = Recorder(ANSWERS)
+    checkup.mend(context(before, run, root=plain), (ARM64,), yes=True)
+    assert [line for line in run.asked if "update-binfmts" in line] == [
+        "update-binfmts --disable qemu-aarch64", "update-binfmts --enable qemu-aarch64",
+    ]  # fmt: skip
+    told = capsys.readouterr().err
+    assert "still no handler" not in told and "to install: take the handler qemu-aarch64 away" in told
+    monkeypatch.setattr("buildlib.context.probe", lambda env, cwd: before)
+    checkup.mend(context(before, Recorder(ANSWERS), root=plain), (ARM64,), yes=True)
+    assert "warning: still no handler for arm64 with the flag F" in capsys.readouterr().err
+    checkup.mend(context(before, asked := Recorder(ANSWERS), root=plain), (ARM64,), yes=False)  # nobody to ask
+    assert not any("update-binfmts" in line for line in asked.asked)
+
+
+def test_a_docker_configuration_that_is_none(plain):
+    machine = Machine(env={"DOCKER_CONFIG": str(plain)})
+    for text in ("", "{", "[]", '{"auths": {}}'):
+        (plain / "config.json").write_text(text)
+        assert checkup._docker_config(context(machine, Recorder(), root=plain)) in ({}, {"auths": {}})
+    assert Path(plain).is_dir()

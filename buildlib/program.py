@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -49,5 +50,13 @@ def with_paths(argv: list[str]) -> list[str]:
 
 
 def main() -> None:
-    """The console script `buildlib`."""
-    Buildlib(name="buildlib", binary="buildlib", version=__version__, namespace=namespace).run()
+    """The console script `buildlib`. Who reads no further (`buildlib lint | head`) has what was wanted; 141 is what a shell calls a
+    process that SIGPIPE ended."""
+    try:
+        try:
+            Buildlib(name="buildlib", binary="buildlib", version=__version__, namespace=namespace).run()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is nobody's
+        sys.exit(141)

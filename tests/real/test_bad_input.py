@@ -33,6 +33,17 @@ def test_an_unknown_setting_names_file_and_nearest_key(workspace):
     )
 
 
+def test_who_reads_no_further_gets_no_traceback(tmp_path):
+    (tmp_path / "Dockerfile").write_text("FROM debian\n" + "RUN curl -LO https://a.test/b-amd64.tgz\n" * 2000)
+    reading, writing = os.pipe()
+    process = subprocess.Popen([BUILDLIB, "lint"], cwd=tmp_path, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    os.read(reading, 1)
+    os.close(reading)
+    told = process.communicate(timeout=60)[1]
+    assert process.returncode == 141 and "Traceback" not in told and "Exception" not in told, told
+
+
 def test_no_manifest_and_a_broken_one(tmp_path, workspace):
     assert_one_line(buildlib("build", cwd=tmp_path), 2, "no Cargo.toml")
     project = workspace("hello")

@@ -57,7 +57,7 @@ MAY = {
     "cli_check": {"os", "invoke"},
     "cli_look": {"os", "invoke"},
     "cli": {"invoke"},
-    "program": {"invoke"},
+    "program": {"os", "invoke"},
     "sessions": {"os", "nox"},
 }
 

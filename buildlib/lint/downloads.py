@@ -85,6 +85,11 @@ class Taken:
         return self.carrier or self.piece
 
     @property
+    def like(self) -> str:
+        """Its name without the architecture."""
+        return skeleton(literal(self.place.text))
+
+    @property
     def span(self) -> Span:
         """Where the first word for an architecture stands; the whole piece where it has several."""
         start = self.place.span.start
@@ -99,13 +104,22 @@ def check(look: Look) -> Iterator[Finding]:
     for stage in look.file.stages:
         chosen = look.guard(stage)
         all_of_it = [(i, one) for i in stage.instructions for one in taken(look, stage, i)]
+        beside: dict[
+            int | str, set[str]
+        ] = {}  # architectures of what an instruction takes, and of what is called alike
+        for instruction, one in all_of_it:
+            beside.setdefault(id(instruction), set()).update(one.arches)
+            beside.setdefault(one.like, set()).update(one.arches)
         for instruction, one in _first(all_of_it):
             guards = (*chosen, *one.guards)
             if wrong := mismatch(guards, one.arches):
                 text = f"{one.found[0].word} in a branch for {wrong}"
                 yield found(look.source, "wrong-arch-mapping", one.span, text)
                 continue
-            listed = _several(one, [other for i, other in all_of_it if i is instruction], [o for _, o in all_of_it])
+            # One of a list: other architectures' beside it in the instruction, or its twins in the stage.
+            listed = (len(one.arches) == 1 and len(beside[id(instruction)]) > 1) or len(beside[one.like]) > len(
+                one.arches
+            )
             if guards or listed or one.span in seen:
                 continue
             seen.add(one.span)
@@ -129,14 +143,6 @@ def mismatch(guards: tuple[Guard, ...], arches: set[str]) -> str:
     if not told or not arches or any(fits(machine, arch) for machine in told for arch in arches):
         return ""
     return " or ".join(sorted(told))
-
-
-def _several(taken: Taken, here: list[Taken], stage: list[Taken]) -> bool:
-    """Whether the file is one of a list: other architectures' beside it in the instruction, or its twins in the stage."""
-    if len(set().union(*(other.arches for other in here))) > 1 and len(taken.arches) == 1:
-        return True
-    like = skeleton(literal(taken.place.text))
-    return len(set().union(*(o.arches for o in stage if skeleton(literal(o.place.text)) == like))) > len(taken.arches)
 
 
 def _shown(look: Look, taken: Taken) -> str:

@@ -41,7 +41,7 @@ def test_who_reads_no_further_gets_no_traceback(tmp_path):
     os.read(reading, 1)
     os.close(reading)
     told = process.communicate(timeout=60)[1]
-    assert process.returncode == 141 and "Traceback" not in told and "Exception" not in told, told
+    assert process.returncode in (1, 141) and "Traceback" not in told and "Exception" not in told, told
 
 
 def test_no_manifest_and_a_broken_one(tmp_path, workspace):

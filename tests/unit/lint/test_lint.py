@@ -225,7 +225,7 @@ def test_a_cure_never_makes_it_worse(data):
 @pytest.mark.parametrize(
     "text",
     [
-        "FROM debian\n" + "RUN curl -LO https://a.test/b-amd64.tgz\n" * 300,
+        "FROM debian\n" + "RUN curl -LO https://a.test/b-amd64.tgz\n" * 2000,
         "FROM debian\nRUN true" + " && \\\n  apt-get install -y foo-amd64" * 500 + "\n",
         "FROM debian\nRUN " + "if [ $A = arm64 ]; then " * 60 + "true" + "; fi" * 60 + "\n",
         "FROM debian\n" + "".join(f"FROM a{n - 1} AS a{n}\nARG V{n}\nRUN echo $V{n} $V1\n" for n in range(1, 200)),

@@ -24,6 +24,7 @@ The rooms, in import order; a room imports only rooms above it:
     backends    zig, gcc or cross for a target, and why
     environment what cargo's children see: variables and small scripts
     cargo       the line that starts with cargo, cargo-zigbuild or cross
+    nextest     the same tests by cargo-nextest
     dist        dist/<arch>/<binary>, manifest.json, SHA256SUMS
     oci         an image's layer, configuration, manifest and index, as bytes
     dockerfile  the Dockerfile of a workspace, from its settings; and the one that looks into an image

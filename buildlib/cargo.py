@@ -67,6 +67,7 @@ class Tests:
     probe: Step
     run: Step
     record: Path | None
+    documented: Step | None = None  # doc tests, where `run` leaves them out
 
 
 def tests(host: Host, config: Config, workspace: Workspace, target: Target, backend: Backend, chosen: Chosen | None,

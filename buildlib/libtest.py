@@ -54,10 +54,22 @@ def read(record: str, stdout: str) -> tuple[Suite, ...]:
     """The suites of a run. `record` has a line of JSON for each binary, `stdout` is all that cargo said; without a record all
     is taken from there."""
     runs = [json.loads(line) for line in record.splitlines()]
-    suites = tuple(suite for run in runs if (suite := _suite(run)))
+    suites = _together((run["binary"], suite) for run in runs if (suite := _suite(run)))
     cases = _cases(stdout)
     rest = tuple(case for case in cases if DOCUMENTED.search(case.name)) if runs else cases
     return (*suites, *((Suite(name="doc-tests" if runs else "tests", cases=rest),) if rest else ()))
+
+
+def _together(told: Iterable[tuple[str, Suite]]) -> tuple[Suite, ...]:
+    """One suite a binary: nextest starts each as often as it has tests."""
+    found: dict[str, Suite] = {}
+    for binary, suite in told:
+        before = found.get(binary)
+        found[binary] = suite if before is None else Suite(
+            name=suite.name, cases=before.cases + suite.cases, seconds=round(before.seconds + suite.seconds, 3),
+            broken=before.broken or suite.broken, mended=before.mended or suite.mended,
+        )  # fmt: skip
+    return tuple(found.values())
 
 
 def _suite(run: Mapping[str, Any]) -> Suite | None:
@@ -66,18 +78,28 @@ def _suite(run: Mapping[str, Any]) -> Suite | None:
     if any(part.startswith("rustdoctest") for part in path.parts):
         return None
     name, cases = HASH.sub("", path.name), _cases(run["stdout"])
+    alone = _alone(run)
+    if alone:  # what it says stands between libtest's words; its exit code says the rest
+        cases = () if run["code"] else (Case(name=alone, result=PASSED),)
     broken = (last_line(run["stderr"]) or SILENT) if run["crash"] == "emulator" else ""
     mended = run["crashes"][0] if run["crashes"] and not broken else ""
     if run["hung"] or run["crash"] == "program":
-        cases = (*cases, *_cut_short(run, name, cases))
+        cases = (*cases, *_cut_short(run, name, cases, alone))
     elif run["code"] and not broken and not any(case.result == FAILED for case in cases):
-        cases = (*cases, Case(name=name, result=FAILED, detail=f"exit code {run['code']}\n{run['stderr']}"[-DETAIL:]))
+        detail = run["stdout"] + run["stderr"] if alone else f"exit code {run['code']}\n{run['stderr']}"
+        cases = (*cases, Case(name=alone or name, result=FAILED, detail=detail[-DETAIL:]))
     elif not (cases or broken) and not RUNNING.search(run["stdout"]):
         cases = (Case(name=name, result=PASSED),)  # a harness of its own, which is one test
     return Suite(name=name, cases=cases, seconds=run["seconds"], broken=broken, mended=mended)
 
 
-def _cut_short(run: Mapping[str, Any], name: str, cases: Iterable[Case]) -> tuple[Case, ...]:
+def _alone(run: Mapping[str, Any]) -> str:
+    """The one test that nextest had the binary run, "" for another run."""
+    args = [*run["args"], ""]
+    return args[args.index("--exact") + 1] if "--exact" in args and "--nocapture" in args else ""
+
+
+def _cut_short(run: Mapping[str, Any], name: str, cases: Iterable[Case], alone: str = "") -> tuple[Case, ...]:
     """The tests that were running when the binary was ended, or ended itself. libtest starts them in the order in which it lists
     them, as many at a time as there are threads, and says of one only when it is over."""
     if run["hung"]:
@@ -86,7 +108,7 @@ def _cut_short(run: Mapping[str, Any], name: str, cases: Iterable[Case]) -> tupl
         number = -run["code"] if run["code"] < 0 else run["code"] - 128
         result, told = CRASHED, _signal(number)
     over = {case.name for case in cases}
-    running = [test for test in run["listed"] if test not in over][: _threads(run)]
+    running = [alone] if alone else [test for test in run["listed"] if test not in over][: _threads(run)]
     slow = [test for test in SLOW.findall(run["stdout"]) if test in running]
     detail = f"{told}\n{run['stderr']}"[:DETAIL]
     return tuple(Case(name=test, result=result, detail=detail) for test in slow or running or [name])

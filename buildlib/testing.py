@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from buildlib import artifacts, build, cargo, doctor, emulation, libtest, provision
+from buildlib import artifacts, build, cargo, doctor, emulation, libtest, nextest, provision
 from buildlib.backends import Backend
 from buildlib.cargo import Tests
 from buildlib.context import Context
@@ -68,10 +68,11 @@ def plan(context: Context, targets: tuple[Target, ...], rest: tuple[str, ...]) -
     tests = []
     for target in targets:
         words = emulation.runner(context.host, target, static=target.is_musl) or ()
-        tests.append(
-            cargo.tests(context.host, context.config, context.workspace, target, chosen_backends[target.name],
-                        chosen.get(target.name), words, patience * (SLOWER if words else 1.0), rest)
-        )  # fmt: skip
+        lines = cargo.tests(context.host, context.config, context.workspace, target, chosen_backends[target.name],
+                            chosen.get(target.name), words, patience * (SLOWER if words else 1.0), rest)  # fmt: skip
+        if nextest.is_wanted(context.host, context.config, lines, rest):
+            lines = nextest.instead(context.host, lines, rest)
+        tests.append(lines)
     return context, tests
 
 
@@ -106,13 +107,19 @@ def _run(context: Context, tests: Tests, found: Tested) -> Tested:
             if tests.record:
                 context.run(Write(path=tests.record, text=""))
             outcome = context.run(tests.run)
+            documented = context.run(tests.documented) if tests.documented else None
         except BuildError as error:
             return replace(found, error=error)
         record = text_of(tests.record) if tests.record else ""
     if not outcome.ran:
         return replace(found, planned=True)
-    suites = libtest.read(record, outcome.stdout)
-    return replace(found, suites=suites, seconds=outcome.seconds, error=verdict(tests.target, suites, outcome))
+    if documented is None:
+        suites = libtest.read(record, outcome.stdout)
+        return replace(found, suites=suites, seconds=outcome.seconds, error=verdict(tests.target, suites, outcome))
+    suites = libtest.read(record, documented.stdout)
+    failed = outcome and not documented and not nextest.has_no_library(documented.output)
+    return replace(found, suites=suites, seconds=outcome.seconds + documented.seconds,
+                   error=verdict(tests.target, suites, documented if failed else outcome))  # fmt: skip
 
 
 def _probe(context: Context, tests: Tests) -> Mapping[str, Any]:

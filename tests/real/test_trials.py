@@ -27,7 +27,14 @@ def trials(tmp_path_factory):
 
     def trials(name, *, arch="arm64", env=None, cargo=("--lib",)):
         done = buildlib(
-            "test", "--arch", arch, "--", *cargo, "--", name, cwd=root, env={"WANTED": "1", **NO_DOCKER, **(env or {})}
+            "test",
+            "--arch",
+            arch,
+            "--",
+            *cargo,
+            *(("--", name) if name else ()),
+            cwd=root,
+            env={"WANTED": "1", **NO_DOCKER, **(env or {})},
         )
         report = json.loads((root / "target" / "buildlib" / "reports" / f"test-{arch}.json").read_text())
         document = ElementTree.parse(root / "target" / "buildlib" / "reports" / f"test-{arch}.xml").getroot()
@@ -86,6 +93,21 @@ def test_what_does_not_pass_is_told_apart(trials, name, case, result, code):
         result, failure.get("message")
     )
     assert "Traceback" not in done.err
+
+
+def test_the_same_by_nextest(trials, nextest):
+    """Each test is a process of its own; who fails, hangs and dies is told apart all the same, and doc tests are there."""
+    done, report, document = trials("", cargo=(), env={**nextest, "BUILDLIB_TEST_TIMEOUT": "0.5"})
+    assert done.code == 7 and "nextest run" in done.err, done
+    assert report["ran_on"]["machine"] == "aarch64"
+    assert {name: result for name, result in cases(report).items() if "::" in name} == {
+        "good::adds": "passed", "good::knows_that_it_is_emulated": "passed", "bad::connection_reset": "failed",
+        "bad::hangs": "timed out", "bad::dies": "crashed",
+    }  # fmt: skip
+    assert [result for name, result in cases(report).items() if "(line" in name] == ["passed"]
+    assert sorted(failure.get("type") for failure in document.iter("failure")) == ["crashed", "failed", "timed out"]
+    done, report, _ = trials("good", cargo=("--lib",), env=nextest)
+    assert (done.code, len(cases(report))) == (0, 2), done
 
 
 STAND_IN = """#!/bin/sh

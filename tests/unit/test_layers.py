@@ -9,8 +9,8 @@ import pytest
 HOUSE = Path(__file__).parents[2] / "buildlib"
 ORDER = (
     "errors", "targets", "log", "plan", "failures", "redact", "network", "config", "rust", "host", "workspace", "toolchain",
-    "artifacts", "libtest", "junit", "emulation", "handlers", "debs", "counts", "backends", "environment", "cargo", "dist",
-    "oci", "dockerfile", "builder", "buildx", "containers", "tiny", "workflow", "doctor", "console", "files", "journal",
+    "artifacts", "libtest", "junit", "emulation", "handlers", "debs", "counts", "backends", "environment", "cargo", "nextest",
+    "dist", "oci", "dockerfile", "builder", "buildx", "containers", "tiny", "workflow", "doctor", "console", "files", "journal",
     "output", "retry", "exchange", "registry", "relay", "gateway", "runner", "context", "provision", "build", "testing",
     "benching", "image", "smoke", "uplink", "engine", "assemble", "push", "local", "linting", "images", "checkup", "survey",
     "page", "report", "outcomes", "door", "cli_make", "cli_check", "cli_look", "cli", "program", "sessions",

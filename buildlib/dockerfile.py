@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from buildlib.failures import RECORD
 from buildlib.oci import USER, Runtime, platform_of
@@ -25,10 +25,11 @@ CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One component's stage: how it runs, and what it stands on ("" is the default, nothing for a static binary)."""
+    """One component's stage: how it runs, what it stands on ("" is the default, nothing for a static binary), and what it says."""
 
     runtime: Runtime
     base: str = ""
+    says: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # arch, or "all" -> what its log has at the start
 
 
 def libc(target: Target) -> str:

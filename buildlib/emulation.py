@@ -80,14 +80,20 @@ def too_old(answer: str, target: Target) -> str:
 
 # Rust's std::env::consts::ARCH, where a triple begins with another word.
 CONSTS = {"armv7": "arm", "i686": "x86", "riscv64gc": "riscv64", "powerpc64le": "powerpc64"}
+
+
+def const(target: Target) -> str:
+    """What std::env::consts::ARCH is there."""
+    first = target.triple.partition("-")[0]
+    return CONSTS.get(first, first)
+
+
 FAMILIES = {"armv6": "arm", "armv7": "arm"}  # QEMU plays the newest CPU of a family unless QEMU_CPU says which
 
 
 def complaint(told: Mapping[str, Any], host: Host, target: Target) -> str:
     """Why a probe that said this did not run on the target, "" where it did. `machine` is what uname(2) says there."""
-    want = target.triple.partition("-")[0]
-    want = CONSTS.get(want, want)
-    if told["arch"] != want:
+    if told["arch"] != (want := const(target)):
         return f"the tests are compiled for {told['arch']}, wanted {want}"
     if is_of(told["machine"], target):
         return ""

@@ -17,11 +17,11 @@ from buildlib.errors import BuildError, Refused, UsageError
 from buildlib.files import blob_files, blob_path, text_of
 from buildlib.oci import Runtime
 from buildlib.plan import Layout, Status, Step
-from buildlib.targets import Target, suggestion
+from buildlib.targets import Target, find, suggestion
 from buildlib.workspace import Component
 
 KINDS = {list: "a list", str: "a string", dict: "a table"}
-KEYS = {"base": str, "program": str, "ports": list, "health": str, "env": dict, "volumes": list}
+KEYS = {"base": str, "program": str, "ports": list, "health": str, "env": dict, "volumes": list, "says": dict}
 # The grammar of the distribution specification.
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
@@ -179,7 +179,17 @@ def part(context: Context, component: Component) -> Part:
         env={name: _line(where, name, value) for name, value in table.get("env", {}).items()},
         volumes=tuple(_path(where, "volumes", volume) for volume in table.get("volumes", ())),
     )
-    return Part(runtime=runtime, base=table.get("base", ""))
+    says = {arch: _lines(f"{where}.says", arch, told) for arch, told in table.get("says", {}).items()}
+    return Part(runtime=runtime, base=table.get("base", ""), says=says)
+
+
+def _lines(where: str, arch: str, told: Any) -> tuple[str, ...]:
+    """What a service says at its start on an arch, or on `all`."""
+    if arch != "all" and find(arch).name != arch:
+        raise UsageError(f"settings: {where}: {arch!r}", f"write it as {find(arch).name}")
+    if not isinstance(told, list) or not all(isinstance(text, str) and text for text in told):
+        raise UsageError(f"settings: {where}: {arch} = {told!r} is no list of texts")
+    return tuple(told)
 
 
 def registry(context: Context) -> str:

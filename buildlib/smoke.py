@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 from buildlib import image, testing
 from buildlib.context import Context
 from buildlib.dockerfile import Part
-from buildlib.emulation import is_native, is_of
+from buildlib.emulation import const, is_native, is_of
 from buildlib.errors import Lacking, TestsFailed
 from buildlib.failures import classify
 from buildlib.libtest import FAILED, IGNORED, PASSED, Case, Suite
-from buildlib.log import last_line
+from buildlib.log import ESCAPES, last_line
 from buildlib.targets import Target
 from buildlib.testing import Tested
 from buildlib.workspace import Component
@@ -241,8 +241,11 @@ def _service(trial: Trial) -> str:
         (place, *_) = container.ports[name]
         _wait(container, f"no answer on {name}", lambda place=place: _answers(place["HostIp"], int(place["HostPort"])))
     healthy = time.monotonic() - began
-    if not _logs(container):
+    told = _logs(container)
+    if not told:
         raise Fault("has said nothing at its start")
+    if missing := [text for text in _expected(trial) if text not in told]:
+        raise Fault(f"has not said {missing[0]!r}")
     began = time.monotonic()
     container.stop(timeout=STOP)
     code, seconds = container.wait(timeout=HEALTHY)["StatusCode"], time.monotonic() - began
@@ -251,8 +254,14 @@ def _service(trial: Trial) -> str:
     return f"healthy in {healthy:.1f} s, ended {seconds:.1f} s after SIGTERM"
 
 
+def _expected(trial: Trial) -> list[str]:
+    """What the settings want of its log, on every arch and on this one; {arch} is Rust's name for it."""
+    says, arch = trial.part.says, trial.target.name.removesuffix("-musl")
+    return [text.replace("{arch}", const(trial.target)) for text in (*says.get("all", ()), *says.get(arch, ()))]
+
+
 def _logs(container: Container) -> str:
-    return container.logs().decode("utf-8", "replace").strip()
+    return ESCAPES.sub("", container.logs().decode("utf-8", "replace")).strip()
 
 
 def _healthy(trial: Trial, container: Container) -> bool:

@@ -147,6 +147,10 @@ def test_settings_become_the_part(tmp_path):
         ({"a": {"volumes": ["data"]}}, "settings: components.a.volumes: 'data' is no path"),
         ({"a": {"volumes": ["/a/../b"]}}, "settings: components.a.volumes: '/a/../b' is no path"),
         ({"a": {"program": "a b"}}, "settings: components.a.program: 'a b' is no path"),
+        ({"a": {"says": ["x"]}}, "settings: components.a.says = ['x'] is not a table"),
+        ({"a": {"says": {"all": "x"}}}, "settings: components.a.says: all = 'x' is no list of texts"),
+        ({"a": {"says": {"aarch64": ["x"]}}}, "settings: components.a.says: 'aarch64'"),
+        ({"a": {"says": {"arm65": ["x"]}}}, "no architecture is called 'arm65'"),
     ],
 )
 def test_wrong_settings_are_told(tmp_path, components, message):

@@ -58,9 +58,9 @@ def at_once(monkeypatch):
     monkeypatch.setattr(smoke, "HEALTHY", 0.05)
 
 
-def checked(daemon, target=ARM64, ports=(1883,), health=("app", "--health")):
+def checked(daemon, target=ARM64, ports=(1883,), health=("app", "--health"), says=()):
     component = Component(name="app", package="app", version="1.2.3")
-    part = Part(runtime=Runtime(entrypoint=("/usr/bin/app",), ports=ports, health=health))
+    part = Part(runtime=Runtime(entrypoint=("/usr/bin/app",), ports=ports, health=health), says=dict(says))
     trial = smoke.Trial(client=daemon, label="l", target=target, component=component, part=part, image="sha256:1")
     return {case.name: (case.result, case.detail) for case in smoke._checks(trial)}
 
@@ -106,6 +106,16 @@ def test_a_promise_that_is_not_kept(containers, attrs, name, detail):
     found = checked(Daemon(containers, attrs))
     assert found[name] == (FAILED, detail)
     assert [other for other, (result, _) in found.items() if result == FAILED] == [name]
+
+
+def test_what_a_service_must_say_of_its_arch():
+    said = {"": Played('starting arch="aarch64" path=neon')}
+    says = {"all": ('arch="{arch}"',), "arm64": ("path=neon",), "armv7": ("path=plain",)}
+    assert checked(Daemon(said), says=says)["service"][0] == PASSED
+    assert checked(Daemon({"": Played("\x1b[1mpath\x1b[0m=neon arch=\"arm\"")}), says=says)["service"] == (
+        FAILED, "has not said 'arch=\"aarch64\"'",
+    )  # fmt: skip
+    assert checked(Daemon(said), says={"arm64": ("path=plain",)})["service"] == (FAILED, "has not said 'path=plain'")
 
 
 def test_a_port_that_does_not_answer(monkeypatch):

@@ -121,7 +121,7 @@ def flaw_of(version: str, target: Target) -> str:
     flaws = [text for before, text in FLAWS.get(name, ()) if have < before]
     if have < _version(target.qemu_since):
         flaws.insert(0, f"{target.qemu_since} is the first that runs it")
-    return f"QEMU {version} {flaws[0]}" if flaws else ""
+    return f"QEMU {version}: {flaws[0]}" if flaws else ""
 
 
 def _version(text: str) -> tuple[int, ...]:

@@ -68,7 +68,7 @@ def _substituted(look: Look, script: Shell) -> Iterator[Finding]:
 
 def _is_open(chain: Chain, script: Shell) -> bool:
     """Whether a machine that nobody thought of goes through in silence, and misses something."""
-    if chain.rest is not None and (chain.rest.fails or _hands_on(chain, chain.rest)):
+    if _translates(chain) if chain.rest is None else chain.rest.fails or _hands_on(chain, chain.rest):
         return False
     if any(branch.fails for branch in chain.branches) and chain.word == "if":
         return False  # `if [ … != amd64 ]; then exit 1; fi` is a guard, no choice
@@ -79,6 +79,13 @@ def _is_open(chain: Chain, script: Shell) -> bool:
     if len(chain.branches) > 1:
         return True
     return any(_matters(branch) for branch in (*chain.branches, *((chain.rest,) if chain.rest else ())))
+
+
+def _translates(chain: Chain) -> bool:
+    """`[ "$ARCH" = x86_64 ] && ARCH=amd64`: other spellings of what is asked for, and what has none stays as it is."""
+    subjects = set(names(Piece(chain.subject, chain.span)))
+    told = [set(re.findall(r"(?<![\w-])(\w+)=", branch.text)) for branch in chain.branches]
+    return bool(subjects) and all(sets and sets <= subjects for sets in told)
 
 
 def _hands_on(chain: Chain, rest: Branch) -> bool:

@@ -227,12 +227,14 @@ def _plain(piece: Piece) -> list[Found]:
     return told
 
 
-def _carried(look: Look, stage: Stage, script: Shell, piece: Piece) -> Iterator[Piece]:
-    """The texts of variables that name an architecture, as far as nothing chooses them. What is no more than the
-    architecture, as the default of an ARG, is a parameter: whoever builds says it."""
-    for name in names(piece):
+def _carried(look: Look, stage: Stage, script: Shell, piece: Piece, depth: int = 3) -> Iterator[Piece]:
+    """The texts of variables that name an architecture, as far as nothing chooses them; one variable may stand in another. What is no
+    more than the architecture, as the default of an ARG, is a parameter: whoever builds says it."""
+    for name in names(piece) if depth else ():
         value = look.value(stage, script, name)
         told = words(value.piece) if value else []
+        if value and not told:
+            yield from _carried(look, stage, script, value.piece, depth - 1)
         if not value or not told or not _plain(value.piece):
             continue
         if value.parameter and len(told[0].word) >= len(value.piece.bare) - len("linux-"):

@@ -75,13 +75,28 @@ class Look:
         """What chooses a whole stage: the file's name, or a FROM that has a variable in the name."""
         guards = [Guard(self.made_for)] if self.made_for else []
         for one in self.file.line(stage):
-            if one.name and any(pattern.fullmatch(one.name) for pattern in self._choosing):
+            if one.name in self._chosen:
                 guards.append(Guard(frozenset(found.arch for found in find(one.name))))
         return tuple(guards)
 
     @cached_property
+    def _chosen(self) -> frozenset[str]:
+        """The names of stages that a FROM chooses by a variable in the name. One that is nothing but a variable chooses among stages
+        that are called as architectures are; otherwise it may be any image."""
+        alone = any(EXPANSION.fullmatch(stage.base.text) for stage in self.file.stages)
+        return frozenset(
+            stage.name
+            for stage in self.file.stages
+            if stage.name
+            and (
+                any(pattern.fullmatch(stage.name) for pattern in self._choosing)
+                or (alone and any(found.word == stage.name for found in find(stage.name)))
+            )
+        )
+
+    @cached_property
     def _choosing(self) -> list[re.Pattern[str]]:
-        """How names of stages look that a FROM chooses by a variable."""
+        """How names of stages look that a FROM chooses by a variable in them."""
         bases = [stage.base.text for stage in self.file.stages if "$" in stage.base.text]
         images = [
             flag.text for s in self.file.stages for i in s.instructions if (flag := i.flag("from")) and "$" in flag.text

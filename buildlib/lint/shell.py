@@ -267,7 +267,8 @@ def _is_question(test: str) -> bool:
 
 def _equal(test: str) -> frozenset[str]:
     """The architectures for which a test holds; none where that is not plain."""
-    told = [meant(found["word"]) for found in EQUALS.finditer(test)]
+    # "x$ARCH" = "xarm64": the x is for shells to which an empty word is none.
+    told = [meant(word) or meant(word.strip("\"'")[1:]) for word in (found["word"] for found in EQUALS.finditer(test))]
     if not told or "!=" in test or re.match(r"^\s*!", test):
         return frozenset()
     return frozenset().union(*told)

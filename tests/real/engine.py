@@ -89,18 +89,18 @@ def _toml(value):
 
 
 @contextmanager
-def daemon(folder):
+def daemon(folder, *flags, runtime=RUNTIME):
     """A dockerd of our own; the environment in which `docker` talks to it. It shares the bridge with one that is there, and
     leaves it there (with --bridge=none it would take it away from the other)."""
     packages("docker.io", "iptables")
-    runtime = folder / "runtime"
-    runtime.write_text(RUNTIME.format(python=sys.executable, names=CAPABILITIES))
-    runtime.chmod(0o755)
+    program = folder / "runtime"
+    program.write_text(runtime.format(python=sys.executable, names=CAPABILITIES))
+    program.chmod(0o755)
     env = {"DOCKER_HOST": f"unix://{folder}/socket", "DOCKER_CONFIG": str(folder / "config")}
     with (folder / "log").open("w") as log:
         argv = ("dockerd", "--host", env["DOCKER_HOST"], "--data-root", folder / "data", "--exec-root", folder / "exec",
-                "--pidfile", folder / "pid", "--add-runtime", f"bounded={runtime}",
-                "--default-runtime", "bounded")  # fmt: skip
+                "--pidfile", folder / "pid", "--add-runtime", f"bounded={program}",
+                "--default-runtime", "bounded", *flags)  # fmt: skip
         process = subprocess.Popen([str(word) for word in argv], stdout=log, stderr=log)
         try:
             deadline = time.monotonic() + 60

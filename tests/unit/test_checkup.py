@@ -75,9 +75,9 @@ def test_each_of_it_has_a_cure_that_can_be_carried_out():
 @pytest.mark.parametrize(
     ("version", "arch", "flaw"),
     [
-        ("7.2.22", "amd64", ""), ("5.2.0", "amd64", "QEMU 5.2.0 knows no AVX2"), ("5.2.0", "arm64", ""), ("", "amd64", ""),
-        ("8.0.4", "loong64", "QEMU 8.0.4 8.1 is the first that runs it"), ("10.0.13", "loong64", ""),
-        ("5.2.0", "amd64-musl", "QEMU 5.2.0 knows no AVX2"),
+        ("7.2.22", "amd64", ""), ("5.2.0", "amd64", "QEMU 5.2.0: knows no AVX2"), ("5.2.0", "arm64", ""), ("", "amd64", ""),
+        ("8.0.4", "loong64", "QEMU 8.0.4: 8.1 is the first that runs it"), ("10.0.13", "loong64", ""),
+        ("5.2.0", "amd64-musl", "QEMU 5.2.0: knows no AVX2"),
     ],
 )  # fmt: skip
 def test_versions_of_qemu_that_are_known_not_to_do(version, arch, flaw):

@@ -52,6 +52,7 @@ The rooms, in import order; a room imports only rooms above it:
     image       what an image is made of; OCI layouts without Docker
     smoke       images as containers, asked what they promise
     uplink      how buildx gets to the registries
+    inspection  an image in its registry: each platform's program, held against the gate
     engine      the builder, made and shown; compiling in a container
     assemble    one image through buildx: built, and looked into
     push        images in a registry: by digest, checked, then tagged

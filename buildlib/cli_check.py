@@ -17,19 +17,23 @@ from buildlib.errors import UsageError
     auto_shortflags=False,
     iterable=["path"],
     help={
-        "path": "a file or folder; default: dist",
+        "path": "a file, a folder, or an image with its tag or digest (docker://…); default: dist",
         "glibc": "the oldest glibc that files without a manifest may need",
         "json": JSON,
     },
 )
 @door
 def verify(c, console, path, glibc="", json=False):
-    """The gate alone, on files and folders."""
+    """The gate alone, on files, folders and images."""
     from buildlib import build as flow
-    from buildlib import report
+    from buildlib import inspection, report
 
     context = look_around(c, console, {"glibc": glibc}, anywhere=True)
-    verdicts = flow.verify(context, [Path(word) for word in split(path)] or [context.dist])
+    words = split(path)
+    images = [word for word in words if inspection.is_reference(word)]
+    verdicts = [verdict for word in images for verdict in inspection.verify(context, word)]
+    if files := [Path(word) for word in words if word not in images] or ([] if images else [context.dist]):
+        verdicts += flow.verify(context, files)
     report.verified(console, verdicts, as_json=json)
     return 6 if any(verdict.refusals for verdict in verdicts) else 0
 

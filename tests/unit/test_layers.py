@@ -12,8 +12,8 @@ ORDER = (
     "artifacts", "libtest", "junit", "emulation", "handlers", "debs", "counts", "backends", "environment", "cargo", "nextest",
     "dist", "oci", "dockerfile", "builder", "buildx", "containers", "tiny", "workflow", "doctor", "console", "files", "journal",
     "output", "retry", "exchange", "registry", "relay", "gateway", "runner", "context", "provision", "build", "testing",
-    "benching", "image", "smoke", "uplink", "engine", "assemble", "push", "local", "linting", "images", "checkup", "survey",
-    "page", "report", "outcomes", "door", "cli_make", "cli_check", "cli_look", "cli", "program", "sessions",
+    "benching", "image", "smoke", "uplink", "inspection", "engine", "assemble", "push", "local", "linting", "images", "checkup",
+    "survey", "page", "report", "outcomes", "door", "cli_make", "cli_check", "cli_look", "cli", "program", "sessions",
 )  # fmt: skip
 LINT = (
     "source", "words", "containerfile", "script", "shell", "finding", "look", "downloads", "platforms", "triples", "variables",

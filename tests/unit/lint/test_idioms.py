@@ -170,7 +170,7 @@ RUN apt-get install -y build-essential
         """FROM centos:7
 RUN yum -y install glibc.i686 libstdc++.i686 && yum install -y https://dl.fedoraproject.org/pub/epel/epel-release-latest-7.noarch.rpm
 """,
-        {D: [2]},
+        {D: [2, 2]},
     ),
     (
         """FROM scratch

@@ -23,7 +23,9 @@ from buildlib.gateway import normal
 from buildlib.registry import MANIFESTS, Client
 from buildlib.targets import TARGETS, Target
 
-REFERENCE = re.compile(r"(?:docker://)?[A-Za-z0-9][\w.-]*(?::\d+)?(?:/[\w.-]+)*(?::[\w][\w.-]{0,127}|@sha256:[0-9a-f]{64})")
+REFERENCE = re.compile(
+    r"(?:docker://)?[A-Za-z0-9][\w.-]*(?::\d+)?(?:/[\w.-]+)*(?::[\w][\w.-]{0,127}|@sha256:[0-9a-f]{64})"
+)
 FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")  # where no PATH is set
 SHEBANG = re.compile(rb"#!\s*(?P<program>\S+)")
 LINKS = 8  # symbolic links that are followed, one after the other

@@ -152,12 +152,16 @@ def _target(
 
 @contextmanager
 def _pulled(client: DockerClient, reference: str, target: Target) -> Iterator[str | Case]:
-    """The ID of the image for the platform, pulled; or the case that it is not. One that was not here before is gone afterwards."""
-    from docker.errors import DockerException
+    """The ID of the image for the platform, pulled; or the case that it is not. What was not here before is gone afterwards, and the
+    name stands for what it stood for: a daemon has one platform under a name, and pulling another moves it."""
+    from docker.errors import DockerException, ImageNotFound
 
     before = {found.id for found in client.images.list(all=True)}
+    repository, _, tag = reference.rpartition(":")
+    old = None
+    with suppress(ImageNotFound):
+        old = client.images.get(reference).id
     try:
-        repository, _, tag = reference.rpartition(":")
         found = client.images.pull(repository, tag=tag, platform=target.oci)
     except DockerException as error:
         yield Case(name="pull", result=FAILED, detail=classify(str(error)).cause or str(error))
@@ -165,6 +169,11 @@ def _pulled(client: DockerClient, reference: str, target: Target) -> Iterator[st
     try:
         yield found.id
     finally:
+        with suppress(DockerException):
+            if old is None:
+                client.images.remove(reference)
+            else:
+                client.api.tag(old, repository, tag)
         if found.id not in before:
             with suppress(DockerException):
                 client.images.remove(found.id, force=True)

@@ -92,6 +92,23 @@ def test_an_image_that_is_not_there(pushed, nothing_left):
     assert done.code == 7 and "arm64: cli-command: pull: " in done.err, done
 
 
+def test_names_of_the_daemon_s_stand_for_what_they_stood_for(pushed):
+    """Pulling another platform moves a name, and what is pulled may be there under another one."""
+    image = f"{pushed.repository}/cli-command"
+    run("docker", "pull", "--platform", "linux/amd64", f"{image}:0.1.0", env=pushed.env)
+    run("docker", "pull", "--platform", "linux/arm64", f"{image}:latest", env=pushed.env)
+
+    def names():
+        told = run("docker", "images", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}", env=pushed.env).out
+        return sorted(told.split("\n"))
+
+    before = names()
+    assert len([line for line in before if line.startswith(f"{image}:")]) >= 2
+    done = smoke(pushed, "--component", "cli-command", arches="arm64,riscv64")
+    assert done.code == 0, done
+    assert names() == before
+
+
 def test_no_daemon_is_said(pushed):
     done = buildlib("smoke", cwd=pushed.root, env={**pushed.env, "DOCKER_HOST": "unix:///nowhere"})
     assert done.code == 4 and "no Docker daemon answers" in done.err and "Traceback" not in done.err, done
@@ -107,6 +124,30 @@ def test_ctrl_c_leaves_nothing(pushed, nothing_left):
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130 and said.endswith("error: interrupted\n"), said
+
+
+# --- what lies in the registry ----------------------------------------------------------------------------------------
+
+
+def test_verify_reads_every_platform_s_program(pushed):
+    names = [f"{pushed.repository}/{name}:latest" for name in ("cli-command", "mqtt-server")]
+    done = buildlib("verify", *names, "--json", cwd=pushed.root, env=pushed.env)
+    assert done.code == 0, done
+    assert [(row["arch"], row["refusals"]) for row in json.loads(done.out)] == [
+        (arch, []) for arch in ARCHES.split(",")
+    ] * 2
+
+
+def test_a_tag_that_says_arm64_over_a_program_that_says_amd64(pushed, tmp_path):
+    (tmp_path / "app").write_bytes((pushed.root / "dist" / "amd64" / "cli-command").read_bytes())
+    (tmp_path / "Dockerfile").write_text('FROM scratch\nCOPY app /app\nENTRYPOINT ["/app"]\n')
+    image = f"{pushed.repository}/mixed:1"
+    flags = ("--builder", engine.BUILDER, "--platform", "linux/amd64,linux/arm64", "--provenance=false", "--push")
+    made = run("docker", "buildx", "build", *flags, "--tag", image, tmp_path, env=pushed.env)
+    assert made.code == 0, made
+    done = buildlib("verify", image, cwd=pushed.root, env=pushed.env)
+    assert done.code == 6 and "machine: is 62 (amd64), wanted 183 (arm64)" in done.out, done
+    assert f"✓ {image} · linux/amd64 · /app" in done.out and f"✗ {image} · linux/arm64 · /app" in done.out
 
 
 # --- together ---------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from buildlib.lint.finding import Finding, found
 from buildlib.lint.look import Look, literal, names, words
 from buildlib.lint.script import Command, Guard, Shell
 from buildlib.lint.source import Span
-from buildlib.lint.words import Found, find, fits, skeleton
+from buildlib.lint.words import TRIPLE, Found, find, fits, skeleton
 
 FETCH = frozenset({
     "curl", "wget", "aria2c", "axel", "fetch", "http", "https", "gh", "aws", "gsutil", "s3cmd", "rclone", "oras", "lwp-download",
@@ -55,9 +55,10 @@ APT_SOURCE = re.compile(r"\[[^\]\n]*\barch=(?P<arch>[^\]\s]+)[^\]\n]*\]")
 DEB822 = re.compile(r"^\s*Architectures:\s*(?P<arch>\S+)\s*$", re.MULTILINE)
 # Compilers and libraries for another target, and emulators: they are packages of this machine's.
 FOR_ANOTHER = re.compile(
-    r"^(?:gcc|g\+\+|cpp|gfortran|gobjc|gdc|gnat|gccgo|clang|binutils|crossbuild-essential|qemu|gdb|musl|elfutils|llvm|rust-std|mingw)\b"
+    r"^(?:gcc|g\+\+|cpp|pkg-config|pkgconf|gfortran|gobjc|gdc|gnat|gccgo|clang|binutils|crossbuild-essential|qemu|gdb|musl|elfutils|llvm|rust-std|mingw)\b"
     r"|-cross\b|-dev-\w+-cross|-none-|-elf\b|-eabi\b|-target-|mingw"
 )
+PACKAGE = "the package"
 GUEST = re.compile(r"qemu[-_](?:(?:system|user|static)[-_])*$", re.IGNORECASE)
 CROSS_ARCHIVE = re.compile(
     r"-linux-(?:musl|gnu)\w*-(?:cross|native|toolchain)|-(?:none|unknown)-(?:elf|eabi)|-linux-\w+-gcc"
@@ -112,6 +113,8 @@ def check(look: Look) -> Iterator[Finding]:
             beside.setdefault(one.like, set()).update(one.arches)
         for instruction, one in _first(all_of_it):
             guards = (*chosen, *one.guards)
+            if look.is_toolchain and one.what == PACKAGE:
+                continue  # libraries to link with, for the one target
             if wrong := mismatch(guards, one.arches):
                 text = f"{one.found[0].word} in a branch for {wrong}"
                 yield found(look.source, "wrong-arch-mapping", one.span, text)
@@ -172,6 +175,8 @@ def _copied(instruction: Instruction) -> Iterator[Taken]:
     for piece in instruction.words[:-1]:
         name = piece.bare.rpartition("/")[2]
         told = _plain(piece)
+        if TRIPLE.search(piece.text) and not ARCHIVE.search(name):
+            continue  # where a compiler has put it, which is another rule's
         archive = ARCHIVE.search(name) or not re.search(r"\.\w+$", name)
         if told and (archive or URL.match(piece.text)) and not DATA.search(name):
             yield Taken(piece, tuple(told), (), "what is added" if instruction.kind == "add" else "what is copied")
@@ -182,7 +187,7 @@ def _run(look: Look, stage: Stage, script: Shell) -> Iterator[Taken]:
     for command in script.commands:
         local = command.name not in FETCH
         for piece in _pieces(command, fetching):
-            what = "the package" if command.name in INSTALL else "the download"
+            what = PACKAGE if command.name in INSTALL else "the download"
             if told := _plain(piece):
                 yield Taken(piece, tuple(told), command.guards, what, is_local=local)
                 continue

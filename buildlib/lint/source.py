@@ -41,6 +41,11 @@ class Source:
         # An empty line ends no instruction that goes on.
         return re.sub(rb"\\\n(?:[ \t]*\n)+", lambda found: b" " * (len(found[0]) - 2) + b"\\\n", told)
 
+    @property
+    def newline(self) -> str:
+        """What the file's lines end in."""
+        return "\r\n" if b"\r\n" in self.raw else "\n"
+
     @cached_property
     def _starts(self) -> list[int]:
         return [0, *(found.end() for found in re.finditer(rb"\n", self.raw))]

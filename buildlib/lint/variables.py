@@ -65,7 +65,7 @@ def _lost(look: Look, stage: Stage, outer: set[str]) -> Iterator[Finding]:
             late = any(name == n.text for i in stage.instructions if i.kind == "arg" for n, _ in i.pairs)
             where = "is declared further down" if late else "is not declared in this stage"
             start = look.source.start_of(look.source.line(instruction.span.start))
-            edits = () if late else (Edit(span=Span(start, start), text=f"ARG {name}\n"),)
+            edits = () if late else (Edit(span=Span(start, start), text=f"ARG {name}{look.source.newline}"),)
             yield found(
                 look.source, "arg-lost-after-from", use.span, f"{name} {where}: it is empty here",
                 cure=f"ARG {name} before this line", edits=edits,

@@ -177,7 +177,7 @@ def test_cures_that_need_no_thought(tree):
     Path("Dockerfile").write_bytes(text.encode())
     (act,) = linting.mend(linting.lint([Path("Dockerfile")], told()))
     assert act.text == (
-        "ARG V=1\r\nFROM debian AS a\r\nARG TARGETARCH\nARG V\nRUN echo $V ${TARGETARCH}\r\n"
+        "ARG V=1\r\nFROM debian AS a\r\nARG TARGETARCH\r\nARG V\r\nRUN echo $V ${TARGETARCH}\r\n"
         "ARG TARGETVARIANT\r\nFROM debian\r\n"
     )
     assert found(act.text) == []

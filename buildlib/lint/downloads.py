@@ -157,7 +157,7 @@ def taken(look: Look, stage: Stage, instruction: Instruction) -> Iterator[Taken]
     """The files of one architecture that an instruction takes."""
     match instruction.kind:
         case "add" | "copy":
-            yield from _copied(instruction)
+            yield from _copied(look, stage, instruction)
             for text in instruction.heredocs:
                 yield from _sources(text, [])
         case "run":
@@ -168,18 +168,21 @@ def taken(look: Look, stage: Stage, instruction: Instruction) -> Iterator[Taken]
                 yield from _sources(Piece(script.text, Span(start, instruction.span.end)), script.commands)
 
 
-def _copied(instruction: Instruction) -> Iterator[Taken]:
+def _copied(look: Look, stage: Stage, instruction: Instruction) -> Iterator[Taken]:
     """Archives and programs of the context's; what comes from a stage was made for whom that was made for."""
     if instruction.flag("from"):
         return
+    what = "what is added" if instruction.kind == "add" else "what is copied"
     for piece in instruction.words[:-1]:
         name = piece.bare.rpartition("/")[2]
         told = _plain(piece)
+        if not told:
+            yield from (Taken(piece, tuple(_plain(c)), (), what, c) for c in _carried(look, stage, None, piece))
         if TRIPLE.search(piece.text) and not ARCHIVE.search(name):
             continue  # where a compiler has put it, which is another rule's
         archive = ARCHIVE.search(name) or not re.search(r"\.\w+$", name)
         if told and (archive or URL.match(piece.text)) and not DATA.search(name):
-            yield Taken(piece, tuple(told), (), "what is added" if instruction.kind == "add" else "what is copied")
+            yield Taken(piece, tuple(told), (), what)
 
 
 def _run(look: Look, stage: Stage, script: Shell) -> Iterator[Taken]:
@@ -232,7 +235,7 @@ def _plain(piece: Piece) -> list[Found]:
     return told
 
 
-def _carried(look: Look, stage: Stage, script: Shell, piece: Piece, depth: int = 3) -> Iterator[Piece]:
+def _carried(look: Look, stage: Stage, script: Shell | None, piece: Piece, depth: int = 3) -> Iterator[Piece]:
     """The texts of variables that name an architecture, as far as nothing chooses them; one variable may stand in another. What is no
     more than the architecture, as the default of an ARG, is a parameter: whoever builds says it."""
     for name in names(piece) if depth else ():

@@ -124,8 +124,10 @@ class Look:
         if script is not None:
             told = [a for a in script.assignments if a.name == name]
             if told or name in script.sets:
-                plain = len(told) == 1 and not told[0].guards and len(told[0].values) == 1
-                return Value(told[0].values[0]) if plain else None
+                plain = len(told) == 1 and not told[0].guards and told[0].values
+                # A loop over files of one architecture takes that one's.
+                alike = plain and len({frozenset(one.arch for one in words(value)) for value in told[0].values}) == 1
+                return Value(told[0].values[0]) if alike else None
         for one in self.file.line(stage):
             if found := self._values[one.number].get(name):
                 return found

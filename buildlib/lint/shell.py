@@ -109,6 +109,7 @@ class _Reader:
         words = [] if name is None else [self.piece(name)]
         words += [self.piece(child) for child in node.children_by_field_name("argument")]
         while len(words) > 1 and words[0].bare in PREFIXES:
+            self._env(words[1:], guards)
             words = list(dropwhile(lambda word: word.text.startswith("-") or "=" in word.text, words[1:]))
         command = Command(tuple(words), self.span(node), guards, feeds)
         self.shell.commands.append(command)
@@ -122,6 +123,17 @@ class _Reader:
                 self._assignment(child, guards, before_command=name is not None)
             elif child.is_named:
                 self.visit(child, guards)
+
+    def _env(self, words: list[Piece], guards: tuple[Guard, ...]) -> None:
+        """env GOARCH=arm64 go build: words that are assignments."""
+        for word in words:
+            name, equals, value = word.text.partition("=")
+            if not equals and not word.text.startswith("-"):
+                return
+            if equals and name.isidentifier():
+                start = word.span.start + len(name) + 1
+                piece = Piece(value, Span(start, word.span.end))
+                self.shell.assignments.append(Assignment(name, (piece,), word.span, guards, True))
 
     def _assignment(self, node: Node, guards: tuple[Guard, ...], *, before_command: bool = False) -> None:
         name, value = node.child_by_field_name("name"), node.child_by_field_name("value")

@@ -91,6 +91,11 @@ def _in_script(script: Shell) -> Iterator[Spot]:
         if command.name in FETCH | INSTALL | SIFT | SILENT:
             continue
         yield from _in((piece for piece in command.words if "://" not in piece.text), command.guards)
+        for piece in command.words[1:]:  # make GOARCH=amd64
+            name, equals, _ = piece.text.partition("=")
+            if equals and COMPILED_FOR.match(name):
+                at = piece.span.start + len(name) + 1
+                yield from _set(name, Piece(piece.text[len(name) + 1 :], Span(at, piece.span.end)), command.guards)
     for one in script.assignments:
         for value in one.values:
             if "://" not in value.text and not downloads.ARCHIVE.search(value.bare):
@@ -102,7 +107,7 @@ def _set(name: str, value: Piece, guards: tuple[Guard, ...]) -> Iterator[Spot]:
     if any(find(name.replace("_", "-"))) or any(find(name)):
         return
     if COMPILED_FOR.match(name):
-        for one in find(f"/{literal(value.bare)}" if value.bare != "386" else "linux/386"):
+        for one in find(f"linux/{literal(value.bare)}"):
             yield Spot(value, one.arch, value.bare, value.text.find(value.bare), guards)
             return
     yield from _in((value,), guards)

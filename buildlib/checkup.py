@@ -56,7 +56,7 @@ def _images(context: Context, targets: tuple[Target, ...]) -> tuple[Need, ...]:
     """What images want: the engine, and where that is there, handlers for the other architectures and credentials."""
     must = bool(context.config.registry)
     if not context.host.daemon.version:
-        return containers.needs(Seen(buildx_error="-"), must=must)[:1]
+        return (containers.daemon(must=must),)
     binfmt = {need.what: need for target in targets for need in handlers.needs(target)}
     registry = context.config.registry.partition("/")[0]
     config = _docker_config(context)
@@ -129,11 +129,14 @@ def _start(context: Context) -> str | None:
         answer = json.loads(client.api.import_image_from_data(told.getvalue()).splitlines()[-1])
         image = answer["status"]
         try:
-            client.containers.run(image, ["/exit"], remove=True, network_mode="none")
+            container = client.containers.create(image, ["/exit"], network_mode="none")
+            try:
+                container.start()
+                container.wait(timeout=20)
+            finally:
+                container.remove(force=True)
         finally:
             client.images.remove(image, force=True)
-    except docker.errors.ContainerError:
-        return ""  # it ran, and that is all that was asked
     except (docker.errors.DockerException, OSError, KeyError, ValueError) as error:
         return str(getattr(error, "explanation", "") or error).strip()
     return ""

@@ -39,15 +39,19 @@ class Seen:
     started: str | None = None  # "" for a container that ran
 
 
-def needs(seen: Seen, *, must: bool) -> tuple[Need, ...]:
-    """Everything images want. `must` says that this workspace makes images: then it is no mere warning."""
-    daemon = Need(
+def daemon(*, must: bool) -> Need:
+    """The engine itself. `must` says that this workspace makes images: then it is no mere warning that it is missing."""
+    return Need(
         what="a Docker daemon", why=WHY, met=lambda host: bool(host.daemon.version), must=must, section=SECTION,
         cures=(Cure(text="start Docker, and be in the group `docker`; binaries, tests and -musl images need none"),),
     )  # fmt: skip
-    if seen.buildx_error and not seen.buildx:
-        return (daemon, _buildx(seen, must))
-    return (daemon, *_parts(must), _buildx(seen, must), *_builder(seen, must))
+
+
+def needs(seen: Seen, *, must: bool) -> tuple[Need, ...]:
+    """Everything that images want of an engine that answers."""
+    if not seen.buildx:
+        return (daemon(must=must), _buildx(seen, must))
+    return (daemon(must=must), *_parts(must), _buildx(seen, must), *_builder(seen, must))
 
 
 def _parts(must: bool) -> tuple[Need, ...]:

@@ -155,25 +155,27 @@ def _places(context: Context) -> list[tuple[Path, str]]:
 
 
 def mend(context: Context, targets: tuple[Target, ...], *, yes: bool) -> None:
-    """`doctor --fix`: the build's needs, then what images want, as far as there are cures to carry out; each is looked at again."""
+    """`doctor --fix`: the build's needs, then what images want, as far as there are cures to carry out; each of these is looked at
+    again. Lacking where one that must be met is not."""
     provision.setup(context, targets, yes=yes)
-    lacking = [need for need in doctor.missing(_images(context, targets), context.host) if need.cures]
-    steps = tuple({step.argv: step for need in lacking for cure in need.cures for step in cure.steps}.values())
-    if steps:
-        listed = "; ".join(step.title for step in steps)
-        try:
-            provision.agree(context.host, context.run, listed, yes=yes)
+    lacking = doctor.missing(_images(context, targets), context.host)
+    drifted = [need for need in lacking if need.what.endswith(containers.AS_WANTED)]
+    curable = [need for need in lacking if any(cure.steps for cure in need.cures)]
+    steps = tuple({step.argv: step for need in curable for cure in need.cures for step in cure.steps}.values())
+    try:
+        if steps:
+            provision.agree(context.host, context.run, "; ".join(step.title for step in steps), yes=yes)
             provision.as_root(context.host, context.run, steps)
-        except BuildError as error:
-            if any(need.must for need in lacking):
-                raise
-            context.console.warn(f"{error.message}; {error.cure}")
-    if any(need.what.endswith("as the settings say") for need in lacking):
-        engine.create(context, force=True)
-    if context.run.dry or not lacking:
+        if drifted:
+            provision.agree(context.host, context.run, "the builder anew; its cache goes", yes=yes)
+            engine.create(context, force=True)
+    except BuildError as error:
+        context.console.warn(f"{error.message}; {error.cure}")
+    if context.run.dry or not (curable or drifted):
         return
     context = context.look_again()
-    after = doctor.missing(_images(context, targets), context.host)
+    tried = {need.what for need in (*curable, *drifted)}
+    after = [need for need in doctor.missing(_images(context, targets), context.host) if need.what in tried]
     for need in after:
         context.console.warn(f"still no {need.what} ({need.why}); cure: {need.cures[0].text}")
     if must := [need for need in after if need.must]:

@@ -12,6 +12,7 @@ from buildlib.host import Daemon, Host
 from buildlib.plan import Cure, Need
 
 SECTION = "containers"
+AS_WANTED = ", as the settings say"
 WHY = "images are built, checked and smoked with it"
 # Docker before 20.10.10 answers clone3 with EPERM, and glibc since 2.34 asks for it: "Operation not permitted" in today's images.
 DOCKER = (20, 10, 10)
@@ -114,7 +115,7 @@ def _builder(seen: Seen, must: bool) -> tuple[Need, ...]:
             cures=(create,),
         ),
         Need(
-            what=f"the builder {seen.builder}, as the settings say", why=told or "another one would build something else",
+            what=f"the builder {seen.builder}{AS_WANTED}", why=told or "another one would build something else",
             met=lambda _: not seen.differs, must=must, section=SECTION, cures=(create,),
         ),
     ]  # fmt: skip

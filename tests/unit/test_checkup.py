@@ -231,3 +231,14 @@ def test_a_docker_configuration_that_is_none(plain):
         (plain / "config.json").write_text(text)
         assert checkup._docker_config(context(machine, Recorder(), root=plain)) in ({}, {"auths": {}})
     assert Path(plain).is_dir()
+
+
+def test_what_no_step_cures_is_doctor_s_to_say_and_not_setup_s(plain, rustup, monkeypatch, capsys):
+    have = (replace(rustup, stds=rustup.stds | {ARM64.triple}),)
+    loader = ["/usr/aarch64-linux-gnu/lib/ld-linux-aarch64.so.1"]
+    machine = host(
+        Daemon(error="no"), toolchains=have, tools=["apt-get", "qemu-aarch64-static"], files=loader, **WITH_ZIG
+    )
+    monkeypatch.setattr("buildlib.context.probe", lambda env, cwd: machine)
+    checkup.mend(context(machine, Recorder(), root=plain, registry="ghcr.io/acme"), (ARM64,), yes=True)
+    assert capsys.readouterr().err == ""

@@ -23,6 +23,9 @@ OTHER = re.compile(
 )
 
 
+DOWNLOADS = re.compile(rf"\b(?:{'|'.join(sorted((FETCH | INSTALL) - {'apt-get', 'apt', 'apk'}))})\b")
+
+
 def check(look: Look) -> Iterator[Finding]:
     """wrong-arch-mapping, of what variables are set to, and missing-arch-case."""
     for stage, _, script in look.runs():
@@ -97,10 +100,8 @@ def _hands_on(chain: Chain, rest: Branch) -> bool:
 
 
 def _matters(branch: Branch) -> bool:
-    text = branch.text
-    return any(find(literal(text))) or any(
-        re.search(rf"\b{name}\b", text) for name in (FETCH | INSTALL) - {"apt-get", "apt", "apk"}
-    )
+    """Whether a branch names an architecture's files, or downloads something."""
+    return any(find(literal(branch.text))) or bool(DOWNLOADS.search(branch.text))
 
 
 def _is_checked(chain: Chain, script: Shell) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 
 from buildlib.lint.containerfile import Instruction, Piece, Stage
@@ -105,12 +105,10 @@ def check(look: Look) -> Iterator[Finding]:
     for stage in look.file.stages:
         chosen = look.guard(stage)
         all_of_it = [(i, one) for i in stage.instructions for one in taken(look, stage, i)]
-        beside: dict[
-            int | str, set[str]
-        ] = {}  # architectures of what an instruction takes, and of what is called alike
-        for instruction, one in all_of_it:
-            beside.setdefault(id(instruction), set()).update(one.arches)
-            beside.setdefault(one.like, set()).update(one.arches)
+        together, alike = (
+            _arches((id(i), one) for i, one in all_of_it),
+            _arches((one.like, one) for _, one in all_of_it),
+        )
         for instruction, one in _first(all_of_it):
             guards = (*chosen, *one.guards)
             if look.is_toolchain and one.what == PACKAGE:
@@ -120,14 +118,20 @@ def check(look: Look) -> Iterator[Finding]:
                 yield found(look.source, "wrong-arch-mapping", one.span, text)
                 continue
             # One of a list: other architectures' beside it in the instruction, or its twins in the stage.
-            listed = (len(one.arches) == 1 and len(beside[id(instruction)]) > 1) or len(beside[one.like]) > len(
-                one.arches
-            )
-            if guards or listed or one.span in seen:
+            several = len(one.arches) == 1 and len(together[id(instruction)]) > 1
+            if guards or several or len(alike[one.like]) > len(one.arches) or one.span in seen:
                 continue
             seen.add(one.span)
             text = f"{one.what} is for {' and '.join(sorted(one.arches))} on every platform: {_shown(look, one)}"
             yield found(look.source, "hardcoded-arch-download", one.span, text)
+
+
+def _arches(told: Iterable[tuple[Hashable, Taken]]) -> dict[Hashable, set[str]]:
+    """The architectures of all that has one key."""
+    found: dict[Hashable, set[str]] = {}
+    for key, one in told:
+        found.setdefault(key, set()).update(one.arches)
+    return found
 
 
 def _first(all_of_it: list[tuple[Instruction, Taken]]) -> Iterator[tuple[Instruction, Taken]]:

@@ -17,6 +17,7 @@ EXPANSION = re.compile(
     r"\$\{\{.*?\}\}|\$\{(?:[^{}]|\{[^{}]*\})*\}|\$\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)|`[^`]*`|\$\w+", re.DOTALL
 )
 NAME = re.compile(r"\$\{?(\w+)")
+NAMED = re.compile(r"\$\{?(\w+)\}?")
 # A file is for one architecture when its name, or the folder that it is in, says so.
 PLACED = re.compile(r"[./_-]")
 # An image to compile with, for the one target in its name; not one to stand on.
@@ -108,6 +109,13 @@ class Look:
         """Whether an image with variables in its name may be a stage of this file."""
         pattern = re.compile(".*".join(map(re.escape, EXPANSION.split(image.text))), re.IGNORECASE)
         return "$" in image.text and any(pattern.fullmatch(stage.name) for stage in self.file.stages if stage.name)
+
+    def filled(self, text: str) -> str:
+        """The text with the defaults of global ARGs put in, as FROM reads it when nobody says otherwise."""
+        outer = _pairs(self.file.before)
+        for _ in range(3):  # a default may be made of others
+            text = NAMED.sub(lambda found: outer[found[1]].piece.bare if found[1] in outer else found[0], text)
+        return text
 
     @cached_property
     def is_toolchain(self) -> bool:

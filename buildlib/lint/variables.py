@@ -78,7 +78,7 @@ def _inherited(look: Look, stage: Stage) -> tuple[set[str], set[str]]:
     """Names that the stages below have declared or set (both are inherited), and those that an official image brings."""
     below = list(look.file.line(stage))
     known = {n.text for s in below[1:] for i in s.instructions if i.kind in ("arg", "env") for n, _ in i.pairs}
-    image = below[-1].base.text.partition("@")[0].rpartition("/")[2].partition(":")[0]
+    image = look.filled(below[-1].base.text).partition("@")[0].rpartition("/")[2].partition(":")[0]
     return known, {name for part, names in _of_images().items() if part in (image, *image.split("-")) for name in names}
 
 
@@ -111,7 +111,7 @@ def _uses(look: Look, stage: Stage, instruction: Instruction) -> Iterator[Use]:
     for text in instruction.heredocs:
         if not any(re.match(r"<<-?[\"']", word.text) for word in instruction.words):
             yield from _in_text(text)
-    if instruction.kind not in ("cmd", "entrypoint", "healthcheck", "shell", "arg"):
+    if instruction.kind not in ("cmd", "entrypoint", "healthcheck", "shell"):
         yield from _own(look, instruction)
 
 

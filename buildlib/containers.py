@@ -125,7 +125,7 @@ def _builder(seen: Seen, must: bool) -> tuple[Need, ...]:
             Need(
                 what="a builder that asks this machine's name servers", section=SECTION, must=False, have=", ".join(seen.servers),
                 why=f"it asks {', '.join(alien)}, this machine {', '.join(seen.own_servers)}" if alien else "names are found in it",
-                met=lambda _: not alien, cures=(Cure(text=f"`dns` in /etc/docker/daemon.json, then {create.text} --force"),),
+                met=lambda _: not alien, cures=(Cure(text="`dns` in /etc/docker/daemon.json, then buildlib builder.create --force"),),
             )
         )  # fmt: skip
     if seen.started is not None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import time
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 import engine
 import pytest
 from bed import buildlib, path_without, run
+from project import Project
 
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 NAME = "buildlib-test-doctor"
@@ -32,8 +34,9 @@ def fix(project):
 
 
 @pytest.fixture
-def mine(project):
-    """A project that makes images, with a builder of its own."""
+def mine(bed, clone, tmp_path):
+    """This workspace, which makes images, with a builder of its own; nothing of it is compiled."""
+    project = Project(shutil.copytree(clone, tmp_path / "main", ignore=shutil.ignore_patterns("target", "dist")), bed)
     project.settings(name=NAME)
     yield project
     run("docker", "buildx", "rm", NAME, env=project.env)
@@ -156,7 +159,7 @@ def test_a_builder_that_drifted_is_made_anew(mine):
     assert need not in doctor(mine)
 
 
-def test_a_builder_that_asks_other_name_servers(mine, tmp_path):
+def test_other_name_servers(mine, tmp_path):
     """A daemon that gives its containers a name server of its own, and a builder on the bridge."""
     for name in ("docker", "kit"):
         (tmp_path / name).mkdir()
@@ -226,7 +229,11 @@ def bare(tmp_path):
 def test_std_and_zig_that_are_missing_are_listed_at_once(mine, bare, tmp_path):
     (tmp_path / "shadow" / "ziglang").mkdir(parents=True)
     (tmp_path / "shadow" / "ziglang" / "__init__.py").touch()
-    told = doctor(mine, env=bare | {"PYTHONPATH": str(tmp_path / "shadow")})
+    env = bare | {
+        "PYTHONPATH": str(tmp_path / "shadow"),
+        "BUILDLIB_BACKEND": "zig",
+    }  # auto would take a gcc that is here
+    told = doctor(mine, env=env)
     std, zig = told["Rust standard library for arm64"], told["zig"]
     assert std[0] == "fail" and std[2][0] == "rustup target add aarch64-unknown-linux-gnu"
     assert zig == ("fail", "the zig backend links with it", ["pip install ziglang cargo-zigbuild"])

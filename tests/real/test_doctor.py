@@ -220,7 +220,8 @@ def bare(tmp_path):
     (root / "lib" / "rustlib").mkdir(parents=True)
     (root / "lib" / "rustlib" / host).symlink_to(real / "lib" / "rustlib" / host)
     rustc = root / "rustc"
-    rustc.write_text(f'#!/bin/sh\ncase "$*" in '--print sysroot') echo {root} ;; *) exec {real}/bin/rustc "$@" ;; esac\n')
+    script = f"""#!/bin/sh\n[ "$*" = "--print sysroot" ] && exec echo {root}\nexec {real}/bin/rustc "$@"\n"""
+    rustc.write_text(script)
     rustc.chmod(0o755)
     env = path_without(tmp_path / "path", lambda name: name in ("rustup", "rustc"))
     return env | {"RUSTC": str(rustc), "CARGO": f"{real}/bin/cargo", "XDG_CACHE_HOME": str(tmp_path / "cache")}

@@ -14,7 +14,6 @@ from buildlib.config import Config, environment, files, resolve
 from buildlib.console import Console
 from buildlib.context import Context
 from buildlib.errors import Refused, UsageError
-from buildlib.files import disk_error
 from buildlib.lint.check import check, kind
 from buildlib.lint.finding import SEVERITIES, Finding, rules
 from buildlib.lint.fix import fixed
@@ -156,4 +155,4 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise disk_error(error) from None
+        raise UsageError(f"{path}: {error.strerror}") from None

@@ -38,6 +38,7 @@ def _parser() -> Parser:
 
 # $NAME and ${NAME with what may follow, unless a backslash stands before it.
 READ = re.compile(rb"(?<!\\)(?:\\\\)*\$(?:(?P<bare>[A-Za-z_]\w*)|\{[#!]?(?P<name>[A-Za-z_]\w*)(?P<operator>:?[-=?+])?)")
+DEEPEST = 60  # nodes within nodes; what is nested deeper is passed over
 # What stands before the command that is meant.
 PREFIXES = frozenset({"sudo", "time", "exec", "command", "nohup", "nice", "env", "doas", "gosu", "then", "builtin"})
 
@@ -62,7 +63,7 @@ class _Reader:
     """One walk over the tree."""
 
     def __init__(self, script: Script, shell: Shell) -> None:
-        self.script, self.shell, self.pipelines = script, shell, 0
+        self.script, self.shell, self.pipelines, self.depth = script, shell, 0, 0
         self.quoted: list[Span] = []  # where a $ is a $
 
     def text(self, node: Node) -> str:
@@ -75,6 +76,13 @@ class _Reader:
         return Piece(self.text(node), self.span(node))
 
     def visit(self, node: Node, guards: tuple[Guard, ...], feeds: int = 0) -> None:
+        """Reads a node and all below it, as deep as anybody nests."""
+        if self.depth < DEEPEST:
+            self.depth += 1
+            self._read(node, guards, feeds)
+            self.depth -= 1
+
+    def _read(self, node: Node, guards: tuple[Guard, ...], feeds: int) -> None:
         match node.type:
             case "command":
                 self._command(node, guards, feeds)
@@ -211,8 +219,10 @@ class _Reader:
         text = " ".join(self.text(child) for child in body)
         return Branch(arches, text, any(self._fails(child) for child in body), self.span(node))
 
-    def _fails(self, node: Node) -> bool:
+    def _fails(self, node: Node, depth: int = 0) -> bool:
         """Whether what stands here ends the script with an error, as far as one can see."""
+        if depth > DEEPEST:
+            return False
         if node.type == "command":
             words = [self.text(child) for child in node.children if child.is_named]
             name = words[0].rpartition("/")[2]
@@ -220,7 +230,7 @@ class _Reader:
             return ends or name == "false" or bool(FAILS.match(name))
         if node.type == "expansion" and any(child.type in (":?", "?") for child in node.children):
             return True
-        return any(self._fails(child) for child in node.children)
+        return any(self._fails(child, depth + 1) for child in node.children)
 
     def _list(self, node: Node, guards: tuple[Guard, ...]) -> None:
         """a && b || c: what stands behind a question hangs on it."""

@@ -230,10 +230,12 @@ def test_a_cure_never_makes_it_worse(data):
         "FROM debian\nRUN " + "if [ $A = arm64 ]; then " * 60 + "true" + "; fi" * 60 + "\n",
         "FROM debian\n" + "".join(f"FROM a{n - 1} AS a{n}\nARG V{n}\nRUN echo $V{n} $V1\n" for n in range(1, 200)),
         "FROM debian\nENV " + " ".join(f"A{n}=$A{n - 1}" for n in range(500)) + "\nRUN echo $A499\n",
+        "FROM debian\nRUN " + "if [ $ARCH = arm64 ]; then " * 3000 + "true" + "; fi" * 3000 + "\n",
+        "FROM debian\nRUN " + "$(echo " * 3000 + ")" * 3000 + "\n",
         "FROM debian\nRUN echo " + "${" * 3000 + "\n",
         "FROM debian\nRUN echo " + "$(" * 500 + "\n",
     ],
-    ids=["many", "long", "deep", "stages", "variables", "braces", "substitutions"],
+    ids=["many", "long", "deep", "stages", "variables", "deeper", "deepest", "braces", "substitutions"],
 )
 def test_a_large_file_takes_no_time(text):
     check(Path("Dockerfile"), b"FROM debian\nRUN true\n", {})  # the grammars are loaded once

@@ -28,7 +28,9 @@ def inside(tmp_path, monkeypatch):
     monkeypatch.setattr(build, "gate", lambda *_: ([], "--version"))
 
     def make(binaries=("a",), *, code=0, said="", env=None, files=(), **flags):
-        context = replace(found, host=Machine(env=env or {}, files=files), config=settings(**flags))
+        context = replace(
+            found, host=Machine(env=env or {}, files=files, cache=tmp_path / "cache"), config=settings(**flags)
+        )
         steps = []
 
         def run(act):

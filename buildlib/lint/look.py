@@ -16,6 +16,7 @@ from buildlib.lint.words import Found, find
 EXPANSION = re.compile(
     r"\$\{\{.*?\}\}|\$\{(?:[^{}]|\{[^{}]*\})*\}|\$\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)|`[^`]*`|\$\w+", re.DOTALL
 )
+UNBALANCED = re.compile(r"\$\(.*\)", re.DOTALL)
 NAME = re.compile(r"\$\{?(\w+)")
 NAMED = re.compile(r"\$\{?(\w+)\}?")
 # A file is for one architecture when its name, or the folder that it is in, says so.
@@ -170,7 +171,9 @@ def _exec_form(run: Instruction) -> Shell:
 
 def literal(text: str) -> str:
     """The text with blanks for what variables and commands put into it; as long as it was."""
-    return EXPANSION.sub(lambda found: "\x01" * len(found[0]), text)
+    told = EXPANSION.sub(lambda found: "\x01" * len(found[0]), text)
+    # What is left holds a parenthesis that nobody opened, as the patterns of a `case` do.
+    return UNBALANCED.sub(lambda found: "\x01" * len(found[0]), told)
 
 
 def words(piece: Piece) -> list[Found]:

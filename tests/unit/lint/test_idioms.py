@@ -293,6 +293,304 @@ COPY --from=build /app /app
 """,
         {B: [3]},
     ),
+    (
+        """FROM jenkins/jenkins:lts
+USER root
+RUN apt-get update -qq && apt-get install -qqy apt-transport-https ca-certificates curl gnupg2 software-properties-common
+RUN curl -fsSL https://download.docker.com/linux/debian/gpg | apt-key add -
+RUN add-apt-repository \\
+   "deb [arch=amd64] https://download.docker.com/linux/debian \\
+   $(lsb_release -cs) \\
+   stable"
+RUN curl -L https://github.com/docker/compose/releases/download/1.29.2/docker-compose-$(uname -s)-$(uname -m) -o /usr/local/bin/docker-compose
+""",
+        {D: [6]},
+    ),
+    (
+        """FROM amazonlinux:2
+ARG TERRAFORM_VERSION=1.5.7
+ARG KUBECTL_VERSION=1.27.3
+RUN yum install -y unzip \\
+ && curl -sLo tf.zip https://releases.hashicorp.com/terraform/${TERRAFORM_VERSION}/terraform_${TERRAFORM_VERSION}_linux_amd64.zip \\
+ && unzip tf.zip \\
+ && curl -sLO https://dl.k8s.io/release/v${KUBECTL_VERSION}/bin/linux/amd64/kubectl \\
+ && curl -sL "https://get.helm.sh/helm-v3.12.1-linux-amd64.tar.gz" | tar xz --strip-components=1 linux-amd64/helm
+""",
+        {D: [5, 7, 8]},
+    ),
+    (
+        """FROM ubuntu:20.04 AS builder
+ENV DEBIAN_FRONTEND=noninteractive
+RUN apt-get update && apt-get install -y wget && \\
+    wget -O- https://apt.llvm.org/llvm-snapshot.gpg.key | apt-key add - && \\
+    wget https://github.com/Kitware/CMake/releases/download/v3.24.1/cmake-3.24.1-Linux-x86_64.sh -q -O /tmp/cmake-install.sh && \\
+    sh /tmp/cmake-install.sh --skip-license --prefix=/usr
+WORKDIR /src
+COPY . .
+RUN mkdir build && cd build && cmake .. && make -j$(nproc)
+FROM ubuntu:20.04
+COPY --from=builder /src/build/server /usr/bin/server
+COPY --from=builder /usr/lib/x86_64-linux-gnu/libboost_system.so.1.71.0 /usr/lib/x86_64-linux-gnu/
+""",
+        {D: [5], T: [12]},
+    ),
+    (
+        """# syntax=docker/dockerfile:1.4
+ARG RUST_VERSION=1.70
+FROM rust:${RUST_VERSION}-slim-bookworm AS build
+ARG APP_NAME
+WORKDIR /app
+RUN --mount=type=bind,source=src,target=src <<EOF
+set -e
+cargo build --locked --release
+cp ./target/release/$APP_NAME /bin/server
+EOF
+FROM debian:bookworm-slim AS final
+COPY --from=build /bin/server /bin/
+CMD ["/bin/server"]
+""",
+        {},
+    ),
+    (
+        """FROM --platform=$BUILDPLATFORM node:18 AS web
+WORKDIR /web
+RUN npm ci && npm run build
+FROM --platform=$BUILDPLATFORM golang:1.21 AS build
+ARG TARGETOS TARGETARCH
+RUN GOOS=$TARGETOS GOARCH=$TARGETARCH go build -o /app .
+FROM gcr.io/distroless/static-debian12
+COPY --from=build /app /
+""",
+        {},
+    ),
+    (
+        """FROM debian:11
+ENV GO_VERSION=1.19
+RUN if [ "$(uname -m)" = "x86_64" ]; then export GOARCH=amd64; else export GOARCH=arm64; fi && \\
+    wget https://golang.org/dl/go${GO_VERSION}.linux-${GOARCH}.tar.gz
+""",
+        {M: [3]},
+    ),
+    (
+        """FROM alpine:3.18
+ARG S6_OVERLAY_VERSION=3.1.5.0
+ADD https://github.com/just-containers/s6-overlay/releases/download/v${S6_OVERLAY_VERSION}/s6-overlay-noarch.tar.xz /tmp
+RUN tar -C / -Jxpf /tmp/s6-overlay-noarch.tar.xz
+ADD https://github.com/just-containers/s6-overlay/releases/download/v${S6_OVERLAY_VERSION}/s6-overlay-x86_64.tar.xz /tmp
+RUN tar -C / -Jxpf /tmp/s6-overlay-x86_64.tar.xz
+ENTRYPOINT ["/init"]
+""",
+        {D: [5]},
+    ),
+    (
+        """FROM python:3.10-slim
+ENV PYTHONUNBUFFERED=1
+ARG TARGETPLATFORM
+RUN echo "Building for $TARGETPLATFORM" && \\
+    case ${TARGETPLATFORM} in \\
+      linux/arm64) pip install https://x.test/whl/torch-2.0-cp310-cp310-manylinux2014_aarch64.whl ;; \\
+      linux/amd64) pip install https://x.test/whl/torch-2.0-cp310-cp310-manylinux2014_x86_64.whl ;; \\
+      *) pip install torch ;; \\
+    esac
+""",
+        {M: [5]},
+    ),
+    (
+        """FROM ubuntu:22.04
+RUN apt-get update && apt-get install -y openjdk-17-jdk
+ENV JAVA_HOME=/usr/lib/jvm/java-17-openjdk-amd64
+ENV PATH=$JAVA_HOME/bin:$PATH
+ENV LD_LIBRARY_PATH=/usr/local/cuda/lib64:/usr/lib/x86_64-linux-gnu
+""",
+        {T: [3, 5]},
+    ),
+    (
+        """ARG PHP_VERSION=8.2
+ARG COMPOSER_VERSION=2
+FROM composer:${COMPOSER_VERSION} AS composer
+FROM php:${PHP_VERSION}-fpm-alpine
+COPY --from=composer /usr/bin/composer /usr/bin/composer
+LABEL php.version=${PHP_VERSION}
+ARG WWWUSER
+RUN adduser -D -u ${WWWUSER} sail && echo ${COMPOSER_VERSION}
+""",
+        {G: [8]},
+    ),
+    (
+        """FROM alpine
+ARG HELM_VERSION
+RUN wget -qO- https://get.helm.sh/helm-v${HELM_VERSION}-linux-$(case $(uname -m) in x86_64) echo amd64;; aarch64) echo arm64;; *) exit 1;; esac).tar.gz | tar xz
+""",
+        {},
+    ),
+    (
+        """FROM rust:1.72 AS builder
+RUN apt-get update && apt-get install -y musl-tools && rustup target add x86_64-unknown-linux-musl
+WORKDIR /app
+COPY . .
+RUN cargo build --release --target=x86_64-unknown-linux-musl
+RUN strip target/x86_64-unknown-linux-musl/release/app
+FROM scratch
+COPY --from=builder /app/target/x86_64-unknown-linux-musl/release/app /app
+""",
+        {T: [2, 5, 6, 8]},
+    ),
+    (
+        """FROM rust:1.72 AS builder
+ARG TARGETPLATFORM
+RUN case "$TARGETPLATFORM" in \\
+  "linux/arm/v7") echo armv7-unknown-linux-musleabihf > /rust_target.txt ;; \\
+  "linux/arm64") echo aarch64-unknown-linux-musl > /rust_target.txt ;; \\
+  "linux/amd64") echo x86_64-unknown-linux-musl > /rust_target.txt ;; \\
+  *) exit 1 ;; \\
+esac
+RUN rustup target add $(cat /rust_target.txt)
+RUN cargo build --release --target $(cat /rust_target.txt)
+""",
+        {},
+    ),
+    (
+        """FROM centos:7
+RUN yum install -y wget && \\
+    wget https://dl.influxdata.com/telegraf/releases/telegraf-1.20.0-1.x86_64.rpm && \\
+    yum localinstall -y telegraf-1.20.0-1.x86_64.rpm
+COPY conf/telegraf.x86_64.conf /etc/telegraf/telegraf.conf
+""",
+        {D: [3]},
+    ),
+    (
+        """FROM arm32v7/python:3.9-slim-buster
+COPY qemu-arm-static /usr/bin
+RUN pip install RPi.GPIO
+""",
+        {B: [1]},
+    ),
+    (
+        """ARG ARCH=
+FROM ${ARCH}debian:buster-slim
+RUN apt-get update && apt-get install -y curl
+""",
+        {},
+    ),
+    (
+        """FROM golang:1.17 AS build
+ARG VERSION=dev
+RUN CGO_ENABLED=0 go build -ldflags "-X main.version=$VERSION" -o /bin/app
+FROM alpine
+LABEL version=$VERSION
+COPY --from=build /bin/app /bin/app
+""",
+        {G: [5]},
+    ),
+    (
+        """FROM debian:bullseye
+ENV NODE_ARCH x64
+ENV NODE_VERSION 16.0.0
+RUN curl -SLO "https://nodejs.org/dist/v$NODE_VERSION/node-v$NODE_VERSION-linux-$NODE_ARCH.tar.xz"
+""",
+        {D: [2]},
+    ),
+    (
+        """FROM debian:bullseye
+ARG TARGETARCH
+ARG TARGETVARIANT
+RUN set -eux; \\
+    case "${TARGETARCH}${TARGETVARIANT}" in \\
+        amd64) PKG=linux-x64 ;; \\
+        arm64) PKG=linux-arm64 ;; \\
+        armv7) PKG=linux-arm64 ;; \\
+        *) echo "unsupported"; exit 1 ;; \\
+    esac; \\
+    curl -fsSL "https://x.test/$PKG.tar.gz" | tar xz
+""",
+        {W: [8]},
+    ),
+    (
+        """FROM nginx:1.25
+ARG TARGETARCH
+COPY bin/exporter-${TARGETARCH} /usr/bin/exporter
+RUN curl -Lo /usr/bin/confd https://github.com/kelseyhightower/confd/releases/download/v0.16.0/confd-0.16.0-linux-amd64 && chmod +x /usr/bin/confd
+""",
+        {D: [4]},
+    ),
+    (
+        """FROM mcr.microsoft.com/vscode/devcontainers/base:ubuntu
+RUN ARCH="$(dpkg --print-architecture)" \\
+    && curl -fsSL "https://x.test/tool_${ARCH}.deb" -o /tmp/t.deb && dpkg -i /tmp/t.deb
+""",
+        {},
+    ),
+    (
+        """FROM public.ecr.aws/lambda/provided:al2-arm64
+COPY bootstrap /var/runtime/
+""",
+        {B: [1]},
+    ),
+    (
+        """FROM --platform=linux/x86_64 python:3.8
+RUN pip install tensorflow
+""",
+        {P: [1]},
+    ),
+    (
+        """FROM alpine
+ARG TARGETARCH
+RUN apk add --no-cache curl && \\
+    if [ "$TARGETARCH" = "amd64" ]; then ARCH=x86_64; fi && \\
+    if [ "$TARGETARCH" = "arm64" ]; then ARCH=aarch64; fi && \\
+    curl -LO "https://x.test/minio-$ARCH"
+""",
+        {M: [4, 5]},
+    ),
+    (
+        """FROM debian
+RUN wget https://packages.x.test/pool/foo_1.0_amd64.deb https://packages.x.test/pool/bar_2.0_all.deb && dpkg -i *.deb
+RUN ln -sf /usr/lib/$(uname -m)-linux-gnu/libssl.so.3 /usr/lib/libssl.so
+""",
+        {D: [2]},
+    ),
+    (
+        """FROM ubuntu:18.04
+RUN echo 'deb http://ports.ubuntu.com/ubuntu-ports bionic main' > /etc/apt/sources.list.d/ports.list
+RUN wget "https://downloads.x.test/mongodb-linux-x86_64-ubuntu1804-4.2.tgz"
+""",
+        {D: [3]},
+    ),
+    (
+        """FROM golang AS b
+RUN GOARCH=arm64 GOOS=linux go build -o /arm64/app && GOARCH=amd64 GOOS=linux go build -o /amd64/app
+FROM alpine
+ARG TARGETARCH
+COPY --from=b /${TARGETARCH}/app /app
+""",
+        {},
+    ),
+    (
+        """FROM ruby:3.2
+ARG BUNDLER_VERSION
+RUN gem install bundler -v $BUNDLER_VERSION
+RUN wget https://x.test/wkhtmltox_0.12.6-1.buster_amd64.deb && apt-get install -y ./wkhtmltox_0.12.6-1.buster_amd64.deb
+RUN npm install -g @esbuild/linux-x64
+""",
+        {D: [4, 5]},
+    ),
+    (
+        """FROM openresty/openresty:1.21-alpine
+ENV LUAROCKS_VERSION 3.9
+HEALTHCHECK CMD curl -f http://localhost:$PORT/ || exit 1
+RUN --mount=type=cache,target=/var/cache/apk,id=apk-$TARGETARCH apk add lua
+""",
+        {G: [4]},
+    ),
+    (
+        """FROM ubuntu:22.04
+ARG ARCH=x86_64
+ARG TOOLCHAIN=arm-gnu-toolchain-12.2.rel1-x86_64-arm-none-eabi
+RUN wget https://developer.arm.com/-/media/Files/downloads/gnu/12.2.rel1/binrel/${TOOLCHAIN}.tar.xz && tar xf ${TOOLCHAIN}.tar.xz
+ENV PATH=/${TOOLCHAIN}/bin:$PATH
+""",
+        {D: [3]},
+    ),
 ]
 # fmt: on
 

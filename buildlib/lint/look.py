@@ -16,7 +16,7 @@ from buildlib.lint.words import Found, find
 EXPANSION = re.compile(
     r"\$\{\{.*?\}\}|\$\{(?:[^{}]|\{[^{}]*\})*\}|\$\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)|`[^`]*`|\$\w+", re.DOTALL
 )
-UNBALANCED = re.compile(r"\$\(.*\)", re.DOTALL)
+CASE = re.compile(r"\$\(\s*case\b.*?\besac\b[^)]*\)", re.DOTALL)
 NAME = re.compile(r"\$\{?(\w+)")
 NAMED = re.compile(r"\$\{?(\w+)\}?")
 # A file is for one architecture when its name, or the folder that it is in, says so.
@@ -171,9 +171,10 @@ def _exec_form(run: Instruction) -> Shell:
 
 def literal(text: str) -> str:
     """The text with blanks for what variables and commands put into it; as long as it was."""
-    told = EXPANSION.sub(lambda found: "\x01" * len(found[0]), text)
-    # What is left holds a parenthesis that nobody opened, as the patterns of a `case` do.
-    return UNBALANCED.sub(lambda found: "\x01" * len(found[0]), told)
+    # The patterns of a `case` close parentheses that nobody opened, so these go first.
+    for pattern in (CASE, EXPANSION):
+        text = pattern.sub(lambda found: "\x01" * len(found[0]), text)
+    return text
 
 
 def words(piece: Piece) -> list[Found]:

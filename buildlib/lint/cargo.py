@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from buildlib.lint import downloads
-from buildlib.lint.containerfile import File, Instruction, Piece, Script, Stage
+from buildlib.lint.containerfile import Script, of_script
 from buildlib.lint.finding import Finding, found
 from buildlib.lint.look import Look
 from buildlib.lint.source import Source, Span
@@ -69,9 +69,7 @@ def _image(source: Source, triple: str, name: str) -> Iterator[Finding]:
 def _pre_build(source: Source, triple: str, line: str) -> Iterator[Finding]:
     """As a RUN would have it; CROSS_DEB_ARCH chooses."""
     place = _place(source, line, triple)
-    run = Instruction(kind="run", span=place, script=Script(line.encode(), place.start))
-    stage = Stage(number=0, name="", base=Piece("", place), head=run, platform=None, parent=None, instructions=(run,))
-    for one in downloads.check(Look(File(source=source, stages=(stage,)))):
+    for one in downloads.check(Look(of_script(source, Script(line.encode(), place.start), place))):
         machines = meant(triple)
         arches = {other.arch for other in find(line)}
         if not machines or not any(fits(machine, arch) for machine in machines for arch in arches):

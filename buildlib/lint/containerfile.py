@@ -91,6 +91,13 @@ class File:
             at = self.stages[at.parent] if at.parent is not None else None
 
 
+def of_script(source: Source, script: Script, span: Span) -> File:
+    """A script from elsewhere as a file of one stage that runs it."""
+    run = Instruction(kind="run", span=span, script=script)
+    stage = Stage(number=0, name="", base=Piece("", span), head=run, platform=None, parent=None, instructions=(run,))
+    return File(source=source, stages=(stage,))
+
+
 @cache
 def _parser() -> Parser:
     import tree_sitter_containerfile

@@ -19,8 +19,6 @@ EXPANSION = re.compile(
 CASE = re.compile(r"\$\(\s*case\b.*?\besac\b[^)]*\)", re.DOTALL)
 NAME = re.compile(r"\$\{?(\w+)")
 NAMED = re.compile(r"\$\{?(\w+)\}?")
-# A file is for one architecture when its name, or the folder that it is in, says so.
-PLACED = re.compile(r"[./_-]")
 # An image to compile with, for the one target in its name; not one to stand on.
 CROSS_IMAGE = re.compile(r"cross|muslcc|musl-builder|rust-musl|crosstool|zigbuild|osxcross|qemu|xx$", re.IGNORECASE)
 COMPILES = re.compile(

@@ -25,7 +25,6 @@ LIBRARY = re.compile(
 COMPILED_FOR = re.compile(
     r"^(?:GOARCH|CARGO_BUILD_TARGET|npm_config_(?:target_)?arch|TARGET_TRIPLE|RUST_TARGET|RUSTTARGET)$"
 )
-LOADERS = {"x86-64": "amd64"}
 
 
 class Spot(NamedTuple):

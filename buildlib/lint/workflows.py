@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from buildlib.lint import downloads
-from buildlib.lint.containerfile import File, Instruction, Piece, Script, Stage
+from buildlib.lint.containerfile import Script, of_script
 from buildlib.lint.finding import Finding
 from buildlib.lint.look import Look
 from buildlib.lint.source import Source, Span
@@ -48,11 +48,7 @@ def _step(source: Source, node: Any) -> Iterator[Finding]:
     elif node.style:
         told = b" " + told[1:-1] + b" "
     script = Script(EXPRESSION.sub(_variable, told), start)
-    run = Instruction(kind="run", span=Span(start, end), script=script)
-    stage = Stage(
-        number=0, name="", base=Piece("", run.span), head=run, platform=None, parent=None, instructions=(run,)
-    )
-    yield from downloads.check(Look(File(source=replace(source, path=source.path), stages=(stage,))))
+    yield from downloads.check(Look(of_script(source, script, Span(start, end))))
 
 
 def _variable(match: re.Match[bytes]) -> bytes:

@@ -141,7 +141,9 @@ def machine(path: Path) -> int:
     """e_machine of an ELF file, at byte 18 in either class; 0 for what is none."""
     with path.open("rb") as stream:
         head = stream.read(20)
-    return int.from_bytes(head[18:20], "big" if head[5] == 2 else "little") if head[:4] == b"\x7fELF" else 0
+    if len(head) < 20 or head[:4] != b"\x7fELF":
+        return 0
+    return int.from_bytes(head[18:20], "big" if head[5] == 2 else "little")
 
 
 def check(facts: Facts, target: Target, floor: str) -> tuple[Refusal, ...]:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from buildlib import containers, doctor, emulation, engine, handlers, provision
+from buildlib import artifacts, containers, doctor, emulation, engine, handlers, provision
 from buildlib.containers import Seen
 from buildlib.context import Context
 from buildlib.errors import BuildError, Lacking
@@ -33,23 +33,42 @@ def examine(context: Context, targets: tuple[Target, ...]) -> tuple[Need, ...]:
         wanted = provision.needs(context, targets, provision.backends(context, targets))
         return (
             *wanted,
-            *handlers.versions(_qemus(context, targets), targets),
+            *handlers.versions(_players(context, targets)),
+            *_loaders(context, targets),
             *images.result(),
             *containers.room(_places(context)),
         )
 
 
-def _qemus(context: Context, targets: Iterable[Target]) -> dict[str, str]:
-    """QEMU's name for a target -> the version of the program that plays it: the handler's, else the one on PATH."""
+def _players(context: Context, targets: Iterable[Target]) -> Iterable[handlers.Player]:
+    """Every QEMU that plays a target here: the handler's starts containers, the one on PATH starts tests."""
     told: dict[str, str] = {}
     for target in targets:
+        if emulation.is_native(context.host, target):
+            continue
         found = handlers.handler(context.host, target)
-        program = (found and found.interpreter) or emulation.qemu(context.host, target)
-        if program and not emulation.is_native(context.host, target) and target.qemu not in told:
+        programs = {
+            "containers": found.interpreter if found else "",
+            "tests": emulation.qemu(context.host, target) or "",
+        }
+        for use, name in programs.items():
             # Debian's handlers are links whose names tell QEMU that the kernel has called it.
-            outcome = context.run(emulation.version((str(Path(program).resolve()),)))
-            told[target.qemu] = emulation.version_of(outcome.stdout) if outcome else ""
-    return told
+            program = str(Path(name).resolve())
+            if name and program not in told:
+                outcome = context.run(emulation.version((program,)))
+                told[program] = emulation.version_of(outcome.stdout) if outcome else ""
+            if name:
+                yield handlers.Player(target, use, program, told[program])
+
+
+def _loaders(context: Context, targets: Iterable[Target]) -> Iterable[Need]:
+    for target in targets:
+        folder = None if target.is_musl else emulation.libraries(context.host, target)
+        if folder and not emulation.is_native(context.host, target):
+            machine = 0
+            with suppress(OSError):
+                machine = artifacts.machine(Path(f"{folder}{target.loader}"))
+            yield handlers.loader(target, folder, machine=machine)
 
 
 def _images(context: Context, targets: tuple[Target, ...]) -> tuple[Need, ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 from buildlib.emulation import is_native
 from buildlib.host import BINFMT, Handler, Host
@@ -94,23 +96,50 @@ def _flags(host: Host, target: Target) -> str:
     return found.flags if found else ""
 
 
-def versions(told: Mapping[str, str], targets: Iterable[Target]) -> tuple[Need, ...]:
-    """A need for each QEMU that was asked for its version: one that plays the target without a flaw that is known. `told` maps a
-    target's QEMU name to what it said."""
-    found = []
-    for target in targets:
-        version = told.get(target.qemu, "")
-        if not version:
-            continue
-        flaw = flaw_of(version, target)
-        found.append(
-            Need(
-                what=f"a QEMU that plays {target.name.removesuffix('-musl')}", why=flaw or "tests and containers run on it",
-                met=lambda _, flaw=flaw: not flaw, cures=(Cure(text="qemu-user-static of a newer distribution"),), must=False,
-                section=SECTION, have=version,
-            )
-        )  # fmt: skip
-    return tuple({need.what: need for need in found}.values())
+@dataclass(frozen=True)
+class Player:
+    """A QEMU that plays a target: what starts through it, where it is, and the version that it told ("" for none)."""
+
+    target: Target
+    use: str
+    program: str
+    version: str
+
+
+def versions(players: Iterable[Player]) -> tuple[Need, ...]:
+    """A need for each arch that is played: that none of its QEMUs has a flaw that is known. What the kernel starts containers with
+    and what tests find on PATH are often two, and either may be the old one."""
+    told: dict[str, list[Player]] = {}
+    for one in players:
+        if one.version:
+            told.setdefault(one.target.name.removesuffix("-musl"), []).append(one)
+    return tuple(_version_need(name, each) for name, each in told.items())
+
+
+def _version_need(name: str, players: list[Player]) -> Need:
+    flaws = [(one, text) for one in players if (text := flaw_of(one.version, one.target))]
+    why, cure = "tests and containers run on it", "qemu-user-static of a newer distribution"
+    if flaws:
+        one, text = flaws[0]
+        why, cure = f"{text}; {one.use} start through it", f"{cure}, in place of {one.program}"
+    told = dict.fromkeys(one.version for one in players)
+    if len(told) > 1:
+        told = dict.fromkeys(f"{one.version} for {one.use}" for one in players)
+    return Need(
+        what=f"a QEMU that plays {name}", why=why, met=lambda _: not flaws, cures=(Cure(text=cure),), must=False,
+        section=SECTION, have=", ".join(told),
+    )  # fmt: skip
+
+
+def loader(target: Target, folder: Path, *, machine: int) -> Need:
+    """That the loader which QEMU finds in `folder` is the target's, whose e_machine was read as `machine`."""
+    path, ours = f"{folder}{target.loader}", machine == target.elf.machine
+    return Need(
+        what=f"a loader of {target.name}", met=lambda _: ours, must=False, section=SECTION, have=path,
+        why="dynamic programs start through it" if ours
+        else f"{path} is no ELF file of that arch: QEMU says `Invalid ELF image for this architecture`",
+        cures=(Cure(text=f"unset QEMU_LD_PREFIX if it names {folder}; else apt-get install --reinstall libc6-{target.debian}-cross"),),
+    )  # fmt: skip
 
 
 def flaw_of(version: str, target: Target) -> str:

@@ -86,6 +86,47 @@ def test_versions_of_qemu_that_are_known_not_to_do(version, arch, flaw):
     ) == bool(flaw)
 
 
+def told(*players):
+    needs = handlers.versions(handlers.Player(TARGETS[arch], *rest) for arch, *rest in players)
+    return [(need.what, need.have, need.why, need.cures[0].text, need.met(host())) for need in needs]
+
+
+def test_the_qemu_of_containers_and_that_of_tests_are_two_and_either_may_be_the_old_one():
+    newer, old = "qemu-user-static of a newer distribution", "QEMU 7.2.22: 8.1 is the first that runs it"
+    plays = "a QEMU that plays loong64"
+    containers, tests = ("loong64", "containers", "/usr/bin/q"), ("loong64", "tests", "/opt/q")
+    both = "7.2.22 for containers, 10.0.13 for tests"
+    cure = f"{newer}, in place of /usr/bin/q"
+    assert told((*containers, "7.2.22"), (*tests, "10.0.13")) == [
+        (plays, both, f"{old}; containers start through it", cure, False)
+    ]
+    assert told((*containers, "10.0.13"), (*tests, "7.2.22")) == [
+        (plays, "10.0.13 for containers, 7.2.22 for tests", f"{old}; tests start through it", f"{newer}, in place of /opt/q", False)
+    ]  # fmt: skip
+    assert told((*containers, "10.0.13"), (*tests, "10.0.13")) == [
+        (plays, "10.0.13", "tests and containers run on it", newer, True)
+    ]
+    assert told((*containers, ""), ("arm64", "tests", "/opt/q", "7.2.22"), ("arm64-musl", "tests", "/opt/q", "7.2.22")) == [
+        ("a QEMU that plays arm64", "7.2.22", "tests and containers run on it", newer, True)
+    ]  # fmt: skip
+
+
+def test_a_loader_of_another_machine_is_named(plain, rustup, tmp_path):
+    path = tmp_path / "root" / "lib" / "ld-linux-aarch64.so.1"
+    path.parent.mkdir(parents=True)
+    machine = host(toolchains=(rustup,), env={"QEMU_LD_PREFIX": str(tmp_path / "root")}, files=[str(path)], **WITH_ZIG)
+    seen = []
+    for content in (exits("x86_64"), exits("aarch64"), b"\x7fELF", None):
+        path.unlink(missing_ok=True)
+        if content is not None:
+            path.write_bytes(content)
+        (need,) = checkup._loaders(context(machine, Recorder(), root=plain), (ARM64, AMD64, TARGETS["arm64-musl"]))
+        seen.append((need.what, need.have, need.met(machine), "Invalid ELF image" in need.why))
+    alike = ("a loader of arm64", str(path))
+    assert seen == [(*alike, ok, not ok) for ok in (False, True, False, False)]
+    assert str(tmp_path / "root") in need.cures[0].text and "libc6-arm64-cross" in need.cures[0].text
+
+
 # --- the engine ------------------------------------------------------------------------------------------------------
 
 SEEN = Seen(buildx="0.13.1", builder="b", there=True, servers=("1.1.1.1",), own_servers=("1.1.1.1", "127.0.0.11"))

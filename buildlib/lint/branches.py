@@ -71,7 +71,7 @@ def _substituted(look: Look, script: Shell) -> Iterator[Finding]:
 
 def _is_open(chain: Chain, script: Shell) -> bool:
     """Whether a machine that nobody thought of goes through in silence, and misses something."""
-    if _translates(chain) if chain.rest is None else chain.rest.fails or _hands_on(chain, chain.rest):
+    if _translates(chain, script) if chain.rest is None else chain.rest.fails or _hands_on(chain, chain.rest):
         return False
     if any(branch.fails for branch in chain.branches) and chain.word == "if":
         return False  # `if [ … != amd64 ]; then exit 1; fi` is a guard, no choice
@@ -84,11 +84,15 @@ def _is_open(chain: Chain, script: Shell) -> bool:
     return any(_matters(branch) for branch in (*chain.branches, *((chain.rest,) if chain.rest else ())))
 
 
-def _translates(chain: Chain) -> bool:
-    """`[ "$ARCH" = x86_64 ] && ARCH=amd64`: other spellings of what is asked for, and what has none stays as it is."""
+def _translates(chain: Chain, script: Shell) -> bool:
+    """`[ "$ARCH" = x86_64 ] && ARCH=amd64`: other spellings of what is asked for, and what has none stays as it is. So it does where
+    the branches set what was set to the machine's own name before: `FILE=$ARCH; case "$ARCH" in x86_64) FILE=amd64;; esac`."""
     subjects = set(names(Piece(chain.subject, chain.span)))
     told = [set(re.findall(r"(?<![\w-])(\w+)=", branch.text)) for branch in chain.branches]
-    return bool(subjects) and all(sets and sets <= subjects for sets in told)
+    handed = {
+        one.name for one in script.assignments if not one.guards and any(subjects & set(names(v)) for v in one.values)
+    }
+    return bool(subjects) and (all(sets and sets <= subjects for sets in told) or any(sets & handed for sets in told))
 
 
 def _hands_on(chain: Chain, rest: Branch) -> bool:

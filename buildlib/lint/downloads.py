@@ -46,6 +46,8 @@ ARCHIVE = re.compile(
     r"\.(?:tar(?:\.\w+)?|t[gx]z|tbz2?|zip|gz|xz|bz2|zst|7z|deb|rpm|apk|whl|run|bin|AppImage|jar|sh|snap|ipk|exe|so[.\d]*|a|img|iso)$",
     re.IGNORECASE,
 )
+# cmake-3.29.2-linux-x86_64.sh: an archive that unpacks itself.
+INSTALLER = re.compile(r"\d\.\d|linux[-_](?:x86|amd|x64|aarch|arm|ppc|s390|risc)", re.IGNORECASE)
 DATA = re.compile(
     r"\.(?:json|ya?ml|toml|txt|md|csv|xml|patch|diff|list|conf|cfg|ini|sha\d+(?:sums?)?|md5|asc|sig|pem|html?|log|sql|lock|rst|c|h|rs|py"
     r"|go|config|dts|S|s|asm|repo|sources|gpg|minisig|sbom|cdx|spdx|service|env|in|ld|lds|template|tmpl)$"
@@ -55,7 +57,7 @@ APT_SOURCE = re.compile(r"\[[^\]\n]*\barch=(?P<arch>[^\]\s]+)[^\]\n]*\]")
 DEB822 = re.compile(r"^\s*Architectures:\s*(?P<arch>\S+)\s*$", re.MULTILINE)
 # Compilers and libraries for another target, and emulators: they are packages of this machine's.
 FOR_ANOTHER = re.compile(
-    r"^(?:gcc|g\+\+|cpp|pkg-config|pkgconf|gfortran|gobjc|gdc|gnat|gccgo|clang|binutils|crossbuild-essential|qemu|gdb|musl|elfutils|llvm|rust-std|mingw)\b"
+    r"^(?:gcc|g\+\+|cpp|pkg-config|pkgconf|gfortran|gobjc|gdc|gnat|gccgo|clang|binutils|crossbuild-essential|qemu|gdb|musl|elfutils|llvm|rust-std|mingw|ovmf|edk2)\b"
     r"|-cross\b|-dev-\w+-cross|-none-|-elf\b|-eabi\b|-target-|mingw"
 )
 PACKAGE = "the package"
@@ -63,6 +65,9 @@ GUEST = re.compile(r"qemu[-_](?:(?:system|user|static)[-_])*$", re.IGNORECASE)
 CROSS_ARCHIVE = re.compile(
     r"-linux-(?:musl|gnu)\w*-(?:cross|native|toolchain)|-(?:none|unknown)-(?:elf|eabi)|-linux-\w+-gcc"
 )
+TOOLCHAIN_ARCHIVE = re.compile(r"toolchain|\bgcc\b", re.IGNORECASE)
+# A helper that a script has for downloads: download_ndk android-ndk-linux-x86_64.zip.
+HELPER = re.compile(r"^(?:\w+[_-])?(?:download|fetch)(?:[_-]\w+)*$")
 
 
 @dataclass(frozen=True)
@@ -111,15 +116,17 @@ def check(look: Look) -> Iterator[Finding]:
         )
         for instruction, one in _first(all_of_it):
             guards = (*chosen, *one.guards)
-            if look.is_toolchain and one.what == PACKAGE:
-                continue  # libraries to link with, for the one target
+            if look.is_toolchain and (one.what == PACKAGE or TOOLCHAIN_ARCHIVE.search(one.place.text)):
+                continue  # libraries to link with, or the compiler, for the one target
+            if all(any(fits(target, arch) for target in look.targets) for arch in one.arches):
+                continue  # a guest's system, or a sysroot
             if wrong := mismatch(guards, one.arches):
                 text = f"{one.found[0].word} in a branch for {wrong}"
                 yield found(look.source, "wrong-arch-mapping", one.span, text)
                 continue
             # One of a list: other architectures' beside it in the instruction, or its twins in the stage.
-            several = len(one.arches) == 1 and len(together[id(instruction)]) > 1
-            if guards or several or len(alike[one.like]) > len(one.arches) or one.span in seen:
+            several = len(one.arches) == 1 and _others(together[id(instruction)], one)
+            if guards or several or _others(alike[one.like], one) or one.span in seen:
                 continue
             seen.add(one.span)
             text = f"{one.what} is for {' and '.join(sorted(one.arches))} on every platform: {_shown(look, one)}"
@@ -132,6 +139,11 @@ def _arches(told: Iterable[tuple[Hashable, Taken]]) -> dict[Hashable, set[str]]:
     for key, one in told:
         found.setdefault(key, set()).update(one.arches)
     return found
+
+
+def _others(arches: set[str], one: Taken) -> set[str]:
+    """Those of the architectures that no machine of this file's has; one of amd64 has 386's packages, too."""
+    return {arch for arch in arches if not any(fits(arch, own) or fits(own, arch) for own in one.arches)}
 
 
 def _first(all_of_it: list[tuple[Instruction, Taken]]) -> Iterator[tuple[Instruction, Taken]]:
@@ -182,10 +194,12 @@ def _copied(look: Look, stage: Stage, instruction: Instruction) -> Iterator[Take
         told = _plain(piece)
         if not told:
             yield from (Taken(piece, tuple(_plain(c)), (), what, c) for c in _carried(look, stage, None, piece))
-        if TRIPLE.search(piece.text) and not ARCHIVE.search(name):
+        if name.endswith(".sh") and not INSTALLER.search(name) and not URL.match(piece.text):
+            continue  # a script is text; it lies in a folder, or is for a target, of that name
+        if TRIPLE.search(piece.text) and not ARCHIVE.search(name) and not URL.match(piece.text):
             continue  # where a compiler has put it, which is another rule's
-        archive = ARCHIVE.search(name) or not re.search(r"\.\w+$", name)
-        if told and (archive or URL.match(piece.text)) and not DATA.search(name):
+        archive = ARCHIVE.search(name) or not re.search(r"\.\w+$|config$", name)
+        if len({one.arch for one in told}) == 1 and (archive or URL.match(piece.text)) and not DATA.search(name):
             yield Taken(piece, tuple(told), (), what)
 
 
@@ -214,7 +228,7 @@ def _pieces(command: Command, fetching: set[int]) -> Iterator[Piece]:
         yield from urls or rest
     elif name in INSTALL and not any(piece.bare.startswith("--add-arch") for piece in rest):
         yield from (piece for piece in rest if not FOR_ANOTHER.search(piece.bare))
-    elif name in UNPACK:
+    elif name in UNPACK or HELPER.match(name):
         yield from (piece for piece in rest if ARCHIVE.search(piece.bare))
     elif name in SIFT:
         if command.feeds in fetching:

@@ -11,10 +11,11 @@ from buildlib.lint import shell
 from buildlib.lint.containerfile import File, Instruction, Piece, Stage
 from buildlib.lint.script import Command, Guard, Shell
 from buildlib.lint.source import Source
-from buildlib.lint.words import Found, find
+from buildlib.lint.words import TRIPLE, Found, find
 
 EXPANSION = re.compile(
-    r"\$\{\{.*?\}\}|\$\{(?:[^{}]|\{[^{}]*\})*\}|\$\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)|`[^`]*`|\$\w+", re.DOTALL
+    r"\$\{\{.*?\}\}|\$\{(?:[^{}]|\{[^{}]*\})*\}|\$\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)|`[^`]*`|\$(?:\d|[A-Za-z_]\w*)",
+    re.DOTALL,
 )
 CASE = re.compile(r"\$\(\s*case\b.*?\besac\b[^)]*\)", re.DOTALL)
 NAME = re.compile(r"\$\{?(\w+)")
@@ -25,9 +26,14 @@ COMPILES = re.compile(
     r"\b(?:cargo|cargo-zigbuild|cross)\s+(?:\+\S+\s+)?(?:z?build|zigbuild|install|rustc)\b|\bgo\s+(?:build|install)\b"
 )
 TOOLCHAIN = re.compile(
-    r"\b(?:gcc|g\+\+)-(?:\d+-)?[\w-]+-linux-gnu\w*|crossbuild-essential-\w+|musl-cross|crosstool|ct-ng|binutils-[\w-]+-linux-gnu"
+    r"\b(?:gcc|g\+\+)-(?:\d+-)?[\w-]+-linux-gnu\w*|crossbuild-essential-\w+|(?:musl|cross|gcc)-toolchain|musl-cross|crosstool|ct-ng|binutils-[\w-]+-linux-gnu"
     r"|--target=[\w-]+-(?:linux|elf|eabi)",
 )
+ELSEWHERE = re.compile(
+    r"android|windows|mingw|darwin|apple|freebsd|netbsd|solaris|illumos|fuchsia|ohos|wasm|uefi", re.IGNORECASE
+)
+# What cargo, cc and bindgen read for one target: an image that sets it was made for that.
+PER_TARGET = re.compile(r"^CARGO_TARGET_|^(?:CC|CXX|AR|RANLIB|CFLAGS|CXXFLAGS)_(?:\w+_)(?:linux|unknown|none)_\w+$")
 
 
 @dataclass(frozen=True)
@@ -68,8 +74,10 @@ class Look:
 
     @cached_property
     def made_for(self) -> frozenset[str]:
-        """The architectures that the file's own name or folder speaks of: Dockerfile.arm64, docker/arm64/Dockerfile."""
-        return frozenset(found.arch for part in self.source.path.parts[-2:] for found in find(part))
+        """The architectures that the file's own name or folder speaks of: Dockerfile.arm64, docker/arm64/Dockerfile. With another
+        system beside it, that is what is compiled for; this image is one of Linux."""
+        parts = (part for part in self.source.path.parts[-2:] if not ELSEWHERE.search(part))
+        return frozenset(found.arch for part in parts for found in find(part))
 
     def guard(self, stage: Stage) -> tuple[Guard, ...]:
         """What chooses a whole stage: the file's name, or a FROM that has a variable in the name."""
@@ -119,10 +127,21 @@ class Look:
     @cached_property
     def is_toolchain(self) -> bool:
         """Whether this image is made to compile with, for one target: it has cross compilers, and compiles no project."""
-        scripts = " ".join(found.text for found in self._scripts.values())
-        names = " ".join(name.text for s in self.file.stages for i in s.instructions for name, _ in i.pairs)
-        cross = bool(TOOLCHAIN.search(scripts)) or "CARGO_TARGET_" in names
-        return cross and not COMPILES.search(scripts)
+        names = (name.text for s in self.file.stages for i in s.instructions for name, _ in i.pairs)
+        cross = bool(TOOLCHAIN.search(self._run)) or any(PER_TARGET.match(name) for name in names)
+        return cross and not COMPILES.search(self._run)
+
+    @cached_property
+    def targets(self) -> frozenset[str]:
+        """The architectures that a toolchain's compilers are for."""
+        told = (TRIPLE.search(match[0].partition("-")[2]) for match in TOOLCHAIN.finditer(self._run))
+        cpus = (found.arch for match in told if match for found in find(match[0]))
+        return frozenset(cpus if self.is_toolchain else ())
+
+    @cached_property
+    def _run(self) -> str:
+        """All that a build runs."""
+        return " ".join(found.text for found in self._scripts.values())
 
     # --- what variables hold ---------------------------------------------------------------------------------------
 
@@ -131,7 +150,7 @@ class Look:
         if script is not None:
             told = [a for a in script.assignments if a.name == name]
             if told or name in script.sets:
-                plain = len(told) == 1 and not told[0].guards and told[0].values
+                plain = len(told) == 1 and not told[0].guards and told[0].values and told[0].values[0].text[:2] != "(["
                 # A loop over files of one architecture takes that one's.
                 alike = plain and len({frozenset(one.arch for one in words(value)) for value in told[0].values}) == 1
                 return Value(told[0].values[0]) if alike else None

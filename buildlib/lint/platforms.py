@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from buildlib.lint.containerfile import Piece, Stage
@@ -10,6 +11,9 @@ from buildlib.lint.finding import Edit, Finding, found
 from buildlib.lint.look import CROSS_IMAGE, Look, words
 from buildlib.lint.source import Span
 from buildlib.lint.words import TRIPLE
+
+# Their images are for one device each, or for one architecture.
+DEVICES = re.compile(r"^(?:docker\.io/)?(?:balenalib|resin)/", re.IGNORECASE)
 
 
 def check(look: Look) -> Iterator[Finding]:
@@ -49,6 +53,8 @@ def _image(look: Look, stage: Stage, image: Piece) -> Iterator[Finding]:
     told = words(image)
     if look.is_stage(image):
         return
+    if not told and DEVICES.search(image.text) and "$" not in image.text and not look.guard(stage):
+        yield found(look.source, "arch-specific-base", image.span, f"{image.bare} is for one kind of device alone")
     if not told or CROSS_IMAGE.search(image.text) or TRIPLE.search(image.text) or len({one.arch for one in told}) > 1:
         return
     guards = look.guard(stage)

@@ -234,7 +234,13 @@ class _Reader:
 
     def _list(self, node: Node, guards: tuple[Guard, ...]) -> None:
         """a && b || c: what stands behind a question hangs on it."""
-        for operator, part in _operands(node):
+        parts = list(_operands(node))
+        test = self.text(parts[0][1])
+        if [operator for operator, _ in parts] == ["&&", "||", ""] and _is_question(test):  # an `if` with its `else`
+            (_, then), (_, otherwise) = parts[1:]
+            branch, rest = self._branch(then, [then], _equal(test)), self._branch(otherwise, [otherwise], frozenset())
+            self.shell.chains.append(Chain("if", test, self.span(node), (branch,), rest, guards))
+        for operator, part in parts:
             self.visit(part, guards)
             test = self.text(part)
             if part.type in TESTS and _is_question(test):

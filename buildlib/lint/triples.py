@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 from buildlib.lint import downloads
@@ -11,7 +12,7 @@ from buildlib.lint.containerfile import Instruction, Piece, Stage
 from buildlib.lint.downloads import FETCH, FOR_ANOTHER, INSTALL, SIFT, SILENT
 from buildlib.lint.finding import Finding, found
 from buildlib.lint.look import Look, literal
-from buildlib.lint.script import Guard, Shell
+from buildlib.lint.script import Command, Guard, Shell
 from buildlib.lint.source import Span
 from buildlib.lint.words import TRIPLE, find, skeleton
 
@@ -90,6 +91,8 @@ def _in_script(script: Shell) -> Iterator[Spot]:
         if command.name in FETCH | INSTALL | SIFT | SILENT:
             continue
         yield from _in((piece for piece in command.words if "://" not in piece.text), command.guards)
+        if command.name == "dotnet":
+            yield from _runtime(command)
         for piece in command.words[1:]:  # make GOARCH=amd64
             name, equals, _ = piece.text.partition("=")
             if equals and COMPILED_FOR.match(name):
@@ -99,6 +102,14 @@ def _in_script(script: Shell) -> Iterator[Spot]:
         for value in one.values:
             if "://" not in value.text and not downloads.ARCHIVE.search(value.bare):
                 yield from _set(one.name, value, one.guards)
+
+
+def _runtime(command: Command) -> Iterator[Spot]:
+    """What .NET calls a runtime identifier: dotnet publish -r linux-x64."""
+    for flag, piece in pairwise(command.words):
+        told = next(find(literal(piece.text)), None)
+        if told and (flag.bare in ("-r", "--runtime", "-a", "--arch") or "RuntimeIdentifier=" in piece.text):
+            yield Spot(piece, told.arch, told.word, told.start, command.guards)
 
 
 def _set(name: str, value: Piece, guards: tuple[Guard, ...]) -> Iterator[Spot]:

@@ -291,7 +291,7 @@ RUN dotnet publish -c Release -r linux-x64 -o /app
 FROM mcr.microsoft.com/dotnet/runtime-deps:8.0-jammy-amd64
 COPY --from=build /app /app
 """,
-        {B: [3]},
+        {B: [3], T: [2]},
     ),
     (
         """FROM jenkins/jenkins:lts

@@ -56,15 +56,16 @@ def lint(c, console, path, rule, format="", fix=False, strict=False):
     from buildlib.runner import Dry, Shell
 
     form = linting.form_of(console, format)
-    config = linting.settings(os.environ, Path.cwd())
+    root = linting.root_of(Path.cwd())
+    config = linting.settings(os.environ, root)
     paths = [Path(word) for word in split(path)] or [Path()]
-    linted = linting.lint(paths, config, split(rule))
+    linted = linting.lint(paths, config, root, split(rule))
     if fix:
         run = (Dry if c.config.run.dry else Shell)(console, os.environ, config.retry)
         for act in linting.mend(linted):
             run(act)
             console.note(f"mended {act.path}")
-        linted = linted if c.config.run.dry else linting.lint(paths, config, split(rule))
+        linted = linted if c.config.run.dry else linting.lint(paths, config, root, split(rule))
     linting.show(console, linted, form)
     return 1 if linted.failed or (strict and linted.findings) else 0
 

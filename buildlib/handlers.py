@@ -17,10 +17,13 @@ KERNEL = (4, 15)  # the first whose flag F opens the interpreter beforehand for 
 PAGE = 4096
 MOUNT = Step(title="mount binfmt_misc", argv=("mount", "-t", "binfmt_misc", "binfmt_misc", str(BINFMT)))
 ENABLE = Step(title="enable QEMU's handlers", argv=("update-binfmts", "--enable"))
-# Versions of QEMU's user mode that are known not to do, by the arch that they play: before which, and what is seen then.
+DIES = "programs that use it die of `Illegal instruction`"
+# Versions of QEMU's user mode that are known not to do, by the arch that they play: before which, and what is seen then. All of
+# it was seen with 5.2.0 (exit code 132), and no more with 7.2.22; the first version that does is from QEMU's release notes.
 FLAWS: Mapping[str, tuple[tuple[tuple[int, int], str], ...]] = {
-    # Seen with 5.2.0 (SIGILL, exit code 132), and no more with 7.2.22; QEMU's notes of 7.2 name AVX and AVX2.
-    "amd64": (((7, 2), "knows no AVX2: programs that use it die of `Illegal instruction`"),),
+    "amd64": (((7, 2), f"knows no AVX2: {DIES}"),),
+    "arm64": (((6, 1), f"knows no SVE2, BF16 and I8MM: {DIES}"),),
+    "riscv64": (((7, 0), f"knows no Zba, Zbb and no vectors of V 1.0: {DIES}"),),
 }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,10 +33,11 @@ LARGEST = 1 << 20  # bytes; what is larger is no Dockerfile
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Linted:
-    """All files that were read, in order, and what is in them."""
+    """All files that were read, in order, what is in them, and how much of that the baseline knows already."""
 
     paths: tuple[Path, ...]
     findings: tuple[Finding, ...]
+    known: int = 0
 
     @property
     def failed(self) -> bool:
@@ -42,13 +45,17 @@ class Linted:
         return any(one.severity != "info" for one in self.findings)
 
 
-def settings(env: Mapping[str, str], cwd: Path) -> Config:
+def settings(env: Mapping[str, str], root: Path) -> Config:
     """The settings, where there is a workspace; the defaults elsewhere. cargo is not asked."""
-    try:
-        root = find_manifest(cwd).parent
-    except UsageError:
-        root = cwd
     return resolve(*files(root), environment(env))
+
+
+def root_of(cwd: Path) -> Path:
+    """The workspace's folder; this one where there is none."""
+    try:
+        return find_manifest(cwd).parent
+    except UsageError:
+        return cwd
 
 
 def severities(config: Config, only: Sequence[str] = ()) -> dict[str, str]:
@@ -73,18 +80,40 @@ def _rule(word: str, numbers: Mapping[str, str]) -> str:
     return name
 
 
-def lint(paths: Iterable[Path], config: Config, only: Sequence[str] = ()) -> Linted:
-    """What is in these files, and in what lint reads below these folders. UsageError for a path that is not there."""
+def lint(paths: Iterable[Path], config: Config, root: Path, only: Sequence[str] = ()) -> Linted:
+    """What is in these files, and in what lint reads below these folders, less what the baseline in `root` knows. UsageError for a
+    path that is not there."""
     found = list(dict.fromkeys(one for path in paths for one in _files(path, config.lint["exclude"])))
     told = severities(config, only)
-    return Linted(paths=tuple(found), findings=tuple(one for path in found for one in check(path, _read(path), told)))
+    findings = [one for path in found for one in check(path, _read(path), told)]
+    known = _known(root / config.lint["baseline"]) if config.lint["baseline"] else Counter()
+    new = []
+    for one in findings:
+        key = (os.path.relpath(one.file, root), one.rule, one.message)
+        known[key] -= 1
+        if known[key] < 0:
+            new.append(one)
+    return Linted(paths=tuple(found), findings=tuple(new), known=len(findings) - len(new))
+
+
+def _known(baseline: Path) -> Counter[tuple[str, str, str]]:
+    """How often a file had each finding when `lint --format json` wrote the baseline. Lines are not compared: they move."""
+    cure = f"buildlib lint --format json > {baseline.name}"
+    try:
+        # A shell has emptied the file by the time that lint starts to write it anew.
+        told = json.loads(baseline.read_bytes() or b"[]")
+        return Counter((os.path.normpath(row["file"]), str(row["rule"]), str(row["message"])) for row in told)
+    except OSError as error:
+        raise UsageError(f"lint.baseline: {baseline}: {error.strerror}", cure) from None
+    except (ValueError, TypeError, KeyError):
+        raise UsageError(f"lint.baseline: {baseline}: is no output of `lint --format json`", cure) from None
 
 
 def before(context: Context, *, strict: bool) -> None:
     """A Dockerfile that somebody wrote is looked at before images are made of it: what is found is a warning, or Refused."""
     if not image.own_dockerfile(context):
         return
-    found = lint([context.workspace.root / dockerfile.NAME], context.config)
+    found = lint([context.workspace.root / dockerfile.NAME], context.config, context.workspace.root)
     worse = [one for one in found.findings if one.severity != "info"]
     for one in worse:
         context.console.warn(f"{dockerfile.NAME}:{one.line}: {one.message} [{one.rule}]")
@@ -129,7 +158,8 @@ def summary(linted: Linted) -> str:
     counts = [(name, sum(one.severity == name for one in linted.findings)) for name in SEVERITIES]
     told = [f"{count} {name}{'s' if count != 1 and name != 'info' else ''}" for name, count in counts if count]
     files = f"{len(linted.paths)} file{'s' if len(linted.paths) != 1 else ''}"
-    return f"{files}, {', '.join(told) or 'nothing found'}"
+    known = f", {linted.known} in the baseline" if linted.known else ""
+    return f"{files}, {', '.join(told) or ('nothing new' if known else 'nothing found')}{known}"
 
 
 def _files(path: Path, exclude: Sequence[str]) -> Iterator[Path]:

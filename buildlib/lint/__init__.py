@@ -6,6 +6,7 @@ The rooms, in import order; a room imports only rooms above it, and none touches
     words          words that mean an architecture
     containerfile  a Dockerfile as stages of instructions
     script         what a script does, as data
+    questions      what in a script asks for the architecture
     shell          shell text as that
     finding        what is found, and the table of rules (rules.toml)
     look           what rules ask of a file: scripts, what chooses, what variables hold

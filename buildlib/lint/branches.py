@@ -88,7 +88,7 @@ def _translates(chain: Chain, script: Shell) -> bool:
     """`[ "$ARCH" = x86_64 ] && ARCH=amd64`: other spellings of what is asked for, and what has none stays as it is. So it does where
     the branches set what was set to the machine's own name before: `FILE=$ARCH; case "$ARCH" in x86_64) FILE=amd64;; esac`."""
     subjects = set(names(Piece(chain.subject, chain.span)))
-    told = [set(re.findall(r"(?<![\w-])(\w+)=", branch.text)) for branch in chain.branches]
+    told = [branch.sets for branch in chain.branches]
     handed = {
         one.name for one in script.assignments if not one.guards and any(subjects & set(names(v)) for v in one.values)
     }
@@ -110,7 +110,7 @@ def _matters(branch: Branch) -> bool:
 
 def _is_checked(chain: Chain, script: Shell) -> bool:
     """Whether what the branches set is asked for afterwards."""
-    sets = {name for branch in chain.branches for name in re.findall(r"\b(\w+)=", branch.text)}
+    sets = set().union(*(branch.sets for branch in chain.branches))
     return any(re.search(rf"\$\{{{name}:?\?|(?:-z|-n|test)\s+\"?\$\{{?{name}\}}?", script.text) for name in sets)
 
 

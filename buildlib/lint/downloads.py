@@ -61,6 +61,7 @@ FOR_ANOTHER = re.compile(
     r"|-cross\b|-dev-\w+-cross|-none-|-elf\b|-eabi\b|-target-|mingw"
 )
 PACKAGE = "the package"
+FLAG = re.compile(r"^-(?!-(?:target[_-])?arch=|-cpu=|-platform)")  # electron-builder --x64 is no package
 GUEST = re.compile(r"qemu[-_](?:(?:system|user|static)[-_])*$", re.IGNORECASE)
 CROSS_ARCHIVE = re.compile(
     r"-linux-(?:musl|gnu)\w*-(?:cross|native|toolchain)|-(?:none|unknown)-(?:elf|eabi)|-linux-\w+-gcc"
@@ -227,7 +228,7 @@ def _pieces(command: Command, fetching: set[int]) -> Iterator[Piece]:
     if name in FETCH:
         yield from urls or rest
     elif name in INSTALL and not any(piece.bare.startswith("--add-arch") for piece in rest):
-        yield from (piece for piece in rest if not FOR_ANOTHER.search(piece.bare))
+        yield from (piece for piece in rest if not FOR_ANOTHER.search(piece.bare) and not FLAG.match(piece.bare))
     elif name in UNPACK or HELPER.match(name):
         yield from (piece for piece in rest if ARCHIVE.search(piece.bare))
     elif name in SIFT:

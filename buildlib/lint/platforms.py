@@ -13,7 +13,7 @@ from buildlib.lint.source import Span
 from buildlib.lint.words import TRIPLE
 
 # Their images are for one device each, or for one architecture.
-DEVICES = re.compile(r"^(?:docker\.io/)?(?:balenalib|resin)/", re.IGNORECASE)
+DEVICES = re.compile(r"^(?:docker\.io/)?(?:balenalib|resin)/[\w.:-]+$", re.IGNORECASE)
 
 
 def check(look: Look) -> Iterator[Finding]:
@@ -53,7 +53,7 @@ def _image(look: Look, stage: Stage, image: Piece) -> Iterator[Finding]:
     told = words(image)
     if look.is_stage(image):
         return
-    if not told and DEVICES.search(image.text) and "$" not in image.text and not look.guard(stage):
+    if not told and DEVICES.search(image.text) and not look.guard(stage):
         yield found(look.source, "arch-specific-base", image.span, f"{image.bare} is for one kind of device alone")
     if not told or CROSS_IMAGE.search(image.text) or TRIPLE.search(image.text) or len({one.arch for one in told}) > 1:
         return

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from buildlib.lint.containerfile import Piece
 from buildlib.lint.source import Span
@@ -55,6 +57,11 @@ class Branch:
     text: str
     fails: bool
     span: Span
+
+    @cached_property
+    def sets(self) -> frozenset[str]:
+        """The names of what is set in it."""
+        return frozenset(re.findall(r"(?<![\w-])(\w+)=", self.text))
 
 
 @dataclass(frozen=True)

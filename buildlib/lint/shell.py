@@ -9,6 +9,7 @@ from itertools import dropwhile
 from typing import TYPE_CHECKING
 
 from buildlib.lint.containerfile import Piece, Script
+from buildlib.lint.questions import ASKS, equal, is_question
 from buildlib.lint.script import Assignment, Branch, Chain, Command, Guard, Shell, Use
 from buildlib.lint.source import Span
 from buildlib.lint.words import meant
@@ -16,13 +17,6 @@ from buildlib.lint.words import meant
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
 
-# What tells an architecture: the builder's variables and their like, and commands.
-ASKS = re.compile(
-    r"\$\{?[#!]?\w*(?:ARCH|PLATFORM|MACHINE|TARGETVARIANT|TRIPLE|CPU)\w*|\$\{?\w*(?:arch|Arch|platform|machine|cpu)\w*"
-    r"|\buname\s+-\w*[mpia]|--print-architecture|--print-arch\b|%\{?_arch|(?:^|[$(`\s])arch\s*[)`|]|LONG_BIT"
-    r"|dpkg-architecture|print-multiarch|-dumpmachine|go\s+env\s+GO(?:HOST)?ARCH|GOARCH",
-)
-EQUALS = re.compile(r"(?<![!<>=])==?\s*(?P<word>[\"']?[\w./*-]+[\"']?)")
 FAILS = re.compile(
     r"^(?:\w*[_-])?(?:die|fail|failed|failure|abort|fatal|panic|bail|error|err|error_exit|unsupported)\w*$"
 )
@@ -200,11 +194,11 @@ class _Reader:
     def _if(self, node: Node, guards: tuple[Guard, ...]) -> None:
         parts = list(_clauses(node))
         tests = [" ".join(self.text(child) for child in test) for test, _ in parts]
-        asks = [test for test in tests if test and _is_question(test)]
+        asks = [test for test in tests if test and is_question(test)]
         branches, rest = [], None
         for (test, body), told in zip(parts, tests, strict=True):
             self._all(test, guards)
-            arches = _equal(told)
+            arches = equal(told)
             branch = self._branch(body[0] if body else node, body, arches)
             if test:
                 branches.append(branch)
@@ -236,15 +230,15 @@ class _Reader:
         """a && b || c: what stands behind a question hangs on it."""
         parts = list(_operands(node))
         test = self.text(parts[0][1])
-        if [operator for operator, _ in parts] == ["&&", "||", ""] and _is_question(test):  # an `if` with its `else`
+        if [operator for operator, _ in parts] == ["&&", "||", ""] and is_question(test):  # an `if` with its `else`
             (_, then), (_, otherwise) = parts[1:]
-            branch, rest = self._branch(then, [then], _equal(test)), self._branch(otherwise, [otherwise], frozenset())
+            branch, rest = self._branch(then, [then], equal(test)), self._branch(otherwise, [otherwise], frozenset())
             self.shell.chains.append(Chain("if", test, self.span(node), (branch,), rest, guards))
         for operator, part in parts:
             self.visit(part, guards)
             test = self.text(part)
-            if part.type in TESTS and _is_question(test):
-                guards = (*guards, Guard(_equal(test) if operator == "&&" else frozenset()))
+            if part.type in TESTS and is_question(test):
+                guards = (*guards, Guard(equal(test) if operator == "&&" else frozenset()))
             elif operator == "||" and guards and guards[-1].arches:
                 guards = (*guards[:-1], Guard())
 
@@ -283,20 +277,3 @@ def _operands(node: Node) -> Iterator[tuple[str, Node]]:
         operators += ["", *(child.type for child in node.children if child.type in ("&&", "||"))][-1:] * len(named[1:])
         node = named[0]
     return zip([*reversed(operators), ""], [node, *reversed(parts)], strict=True)
-
-
-LOOKS = re.compile(r"^\s*!?\s*(?:\[|test\b|.*\|\s*e?grep\b|e?grep\b)", re.DOTALL)
-
-
-def _is_question(test: str) -> bool:
-    """Whether a test asks for the architecture."""
-    return bool(LOOKS.match(test)) and bool(ASKS.search(test) or _equal(test))
-
-
-def _equal(test: str) -> frozenset[str]:
-    """The architectures for which a test holds; none where that is not plain."""
-    # "x$ARCH" = "xarm64": the x is for shells to which an empty word is none.
-    told = [meant(word) or meant(word.strip("\"'")[1:]) for word in (found["word"] for found in EQUALS.finditer(test))]
-    if not told or "!=" in test or re.match(r"^\s*!", test):
-        return frozenset()
-    return frozenset().union(*told)

@@ -55,7 +55,7 @@ def check(look: Look) -> Iterator[Finding]:
     for stage, instruction, spots in every:
         if look.guard(stage) or len({spot.arch for spot in spots}) > 1:
             continue
-        taken = {arch for one in downloads.taken(look, stage, instruction) for arch in one.arches}
+        taken = {arch for one in downloads.taken(look, stage, instruction) for arch in one.arches} if spots else set()
         seen: set[str] = set()
         for spot in spots:
             listed = len(twins[skeleton(literal(spot.piece.text))]) > 1

@@ -131,7 +131,7 @@ def tree(tmp_path, monkeypatch):
 
 def test_folders_are_walked_and_files_are_taken_as_they_are(tree):
     def paths(*words, **lint):
-        return [str(path) for path in linting.lint([Path(word) for word in words], told(**lint)).paths]
+        return [str(path) for path in linting.lint([Path(word) for word in words], told(**lint), Path()).paths]
 
     assert paths(".") == ["Dockerfile", "b/x.Dockerfile", "third/Dockerfile"]
     assert paths(".", exclude=["third/*"]) == ["Dockerfile", "b/x.Dockerfile"]
@@ -143,10 +143,10 @@ def test_folders_are_walked_and_files_are_taken_as_they_are(tree):
 
 def test_one_rule_alone_by_name_or_number(tree):
     for word in ("hardcoded-platform", "BL002", "bl002"):
-        assert len(linting.lint([Path("Dockerfile")], told(), [word]).findings) == 1
-    assert linting.lint([Path("Dockerfile")], told(), ["BL001"]).findings == ()
+        assert len(linting.lint([Path("Dockerfile")], told(), Path(), [word]).findings) == 1
+    assert linting.lint([Path("Dockerfile")], told(), Path(), ["BL001"]).findings == ()
     with pytest.raises(UsageError) as caught:
-        linting.lint([Path("Dockerfile")], told(), ["hardcoded-platfrom"])
+        linting.lint([Path("Dockerfile")], told(), Path(), ["hardcoded-platfrom"])
     assert caught.value.cure == "did you mean 'hardcoded-platform'?"
 
 
@@ -157,13 +157,38 @@ def test_a_severity_that_is_none_is_an_error():
 
 
 def test_only_information_is_no_failure(tree):
-    assert linting.lint([Path("Dockerfile")], told()).failed
-    assert not linting.lint([Path("Dockerfile")], told(severity={"BL002": "info"})).failed
+    assert linting.lint([Path("Dockerfile")], told(), Path()).failed
+    assert not linting.lint([Path("Dockerfile")], told(severity={"BL002": "info"}), Path()).failed
+
+
+def test_a_baseline_knows_what_was_there(tree, capsys):
+    def lint():
+        return linting.lint([Path("Dockerfile"), Path("b")], told(baseline="known.json"), tree)
+
+    Path("known.json").touch()
+    before = lint()
+    assert (len(before.findings), before.known) == (2, 0)
+    linting.show(Console({}), before, "json")
+    Path("known.json").write_text(capsys.readouterr().out)
+    assert (lint().findings, lint().known, lint().failed) == ((), 2, False)
+    assert linting.summary(lint()) == "2 files, nothing new, 2 in the baseline"
+    Path("Dockerfile").write_bytes(b"# moved\n" + PINNED + PINNED)  # the second one is new
+    assert [(one.file, one.line) for one in lint().findings] == [("Dockerfile", 3)]
+    assert linting.summary(lint()) == "2 files, 1 error, 2 in the baseline"
+
+
+@pytest.mark.parametrize("text", ["{", '{"a": 1}', "[1]", '[{"file": 1}]', None])
+def test_a_baseline_that_is_none(tree, text):
+    if text is not None:
+        Path("known.json").write_text(text)
+    with pytest.raises(UsageError, match=r"lint\.baseline: .*known\.json: ") as caught:
+        linting.lint([Path("Dockerfile")], told(baseline="known.json"), tree)
+    assert caught.value.cure == "buildlib lint --format json > known.json"
 
 
 @pytest.mark.parametrize("form", ["text", "json", "sarif", "github"])
 def test_each_format_is_spoken(tree, capsys, form):
-    linting.show(Console({}), linting.lint([Path("Dockerfile")], told()), form)
+    linting.show(Console({}), linting.lint([Path("Dockerfile")], told(), Path()), form)
     out = capsys.readouterr()
     assert "hardcoded-platform" in out.out
     assert ("1 file, 1 error" in out.err) == (form in ("text", "github"))
@@ -175,14 +200,14 @@ def test_cures_that_need_no_thought(tree):
         "ARG TARGETVARIANT=v7\r\nFROM --platform=$BUILDPLATFORM debian\r\n"
     )
     Path("Dockerfile").write_bytes(text.encode())
-    (act,) = linting.mend(linting.lint([Path("Dockerfile")], told()))
+    (act,) = linting.mend(linting.lint([Path("Dockerfile")], told(), Path()))
     assert act.text == (
         "ARG V=1\r\nFROM debian AS a\r\nARG TARGETARCH\r\nARG V\r\nRUN echo $V ${TARGETARCH}\r\n"
         "ARG TARGETVARIANT\r\nFROM debian\r\n"
     )
     assert found(act.text) == []
     Path("Dockerfile").write_bytes(PINNED + b"# \xff\n")  # no UTF-8: left alone
-    assert linting.mend(linting.lint([Path("Dockerfile")], told())) == []
+    assert linting.mend(linting.lint([Path("Dockerfile")], told(), Path())) == []
 
 
 # --- input from outside ----------------------------------------------------------------------------------------------

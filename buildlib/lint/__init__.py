@@ -7,7 +7,8 @@ The rooms, in import order; a room imports only rooms above it, and none touches
     containerfile  a Dockerfile as stages of instructions
     script         what a script does, as data
     questions      what in a script asks for the architecture
-    shell          shell text as that
+    tree           shell text as a grammar sees it
+    shell          shell text as what it does
     finding        what is found, and the table of rules (rules.toml)
     look           what rules ask of a file: scripts, what chooses, what variables hold
     downloads      BL001, and BL006 of downloads

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 
 from buildlib.lint.containerfile import Piece
@@ -23,7 +24,8 @@ OTHER = re.compile(
 )
 
 
-DOWNLOADS = re.compile(rf"\b(?:{'|'.join(sorted((FETCH | INSTALL) - {'apt-get', 'apt', 'apk'}))})\b")
+# Not what every image installs in passing, and no URL's scheme.
+DOWNLOADS = re.compile(rf"\b(?:{'|'.join(sorted((FETCH | INSTALL) - {'apt-get', 'apt', 'apk', 'http', 'https'}))})\b")
 
 
 def check(look: Look) -> Iterator[Finding]:
@@ -34,8 +36,9 @@ def check(look: Look) -> Iterator[Finding]:
             for value in one.values:
                 yield from _assigned(look, one, value, chosen)
         yield from _substituted(look, script)
+        left = min((chain.span.end for chain in script.chains if _turns_away(chain)), default=sys.maxsize)
         for chain in script.chains:
-            if _is_open(chain, script) and not chain.guards:
+            if chain.span.start < left and _is_open(chain, script) and not chain.guards:
                 yield found(look.source, "missing-arch-case", chain.span, _said(chain))
 
 
@@ -82,6 +85,11 @@ def _is_open(chain: Chain, script: Shell) -> bool:
     if len(chain.branches) > 1:
         return True
     return any(_matters(branch) for branch in (*chain.branches, *((chain.rest,) if chain.rest else ())))
+
+
+def _turns_away(chain: Chain) -> bool:
+    """`if [ $ARCH != amd64 ] && [ $ARCH != arm64 ]; then exit 1; fi`: whoever comes behind it is one of those."""
+    return chain.word == "if" and "!=" in chain.subject and any(branch.fails for branch in chain.branches)
 
 
 def _translates(chain: Chain, script: Shell) -> bool:

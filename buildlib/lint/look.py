@@ -9,7 +9,7 @@ from functools import cached_property
 
 from buildlib.lint import shell
 from buildlib.lint.containerfile import File, Instruction, Piece, Stage
-from buildlib.lint.script import Command, Guard, Shell
+from buildlib.lint.script import Guard, Shell
 from buildlib.lint.source import Source
 from buildlib.lint.words import TRIPLE, Found, find
 
@@ -29,6 +29,7 @@ TOOLCHAIN = re.compile(
     r"\b(?:gcc|g\+\+)-(?:\d+-)?[\w-]+-linux-gnu\w*|crossbuild-essential-\w+|(?:musl|cross|gcc)-toolchain|musl-cross|crosstool|ct-ng|binutils-[\w-]+-linux-gnu"
     r"|--target=[\w-]+-(?:linux|elf|eabi)",
 )
+TABLE = re.compile(r"\(\s*\[")  # of bash's, by key
 ELSEWHERE = re.compile(
     r"android|windows|mingw|darwin|apple|freebsd|netbsd|solaris|illumos|fuchsia|ohos|wasm|uefi", re.IGNORECASE
 )
@@ -68,7 +69,7 @@ class Look:
     @cached_property
     def _scripts(self) -> Mapping[int, Shell]:
         runs = (i for stage in self.file.stages if stage.posix for i in stage.instructions if i.kind == "run")
-        return {id(run): shell.read(run.script) if run.script else _exec_form(run) for run in runs}
+        return {id(run): shell.read(run.script) if run.script else shell.exec_form(run.words, run.span) for run in runs}
 
     # --- what chooses ----------------------------------------------------------------------------------------------
 
@@ -150,7 +151,9 @@ class Look:
         if script is not None:
             told = [a for a in script.assignments if a.name == name]
             if told or name in script.sets:
-                plain = len(told) == 1 and not told[0].guards and told[0].values and told[0].values[0].text[:2] != "(["
+                plain = (
+                    len(told) == 1 and not told[0].guards and told[0].values and not TABLE.match(told[0].values[0].text)
+                )
                 # A loop over files of one architecture takes that one's.
                 alike = plain and len({frozenset(one.arch for one in words(value)) for value in told[0].values}) == 1
                 return Value(told[0].values[0]) if alike else None
@@ -179,11 +182,6 @@ def _pairs(instructions: tuple[Instruction, ...]) -> dict[str, Value]:
         for name, value in instruction.pairs
         if value is not None
     }
-
-
-def _exec_form(run: Instruction) -> Shell:
-    """RUN ["program", "word"]: one command; a shell's own -c is not looked into."""
-    return Shell(commands=[Command(run.words, run.span)], text=" ".join(word.text for word in run.words))
 
 
 def literal(text: str) -> str:

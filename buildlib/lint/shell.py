@@ -3,38 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from functools import cache
-from itertools import dropwhile
+from collections.abc import Iterable, Sequence
+from itertools import dropwhile, pairwise
 from typing import TYPE_CHECKING
 
 from buildlib.lint.containerfile import Piece, Script
 from buildlib.lint.questions import ASKS, equal, is_question
 from buildlib.lint.script import Assignment, Branch, Chain, Command, Guard, Shell, Use
 from buildlib.lint.source import Span
+from buildlib.lint.tree import clauses, operands, tree
 from buildlib.lint.words import meant
 
 if TYPE_CHECKING:
-    from tree_sitter import Node, Parser
+    from tree_sitter import Node
 
 FAILS = re.compile(
     r"^(?:\w*[_-])?(?:die|fail|failed|failure|abort|fatal|panic|bail|error|err|error_exit|unsupported)\w*$"
 )
-
-
-@cache
-def _parser() -> Parser:
-    import tree_sitter_bash
-    from tree_sitter import Language, Parser
-
-    return Parser(Language(tree_sitter_bash.language()))
-
-
 # $NAME and ${NAME with what may follow, unless a backslash stands before it.
 READ = re.compile(rb"(?<!\\)(?:\\\\)*\$(?:(?P<bare>[A-Za-z_]\w*)|\{[#!]?(?P<name>[A-Za-z_]\w*)(?P<operator>:?[-=?+])?)")
+TESTS = ("test_command", "negated_command", "command", "pipeline")
 DEEPEST = 60  # nodes within nodes; what is nested deeper is passed over
 # What stands before the command that is meant.
 PREFIXES = frozenset({"sudo", "time", "exec", "command", "nohup", "nice", "env", "doas", "gosu", "then", "builtin"})
+SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "su", "runuser"})
 
 
 def read(script: Script) -> Shell:
@@ -44,13 +36,34 @@ def read(script: Script) -> Shell:
     read is found in the text.
     """
     found = Shell(text=script.text.decode("utf-8", "replace"))
-    copy = re.sub(rb"\$(?=[A-Za-z_0-9])", b"_", script.text)
     reader = _Reader(script, found)
-    reader.visit(_parser().parse(copy).root_node, ())
+    reader.parse(())
     for match in READ.finditer(script.text):
         if not any(span.start <= match.start() + script.start < span.end for span in reader.quoted):
             reader.use(match)
     return found
+
+
+def exec_form(words: tuple[Piece, ...], span: Span) -> Shell:
+    """RUN ["program", "word"]: one command, and what a shell among such is given to run."""
+    inner = _script_in(words)
+    text = " ".join(word.text for word in words)
+    if not inner:
+        return Shell(commands=[Command(words, span)], text=text)
+    script = _unquoted(inner)
+    return read(Script(script.text.encode(), script.span.start))
+
+
+def _script_in(words: Sequence[Piece]) -> Piece | None:
+    """The word that a shell is given to run."""
+    if words and words[0].bare.rpartition("/")[2] in SHELLS:
+        return next((word for flag, word in pairwise(words) if re.fullmatch(r"-[a-z]*c", flag.bare)), None)
+    return None
+
+
+def _unquoted(word: Piece) -> Piece:
+    quote = int(word.text[:1] in ("'", '"'))
+    return Piece(word.text[quote : len(word.text) - quote], Span(word.span.start + quote, word.span.end - quote))
 
 
 class _Reader:
@@ -59,6 +72,10 @@ class _Reader:
     def __init__(self, script: Script, shell: Shell) -> None:
         self.script, self.shell, self.pipelines, self.depth = script, shell, 0, 0
         self.quoted: list[Span] = []  # where a $ is a $
+
+    def parse(self, guards: tuple[Guard, ...]) -> None:
+        copy = re.sub(rb"\$(?=[A-Za-z_0-9])", b"_", self.script.text)
+        self.visit(tree(copy), guards)
 
     def text(self, node: Node) -> str:
         return self.script.text[node.start_byte : node.end_byte].decode("utf-8", "replace")
@@ -113,8 +130,11 @@ class _Reader:
         while len(words) > 1 and words[0].bare in PREFIXES:
             self._env(words[1:], guards)
             words = list(dropwhile(lambda word: word.text.startswith("-") or "=" in word.text, words[1:]))
-        command = Command(tuple(words), self.span(node), guards, feeds)
+        inner = _script_in(words)
+        command = Command(tuple(word for word in words if word is not inner), self.span(node), guards, feeds)
         self.shell.commands.append(command)
+        if inner:
+            self._inner(inner, guards)
         match command.name:
             case "." | "source":
                 self.shell.sources = True
@@ -123,8 +143,18 @@ class _Reader:
         for child in node.children:
             if child.type == "variable_assignment":
                 self._assignment(child, guards, before_command=name is not None)
-            elif child.is_named:
+            elif child.is_named and not (inner and self.span(child) == inner.span):
                 self.visit(child, guards)
+
+    def _inner(self, word: Piece, guards: tuple[Guard, ...]) -> None:
+        """sh -c '…': a script in a word."""
+        start, end = _unquoted(word).span
+        first = self.script.start
+        reader = _Reader(Script(self.script.text[start - first : end - first], start), self.shell)
+        reader.pipelines, reader.depth = self.pipelines, self.depth
+        reader.parse(guards)
+        self.pipelines = reader.pipelines
+        self.quoted += reader.quoted
 
     def _env(self, words: list[Piece], guards: tuple[Guard, ...]) -> None:
         """env GOARCH=arm64 go build: words that are assignments."""
@@ -192,7 +222,7 @@ class _Reader:
             self.shell.chains.append(Chain("case", subject, self.span(node), tuple(branches), rest, guards))
 
     def _if(self, node: Node, guards: tuple[Guard, ...]) -> None:
-        parts = list(_clauses(node))
+        parts = list(clauses(node))
         tests = [" ".join(self.text(child) for child in test) for test, _ in parts]
         asks = [test for test in tests if test and is_question(test)]
         branches, rest = [], None
@@ -228,7 +258,7 @@ class _Reader:
 
     def _list(self, node: Node, guards: tuple[Guard, ...]) -> None:
         """a && b || c: what stands behind a question hangs on it."""
-        parts = list(_operands(node))
+        parts = list(operands(node))
         test = self.text(parts[0][1])
         if [operator for operator, _ in parts] == ["&&", "||", ""] and is_question(test):  # an `if` with its `else`
             (_, then), (_, otherwise) = parts[1:]
@@ -241,39 +271,3 @@ class _Reader:
                 guards = (*guards, Guard(equal(test) if operator == "&&" else frozenset()))
             elif operator == "||" and guards and guards[-1].arches:
                 guards = (*guards[:-1], Guard())
-
-
-def _clauses(node: Node) -> Iterator[tuple[list[Node], list[Node]]]:
-    """Test and body of `if`, each `elif`, and `else`, which has no test."""
-    test: list[Node] = []
-    body: list[Node] = []
-    into = test
-    clauses = []
-    for child in node.children:
-        if child.type in ("elif_clause", "else_clause"):
-            clauses.append(child)
-        elif child.type == "then":
-            into = body
-        elif child.is_named and child.type != "comment":
-            into.append(child)
-    yield test, body
-    for clause in clauses:
-        if clause.type == "elif_clause":
-            yield from _clauses(clause)
-        else:
-            yield [], [child for child in clause.children if child.is_named]
-
-
-TESTS = ("test_command", "negated_command", "command", "pipeline")
-
-
-def _operands(node: Node) -> Iterator[tuple[str, Node]]:
-    """The parts of a list in order, each with the operator behind it. Lists lean to the left, as deep as they are long."""
-    parts: list[Node] = []
-    operators: list[str] = []
-    while node.type == "list":
-        named = [child for child in node.children if child.is_named]
-        parts += reversed(named[1:])
-        operators += ["", *(child.type for child in node.children if child.type in ("&&", "||"))][-1:] * len(named[1:])
-        node = named[0]
-    return zip([*reversed(operators), ""], [node, *reversed(parts)], strict=True)

@@ -11,6 +11,7 @@ The rooms, in import order; a room imports only rooms above it:
     network     the way to a registry, leg by leg, and what to change
     config      settings: defaults < file < environment < flags
     rust        the compilers of this machine, their std, the pin
+    dockerd     the Docker daemon that the command `docker` talks to
     host        what else this machine has; read once, never changed
     workspace   `cargo metadata` -> binaries, and the host tools its crates want
     toolchain   the standard library a target needs, and how to get each

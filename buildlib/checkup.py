@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from buildlib import artifacts, containers, doctor, emulation, engine, handlers, provision
+from buildlib import artifacts, containers, dockerd, doctor, emulation, engine, handlers, provision
 from buildlib.containers import Seen
 from buildlib.context import Context
 from buildlib.errors import BuildError, Lacking
@@ -75,23 +75,14 @@ def _images(context: Context, targets: tuple[Target, ...]) -> tuple[Need, ...]:
     """What images want: the engine, and where that is there, handlers for the other architectures and credentials."""
     must = bool(context.config.registry)
     if not context.host.daemon.version:
-        return (containers.daemon(must=must),)
+        return (containers.daemon(must=must, error=context.host.daemon.error),)
     binfmt = {need.what: need for target in targets for need in handlers.needs(target)}
     registry = context.config.registry.partition("/")[0]
-    config = _docker_config(context)
+    config = dockerd.configuration(context.host.env)
     return (
         *containers.needs(_seen(context), must=must), *binfmt.values(),
         *containers.credentials([registry] if registry else [], config),
     )  # fmt: skip
-
-
-def _docker_config(context: Context) -> dict:
-    env = context.host.env
-    folder = Path(env.get("DOCKER_CONFIG") or Path(env.get("HOME", "/"), ".docker"))
-    with suppress(ValueError):
-        told = json.loads(text_of(folder / "config.json") or "{}")
-        return told if isinstance(told, dict) else {}
-    return {}
 
 
 def _seen(context: Context) -> Seen:
@@ -144,7 +135,7 @@ def _start(context: Context) -> str | None:
         entry.size, entry.mode = len(program), 0o755
         archive.addfile(entry, io.BytesIO(program))
     try:
-        client = docker.from_env(timeout=20, environment=dict(context.host.env))
+        client = dockerd.client(context.host.env, timeout=20)
         answer = json.loads(client.api.import_image_from_data(told.getvalue()).splitlines()[-1])
         image = answer["status"]
         try:

@@ -40,10 +40,12 @@ class Seen:
     started: str | None = None  # "" for a container that ran
 
 
-def daemon(*, must: bool) -> Need:
-    """The engine itself. `must` says that this workspace makes images: then it is no mere warning that it is missing."""
+def daemon(*, must: bool, error: str = "") -> Need:
+    """The engine itself. `must` says that this workspace makes images: then it is no mere warning that it is missing. `error` is why
+    it did not answer."""
     return Need(
-        what="a Docker daemon", why=WHY, met=lambda host: bool(host.daemon.version), must=must, section=SECTION,
+        what="a Docker daemon", why=f"{WHY}; {error}" if error else WHY, must=must, section=SECTION,
+        met=lambda host: bool(host.daemon.version),
         cures=(Cure(text="start Docker, and be in the group `docker`; binaries, tests and -musl images need none"),),
     )  # fmt: skip
 

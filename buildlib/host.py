@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from buildlib import rust
+from buildlib import dockerd, rust
 from buildlib.rust import Pin, Surroundings, Toolchain
 
 
@@ -105,10 +105,10 @@ class Host:
         import docker
 
         try:
-            client = docker.from_env(timeout=5, environment=dict(self.env))
+            client = dockerd.client(self.env, timeout=5)
             told, info = client.version(), client.info()
         except docker.errors.DockerException as error:
-            return Daemon(error=str(error))
+            return Daemon(error=dockerd.reason(error))
         parts = {str(part.get("Name")): str(part.get("Version", "")) for part in told.get("Components") or ()}
         return Daemon(version=told.get("Version", ""), parts=parts, info=info)
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from buildlib import image, testing
+from buildlib import dockerd, image, testing
 from buildlib.context import Context
 from buildlib.dockerfile import Part
 from buildlib.emulation import const, is_native, is_of
@@ -96,15 +96,15 @@ def smoke(context: Context, asked: Asked) -> list[Tested]:
 @contextmanager
 def _daemon(context: Context) -> Iterator[tuple[DockerClient, str]]:
     """The daemon, and the label of this run; what carries it is gone afterwards. Lacking where no daemon answers."""
-    import docker
     from docker.errors import DockerException
 
     try:
-        client = docker.from_env(environment=dict(context.run.env), timeout=int(2 * HEALTHY))
+        client = dockerd.client(context.run.env, timeout=int(2 * HEALTHY))
         client.ping()
     except DockerException as error:
         raise Lacking(
-            f"no Docker daemon answers: {error}", "start Docker; binaries are tested without it: `buildlib test`"
+            f"no Docker daemon answers: {dockerd.reason(error)}",
+            "start Docker; binaries are tested without it: `buildlib test`",
         ) from None
     label = secrets.token_hex(8)
     try:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from buildlib import builder, buildx
+from buildlib import builder, buildx, dockerd
 from buildlib.context import Context
 from buildlib.failures import Failure
 from buildlib.files import holding
@@ -109,7 +109,7 @@ def _gateway(context: Context) -> Iterator[Uplink]:
     run, env = context.run, context.run.env
     client = Client(run.budget, run.sleep, tell, bundle=env.get("SSL_CERT_FILE", ""),
                     mirrors=builder.mirrors(context.config), login=login(context))  # fmt: skip
-    real = Path(env.get("DOCKER_CONFIG") or Path(env.get("HOME", "/")) / ".docker")
+    real = dockerd.folder(env)
     with tempfile.TemporaryDirectory() as folder, gateways.opened(client, context.config.builder["name"]) as gateway:
         run.env, run.spoken = {**env, **gateways.private(Path(folder), real, gateway)}, gateway.spoken
         try:

@@ -168,6 +168,20 @@ def test_no_daemon_and_no_buildx(mine, tmp_path):
     assert (state, why) == ("fail", "docker has no such plugin")
 
 
+def test_a_daemon_that_a_context_names(mine, tmp_path):
+    """The SDK knows DOCKER_HOST alone; the daemon that `docker` talks to is asked all the same."""
+    (tmp_path / "docker").mkdir()
+    with engine.daemon(tmp_path / "docker") as other:
+        env = {"DOCKER_CONFIG": str(tmp_path / "config"), "DOCKER_HOST": None}
+        made = run("docker", "context", "create", "far", f"--docker=host={other['DOCKER_HOST']}", env=env)
+        used = run("docker", "context", "use", "far", env=env)
+        assert (made.code, used.code) == (0, 0), (made, used)
+        told = doctor(mine, env=env)
+        assert "a Docker daemon" not in told and told["docker buildx"][1] == "docker has no such plugin"
+        _, why, _ = doctor(mine, env=env | {"DOCKER_CONTEXT": "nowhere"})["a Docker daemon"]
+        assert "nowhere" in why
+
+
 def test_a_builder_that_drifted_is_made_anew(mine):
     create(mine)
     mine.settings(name=NAME, network="default")

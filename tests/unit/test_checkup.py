@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from machines import AMD64, ARM64, WITH_ZIG, Machine, Recorder, context
@@ -266,14 +265,6 @@ def test_cures_of_emulation_are_one_question_and_looked_at_again(plain, rustup, 
     assert "warning: still no handler for arm64 with the flag F" in capsys.readouterr().err
     checkup.mend(context(before, asked := Recorder(ANSWERS), root=plain), (ARM64,), yes=False)  # nobody to ask
     assert not any("update-binfmts" in line for line in asked.asked)
-
-
-def test_a_docker_configuration_that_is_none(plain):
-    machine = Machine(env={"DOCKER_CONFIG": str(plain)})
-    for text in ("", "{", "[]", '{"auths": {}}'):
-        (plain / "config.json").write_text(text)
-        assert checkup._docker_config(context(machine, Recorder(), root=plain)) in ({}, {"auths": {}})
-    assert Path(plain).is_dir()
 
 
 def test_what_no_step_cures_is_doctor_s_to_say_and_not_setup_s(plain, rustup, monkeypatch, capsys):

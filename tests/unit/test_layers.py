@@ -8,7 +8,7 @@ import pytest
 
 HOUSE = Path(__file__).parents[2] / "buildlib"
 ORDER = (
-    "errors", "targets", "log", "plan", "failures", "redact", "network", "config", "rust", "host", "workspace", "toolchain",
+    "errors", "targets", "log", "plan", "failures", "redact", "network", "config", "rust", "dockerd", "host", "workspace", "toolchain",
     "artifacts", "libtest", "junit", "emulation", "handlers", "debs", "counts", "backends", "environment", "cargo", "nextest",
     "dist", "oci", "dockerfile", "builder", "buildx", "containers", "tiny", "workflow", "doctor", "console", "files", "journal",
     "output", "retry", "exchange", "registry", "relay", "gateway", "runner", "context", "provision", "build", "testing",
@@ -36,6 +36,7 @@ WORLD = {
 MAY = {
     "artifacts": {"elftools"},
     "rust": {"subprocess"},
+    "dockerd": {"docker"},
     "host": {"os", "docker"},
     "console": {"rich"},
     "files": {"os", "shutil"},

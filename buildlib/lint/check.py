@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 
 from buildlib.lint import branches, cargo, compiling, containerfile, downloads, platforms, triples, variables, workflows
 from buildlib.lint.containerfile import File
-from buildlib.lint.finding import Finding
+from buildlib.lint.finding import Finding, found
 from buildlib.lint.look import Look
 from buildlib.lint.source import Source
 
@@ -66,6 +66,9 @@ def dockerfile(file: File) -> Iterator[Finding]:
     look = Look(file)
     for room in RULES:
         yield from room.check(look)
+    for span in file.broken:
+        if told := look.source.part(span).strip():
+            yield found(look.source, "not-read", span, f"{told.splitlines()[0][:40]!r} is not read")
 
 
 def _ignored(source: Source) -> dict[int, set[str]]:

@@ -40,7 +40,18 @@ def test_the_same_with_line_ends_of_windows(rule, text, lines):
 
 @pytest.mark.parametrize("rule", rules())
 def test_each_rule_has_ten_of_both(rule):
-    if rule in ("host-only-linker", "cross-image-platform"):  # of TOML, in test_others
+    if rule in (
+        "host-only-linker",
+        "cross-image-platform",
+        "not-read",
+    ):  # of TOML, in test_others; of the grammar, below
         return
     mine = [case.values for case in CASES if case.values[0] == rule]
     assert sum(bool(lines) for _, _, lines in mine) >= 10 and sum(not lines for _, _, lines in mine) >= 10
+
+
+def test_what_the_grammar_does_not_read_is_said():
+    data = b"FROM debian\nENV A=-mstrict-align B=-march=rv32i -mabi=ilp32\nRUN true\n"
+    assert [(one.rule, one.line, one.message) for one in check(Path("Dockerfile"), data, {})] == [
+        ("not-read", 2, "'-mabi=ilp32' is not read")
+    ]

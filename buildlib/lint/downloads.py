@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 
 from buildlib.lint.containerfile import Instruction, Piece, Stage
-from buildlib.lint.finding import Finding, found
+from buildlib.lint.finding import Edit, Finding, found
 from buildlib.lint.look import Look, literal, names, words
 from buildlib.lint.script import Command, Guard, Shell
 from buildlib.lint.source import Span
@@ -82,6 +82,7 @@ class Taken:
     what: str
     carrier: Piece | None = None
     is_local: bool = False  # by a command that takes files which are there already
+    edits: tuple[Edit, ...] = ()
 
     @property
     def arches(self) -> set[str]:
@@ -131,7 +132,7 @@ def check(look: Look) -> Iterator[Finding]:
                 continue
             seen.add(one.span)
             text = f"{one.what} is for {' and '.join(sorted(one.arches))} on every platform: {_shown(look, one)}"
-            yield found(look.source, "hardcoded-arch-download", one.span, text)
+            yield found(look.source, "hardcoded-arch-download", one.span, text, edits=one.edits)
 
 
 def _arches(told: Iterable[tuple[Hashable, Taken]]) -> dict[Hashable, set[str]]:
@@ -180,9 +181,9 @@ def taken(look: Look, stage: Stage, instruction: Instruction) -> Iterator[Taken]
         case "run":
             script = look.script(stage, instruction)
             if script is not None:
-                yield from _run(look, stage, script)
                 start = instruction.script.start if instruction.script else instruction.span.start
                 yield from _sources(Piece(script.text, Span(start, instruction.span.end)), script.commands)
+                yield from _run(look, stage, script)
 
 
 def _copied(look: Look, stage: Stage, instruction: Instruction) -> Iterator[Taken]:
@@ -279,4 +280,15 @@ def _sources(text: Piece, commands: list[Command]) -> Iterator[Taken]:
             at = text.span.start + len(text.text[: match.start("arch")].encode())
             guards = [command.guards for command in commands if command.span.start <= at < command.span.end]
             piece = Piece(match["arch"], Span(at, at + len(match["arch"])))
-            yield Taken(piece, tuple(told), guards[-1] if guards else (), "the package source")
+            pieces = [word for command in commands for word in command.words if word.span.start <= at < word.span.end]
+            edits = tuple(Edit(span=piece.span, text=_asked(word, at)) for word in pieces[-1:])
+            yield Taken(piece, tuple(told), guards[-1] if guards else (), "the package source", edits=edits)
+
+
+def _asked(word: Piece, at: int) -> str:
+    """What asks dpkg for the architecture, for this place in a word of the shell's: single quotes are left for it."""
+    quote = ""
+    for char in word.text.encode()[: at - word.span.start].decode("utf-8", "replace"):
+        if char in "'\"" and quote in ("", char):
+            quote = "" if quote else char
+    return "'\"$(dpkg --print-architecture)\"'" if quote == "'" else "$(dpkg --print-architecture)"

@@ -223,6 +223,25 @@ LINES = st.sampled_from(
 )  # fmt: skip
 
 
+ASKED = "$(dpkg --print-architecture)"
+
+
+@pytest.mark.parametrize(
+    ("before", "put"),
+    [
+        ("echo 'deb [arch=amd64 trusted=yes] https://a.test/ s main'", f"""'"{ASKED}"'"""),
+        ('add-apt-repository "deb [arch=amd64] https://a.test/ $S s"', ASKED),
+        ("""sh -c 'echo "deb [arch=amd64] https://a.test/ s"'""", ASKED),
+        ("echo deb [arch=amd64] https://a.test/ s", ASKED),
+    ],
+)
+def test_a_package_source_asks_dpkg(before, put):
+    data = f"FROM debian\nRUN {before}\n".encode()
+    mended = fixed(data, check(Path("Dockerfile"), data, {}))
+    assert mended.decode() == f"FROM debian\nRUN {before.replace('amd64', put)}\n"
+    assert check(Path("Dockerfile"), mended, {}) == []
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.one_of(st.binary(max_size=600), st.lists(LINES, max_size=30).map(lambda lines: "\n".join(lines).encode())),
        st.sampled_from(["Dockerfile", "Cross.toml", ".cargo/config.toml", ".github/workflows/a.yml"]))  # fmt: skip

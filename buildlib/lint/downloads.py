@@ -25,23 +25,9 @@ INSTALL = frozenset({
 UNPACK = frozenset({"tar", "bsdtar", "unzip", "7z", "gunzip", "dpkg-deb", "rpm2cpio", "unar"})
 SIFT = frozenset({"grep", "egrep", "fgrep", "jq", "awk", "sed"})
 # What only speaks of a file, or moves it after it has come.
-SILENT = frozenset(
-    {
-        "echo",
-        "printf",
-        "test",
-        "[",
-        "[[",
-        "sha256sum",
-        "sha512sum",
-        "sha1sum",
-        "md5sum",
-        "shasum",
-        "gpg",
-        "rm",
-        "cosign",
-    }
-)
+SILENT = frozenset({
+    "echo", "printf", "test", "[", "[[", "sha256sum", "sha512sum", "sha1sum", "md5sum", "shasum", "gpg", "rm", "cosign",
+})  # fmt: skip
 ARCHIVE = re.compile(
     r"\.(?:tar(?:\.\w+)?|t[gx]z|tbz2?|zip|gz|xz|bz2|zst|7z|deb|rpm|apk|whl|run|bin|AppImage|jar|sh|snap|ipk|exe|so[.\d]*|a|img|iso)$",
     re.IGNORECASE,

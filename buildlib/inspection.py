@@ -7,8 +7,10 @@ import io
 import json
 import posixpath
 import re
+import sys
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +25,17 @@ from buildlib.gateway import normal
 from buildlib.registry import MANIFESTS, Client
 from buildlib.targets import TARGETS, Target
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 REFERENCE = re.compile(
     r"(?:docker://)?[A-Za-z0-9][\w.-]*(?::\d+)?(?:/[\w.-]+)*(?::[\w][\w.-]{0,127}|@sha256:[0-9a-f]{64})"
 )
 FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")  # where no PATH is set
 SHEBANG = re.compile(rb"#!\s*(?P<program>\S+)")
+ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878, 3.1.1
 LINKS = 8  # symbolic links that are followed, one after the other
 
 
@@ -187,6 +195,14 @@ def _file(image: Image, wanted: list[str]) -> tuple[str, bytes]:
     raise LookupError("its links lead nowhere")
 
 
+def _layer(stream: IO[bytes]) -> tarfile.TarFile:
+    """A layer, which is a tar file that gzip, zstd or nothing has made smaller, read from its beginning to its end."""
+    buffered = io.BufferedReader(stream)  # type: ignore[arg-type]
+    if buffered.peek(len(ZSTD))[: len(ZSTD)] == ZSTD:
+        return tarfile.open(fileobj=zstd.ZstdFile(buffered), mode="r|")
+    return tarfile.open(fileobj=buffered, mode="r|*")
+
+
 def _look(image: Image, wanted: list[str]) -> tuple[str, str, bytes] | None:
     """Path, what it links to, and content of one of these files, as the topmost layer has it. /bin may be /usr/bin."""
     names = [path.lstrip("/") for path in wanted]
@@ -194,7 +210,7 @@ def _look(image: Image, wanted: list[str]) -> tuple[str, str, bytes] | None:
     for digest in reversed(image.layers):
         told: dict[str, tuple[str, str, bytes]] = {}
         try:
-            with tarfile.open(fileobj=io.BufferedReader(image.store.open(f"blobs/{digest}")), mode="r|*") as layer:  # type: ignore[arg-type]
+            with _layer(image.store.open(f"blobs/{digest}")) as layer:
                 for entry in layer:
                     name = posixpath.normpath(entry.name).lstrip("/")
                     if name in names and (entry.issym() or entry.islnk()):
@@ -202,7 +218,7 @@ def _look(image: Image, wanted: list[str]) -> tuple[str, str, bytes] | None:
                     elif name in names and entry.isfile():
                         stream = layer.extractfile(entry)
                         told[name] = (f"/{name}", "", stream.read() if stream else b"")
-        except tarfile.TarError as error:
+        except (tarfile.TarError, zlib.error, zstd.ZstdError, EOFError) as error:
             raise LookupError(f"layer {digest[:19]} cannot be read: {error}") from None
         if told:
             return next(told[name] for name in names if name in told)

@@ -12,6 +12,7 @@ from upstream import Upstream, digest
 from buildlib import inspection
 from buildlib.config import Retry
 from buildlib.errors import BuildError, NetworkError
+from buildlib.inspection import zstd
 from buildlib.retry import Budget
 from buildlib.tiny import exits
 
@@ -109,6 +110,7 @@ def test_a_mixed_image_is_found(shelf, look):
         ([app("amd64"), app("arm64")], {}, "/usr/bin/app"),  # the topmost layer counts
         ([app("arm64"), tar({"etc/x": b"1"})], {}, "/usr/bin/app"),
         ([tar({"./usr/bin/app": exits("aarch64")}, compressed=False)], {}, "/usr/bin/app"),
+        ([zstd.compress(tar({"usr/bin/app": exits("aarch64")}, compressed=False))], {}, "/usr/bin/app"),
         ([tar({"usr/bin/app": "../lib/app/real", "usr/lib/app/real": exits("aarch64")})], {}, "/usr/lib/app/real"),
         ([tar({"opt/x": exits("aarch64")})], {"Entrypoint": None, "Cmd": ["x"], "Env": ["PATH=/bin:/opt"]}, "/opt/x"),
         ([app("arm64")], {"Entrypoint": ["./bin/app"], "WorkingDir": "/usr"}, "/usr/bin/app"),
@@ -126,10 +128,17 @@ def test_a_program_is_found_as_a_shell_would(shelf, look, layers, config, path):
         (("linux/arm64", app("arm64", "opt/app")), "/usr/bin/app: is not in the image"),
         (("linux/arm64", tar({"usr/bin/app": "app"})), "/usr/bin/app: its links lead nowhere"),
         (("linux/arm64", b"no tar at all"), "/usr/bin/app: layer sha256:"),
+        (("linux/arm64", zstd.compress(b"no tar at all")), "/usr/bin/app: layer sha256:"),
+        (
+            ("linux/arm64", zstd.compress(tar({"usr/bin/app": exits("aarch64")}, compressed=False))[:-9]),
+            "/usr/bin/app: layer sha256:",
+        ),
+        (("linux/arm64", b"\x28\xb5\x2f\xfd of nobody's"), "/usr/bin/app: layer sha256:"),
+        (("linux/arm64", tar({"usr/bin/app": bytes(9000)})[:60]), "/usr/bin/app: layer sha256:"),
         (("plan9/arm64", app("arm64")), "platform: plan9/arm64 is none that is known"),
         (("linux/arm64", tar({"usr/bin/app": b"text"})), "is not an ELF file"),
     ],
-    ids=["elsewhere", "circle", "broken", "unknown", "text"],
+    ids=["elsewhere", "circle", "broken", "zstd", "cut", "nobody", "gzip", "unknown", "text"],
 )
 def test_what_cannot_be_read_is_refused(shelf, look, image, refusal):
     ((_, _, (told,)),) = look(shelf.tag("1", shelf.image(*image)))

@@ -138,12 +138,14 @@ def test_verify_reads_every_platform_s_program(pushed):
     ] * 2
 
 
-def test_a_tag_that_says_arm64_over_a_program_that_says_amd64(pushed, tmp_path):
+@pytest.mark.parametrize("compression", ["gzip", "zstd", "uncompressed"])
+def test_a_tag_that_says_arm64_over_a_program_that_says_amd64(pushed, tmp_path, compression):
     (tmp_path / "app").write_bytes((pushed.root / "dist" / "amd64" / "cli-command").read_bytes())
     (tmp_path / "Dockerfile").write_text('FROM scratch\nCOPY app /app\nENTRYPOINT ["/app"]\n')
-    image = f"{pushed.repository}/mixed:1"
-    flags = ("--builder", engine.BUILDER, "--platform", "linux/amd64,linux/arm64", "--provenance=false", "--push")
-    made = run("docker", "buildx", "build", *flags, "--tag", image, tmp_path, env=pushed.env)
+    image = f"{pushed.repository}/mixed:{compression}"
+    output = f"type=image,name={image},push=true,oci-mediatypes=true,compression={compression},force-compression=true"
+    flags = ("--builder", engine.BUILDER, "--platform", "linux/amd64,linux/arm64", "--provenance=false", "--output")
+    made = run("docker", "buildx", "build", *flags, output, tmp_path, env=pushed.env)
     assert made.code == 0, made
     done = buildlib("verify", image, cwd=pushed.root, env=pushed.env)
     assert done.code == 6 and "machine: is 62 (amd64), wanted 183 (arm64)" in done.out, done

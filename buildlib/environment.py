@@ -16,7 +16,7 @@ from buildlib.targets import Target
 from buildlib.toolchain import Chosen, rustc_wrapper
 
 Script = Callable[[str, str], str]  # name, text -> path
-RECIPE = "env1"  # part of every target folder's name: a change of `environment` must change this
+RECIPE = "env2"  # part of every target folder's name: a change of `environment` must change this
 
 
 def digest(host: Host, backend: Backend) -> str:
@@ -46,7 +46,7 @@ def environment(host: Host, target: Target, backend: Backend, chosen: Chosen | N
     if text := rustc_wrapper(chosen, target):
         env["RUSTC"] = script("rustc", text)
     if backend.name == "zig":
-        env.update(_zig(host, target, backend, script))
+        env.update(_zig(host, target, backend, script, tools))
     else:
         env.update(_gcc(target, backend, script))
     if f"CC_{target.env}" in env or (backend.name == "zig" and not is_native(host, target)):
@@ -68,13 +68,14 @@ exec {rustup} "$@"
 OURS = ("PATH", "CARGO", "RUSTC", "CC", "CXX", "AR", "RANLIB", "LDFLAGS", "PKG_CONFIG")
 
 
-def _zig(host: Host, target: Target, backend: Backend, script: Script) -> dict[str, str]:
-    floor = backend.floor or "musl"
+def _zig(host: Host, target: Target, backend: Backend, script: Script, tools: Path) -> dict[str, str]:
+    whose = hashlib.sha256(str(tools).encode()).hexdigest()[:8]
     env = {
         # The zig of this installation, not of whatever python3 is first on PATH; saves starting that, too.
         "CARGO_ZIGBUILD_ZIG_COMMAND": str(host.zig),
-        # cargo-zigbuild writes one cmake file per triple; two floors at once must not share it.
-        "CARGO_ZIGBUILD_CACHE_DIR": str(host.cache / "zigbuild" / floor),
+        # cargo-zigbuild (0.24) links and writes its wrappers there without a lock: of two that start at once one ends with "File
+        # exists". Each project has its own, by a path without spaces, for the wrappers are CC; and so has each floor.
+        "CARGO_ZIGBUILD_CACHE_DIR": str(host.cache / "zigbuild" / f"{backend.floor or 'musl'}-{whose}"),
         # lld refuses version scripts that name absent symbols, GNU ld does not (librdkafka has one).
         "LDFLAGS": f"{host.env.get('LDFLAGS', '')} -Wl,--undefined-version".strip(),
         f"CARGO_TARGET_{target.env.upper()}_LINKER": script(

@@ -76,7 +76,8 @@ def test_each_of_it_has_a_cure_that_can_be_carried_out():
     [
         ("7.2.22", "amd64", ""), ("5.2.0", "amd64", "QEMU 5.2.0: knows no AVX2"), ("5.2.0", "arm64", "QEMU 5.2.0: knows no SVE2"),
         ("", "amd64", ""),
-        ("7.2.22", "arm64", ""), ("6.2.0", "riscv64", "QEMU 6.2.0: knows no Zba"), ("5.2.0", "armv7", ""),
+        ("7.2.22", "arm64", ""), ("5.2.0", "riscv64", "QEMU 5.2.0: knows no Zba"),
+        ("6.2.0", "riscv64", "QEMU 6.2.0: knows no V 1.0"), ("5.2.0", "armv7", ""),
         ("8.0.4", "loong64", "QEMU 8.0.4: 8.1 is the first that runs it"), ("10.0.13", "loong64", ""),
         ("5.2.0", "amd64-musl", "QEMU 5.2.0: knows no AVX2"),
     ],

@@ -7,9 +7,10 @@ import importlib
 import json
 import platform
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,9 @@ from buildlib.plan import Outcome, Step
 
 if TYPE_CHECKING:
     from buildlib.gateway import Gateway
+
+
+LINGERS = 600.0  # seconds; six killed clients kept BuildKit 0.25.1 busy for seven minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,19 +82,35 @@ def opened(context: Context, foreseen: Callable[[], bool]) -> Iterator[Uplink]:
         yield DIRECT
         return
     name = context.config.builder["name"]
-    alone = holding(
-        context.host.cache / "builders" / name, lambda: context.console.note(f"builder {name}: waiting for another run")
-    )
-    with alone:
+    folder = context.host.cache / "builders" / name
+    with holding(folder, lambda: context.console.note(f"builder {name}: waiting for another run")):
         if not foreseen():
             yield DIRECT
             return
-        with _gateway(context) as way:
+        with _marked(folder) as killed, _gateway(context, "" if killed else name) as way:
             yield way
 
 
 @contextmanager
-def _gateway(context: Context) -> Iterator[Uplink]:
+def _marked(folder: Path) -> Iterator[bool]:
+    """Whether a run at this builder was killed lately. What that one asked BuildKit for goes on there, by a gateway that is gone and
+    with a client that nobody is any more, for a minute or more; who asks for the same name hangs on that. So it gets another port."""
+    mark, killed = folder / "open", folder / "killed"
+    lately = False
+    with suppress(OSError):  # a full disk is said by whoever writes what is wanted
+        if mark.exists():
+            killed.touch()
+        lately = killed.exists() and time.time() - killed.stat().st_mtime < LINGERS
+        mark.touch()
+    try:
+        yield lately
+    finally:
+        with suppress(OSError):
+            mark.unlink()
+
+
+@contextmanager
+def _gateway(context: Context, port_of: str) -> Iterator[Uplink]:
     from buildlib import gateway as gateways  # requests and http.server, which nothing else needs
     from buildlib.registry import Client
 
@@ -110,7 +130,7 @@ def _gateway(context: Context) -> Iterator[Uplink]:
     client = Client(run.budget, run.sleep, tell, bundle=env.get("SSL_CERT_FILE", ""),
                     mirrors=builder.mirrors(context.config), login=login(context))  # fmt: skip
     real = dockerd.folder(env)
-    with tempfile.TemporaryDirectory() as folder, gateways.opened(client, context.config.builder["name"]) as gateway:
+    with tempfile.TemporaryDirectory() as folder, gateways.opened(client, port_of) as gateway:
         run.env, run.spoken = {**env, **gateways.private(Path(folder), real, gateway)}, gateway.spoken
         try:
             yield Uplink(gateway)

@@ -1,7 +1,9 @@
 import base64
 import json
+import os
 import platform
 import threading
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from machines import Machine, Recorder, context, settings
 
 from buildlib import uplink
 from buildlib.config import Retry
-from buildlib.gateway import private
+from buildlib.gateway import Gateway, private
 from buildlib.retry import Budget
 
 RETRY = Retry(attempts=3, delay=0.01, max_delay=0.1, total=10.0)
@@ -47,6 +49,36 @@ def test_a_builder_on_this_machine_s_network_gets_the_gateway(here):
         assert [name for name in config["auths"] if way.name("a/b").startswith(name)]
         assert found.run.env["BUILDX_CONFIG"] == f"{before['HOME']}/.docker/buildx"
     assert found.run.env is before and found.run.spoken is str
+
+
+def test_after_a_run_that_was_killed_the_next_ones_have_another_port(here, monkeypatch):
+    """BuildKit goes on with what the killed one asked for, by the old port."""
+    asked = []
+
+    @contextmanager
+    def opened(client, builder):
+        asked.append(builder)
+        yield Gateway(client, "secret", address="127.0.0.1:1")
+
+    monkeypatch.setattr("buildlib.gateway.opened", opened)
+    found = here()
+    folder = found.host.cache / "builders" / "multiarch-builder"
+
+    def run():
+        with uplink.opened(found, lambda: True):
+            assert (folder / "open").exists()
+        assert not (folder / "open").exists()
+
+    run()
+    with pytest.raises(KeyboardInterrupt), uplink.opened(found, lambda: True):
+        raise KeyboardInterrupt  # an orderly end
+    run()
+    (folder / "open").touch()  # as SIGKILL leaves it
+    run()
+    run()
+    os.utime(folder / "killed", (0, 0))  # long ago
+    run()
+    assert asked == ["multiarch-builder"] * 3 + ["", ""] + ["multiarch-builder"]
 
 
 def test_a_second_run_at_the_same_builder_waits_for_the_first(here, capsys):

@@ -168,7 +168,7 @@ def test_no_daemon_and_no_buildx(mine, tmp_path):
     assert (state, why) == ("fail", "docker has no such plugin")
 
 
-def test_a_daemon_that_a_context_names(mine, tmp_path):
+def test_a_docker_context(mine, tmp_path):
     """The SDK knows DOCKER_HOST alone; the daemon that `docker` talks to is asked all the same."""
     (tmp_path / "docker").mkdir()
     with engine.daemon(tmp_path / "docker") as other:

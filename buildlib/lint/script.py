@@ -87,3 +87,4 @@ class Shell:
     sets: set[str] = field(default_factory=set)  # names that are set in some other way: read, export, for
     sources: bool = False  # another file is read in, which may set anything
     text: str = ""
+    broken: list[Span] = field(default_factory=list)  # what is not read

@@ -22,6 +22,9 @@ FAILS = re.compile(
 )
 # $NAME and ${NAME with what may follow, unless a backslash stands before it.
 READ = re.compile(rb"(?<!\\)(?:\\\\)*\$(?:(?P<bare>[A-Za-z_]\w*)|\{[#!]?(?P<name>[A-Za-z_]\w*)(?P<operator>:?[-=?+])?)")
+# A $ with no name behind it is one that is meant; the grammar wants a name behind one at the end of a word: grep x$
+DOLLAR = re.compile(rb"\$(?=\w)|(?<!\\)\$(?![{(\[*@#?!$'\"-])")
+BRANCHING = frozenset({"case", "esac", ";;", "if", "then", "elif", "else", "fi"})
 TESTS = ("test_command", "negated_command", "command", "pipeline")
 DEEPEST = 60  # nodes within nodes; what is nested deeper is passed over
 # What stands before the command that is meant.
@@ -74,8 +77,7 @@ class _Reader:
         self.quoted: list[Span] = []  # where a $ is a $
 
     def parse(self, guards: tuple[Guard, ...]) -> None:
-        copy = re.sub(rb"\$(?=[A-Za-z_0-9])", b"_", self.script.text)
-        self.visit(tree(copy), guards)
+        self.visit(tree(DOLLAR.sub(b"_", self.script.text)), guards)
 
     def text(self, node: Node) -> str:
         return self.script.text[node.start_byte : node.end_byte].decode("utf-8", "replace")
@@ -116,6 +118,11 @@ class _Reader:
                 self.quoted.append(self.span(node))
             case "heredoc_redirect" if re.match(r"<<-?\s*[\"'\\]", self.text(node)):
                 self.quoted.append(self.span(node))
+            case "ERROR":
+                self.shell.broken.append(self.span(node))
+                # What led to a command is not known where the words of a branch stand loose.
+                lost = any(child.type in BRANCHING for child in node.children)
+                self._all(node.children, (*guards, Guard()) if lost else guards, feeds)
             case _:
                 self._all(node.children, guards, feeds)
 
@@ -172,8 +179,11 @@ class _Reader:
         if name is None:
             return
         values = (self.piece(value),) if value is not None else ()
-        told = Assignment(self.text(name).partition("[")[0], values, self.span(node), guards, before_command)
-        self.shell.assignments.append(told)
+        array, subscript, key = self.text(name).partition("[")
+        if subscript and meant(key.rstrip("]")):  # a table by architecture
+            self.shell.sets.add(array)
+        else:
+            self.shell.assignments.append(Assignment(array, values, self.span(node), guards, before_command))
         if value is not None:
             self.visit(value, guards)
 

@@ -55,3 +55,15 @@ def test_what_the_grammar_does_not_read_is_said():
     assert [(one.rule, one.line, one.message) for one in check(Path("Dockerfile"), data, {})] == [
         ("not-read", 2, "'-mabi=ilp32' is not read")
     ]
+
+
+def test_a_place_in_a_script_that_the_grammar_does_not_read_is_said():
+    data = b"FROM debian\nRUN <<EOF\ncat > /x <<=cut\nEOF\n"
+    assert [(one.rule, one.line, one.message) for one in check(Path("Dockerfile"), data, {})] == [
+        ("not-read", 3, "'<<=cut' is not read")
+    ]
+
+
+def test_a_dollar_sign_with_no_name_behind_it_is_read():
+    data = b"FROM debian\nRUN <<EOF\nx=$(ls | grep c$)\nsed -i s/a$/b/ /x\nEOF\n"
+    assert check(Path("Dockerfile"), data, {}) == []

@@ -22,8 +22,9 @@ SUBSTITUTED = re.compile(
 OTHER = re.compile(
     r"^(?:CC|CXX|AR|LD|STRIP|RANLIB|CROSS_COMPILE|QEMU\w*|BUILD_?\w*|HOST\w*|PATH|LDFLAGS|CFLAGS|\w*SHA\w*|\w*SUM\w*|\w*CHECK\w*)$"
 )
-
-
+# What prints the machine's own name.
+PRINTS = {("uname", "-m"), ("arch",), ("dpkg", "--print-architecture")}
+PRINTED = re.compile(r"\"?(?:\$\{?(?P<name>\w+)\}?|\$\(uname -m\))\"?")
 # Not what every image installs in passing, and no URL's scheme.
 DOWNLOADS = re.compile(rf"\b(?:{'|'.join(sorted((FETCH | INSTALL) - {'apt-get', 'apt', 'apk', 'http', 'https'}))})\b")
 
@@ -106,8 +107,11 @@ def _translates(chain: Chain, script: Shell) -> bool:
 def _hands_on(chain: Chain, rest: Branch) -> bool:
     """`*) ARCH="$TARGETARCH"`: a machine that nobody thought of gets its own name, and what is not there is not found."""
     subjects = set(names(Piece(chain.subject, chain.span)))
-    return bool(subjects & set(re.findall(r"=\W*\$\{?(\w+)", rest.text))) or bool(
-        re.search(r"=\W*\$\(uname -m\)", rest.text)
+    if subjects & set(re.findall(r"=\W*\$\{?(\w+)", rest.text)) or re.search(r"=\W*\$\(uname -m\)", rest.text):
+        return True
+    said = [PRINTED.fullmatch(words[-1]) for words in rest.commands if words[0] in ("echo", "printf")]
+    return any(words in PRINTS for words in rest.commands) or any(
+        one and (one["name"] is None or one["name"] in subjects) for one in said
     )
 
 

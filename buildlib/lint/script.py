@@ -57,6 +57,7 @@ class Branch:
     text: str
     fails: bool
     span: Span
+    commands: tuple[tuple[str, ...], ...] = ()  # the words of those that stand in it
 
     @cached_property
     def sets(self) -> frozenset[str]:

@@ -24,6 +24,8 @@ FAILS = re.compile(
 READ = re.compile(rb"(?<!\\)(?:\\\\)*\$(?:(?P<bare>[A-Za-z_]\w*)|\{[#!]?(?P<name>[A-Za-z_]\w*)(?P<operator>:?[-=?+])?)")
 # A $ with no name behind it is one that is meant; the grammar wants a name behind one at the end of a word: grep x$
 DOLLAR = re.compile(rb"\$(?=\w)|(?<!\\)\$(?![{(\[*@#?!$'\"-])")
+# It loses its way behind "$(case … ;; esac)/: the last ;; may be a ; as well.
+LAST = re.compile(rb"(?<=[^)\s]);;(?=[\s\\]*esac\))")
 BRANCHING = frozenset({"case", "esac", ";;", "if", "then", "elif", "else", "fi"})
 TESTS = ("test_command", "negated_command", "command", "pipeline")
 DEEPEST = 60  # nodes within nodes; what is nested deeper is passed over
@@ -77,7 +79,7 @@ class _Reader:
         self.quoted: list[Span] = []  # where a $ is a $
 
     def parse(self, guards: tuple[Guard, ...]) -> None:
-        self.visit(tree(DOLLAR.sub(b"_", self.script.text)), guards)
+        self.visit(tree(LAST.sub(b"; ", DOLLAR.sub(b"_", self.script.text))), guards)
 
     def text(self, node: Node) -> str:
         return self.script.text[node.start_byte : node.end_byte].decode("utf-8", "replace")
@@ -251,7 +253,12 @@ class _Reader:
 
     def _branch(self, node: Node, body: list[Node], arches: frozenset[str]) -> Branch:
         text = " ".join(self.text(child) for child in body)
-        return Branch(arches, text, any(self._fails(child) for child in body), self.span(node))
+        commands = tuple(
+            tuple(self.text(word) for word in child.children if word.is_named)
+            for child in body
+            if child.type == "command"
+        )
+        return Branch(arches, text, any(self._fails(child) for child in body), self.span(node), commands)
 
     def _fails(self, node: Node, depth: int = 0) -> bool:
         """Whether what stands here ends the script with an error, as far as one can see."""

@@ -64,6 +64,6 @@ def test_a_place_in_a_script_that_the_grammar_does_not_read_is_said():
     ]
 
 
-def test_a_dollar_sign_with_no_name_behind_it_is_read():
-    data = b"FROM debian\nRUN <<EOF\nx=$(ls | grep c$)\nsed -i s/a$/b/ /x\nEOF\n"
+def test_what_the_grammar_would_lose_its_way_in_is_read():
+    data = b'FROM debian\nRUN <<EOF\nx=$(ls | grep c$)\nsed -i s/a$/b/ /x\nls "$(case a in b) c;; esac)/d"\nEOF\n'
     assert check(Path("Dockerfile"), data, {}) == []

@@ -11,7 +11,7 @@ from buildlib.lint import shell
 from buildlib.lint.containerfile import File, Instruction, Piece, Stage
 from buildlib.lint.script import Guard, Shell
 from buildlib.lint.source import Source
-from buildlib.lint.words import TRIPLE, Found, find
+from buildlib.lint.words import TRIPLE, Found, find, meant
 
 EXPANSION = re.compile(
     r"\$\{\{.*?\}\}|\$\{(?:[^{}]|\{[^{}]*\})*\}|\$\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)|`[^`]*`|\$(?:\d|[A-Za-z_]\w*)",
@@ -85,7 +85,8 @@ class Look:
         guards = [Guard(self.made_for)] if self.made_for else []
         for one in self.file.line(stage):
             if one.name in self._chosen:
-                guards.append(Guard(frozenset(found.arch for found in find(one.name))))
+                named = frozenset(found.arch for found in find(one.name))
+                guards.append(Guard(named or meant(re.split(r"[-_.]", one.name)[-1])))
         return tuple(guards)
 
     @cached_property

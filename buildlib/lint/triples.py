@@ -53,7 +53,7 @@ def check(look: Look) -> Iterator[Finding]:
         for spot in spots:
             twins.setdefault(skeleton(literal(spot.piece.text)), set()).add(spot.arch)
     for stage, instruction, spots in every:
-        if look.guard(stage) or len({spot.arch for spot in spots}) > 1:
+        if look.guard(stage) or len({spot.arch for spot in spots if not spot.guards}) > 1:
             continue
         taken = {arch for one in downloads.taken(look, stage, instruction) for arch in one.arches} if spots else set()
         seen: set[str] = set()

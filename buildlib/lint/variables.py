@@ -52,20 +52,26 @@ def _in_from(look: Look, stage: Stage, outer: set[str]) -> Iterator[Finding]:
 def _lost(look: Look, stage: Stage, outer: set[str]) -> Iterator[Finding]:
     known, given = _inherited(look, stage)
     elsewhere = _elsewhere(look, stage)
-    told: set[str] = set()
+    cured: set[str] = set()  # one ARG is enough for all that comes behind it
     for instruction in stage.instructions:
+        told: set[str] = set()
         for use in _uses(look, stage, instruction):
             name = use.name
-            ours = name in outer or name in PLATFORM or name in elsewhere
+            late = any(name == n.text for i in stage.instructions if i.kind == "arg" for n, _ in i.pairs)
+            ours = late or name in outer or name in PLATFORM or name in elsewhere
             if not ours or name in known | given | PREDEFINED | told or name.upper() in PREDEFINED:
                 continue
             if use.fallback and name not in outer | PLATFORM:
                 continue
             told.add(name)
-            late = any(name == n.text for i in stage.instructions if i.kind == "arg" for n, _ in i.pairs)
             where = "is declared further down" if late else "is not declared in this stage"
             start = look.source.start_of(look.source.line(instruction.span.start))
-            edits = () if late else (Edit(span=Span(start, start), text=f"ARG {name}{look.source.newline}"),)
+            edits = (
+                ()
+                if late or name in cured
+                else (Edit(span=Span(start, start), text=f"ARG {name}{look.source.newline}"),)
+            )
+            cured.add(name)
             yield found(
                 look.source, "arg-lost-after-from", use.span, f"{name} {where}: it is empty here",
                 cure=f"ARG {name} before this line", edits=edits,

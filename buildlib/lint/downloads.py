@@ -99,7 +99,7 @@ def check(look: Look) -> Iterator[Finding]:
         chosen = look.guard(stage)
         all_of_it = [(i, one) for i in stage.instructions for one in taken(look, stage, i)]
         together, alike = (
-            _arches((id(i), one) for i, one in all_of_it if not one.guards),
+            _arches(((id(i), one.what), one) for i, one in all_of_it if not one.guards),
             _arches((one.like, one) for _, one in all_of_it),
         )
         for instruction, one in _first(all_of_it):
@@ -112,8 +112,8 @@ def check(look: Look) -> Iterator[Finding]:
                 text = f"{one.found[0].word} in a branch for {wrong}"
                 yield found(look.source, "wrong-arch-mapping", one.span, text)
                 continue
-            # One of a list: other architectures' beside it in the instruction, or its twins in the stage.
-            several = len(one.arches) == 1 and _others(together.get(id(instruction), set()), one)
+            # One of a list: other architectures' of its kind beside it in the instruction, or its twins in the stage.
+            several = len(one.arches) == 1 and _others(together.get((id(instruction), one.what), set()), one)
             if guards or several or _others(alike[one.like], one) or one.span in seen:
                 continue
             seen.add(one.span)

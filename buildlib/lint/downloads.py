@@ -39,6 +39,15 @@ DATA = re.compile(
     r"|go|config|dts|S|s|asm|repo|sources|gpg|minisig|sbom|cdx|spdx|service|env|in|ld|lds|template|tmpl)$"
 )
 URL = re.compile(r"^[\"']?[a-z0-9+]+://[^/\s]+", re.IGNORECASE)
+# The source of a project, which may be called after an architecture.
+SOURCE_ARCHIVE = re.compile(
+    r"^[\"']?https?://(?:www\.)?(?:github|gitlab)\.com/.+?/(?:archive|zipball|tarball)/", re.IGNORECASE
+)
+# Files for amd64 whose names do not say so; those of other architectures do, or there are none.
+UNSPOKEN = re.compile(
+    r"/krallin/tini/releases/download/[^/]+/(?P<tini>tini(?:-static)?)[\"']?$"
+    r"|/alpine-pkg-glibc/releases/download/[^/]+/(?P<glibc>glibc-(?:bin-|dev-)?[^/-]+-r\d+\.apk)"
+)
 APT_SOURCE = re.compile(r"\[[^\]\n]*\barch=(?P<arch>[^\]\s]+)[^\]\n]*\]")
 DEB822 = re.compile(r"^\s*Architectures:\s*(?P<arch>\S+)\s*$", re.MULTILINE)
 # Compilers and libraries for another target, and emulators: they are packages of this machine's.
@@ -228,7 +237,7 @@ def _pieces(command: Command, fetching: set[int]) -> Iterator[Piece]:
 def _plain(piece: Piece) -> list[Found]:
     """The words for architectures in what is taken: not in a host's name, not of a guest or a target, not of a data file."""
     text = literal(piece.text)
-    host = URL.match(text)
+    host = SOURCE_ARCHIVE.match(text) or URL.match(text)
     start = host.end() if host else 0
     name = text.rpartition("/")[2]
     told = [
@@ -236,6 +245,9 @@ def _plain(piece: Piece) -> list[Found]:
         for one in find(text)
         if one.start >= start and not GUEST.search(text[: one.start]) and not CROSS_ARCHIVE.match(text, one.end)
     ]
+    if unspoken := UNSPOKEN.search(text):
+        at = unspoken.start(str(unspoken.lastgroup))
+        told.append(Found("amd64", text[at : unspoken.end()].rstrip("\"'"), at, unspoken.end()))
     if DATA.search(name.strip("\"'")):
         told = [one for one in told if one.end <= len(text) - len(name)]
     return told

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 # How the word stands in file names and packages, by short name. `arm` is 32-bit ARM of no particular version.
 WORDS = {
-    "amd64": r"x86[_-]64(?:[_-]?v[1-4])?|amd64(?:v[1-4])?|x64|x86_64bit|linux-?64|(?<=linux[-_])64-?bit|(?<=linux[-_])64",
+    "amd64": r"x86[_-]64(?:[_-]?v[1-4])?|amd64(?:v[1-4])?|x64|x86_64bit|linux-?64|(?:(?<=linux[-_])|(?<=ubuntu[-_]))64(?:-?bit)?",
     "arm64": r"arm64(?:/?v8)?(?!-v8a)|aarch[_-]?64|armv8l?|(?<=linux[-_])arm-?64",
     "armv7": r"armv7(?:l|hf|a|-a)?|arm/v7|arm-v7|arm32v7|arm-?hf|armv7hl",
     "armv6": r"armv6(?:l|hf)?|arm/v6|arm-v6|arm32v6|armel|armv5(?:te)?|arm32v5|arm/v5",

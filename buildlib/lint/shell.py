@@ -11,35 +11,28 @@ from buildlib.lint.containerfile import Piece, Script
 from buildlib.lint.questions import ASKS, equal, is_question
 from buildlib.lint.script import Assignment, Branch, Chain, Command, Guard, Shell, Use
 from buildlib.lint.source import Span
-from buildlib.lint.tree import clauses, operands, tree
+from buildlib.lint.tree import DEEPEST, clauses, fails, operands, tree
 from buildlib.lint.words import meant
 
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-FAILS = re.compile(
-    r"^(?:\w*[_-])?(?:die|fail|failed|failure|abort|fatal|panic|bail|error|err|error_exit|unsupported)\w*$"
-)
 # $NAME and ${NAME with what may follow, unless a backslash stands before it.
 READ = re.compile(rb"(?<!\\)(?:\\\\)*\$(?:(?P<bare>[A-Za-z_]\w*)|\{[#!]?(?P<name>[A-Za-z_]\w*)(?P<operator>:?[-=?+])?)")
-# A $ with no name behind it is one that is meant; the grammar wants a name behind one at the end of a word: grep x$
-DOLLAR = re.compile(rb"\$(?=\w)|(?<!\\)\$(?![{(\[*@#?!$'\"-])")
-# It loses its way behind "$(case … ;; esac)/: the last ;; may be a ; as well.
-LAST = re.compile(rb"(?<=[^)\s]);;(?=[\s\\]*esac\))")
+QUOTED = re.compile(r"['#]|<<-?\s*[\"'\\]")
+# Systems that no image is of: what is done there is not done here.
+NEVER = re.compile(
+    r"[\"'*]*(?:darwin|mac_?os|osx|windows|mingw|msys|cygwin|freebsd|openbsd|netbsd|sunos)", re.IGNORECASE
+)
 BRANCHING = frozenset({"case", "esac", ";;", "if", "then", "elif", "else", "fi"})
 TESTS = ("test_command", "negated_command", "command", "pipeline")
-DEEPEST = 60  # nodes within nodes; what is nested deeper is passed over
 # What stands before the command that is meant.
 PREFIXES = frozenset({"sudo", "time", "exec", "command", "nohup", "nice", "env", "doas", "gosu", "then", "builtin"})
 SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "su", "runuser"})
 
 
 def read(script: Script) -> Shell:
-    """What the script does.
-
-    The grammar (0.25.1) ends a word before its second $NAME; in the copy that it gets, $NAME is a word like any other, and what is
-    read is found in the text.
-    """
+    """What the script does. In the tree's copy $NAME is a word like any other; what is read is found in the text."""
     found = Shell(text=script.text.decode("utf-8", "replace"))
     reader = _Reader(script, found)
     reader.parse(())
@@ -77,9 +70,10 @@ class _Reader:
     def __init__(self, script: Script, shell: Shell) -> None:
         self.script, self.shell, self.pipelines, self.depth = script, shell, 0, 0
         self.quoted: list[Span] = []  # where a $ is a $
+        self.failing: set[str] = set()  # functions that end the script
 
     def parse(self, guards: tuple[Guard, ...]) -> None:
-        self.visit(tree(LAST.sub(b"; ", DOLLAR.sub(b"_", self.script.text))), guards)
+        self.visit(tree(self.script.text), guards)
 
     def text(self, node: Node) -> str:
         return self.script.text[node.start_byte : node.end_byte].decode("utf-8", "replace")
@@ -111,14 +105,14 @@ class _Reader:
                 self._if(node, guards)
             case "list":
                 self._list(node, guards)
+            case "function_definition":
+                self._function(node, guards)
             case "for_statement":
                 self._for(node, guards)
             case "pipeline":
                 self.pipelines += 1
                 self._all(node.children, guards, self.pipelines)
-            case "raw_string" | "comment":
-                self.quoted.append(self.span(node))
-            case "heredoc_redirect" if re.match(r"<<-?\s*[\"'\\]", self.text(node)):
+            case "raw_string" | "comment" | "heredoc_redirect" if QUOTED.match(self.text(node)):
                 self.quoted.append(self.span(node))
             case "ERROR":
                 self.shell.broken.append(self.span(node))
@@ -202,6 +196,12 @@ class _Reader:
         if "=" in operator:
             self.shell.sets.add(name)
 
+    def _function(self, node: Node, guards: tuple[Guard, ...]) -> None:
+        name, body = node.child_by_field_name("name"), node.child_by_field_name("body")
+        if name is not None and body is not None and fails(body, self.failing):
+            self.failing.add(self.text(name))
+        self._all(node.children, guards)
+
     def _for(self, node: Node, guards: tuple[Guard, ...]) -> None:
         name = node.child_by_field_name("variable")
         values = tuple(self.piece(value) for value in node.children_by_field_name("value"))
@@ -217,7 +217,9 @@ class _Reader:
         subject = self.text(value) if value is not None else ""
         items = [child for child in node.children if child.type == "case_item"]
         patterns = [[self.text(value) for value in item.children_by_field_name("value")] for item in items]
-        asks = bool(ASKS.search(subject)) or any(meant(pattern) for told in patterns for pattern in told)
+        # A path that has an architecture's word in it asks for none.
+        words = [word for told in patterns for word in told if not word.strip("\"'").startswith("/")]
+        asks = bool(ASKS.search(subject)) or any(meant(word) for word in words)
         if value is not None:
             self.visit(value, guards)
         branches, rest = [], None
@@ -229,7 +231,8 @@ class _Reader:
                 rest = branch
             else:
                 branches.append(branch)
-            self._all(body, (*guards, Guard(arches)) if asks else guards)
+            if not (told and all(map(NEVER.match, told))):
+                self._all(body, (*guards, Guard(arches)) if asks else guards)
         if asks:
             self.shell.chains.append(Chain("case", subject, self.span(node), tuple(branches), rest, guards))
 
@@ -258,20 +261,7 @@ class _Reader:
             for child in body
             if child.type == "command"
         )
-        return Branch(arches, text, any(self._fails(child) for child in body), self.span(node), commands)
-
-    def _fails(self, node: Node, depth: int = 0) -> bool:
-        """Whether what stands here ends the script with an error, as far as one can see."""
-        if depth > DEEPEST:
-            return False
-        if node.type == "command":
-            words = [self.text(child) for child in node.children if child.is_named]
-            name = words[0].rpartition("/")[2]
-            ends = name in ("exit", "return") and len(words) > 1 and words[1].strip("\"'") != "0"
-            return ends or name == "false" or bool(FAILS.match(name))
-        if node.type == "expansion" and any(child.type in (":?", "?") for child in node.children):
-            return True
-        return any(self._fails(child, depth + 1) for child in node.children)
+        return Branch(arches, text, any(fails(child, self.failing) for child in body), self.span(node), commands)
 
     def _list(self, node: Node, guards: tuple[Guard, ...]) -> None:
         """a && b || c: what stands behind a question hangs on it."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from buildlib.lint.frame import frame
 from buildlib.lint.source import Source, Span
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _parser() -> Parser:
 
 def read(source: Source) -> File:
     """The Dockerfile. Nothing in it is an error here."""
-    root = _parser().parse(source.text).root_node
+    root = _parser().parse(frame(source.text)).root_node
     before: list[Instruction] = []
     stages: list[Stage] = []
     inside: list[Instruction] = before

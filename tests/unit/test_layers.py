@@ -16,8 +16,8 @@ ORDER = (
     "survey", "page", "report", "outcomes", "door", "cli_make", "cli_check", "cli_look", "cli", "program", "sessions",
 )  # fmt: skip
 LINT = (
-    "source", "words", "containerfile", "script", "questions", "tree", "shell", "finding", "look", "downloads", "platforms", "triples",
-    "variables", "branches", "compiling", "cargo", "workflows", "check", "fix", "formats",
+    "source", "frame", "words", "containerfile", "script", "questions", "tree", "shell", "finding", "look", "downloads", "platforms",
+    "triples", "variables", "branches", "compiling", "cargo", "workflows", "check", "fix", "formats",
 )  # fmt: skip
 WORLD = {
     "os",

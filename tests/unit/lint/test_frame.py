@@ -1,0 +1,49 @@
+"""A Dockerfile without its shell text: what stays, and that each byte stays where it was."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from buildlib.lint.frame import frame
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ('FROM a\nCOPY ["a", "b"]\n', 'FROM a\nCOPY ["a", "b"]\n'),
+        ("RUN a && \\\n  [ -f b ] || c\nUSER d\n", "RUN x xx \\\n  x xx x x xx x\nUSER d\n"),
+        ("run [[ a == b ]] && c", "run xx x xx x xx xx x"),
+        (
+            "RUN --mount=type=cache,target=/a \\\n    # why\n    --network=none \\\n  a --b=c\n",
+            "RUN --mount=type=cache,target=/a \\\n    # why\n    --network=none \\\n  x xxxxx\n",
+        ),
+        ("RUN a \\\n# why\n  b \\\n\t# and\n  c # d\n", "RUN x \\\n# why\n  x \\\n\t# and\n  x x x\n"),
+        ('CMD ["a", \\\n  "[b]"]\n', 'CMD ["a", \\\n  "[b]"]\n'),
+        ("ENTRYPOINT [ -f a ] && b\n", "ENTRYPOINT x xx x x xx x\n"),
+        (
+            "HEALTHCHECK --interval=5s \\\n  CMD a || \\\n  [ -f b ]\n",
+            "HEALTHCHECK --interval=5s \\\n  CMD x xx \\\n  x xx x x\n",
+        ),
+        ("ONBUILD RUN a; b\n", "ONBUILD RUN xx x\n"),
+        ("RUN cat <<EOF >/a && [ b ]\nc d\nEOF\n", "RUN xxx <<EOF xxx xx x x x\nc d\nEOF\n"),
+        ("RUN <<-'A' cat 3<<B\n", "RUN <<-'A' xxx 3<<B\n"),
+        ("RUN a <<<b $((1<<c))\nUSER d\n", "RUN x xxxx xxxxxxxxx\nUSER d\n"),
+        ("RUN a \\", "RUN x \\"),
+        ("RUN\nRUNNER a\nLABEL a=RUN\n", "RUN\nRUNNER a\nLABEL a=RUN\n"),
+    ],
+)
+def test_what_stays(text, want):
+    assert frame(text.encode()).decode() == want
+
+
+PARTS = ["RUN ", "CMD ", "--a=b ", "[", '"a"', "]", " ", "\\\n", "\n", "# c\n", "<<EOF", "é", "&& ", "\t", "\\"]
+
+
+@given(st.lists(st.sampled_from(PARTS)))
+def test_each_byte_stays_where_it_was(parts):
+    text = "".join(parts).encode()
+    told = frame(text)
+    assert len(told) == len(text) and all(
+        new == old or (new == ord("x") and not bytes([old]).isspace()) for new, old in zip(told, text, strict=True)
+    )
+    assert frame(told) == told

@@ -266,11 +266,14 @@ class _Reader:
     def _list(self, node: Node, guards: tuple[Guard, ...]) -> None:
         """a && b || c: what stands behind a question hangs on it."""
         parts = list(operands(node))
-        test = self.text(parts[0][1])
-        if [operator for operator, _ in parts] == ["&&", "||", ""] and is_question(test):  # an `if` with its `else`
-            (_, then), (_, otherwise) = parts[1:]
-            branch, rest = self._branch(then, [then], equal(test)), self._branch(otherwise, [otherwise], frozenset())
-            self.shell.chains.append(Chain("if", test, self.span(node), (branch,), rest, guards))
+        for (first, asked), (second, then), (_, otherwise) in zip(parts, parts[1:], parts[2:], strict=False):
+            test = self.text(asked)
+            if (first, second) == ("&&", "||") and is_question(test):  # an `if` with its `else`
+                branch, rest = (
+                    self._branch(then, [then], equal(test)),
+                    self._branch(otherwise, [otherwise], frozenset()),
+                )
+                self.shell.chains.append(Chain("if", test, self.span(node), (branch,), rest, guards))
         for operator, part in parts:
             self.visit(part, guards)
             test = self.text(part)

@@ -55,7 +55,7 @@ def check(look: Look) -> Iterator[Finding]:
     for stage, instruction, spots in every:
         if look.guard(stage) or len({spot.arch for spot in spots if not spot.guards}) > 1:
             continue
-        taken = {arch for one in downloads.taken(look, stage, instruction) for arch in one.arches} if spots else set()
+        taken = _taken(look, stage, instruction) if spots else set()
         seen: set[str] = set()
         for spot in spots:
             listed = len(twins[skeleton(literal(spot.piece.text))]) > 1
@@ -67,6 +67,12 @@ def check(look: Look) -> Iterator[Finding]:
             yield found(
                 look.source, "hardcoded-target-triple", spot.span, f"{spot.word} is {spot.arch}'s, on every platform"
             )
+
+
+def _taken(look: Look, stage: Stage, instruction: Instruction) -> set[str]:
+    """The architectures of what an instruction downloads in any case."""
+    taken = downloads.taken(look, stage, instruction)
+    return {arch for one in taken if not one.guards for arch in one.arches}
 
 
 def _spots(look: Look, stage: Stage, instruction: Instruction) -> Iterator[Spot]:

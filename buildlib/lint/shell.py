@@ -104,14 +104,14 @@ class _Reader:
             case "if_statement":
                 self._if(node, guards)
             case "list":
-                self._list(node, guards)
+                self._list(node, guards, feeds)
             case "function_definition":
                 self._function(node, guards)
             case "for_statement":
                 self._for(node, guards)
             case "pipeline":
                 self.pipelines += 1
-                self._all(node.children, guards, self.pipelines)
+                self._all(node.children, guards, feeds or self.pipelines)
             case "raw_string" | "comment" | "heredoc_redirect" if QUOTED.match(self.text(node)):
                 self.quoted.append(self.span(node))
             case "ERROR":
@@ -263,8 +263,8 @@ class _Reader:
         )
         return Branch(arches, text, any(fails(child, self.failing) for child in body), self.span(node), commands)
 
-    def _list(self, node: Node, guards: tuple[Guard, ...]) -> None:
-        """a && b || c: what stands behind a question hangs on it."""
+    def _list(self, node: Node, guards: tuple[Guard, ...], feeds: int) -> None:
+        """a && b || c: what stands behind a question hangs on it. The grammar may make a | (b && c) of a | b && c."""
         parts = list(operands(node))
         for (first, asked), (second, then), (_, otherwise) in zip(parts, parts[1:], parts[2:], strict=False):
             test = self.text(asked)
@@ -275,7 +275,8 @@ class _Reader:
                 )
                 self.shell.chains.append(Chain("if", test, self.span(node), (branch,), rest, guards))
         for operator, part in parts:
-            self.visit(part, guards)
+            self.visit(part, guards, feeds)
+            feeds = 0
             test = self.text(part)
             if part.type in TESTS and is_question(test):
                 guards = (*guards, Guard(equal(test) if operator == "&&" else frozenset()))

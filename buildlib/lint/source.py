@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 ESCAPE = re.compile(rb"\A(?:[ \t]*#[^\n]*\n)*?[ \t]*#[ \t]*escape[ \t]*=[ \t]*(?P<mark>[\\`])", re.IGNORECASE)
+# Between two lines of an instruction: comments, and empty lines, which end none that goes on.
+GAP = re.compile(rb"\\\n(?:[ \t]*(?:#[^\n]*)?\n)+")
 
 
 class Span(NamedTuple):
@@ -38,8 +40,7 @@ class Source:
         if mark and mark["mark"] == b"`":
             told = re.sub(rb"`([ \t]*\n)", rb"\\\1", told)
         told = re.sub(rb"\\([ \t]+)\n", lambda found: found[1] + b"\\\n", told)
-        # An empty line ends no instruction that goes on.
-        return re.sub(rb"\\\n(?:[ \t]*\n)+", lambda found: b" " * (len(found[0]) - 2) + b"\\\n", told)
+        return GAP.sub(_without_empty_lines, told)
 
     @property
     def newline(self) -> str:
@@ -66,3 +67,16 @@ class Source:
     def part(self, span: Span) -> str:
         """The text between two bytes."""
         return self.text[span.start : span.end].decode("utf-8", "replace")
+
+
+def _without_empty_lines(found: re.Match[bytes]) -> bytes:
+    """Blanks at the end of the line above instead, in front of its backslash."""
+    lines = found[0].split(b"\n")[:-1]
+    told = [lines[0]]
+    for line in lines[1:]:
+        if line.strip():
+            told.append(line)
+        else:
+            blanks = b" " * (len(line) + 1)
+            told[-1] = blanks + told[-1] if len(told) == 1 else told[-1] + blanks
+    return b"\n".join([*told, b""])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # $NAME and ${NAME with what may follow, unless a backslash stands before it.
 READ = re.compile(rb"(?<!\\)(?:\\\\)*\$(?:(?P<bare>[A-Za-z_]\w*)|\{[#!]?(?P<name>[A-Za-z_]\w*)(?P<operator>:?[-=?+])?)")
-QUOTED = re.compile(r"['#]|<<-?\s*[\"'\\]")
+QUOTED = re.compile(r"<<-?\s*[\"'\\]")
 # Systems that no image is of: what is done there is not done here.
 NEVER = re.compile(
     r"[\"'*]*(?:darwin|mac_?os|osx|windows|mingw|msys|cygwin|freebsd|openbsd|netbsd|sunos)", re.IGNORECASE
@@ -71,6 +71,11 @@ class _Reader:
         self.script, self.shell, self.pipelines, self.depth = script, shell, 0, 0
         self.quoted: list[Span] = []  # where a $ is a $
         self.failing: set[str] = set()  # functions that end the script
+        self.readers = {
+            "variable_assignment": self._assignment, "declaration_command": self._declaration, "unset_command": self._declaration,
+            "case_statement": self._case, "if_statement": self._if, "for_statement": self._for,
+            "function_definition": self._function,
+        }  # fmt: skip
 
     def parse(self, guards: tuple[Guard, ...]) -> None:
         self.visit(tree(self.script.text), guards)
@@ -92,28 +97,22 @@ class _Reader:
             self.depth -= 1
 
     def _read(self, node: Node, guards: tuple[Guard, ...], feeds: int) -> None:
+        if reads := self.readers.get(node.type):
+            reads(node, guards)
+            return
         match node.type:
             case "command":
                 self._command(node, guards, feeds)
-            case "variable_assignment":
-                self._assignment(node, guards)
-            case "declaration_command" | "unset_command":
-                self._declaration(node, guards)
-            case "case_statement":
-                self._case(node, guards)
-            case "if_statement":
-                self._if(node, guards)
             case "list":
                 self._list(node, guards, feeds)
-            case "function_definition":
-                self._function(node, guards)
-            case "for_statement":
-                self._for(node, guards)
             case "pipeline":
                 self.pipelines += 1
                 self._all(node.children, guards, feeds or self.pipelines)
-            case "raw_string" | "comment" | "heredoc_redirect" if QUOTED.match(self.text(node)):
+            case "raw_string" | "comment":
                 self.quoted.append(self.span(node))
+            case "heredoc_redirect" if QUOTED.match(self.text(node)):
+                self.quoted += [self.span(child) for child in node.children if child.type == "heredoc_body"]
+                self._all((child for child in node.children if child.type != "heredoc_body"), guards, feeds)
             case "ERROR":
                 self.shell.broken.append(self.span(node))
                 # What led to a command is not known where the words of a branch stand loose.

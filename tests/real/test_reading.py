@@ -1,0 +1,94 @@
+"""Lint reads Dockerfiles as BuildKit does, and shell as shfmt does."""
+
+import json
+import random
+import subprocess
+from pathlib import Path
+
+import pytest
+from bed import HERE, run
+from dockerfiles import dockerfile, script
+from engine import BUILDKIT, go
+
+from buildlib.lint import containerfile, shell
+from buildlib.lint.containerfile import Script
+from buildlib.lint.source import Source
+
+SHFMT = "v3.11.0"
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory):
+    """Asks the real readers for a list of texts."""
+    module = tmp_path_factory.mktemp("readers")
+    (module / "main.go").write_text((HERE / "readers" / "main.go").read_text())
+    (module / "go.mod").write_text(
+        f"module readers\ngo 1.24\nrequire (\n\tgithub.com/moby/buildkit {BUILDKIT}\n\tmvdan.cc/sh/v3 {SHFMT}\n)\n"
+    )
+    tools = go(module) | {"GOFLAGS": "-mod=mod"}
+    built = run("go", "build", "-o", "readers", ".", cwd=module, env=tools)
+    assert built.code == 0, built
+
+    def read(what, texts):
+        asked = "".join(f"{json.dumps(text)}\n" for text in texts)
+        done = subprocess.run([module / "readers", what], input=asked, capture_output=True, text=True, check=True)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    return read
+
+
+def ours(text):
+    """Each instruction's line, kind, whether it is a list, and the words of its heredocs."""
+    source = Source(Path("Dockerfile"), text.encode())
+    file = containerfile.read(source)
+    every = [*file.before, *(one for stage in file.stages for one in (stage.head, *stage.instructions))]
+    return {
+        source.line(one.span.start): (
+            one.kind,
+            one.exec_form,
+            [words for text in one.heredocs if (words := text.text.split())],
+        )
+        for one in every
+    }
+
+
+def theirs(instructions):
+    """The same of BuildKit's. A document of nothing but blanks is none to us."""
+    return {
+        one["line"]: (one["kind"], one["is_array"], [words for text in one["heredocs"] if (words := text.split())])
+        for one in instructions
+    }
+
+
+def test_dockerfiles_are_read_as_buildkit_reads_them(reader):
+    chance = random.Random(8)
+    texts = [dockerfile(chance) for _ in range(3000)]
+    wrong, compared = [], 0
+    for text, instructions in zip(texts, reader("dockerfile", texts), strict=True):
+        if instructions is None:
+            continue
+        compared += 1
+        told, meant = ours(text), theirs(instructions)
+        for one in instructions:  # what these hand on is an instruction of its own, here
+            if one["kind"] in ("onbuild", "healthcheck"):
+                told.pop(one["line"]), meant.pop(one["line"])
+        if told != meant:
+            wrong.append((text, told, meant))
+    assert compared > 2900 and wrong == []
+
+
+def test_no_command_of_a_script_is_lost(reader):
+    chance = random.Random(8)
+    texts = [script(chance) for _ in range(3000)]
+    lost, compared = [], 0
+    for text, starts in zip(texts, reader("shell", texts), strict=True):
+        if starts is None:
+            continue
+        compared += 1
+        raw = text.encode()
+        found = {one.words[0].span.start for one in shell.read(Script(raw, 0)).commands if one.words}
+        # `[` is a test to us, and a word before another command is none.
+        missing = [raw[at : at + 40] for at in starts if at not in found and not raw[at:].startswith((b"[ ", b"env "))]
+        if missing:
+            lost.append((text, missing))
+    assert compared > 2000 and lost == []

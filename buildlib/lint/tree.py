@@ -14,7 +14,7 @@ DEEPEST = 60  # nodes within nodes; what is nested deeper is passed over
 # The grammar (0.25.1) ends a word before its second $NAME. And of a $ with no name behind it, at the end of a word, it makes nothing.
 DOLLAR = re.compile(rb"\$(?=\w)|(?<!\\)\$(?![{(\[*@#?!$'\"-])")
 # It loses its way behind "$(case … ;; esac)/: the last ;; may be a ; as well.
-LAST = re.compile(rb"(?<=[^)\s]);;(?=[\s\\]*esac\))")
+LAST = re.compile(rb"(?P<before>[^\s]|\n)(?P<blanks>[ \t]*);;(?=[\s\\]*esac\))")
 # What functions of another file are called that end a script.
 FAILS = re.compile(
     r"^(?:\w*[_-])?(?:die|fail|failed|failure|abort|fatal|panic|bail|error|err|error_exit|unsupported)\w*$"
@@ -32,7 +32,11 @@ def _parser() -> Parser:
 def tree(text: bytes) -> Node:
     """The root, of a copy of the text in which the grammar does not lose its way, each byte where it was. What is no shell has nodes
     of errors in it."""
-    return _parser().parse(LAST.sub(b"; ", DOLLAR.sub(b"_", text))).root_node
+    return _parser().parse(LAST.sub(_last, DOLLAR.sub(b"_", text))).root_node
+
+
+def _last(found: re.Match[bytes]) -> bytes:
+    return found["before"] + found["blanks"] + (b"  " if found["before"] in (b")", b"\n") else b"; ")
 
 
 def clauses(node: Node) -> Iterator[tuple[list[Node], list[Node]]]:

@@ -38,6 +38,12 @@ class Spot(NamedTuple):
     guards: tuple[Guard, ...]
 
     @property
+    def is_path(self) -> bool:
+        """Whether it may be the name of an archive's folder, and not what is compiled for or a system's library."""
+        text = self.piece.bare
+        return not (text.startswith("-") or text == self.word or LIBRARY.search(self.word) or "/lib/" in text)
+
+    @property
     def span(self) -> Span:
         start = self.piece.span.start + len(self.piece.text[: self.at].encode())
         return Span(start, start + len(self.word.encode()))
@@ -60,7 +66,7 @@ def check(look: Look) -> Iterator[Finding]:
         for spot in spots:
             listed = len(twins[skeleton(literal(spot.piece.text))]) > 1
             # What has been downloaded for one architecture is unpacked into folders of its name.
-            follows = spot.arch in taken and not LIBRARY.search(spot.word) and "/lib/" not in spot.piece.text
+            follows = spot.arch in taken and spot.is_path
             if spot.guards or listed or follows or spot.arch in seen:
                 continue
             seen.add(spot.arch)

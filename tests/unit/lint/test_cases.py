@@ -65,5 +65,8 @@ def test_a_place_in_a_script_that_the_grammar_does_not_read_is_said():
 
 
 def test_what_the_grammar_would_lose_its_way_in_is_read():
-    data = b'FROM debian\nRUN <<EOF\nx=$(ls | grep c$)\nsed -i s/a$/b/ /x\nls "$(case a in b) c;; esac)/d"\nEOF\n'
-    assert check(Path("Dockerfile"), data, {}) == []
+    script = r"""x=$(ls | grep c$)
+sed -i s/a$/b/ /x
+ls "$(case a in b) c;; esac)/d" "$(case "$a" in b) c ;; *) ;; esac)/d"
+"""
+    assert check(Path("Dockerfile"), f"FROM debian\nRUN <<EOF\n{script}EOF\n".encode(), {}) == []

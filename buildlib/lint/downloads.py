@@ -93,6 +93,11 @@ class Taken:
         return skeleton(literal(self.place.text))
 
     @property
+    def beginning(self) -> str:
+        """What stands before the architecture."""
+        return self.place.text[: self.found[0].start].strip("\"'")
+
+    @property
     def span(self) -> Span:
         """Where the first word for an architecture stands; the whole piece where it has several."""
         start = self.place.span.start
@@ -108,12 +113,13 @@ def check(look: Look) -> Iterator[Finding]:
         chosen = look.guard(stage)
         all_of_it = [(i, one) for i in stage.instructions for one in taken(look, stage, i)]
         together, alike = (
-            _arches(((id(i), one.what), one) for i, one in all_of_it if not one.guards),
+            _arches(((id(i), one.beginning), one) for i, one in all_of_it if not one.guards),
             _arches((one.like, one) for _, one in all_of_it),
         )
         for instruction, one in _first(all_of_it):
             guards = (*chosen, *one.guards)
-            if look.is_toolchain and (one.what == PACKAGE or TOOLCHAIN_ARCHIVE.search(one.place.text)):
+            named = one.what == PACKAGE and "://" not in one.place.text
+            if look.is_toolchain and (named or TOOLCHAIN_ARCHIVE.search(one.place.text)):
                 continue  # libraries to link with, or the compiler, for the one target
             if all(any(fits(target, arch) for target in look.targets) for arch in one.arches):
                 continue  # a guest's system, or a sysroot
@@ -121,8 +127,8 @@ def check(look: Look) -> Iterator[Finding]:
                 text = f"{one.found[0].word} in a branch for {wrong}"
                 yield found(look.source, "wrong-arch-mapping", one.span, text)
                 continue
-            # One of a list: other architectures' of its kind beside it in the instruction, or its twins in the stage.
-            several = len(one.arches) == 1 and _others(together.get((id(instruction), one.what), set()), one)
+            # One of a list: others that begin as it does, in the instruction, or its twins in the stage.
+            several = len(one.arches) == 1 and _others(together.get((id(instruction), one.beginning), set()), one)
             if guards or several or _others(alike[one.like], one) or one.span in seen:
                 continue
             seen.add(one.span)

@@ -26,6 +26,7 @@ LIBRARY = re.compile(
 COMPILED_FOR = re.compile(
     r"^(?:GOARCH|CARGO_BUILD_TARGET|npm_config_(?:target_)?arch|TARGET_TRIPLE|RUST_TARGET|RUSTTARGET)$"
 )
+LIBC = re.compile(r"(?<=-linux-)(?:gnu|musl)\w*")
 
 
 class Spot(NamedTuple):
@@ -38,10 +39,21 @@ class Spot(NamedTuple):
     guards: tuple[Guard, ...]
 
     @property
+    def like(self) -> str:
+        """The text around it: the same for the triples of a list, whichever C library each has."""
+        text = self.piece.bare
+        return "" if text == self.word else LIBC.sub("", skeleton(literal(text)))
+
+    @property
     def is_path(self) -> bool:
         """Whether it may be the name of an archive's folder, and not what is compiled for or a system's library."""
         text = self.piece.bare
-        return not (text.startswith("-") or text == self.word or LIBRARY.search(self.word) or "/lib/" in text)
+        return not (
+            text.startswith("-")
+            or text.removeprefix("linux-") == self.word
+            or LIBRARY.search(self.word)
+            or "/lib/" in text
+        )
 
     @property
     def span(self) -> Span:
@@ -57,14 +69,14 @@ def check(look: Look) -> Iterator[Finding]:
     twins: dict[str, set[str]] = {}
     for _, _, spots in every:
         for spot in spots:
-            twins.setdefault(skeleton(literal(spot.piece.text)), set()).add(spot.arch)
+            twins.setdefault(spot.like, set()).add(spot.arch)
     for stage, instruction, spots in every:
-        if look.guard(stage) or len({spot.arch for spot in spots if not spot.guards}) > 1:
+        if look.guard(stage):
             continue
         taken = _taken(look, stage, instruction) if spots else set()
         seen: set[str] = set()
         for spot in spots:
-            listed = len(twins[skeleton(literal(spot.piece.text))]) > 1
+            listed = len(twins[spot.like]) > 1
             # What has been downloaded for one architecture is unpacked into folders of its name.
             follows = spot.arch in taken and spot.is_path
             if spot.guards or listed or follows or spot.arch in seen:

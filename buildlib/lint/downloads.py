@@ -119,9 +119,9 @@ def check(look: Look) -> Iterator[Finding]:
         for instruction, one in _first(all_of_it):
             guards = (*chosen, *one.guards)
             named = one.what == PACKAGE and "://" not in one.place.text
-            if look.is_toolchain and (named or TOOLCHAIN_ARCHIVE.search(one.place.text)):
+            if look.is_toolchain(stage) and (named or TOOLCHAIN_ARCHIVE.search(one.place.text)):
                 continue  # libraries to link with, or the compiler, for the one target
-            if all(any(fits(target, arch) for target in look.targets) for arch in one.arches):
+            if all(any(fits(target, arch) for target in look.targets(stage)) for arch in one.arches):
                 continue  # a guest's system, or a sysroot
             if wrong := mismatch(guards, one.arches):
                 text = f"{one.found[0].word} in a branch for {wrong}"

@@ -126,24 +126,43 @@ class Look:
             text = NAMED.sub(lambda found: outer[found[1]].piece.bare if found[1] in outer else found[0], text)
         return text
 
-    @cached_property
-    def is_toolchain(self) -> bool:
-        """Whether this image is made to compile with, for one target: it has cross compilers, and compiles no project."""
-        names = (name.text for s in self.file.stages for i in s.instructions for name, _ in i.pairs)
-        cross = bool(TOOLCHAIN.search(self._run)) or any(PER_TARGET.match(name) for name in names)
-        return cross and not COMPILES.search(self._run)
+    def is_toolchain(self, stage: Stage) -> bool:
+        """Whether a stage is made to compile with, for one target: it has cross compilers, and compiles no project, nor does one
+        that stands on it."""
+        return self._cross[stage.number] is not None and not self._compiling[stage.number]
 
-    @cached_property
-    def targets(self) -> frozenset[str]:
+    def targets(self, stage: Stage) -> frozenset[str]:
         """The architectures that a toolchain's compilers are for."""
-        told = (TRIPLE.search(match[0].partition("-")[2]) for match in TOOLCHAIN.finditer(self._run))
-        cpus = (found.arch for match in told if match for found in find(match[0]))
-        return frozenset(cpus if self.is_toolchain else ())
+        return (self._cross[stage.number] if self.is_toolchain(stage) else None) or frozenset()
 
     @cached_property
-    def _run(self) -> str:
-        """All that a build runs."""
-        return " ".join(found.text for found in self._scripts.values())
+    def _cross(self) -> list[frozenset[str] | None]:
+        """What the cross compilers of each stage, and of those below it, are for; None where there are none."""
+        told: list[frozenset[str] | None] = []
+        for stage in self.file.stages:
+            below = told[stage.parent] if stage.parent is not None else None
+            compilers = [match[0] for match in TOOLCHAIN.finditer(self._run(stage))]
+            triples = (TRIPLE.search(compiler.partition("-")[2]) for compiler in compilers)
+            own = frozenset(found.arch for match in triples if match for found in find(match[0]))
+            has = compilers or any(PER_TARGET.match(name.text) for i in stage.instructions for name, _ in i.pairs)
+            told.append(own | (below or frozenset()) if has else below)
+        return told
+
+    @cached_property
+    def _compiling(self) -> list[bool]:
+        """Whether a project is compiled in a stage, in one below it, or in one that stands on it."""
+        told: list[bool] = []
+        for stage in self.file.stages:
+            below = stage.parent is not None and told[stage.parent]
+            told.append(below or bool(COMPILES.search(self._run(stage))))
+        for stage in reversed(self.file.stages):
+            if stage.parent is not None and told[stage.number]:
+                told[stage.parent] = True
+        return told
+
+    def _run(self, stage: Stage) -> str:
+        """All that a build runs in a stage."""
+        return " ".join(self._scripts[id(i)].text for i in stage.instructions if id(i) in self._scripts)
 
     # --- what variables hold ---------------------------------------------------------------------------------------
 

@@ -63,15 +63,13 @@ class Spot(NamedTuple):
 
 def check(look: Look) -> Iterator[Finding]:
     """hardcoded-target-triple: one finding an instruction and architecture."""
-    if look.is_toolchain:
-        return
     every = [(s, i, list(_spots(look, s, i))) for s in look.file.stages for i in s.instructions]
     twins: dict[str, set[str]] = {}
     for _, _, spots in every:
         for spot in spots:
             twins.setdefault(spot.like, set()).add(spot.arch)
     for stage, instruction, spots in every:
-        if look.guard(stage):
+        if look.guard(stage) or look.is_toolchain(stage):
             continue
         taken = _taken(look, stage, instruction) if spots else set()
         seen: set[str] = set()

@@ -12,6 +12,7 @@ from machines import Machine, Recorder, context, settings
 
 from buildlib import uplink
 from buildlib.config import Retry
+from buildlib.console import Console
 from buildlib.gateway import Gateway, private
 from buildlib.retry import Budget
 
@@ -81,8 +82,9 @@ def test_after_a_run_that_was_killed_the_next_ones_have_another_port(here, monke
     assert asked == ["multiarch-builder"] * 3 + ["", ""] + ["multiarch-builder"]
 
 
-def test_a_second_run_at_the_same_builder_waits_for_the_first(here, capsys):
-    found, order = here(), []
+def test_a_second_run_at_the_same_builder_waits_for_the_first(here, monkeypatch):
+    found, order, said, waits = here(), [], [], threading.Event()
+    monkeypatch.setattr(Console, "note", lambda _, text: (said.append(text), waits.set()))
 
     def second():
         with uplink.opened(found, lambda: False):
@@ -91,8 +93,7 @@ def test_a_second_run_at_the_same_builder_waits_for_the_first(here, capsys):
     with uplink.opened(found, lambda: False):
         thread = threading.Thread(target=second)
         thread.start()
-        while "builder multiarch-builder: waiting for another run" not in capsys.readouterr().err:
-            assert thread.is_alive() and not order
+        assert waits.wait(60) and said == ["builder multiarch-builder: waiting for another run"] and not order
         order.append("first")
     thread.join()
     assert order == ["first", "second"]

@@ -109,7 +109,7 @@ def _hands_on(chain: Chain, rest: Branch) -> bool:
     subjects = set(names(Piece(chain.subject, chain.span)))
     if subjects & set(re.findall(r"=\W*\$\{?(\w+)", rest.text)) or re.search(r"=\W*\$\(uname -m\)", rest.text):
         return True
-    said = [PRINTED.fullmatch(words[-1]) for words in rest.commands if words[0] in ("echo", "printf")]
+    said = [PRINTED.fullmatch(words[-1]) for words in rest.commands if words[:1] in (("echo",), ("printf",))]
     return any(words in PRINTS for words in rest.commands) or any(
         one and (one["name"] is None or one["name"] in subjects) for one in said
     )

@@ -52,12 +52,13 @@ def _in_from(look: Look, stage: Stage, outer: set[str]) -> Iterator[Finding]:
 def _lost(look: Look, stage: Stage, outer: set[str]) -> Iterator[Finding]:
     known, given = _inherited(look, stage)
     elsewhere = _elsewhere(look, stage)
+    declared = {name.text for i in stage.instructions if i.kind == "arg" for name, _ in i.pairs}
     cured: set[str] = set()  # one ARG is enough for all that comes behind it
     for instruction in stage.instructions:
         told: set[str] = set()
         for use in _uses(look, stage, instruction):
             name = use.name
-            late = any(name == n.text for i in stage.instructions if i.kind == "arg" for n, _ in i.pairs)
+            late = name in declared
             ours = late or name in outer or name in PLATFORM or name in elsewhere
             if not ours or name in known | given | PREDEFINED | told or name.upper() in PREDEFINED:
                 continue
@@ -66,11 +67,8 @@ def _lost(look: Look, stage: Stage, outer: set[str]) -> Iterator[Finding]:
             told.add(name)
             where = "is declared further down" if late else "is not declared in this stage"
             start = look.source.start_of(look.source.line(instruction.span.start))
-            edits = (
-                ()
-                if late or name in cured
-                else (Edit(span=Span(start, start), text=f"ARG {name}{look.source.newline}"),)
-            )
+            cure = Edit(span=Span(start, start), text=f"ARG {name}{look.source.newline}")
+            edits = () if late or name in cured else (cure,)
             cured.add(name)
             yield found(
                 look.source, "arg-lost-after-from", use.span, f"{name} {where}: it is empty here",

@@ -151,12 +151,12 @@ def _others(arches: set[str], one: Taken) -> set[str]:
 
 def _first(all_of_it: list[tuple[Instruction, Taken]]) -> Iterator[tuple[Instruction, Taken]]:
     """Without files that have come before: what is downloaded is installed, or unpacked, further down."""
-    come: set[str] = set()
+    come: set[tuple[str, tuple[Guard, ...]]] = set()
     for instruction, one in all_of_it:
         name = _base(one.place)
-        if not (one.is_local and name in come):
+        if not (one.is_local and (name, one.guards) in come):
             yield instruction, one
-        come.add(name)
+        come |= {(name, one.guards), (name, ())}
 
 
 def mismatch(guards: tuple[Guard, ...], arches: set[str]) -> str:

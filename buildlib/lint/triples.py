@@ -37,6 +37,7 @@ class Spot(NamedTuple):
     word: str
     at: int
     guards: tuple[Guard, ...]
+    is_set: bool = False  # by an assignment, whose values another rule compares with the branch
 
     @property
     def like(self) -> str:
@@ -62,7 +63,7 @@ class Spot(NamedTuple):
 
 
 def check(look: Look) -> Iterator[Finding]:
-    """hardcoded-target-triple: one finding an instruction and architecture."""
+    """hardcoded-target-triple: one finding an instruction and architecture; wrong-arch-mapping, of triples in branches."""
     every = [(s, i, list(_spots(look, s, i))) for s in look.file.stages for i in s.instructions]
     twins: dict[str, set[str]] = {}
     for _, _, spots in every:
@@ -74,6 +75,8 @@ def check(look: Look) -> Iterator[Finding]:
         taken = _taken(look, stage, instruction) if spots else set()
         seen: set[str] = set()
         for spot in spots:
+            if not spot.is_set and (wrong := downloads.mismatch(spot.guards, {spot.arch})):
+                yield found(look.source, "wrong-arch-mapping", spot.span, f"{spot.word} in a branch for {wrong}")
             listed = len(twins[spot.like]) > 1
             # What has been downloaded for one architecture is unpacked into folders of its name.
             follows = spot.arch in taken and spot.is_path
@@ -123,7 +126,7 @@ def _in_script(script: Shell) -> Iterator[Spot]:
     for one in script.assignments:
         for value in one.values:
             if "://" not in value.text and not downloads.ARCHIVE.search(value.bare):
-                yield from _set(one.name, value, one.guards)
+                yield from (spot._replace(is_set=True) for spot in _set(one.name, value, one.guards))
 
 
 def _runtime(command: Command) -> Iterator[Spot]:

@@ -48,6 +48,7 @@ UNSPOKEN = re.compile(
     r"/krallin/tini/releases/download/[^/]+/(?P<tini>tini(?:-static)?)[\"']?$"
     r"|/alpine-pkg-glibc/releases/download/[^/]+/(?P<glibc>glibc-(?:bin-|dev-)?[^/-]+-r\d+\.apk)"
 )
+PARAMETER = re.compile(r"(?:linux)?[-_/.]?", re.IGNORECASE)  # what may stand beside the architecture in one
 APT_SOURCE = re.compile(r"\[[^\]\n]*\barch=(?P<arch>[^\]\s]+)[^\]\n]*\]")
 DEB822 = re.compile(r"^\s*Architectures:\s*(?P<arch>\S+)\s*$", re.MULTILINE)
 # Compilers and libraries for another target, and emulators: they are packages of this machine's.
@@ -269,7 +270,7 @@ def _carried(look: Look, stage: Stage, script: Shell | None, piece: Piece, depth
             yield from _carried(look, stage, script, value.piece, depth - 1)
         if not value or not told or not _plain(value.piece):
             continue
-        if value.parameter and len(told[0].word) >= len(value.piece.bare) - len("linux-"):
+        if value.parameter and PARAMETER.fullmatch(value.piece.bare.replace(told[0].word, "")):
             continue
         yield value.piece
 

@@ -102,7 +102,7 @@ def _spots(look: Look, stage: Stage, instruction: Instruction) -> Iterator[Spot]
                 yield from _in_script(script)
         case "env":
             for name, value in instruction.pairs:
-                if value is not None:
+                if value is not None and not _names_a_file(value):
                     yield from _set(name.text, value, ())
         case "copy" | "add" | "workdir" | "volume" | "entrypoint" | "cmd":
             yield from _in(instruction.words, ())
@@ -125,8 +125,13 @@ def _in_script(script: Shell) -> Iterator[Spot]:
                 yield from _set(name, Piece(piece.text[len(name) + 1 :], Span(at, piece.span.end)), command.guards)
     for one in script.assignments:
         for value in one.values:
-            if "://" not in value.text and not downloads.ARCHIVE.search(value.bare):
+            if not _names_a_file(value):
                 yield from (spot._replace(is_set=True) for spot in _set(one.name, value, one.guards))
+
+
+def _names_a_file(value: Piece) -> bool:
+    """Whether a variable holds what is downloaded, which is another rule's."""
+    return "://" in value.text or bool(downloads.ARCHIVE.search(value.bare) and not value.bare.startswith("/"))
 
 
 def _runtime(command: Command) -> Iterator[Spot]:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 
 from buildlib.lint.containerfile import Piece
-from buildlib.lint.downloads import FETCH, INSTALL, mismatch
+from buildlib.lint.downloads import FETCH, mismatch
 from buildlib.lint.finding import Finding, found
 from buildlib.lint.look import Look, literal, names
 from buildlib.lint.script import Assignment, Branch, Chain, Shell
@@ -25,8 +25,8 @@ OTHER = re.compile(
 # What prints the machine's own name.
 PRINTS = {("uname", "-m"), ("arch",), ("dpkg", "--print-architecture")}
 PRINTED = re.compile(r"\"?(?:\$\{?(?P<name>\w+)\}?|\$\(uname -m\))\"?")
-# Not what every image installs in passing, and no URL's scheme.
-DOWNLOADS = re.compile(rf"\b(?:{'|'.join(sorted((FETCH | INSTALL) - {'apt-get', 'apt', 'apk', 'http', 'https'}))})\b")
+# Not what is installed besides, and no URL's scheme.
+DOWNLOADS = re.compile(rf"\b(?:{'|'.join(sorted(FETCH - {'http', 'https'}))})\b")
 
 
 def check(look: Look) -> Iterator[Finding]:
@@ -55,7 +55,9 @@ def _assigned(look: Look, one: Assignment, value: Piece, chosen) -> Iterator[Fin
 
 
 def _substituted(look: Look, script: Shell) -> Iterator[Finding]:
-    pieces = [piece for command in script.commands for piece in command.words]
+    # What changes files in place translates no name.
+    translates = [command for command in script.commands if not any(word.bare[:2] == "-i" for word in command.words)]
+    pieces = [piece for command in translates for piece in command.words]
     pieces += [
         value for one in script.assignments for value in one.values if "${" in value.text and "$(" not in value.text
     ]

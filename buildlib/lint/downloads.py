@@ -23,6 +23,7 @@ INSTALL = frozenset({
     "clean-install", "localinstall",
 })  # fmt: skip
 UNPACK = frozenset({"tar", "bsdtar", "unzip", "7z", "gunzip", "dpkg-deb", "rpm2cpio", "unar"})
+PACKS = re.compile(r"-?[a-z]*c[a-z]*|--create", re.IGNORECASE)  # tar's words for the other way round
 SIFT = frozenset({"grep", "egrep", "fgrep", "jq", "awk", "sed"})
 # What only speaks of a file, or moves it after it has come.
 SILENT = frozenset({
@@ -232,7 +233,7 @@ def _pieces(command: Command, fetching: set[int]) -> Iterator[Piece]:
         yield from urls or rest
     elif name in INSTALL and not any(piece.bare.startswith("--add-arch") for piece in rest):
         yield from (piece for piece in rest if not FOR_ANOTHER.search(piece.bare) and not FLAG.match(piece.bare))
-    elif name in UNPACK or HELPER.match(name):
+    elif (name in UNPACK and not (rest and PACKS.fullmatch(rest[0].bare))) or HELPER.match(name):
         yield from (piece for piece in rest if ARCHIVE.search(piece.bare))
     elif name in SIFT:
         if command.feeds in fetching:

@@ -11,7 +11,7 @@ from buildlib.lint import downloads
 from buildlib.lint.containerfile import Instruction, Piece, Stage
 from buildlib.lint.downloads import FETCH, FOR_ANOTHER, INSTALL, SIFT, SILENT
 from buildlib.lint.finding import Finding, found
-from buildlib.lint.look import Look, literal
+from buildlib.lint.look import ELSEWHERE, Look, literal
 from buildlib.lint.script import Command, Guard, Shell
 from buildlib.lint.source import Span
 from buildlib.lint.words import TRIPLE, find, skeleton
@@ -26,6 +26,7 @@ LIBRARY = re.compile(
 COMPILED_FOR = re.compile(
     r"^(?:GOARCH|CARGO_BUILD_TARGET|npm_config_(?:target_)?arch|TARGET_TRIPLE|RUST_TARGET|RUSTTARGET)$"
 )
+LIBRARIES = re.compile(rf"/lib/{TRIPLE.pattern}")
 LIBC = re.compile(r"(?<=-linux-)(?:gnu|musl)\w*")
 
 
@@ -113,6 +114,8 @@ def _spots(look: Look, stage: Stage, instruction: Instruction) -> Iterator[Spot]
 
 def _in_script(script: Shell) -> Iterator[Spot]:
     for command in script.commands:
+        if command.name in ("echo", "printf"):  # a line of a file, as a rule
+            yield from _in((piece for piece in command.words if LIBRARIES.search(piece.text)), command.guards)
         if command.name in FETCH | INSTALL | SIFT | SILENT:
             continue
         yield from _in((piece for piece in command.words if "://" not in piece.text), command.guards)
@@ -123,7 +126,12 @@ def _in_script(script: Shell) -> Iterator[Spot]:
             if equals and COMPILED_FOR.match(name):
                 at = piece.span.start + len(name) + 1
                 yield from _set(name, Piece(piece.text[len(name) + 1 :], Span(at, piece.span.end)), command.guards)
+    elsewhere = any(
+        one.name == "GOOS" and any(ELSEWHERE.search(v.text) for v in one.values) for one in script.assignments
+    )
     for one in script.assignments:
+        if elsewhere and one.name == "GOARCH":
+            continue
         for value in one.values:
             if not _names_a_file(value):
                 yield from (spot._replace(is_set=True) for spot in _set(one.name, value, one.guards))
@@ -158,7 +166,8 @@ def _in(pieces: Iterable[Piece], guards: tuple[Guard, ...]) -> Iterator[Spot]:
         text = literal(piece.text)
         for match in [*TRIPLE.finditer(text), *LIBRARY.finditer(text)]:
             if FOR_ANOTHER.search(match[0]) or (
-                match.re is TRIPLE and re.match(r"-(?:gcc|g\+\+|ar|ld|strip|objcopy|cross)", text[match.end() :])
+                match.re is TRIPLE
+                and re.match(r"-(?:gcc|g\+\+|ar|ld|strip|objcopy|cross|[\"']?$)", text[match.end() :])
             ):
                 continue
             told = next(find(match[0]), None)

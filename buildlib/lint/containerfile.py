@@ -50,7 +50,7 @@ class Instruction:
     pairs: tuple[tuple[Piece, Piece | None], ...] = ()
     script: Script | None = None
     exec_form: bool = False
-    uses: tuple[Piece, ...] = ()  # variables that the builder itself puts in: the name as text
+    deferred: bool = False  # by ONBUILD
     heredocs: tuple[Piece, ...] = ()  # files written out in it
 
     def flag(self, name: str) -> Piece | None:
@@ -173,7 +173,7 @@ def _instruction(source: Source, node: Node) -> Instruction:
         kind=kind, span=_span(node), words=words, exec_form=array is not None, pairs=pairs,
         flags=tuple(_piece(source, child) for child in node.children if child.type in ("param", "mount_param")),
         script=_script(source, node) if kind in ("run", "cmd", "entrypoint", "healthcheck") and array is None else None,
-        uses=tuple(_piece(source, variable) for variable in _of(node, "variable")),
+        deferred=node.parent is not None and node.parent.type == "onbuild_instruction",
         heredocs=tuple(_piece(source, content) for content in _of(node, "heredoc_content")),
     )  # fmt: skip
 

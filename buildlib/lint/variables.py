@@ -10,6 +10,7 @@ from pathlib import Path
 
 from buildlib.lint.containerfile import Instruction, Piece, Stage
 from buildlib.lint.finding import Edit, Finding, found
+from buildlib.lint.frame import BODY
 from buildlib.lint.look import Look
 from buildlib.lint.script import Use
 from buildlib.lint.source import Span
@@ -18,6 +19,7 @@ PLATFORM = frozenset(f"{side}{what}" for side in ("TARGET", "BUILD") for what in
 # What every RUN has without a declaration.
 PREDEFINED = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY", "PATH", "HOME", "PWD", "USER", "HOSTNAME",
                         "SHELL", "IFS", "OLDPWD", "RANDOM", "UID", "TERM", "LANG"})  # fmt: skip
+QUOTED = re.compile(r"(?P<double>\"(?:\\.|[^\"\\])*\")|'[^']*'|(?<=\n)[ \t]*#[^\n]*|\\.", re.DOTALL)
 
 
 @cache
@@ -52,9 +54,11 @@ def _in_from(look: Look, stage: Stage, outer: set[str]) -> Iterator[Finding]:
 def _lost(look: Look, stage: Stage, outer: set[str]) -> Iterator[Finding]:
     known, given = _inherited(look, stage)
     elsewhere = _elsewhere(look, stage)
-    declared = {name.text for i in stage.instructions if i.kind == "arg" for name, _ in i.pairs}
+    declared = {name.text for i in stage.instructions if i.kind == "arg" and not i.deferred for name, _ in i.pairs}
     cured: set[str] = set()  # one ARG is enough for all that comes behind it
     for instruction in stage.instructions:
+        if instruction.deferred:
+            continue
         told: set[str] = set()
         for use in _uses(look, stage, instruction):
             name = use.name
@@ -62,8 +66,8 @@ def _lost(look: Look, stage: Stage, outer: set[str]) -> Iterator[Finding]:
             ours = late or name in outer or name in PLATFORM or name in elsewhere
             if not ours or name in known | given | PREDEFINED | told or name.upper() in PREDEFINED:
                 continue
-            if use.fallback and name not in outer | PLATFORM:
-                continue
+            if use.fallback and instruction.kind == "run" and name not in outer | PLATFORM:
+                continue  # in a script, a variable of another's that may be set
             told.add(name)
             where = "is declared further down" if late else "is not declared in this stage"
             start = look.source.start_of(look.source.line(instruction.span.start))
@@ -120,16 +124,15 @@ def _uses(look: Look, stage: Stage, instruction: Instruction) -> Iterator[Use]:
 
 
 def _own(look: Look, instruction: Instruction) -> Iterator[Use]:
-    """What the builder itself puts in: ${NAME} as the grammar sees it."""
-    for name in instruction.uses:
-        before, behind = look.source.text[name.span.start - 2 : name.span.start], look.source.text[name.span.end :][:2]
-        if before.startswith(b"\\") or look.source.text[name.span.start - 3 : name.span.start].startswith(b"\\$"):
-            continue
-        yield Use(name.text, name.span, before.endswith(b"{") and behind[:1] in (b":", b"-", b"+"))
+    """What the builder itself puts in: nothing between single quotes, and in comments."""
+    logical = BODY.match(look.source.text, instruction.span.start)
+    span = Span(instruction.span.start, logical.end() if logical else instruction.span.end)
+    text = QUOTED.sub(lambda found: found["double"] or " " * len(found[0]), look.source.part(span))
+    yield from _in_text(Piece(text, span))
 
 
 def _in_text(piece: Piece) -> Iterator[Use]:
-    for match in re.finditer(r"(?<!\\)\$\{?([A-Za-z_]\w*)(:?[-+])?", piece.text):
+    for match in re.finditer(r"(?<!\\)\$\{?([A-Za-z_]\w*)(:?-)?", piece.text):
         start = piece.span.start + len(piece.text[: match.start(1)].encode())
         yield Use(match[1], Span(start, start + len(match[1])), bool(match[2]))
 

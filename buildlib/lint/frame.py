@@ -27,10 +27,10 @@ MARK = re.compile(
     re.DOTALL,
 )
 # What the grammar does not have: ${NAME#pattern}, %, / and their doubles; words behind an ARG (a # is one, for BuildKit); a user's
-# name in quotes.
+# name in quotes, or with a backslash.
 CUT = re.compile(rb"(?<=\$\{)(?P<name>\w+)(?P<cut>[#%/][^}\n]+)(?=\})")
 BEHIND_ARG = re.compile(rb"^([ \t]*ARG[ \t][^\n#]*[ \t])(#[^\n]*)", re.IGNORECASE | re.MULTILINE)
-USER = re.compile(rb"^[ \t]*USER[ \t][^\n]*", re.IGNORECASE | re.MULTILINE)
+USER = re.compile(rb"^(?P<head>[ \t]*USER[ \t]+)(?P<name>[^\n\\]\S*|\\\$\S*)", re.IGNORECASE | re.MULTILINE)
 
 
 def frame(text: bytes) -> bytes:
@@ -44,7 +44,7 @@ def frame(text: bytes) -> bytes:
 
 def _plain(text: bytes) -> bytes:
     text = CUT.sub(lambda found: found["name"] + b":-".ljust(len(found["cut"]), b"x"), text)
-    text = USER.sub(lambda found: re.sub(rb"[\"']", b"x", found[0]), text)
+    text = USER.sub(lambda found: found["head"] + re.sub(rb"[\"'\\]|(?<=\\)\$", b"x", found["name"]), text)
     return BEHIND_ARG.sub(lambda found: found[1] + b" " * len(found[2]), text)
 
 

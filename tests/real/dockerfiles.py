@@ -39,6 +39,40 @@ OTHERS = [
     "FROM reg.io:5000/a/b:c", "FROM $A", "FROM a-${T} AS x", "FROM ${A#b}/c", "# comment \"x' [", "", "   # c",
 ]  # fmt: skip
 
+NAMES = ["V", "W", "X", "TARGETARCH", "TARGETOS", "BUILDPLATFORM"]
+READS = [
+    "${N}",
+    "{{N}}",
+    "a${N}",
+    "{{N}:-d}",
+    '"${N}"',
+    '"a-{{N}}/b"',
+    "\\${N}",
+    "'${N}'",
+    "{{N}:+d}",
+    "${N}${N}",
+    "{{N}%x}",
+    "{{N}#a}",
+]
+READERS = [
+    "LABEL l={}", "LABEL a=b \\\n  c={}", "ENV E={}", "ENV E=a \\\n # c\n  G={}", "ENV E {}", "WORKDIR /{}", "COPY {} /x", "ADD {} /x",
+    "USER {}", "VOLUME /{}", "ARG Q={}", "COPY <<EOF /x\n{}\nEOF", "COPY <<'EOF' /x\n{}\nEOF", "ENV A=1 B={}", "CMD echo {}", "# {}",
+]  # fmt: skip
+
+
+def stages(chance):
+    """A file of one to four stages, some of which stand on others, that declares and reads a few variables."""
+    told = [f"ARG {name}=1" for name in chance.sample(NAMES[:5], chance.randint(0, 3))]
+    for number in range(chance.randint(1, 4)):
+        told.append(f"FROM {chance.choice(['scratch', *(f's{below}' for below in range(number))])} AS s{number}")
+        for _ in range(chance.randint(1, 5)):
+            name = chance.choice(NAMES)
+            read = chance.choice(READS).replace("{{N}", f"${{{name}").replace("{N}", name)
+            told.append(
+                chance.choice([f"ARG {name}", f"ENV {name}=1", *[line.replace("{}", read) for line in READERS]])
+            )
+    return "\n".join([*told, ""])
+
 
 def dockerfile(chance):
     """A file of one to six instructions."""

@@ -1,4 +1,4 @@
-"""Lint reads Dockerfiles as BuildKit does, and shell as shfmt does."""
+"""Lint reads Dockerfiles as BuildKit does, and shell as shfmt does; what it says of variables is what BuildKit's linter says."""
 
 import json
 import random
@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from bed import HERE, run
-from dockerfiles import dockerfile, script
+from dockerfiles import NAMES, dockerfile, script, stages
 from engine import BUILDKIT, go
 
 from buildlib.lint import containerfile, shell
+from buildlib.lint.check import check
 from buildlib.lint.containerfile import Script
 from buildlib.lint.source import Source
 
@@ -92,3 +93,33 @@ def test_no_command_of_a_script_is_lost(reader):
         if missing:
             lost.append((text, missing))
     assert compared > 2000 and lost == []
+
+
+def test_lost_variables_are_those_that_buildkit_does_not_know(reader):
+    chance = random.Random(8)
+    texts = [stages(chance) for _ in range(3000)]
+    wrong, compared = [], 0
+    for text, uses in zip(texts, reader("variables", texts), strict=True):
+        if uses is None:
+            continue
+        compared += 1
+        lines = sorted(ours(text))
+        told = {
+            (max(line for line in lines if line <= one.line), one.message.split()[0])
+            for one in check(Path("Dockerfile"), text.encode(), {})
+            if one.rule == "arg-lost-after-from"
+        }
+        undefined = {(use["line"], use["name"]) for use in uses}
+        # A name that no ARG of the file speaks of may be what anybody has set.
+        spoken = {name for name in NAMES if name not in "VWX" or f"ARG {name}" in text}
+        missed = {(line, name) for line, name in undefined - told if name in spoken and not _later(text, line, name)}
+        if told - undefined or missed:
+            wrong.append((text, told - undefined, missed))
+    assert compared > 2000 and wrong == []
+
+
+def _later(text, line, name):
+    """Whether only stages further down declare it."""
+    above, below = text.split("\n")[:line], text.split("\n")[line:]
+    own = below[: next((at for at, text in enumerate(below) if text.startswith("FROM")), len(below))]
+    return name in "VWX" and not any(text.startswith(f"ARG {name}") for text in above + own)

@@ -10,7 +10,7 @@ from buildlib.lint.downloads import mismatch
 from buildlib.lint.finding import Edit, Finding, found
 from buildlib.lint.look import CROSS_IMAGE, Look, words
 from buildlib.lint.source import Span
-from buildlib.lint.words import TRIPLE
+from buildlib.lint.words import TRIPLE, find
 
 # Their images are for one device each, or for one architecture.
 DEVICES = re.compile(r"^(?:docker\.io/)?(?:balenalib|resin)/[\w.:-]+$", re.IGNORECASE)
@@ -35,7 +35,9 @@ def _platform(look: Look, stage: Stage) -> Iterator[Finding]:
     guards = look.guard(stage)
     if wrong := mismatch(guards, told):
         yield found(look.source, "wrong-arch-mapping", stage.platform.span, f"{stage.platform.bare} for {wrong}")
-    elif not guards:
+    elif not guards and not told & {
+        one.arch for one in find(stage.name)
+    }:  # one that says so is meant to be (BuildKit's rule, too)
         text = f"the stage is of {stage.platform.bare}, whatever the image is built for"
         flag = Span(stage.platform.span.start - len("--platform="), stage.platform.span.end)
         gap = look.source.text[flag.end : flag.end + 1] == b" "

@@ -20,7 +20,7 @@ HEAD = re.compile(
 BODY = re.compile(rb"(?:[^\n]*\\\n(?:[ \t]*#[^\n]*(?:\n|\Z))*)*[^\n]*")
 COMMENT = re.compile(rb"(?<=\n)[ \t]*#[^\n]*")
 # Comments and the ends of lines that go on stay, the rest is masked.
-KEPT = re.compile(rb"(?<=\n)[ \t]*#[^\n]*|\\(?=\n|\Z)|(?P<masked>\S)")
+KEPT = re.compile(COMMENT.pattern + rb"|\\(?=\n|\Z)|(?P<masked>\S)")
 # A heredoc's mark begins a word (BuildKit's rule); what is quoted has none, and <<< is the shell's.
 MARK = re.compile(
     rb"\"(?:\\.|[^\"\\])*\"|'[^']*'|\\.|(?P<mark>(?<!\S)\d*<<(?P<tabs>-?)(?P<quote>[\"']?)(?P<name>[A-Za-z_][\w.-]*)(?P=quote))",

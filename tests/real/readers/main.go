@@ -23,7 +23,6 @@ type instruction struct {
 	Line     int      `json:"line"`
 	IsArray  bool     `json:"is_array"`
 	Heredocs []string `json:"heredocs"`
-	Words    []string `json:"words"`
 }
 
 // null where BuildKit refuses the file.
@@ -34,10 +33,7 @@ func dockerfile(text string) any {
 	}
 	found := []instruction{}
 	for _, node := range told.AST.Children {
-		one := instruction{strings.ToLower(node.Value), node.StartLine, node.Attributes["json"], []string{}, []string{}}
-		for word := node.Next; word != nil; word = word.Next {
-			one.Words = append(one.Words, word.Value)
-		}
+		one := instruction{strings.ToLower(node.Value), node.StartLine, node.Attributes["json"], []string{}}
 		for _, heredoc := range node.Heredocs {
 			one.Heredocs = append(one.Heredocs, heredoc.Content)
 		}

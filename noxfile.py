@@ -5,7 +5,7 @@
 
 import nox
 
-from buildlib.sessions import sessions
+from buildlib.ci.nox_sessions import sessions
 
 nox.options.default_venv_backend = "none"
 sessions(default=())

@@ -1,3 +1,3 @@
 """`invoke X` here is `buildlib X` anywhere; another project writes this same line."""
 
-from buildlib.cli import namespace  # noqa: F401
+from buildlib.cli.collection import namespace  # noqa: F401

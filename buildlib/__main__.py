@@ -1,6 +1,6 @@
-"""`python -m buildlib`, where the console script is not installed: in the containers that compile."""
+"""`python -m buildlib`."""
 
-from buildlib.program import main
+from buildlib.cli.app import main
 
 if __name__ == "__main__":
     main()

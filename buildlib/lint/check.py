@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePath
 
-from buildlib.lint import branches, cargo, compiling, containerfile, downloads, platforms, triples, variables, workflows
-from buildlib.lint.containerfile import File
+from buildlib.lint.analysis import Look
 from buildlib.lint.finding import Finding, found
-from buildlib.lint.look import Look
-from buildlib.lint.source import Source
+from buildlib.lint.parsing import containerfile
+from buildlib.lint.parsing.containerfile import File
+from buildlib.lint.parsing.source import Source
+from buildlib.lint.rules import branches, cargo, compiling, downloads, platforms, triples, variables, workflows
 
 IGNORED = re.compile(
     r"#\s*buildlib\s+(?P<all>global\s+)?ignore\s*=\s*(?P<rules>[\w-]+(?:\s*,\s*[\w-]+)*)", re.IGNORECASE

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from buildlib.lint.source import Source, Span
+from buildlib.lint.parsing.source import Source, Span
 
 SEVERITIES = ("error", "warning", "info")
 
@@ -21,12 +21,12 @@ class Rule:
     number: str
     severity: str
     summary: str
-    cure: str
+    help: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edit:
-    """A mechanical cure: these bytes become that text."""
+    """A mechanical help: these bytes become that text."""
 
     span: Span
     text: str
@@ -40,7 +40,7 @@ class Finding:
     rule: str
     severity: str
     message: str
-    cure: str
+    help: str
     line: int
     column: int
     end_line: int
@@ -51,18 +51,18 @@ class Finding:
 @cache
 def rules() -> Mapping[str, Rule]:
     """By name."""
-    told = tomllib.loads(Path(__file__).with_name("rules.toml").read_text(encoding="utf-8"))
+    told = tomllib.loads(Path(__file__).parent.joinpath("rules", "rules.toml").read_text(encoding="utf-8"))
     return {name: Rule(name=name, **row) for name, row in told.items()}
 
 
 def found(
-    source: Source, rule: str, span: Span, message: str, *, cure: str = "", edits: tuple[Edit, ...] = ()
+    source: Source, rule: str, span: Span, message: str, *, help: str = "", edits: tuple[Edit, ...] = ()
 ) -> Finding:
     """A finding of a rule at a place of the file."""
     row = rules()[rule]
     last = max(span.start, span.end - 1)
     return Finding(
-        file=str(source.path), rule=rule, severity=row.severity, message=message, cure=cure or row.cure,
+        file=str(source.path), rule=rule, severity=row.severity, message=message, help=help or row.help,
         line=source.line(span.start), column=source.column(span.start), end_line=source.line(last),
         end_column=source.column(last) + 1, edits=edits,
     )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 from buildlib import __version__
 from buildlib.lint.finding import Finding, rules
@@ -19,18 +19,34 @@ def plain(findings: Iterable[Finding]) -> list[str]:
     told = []
     for one in findings:
         told += [
-            f"{one.file}:{one.line}:{one.column}: {one.severity}: {one.message} [{one.rule}]", f"  cure: {one.cure}",
+            f"{one.file}:{one.line}:{one.column}: {one.severity}: {one.message} [{one.rule}]", f"  help: {one.help}",
         ]  # fmt: skip
     return told
 
 
-def as_data(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+class FindingData(TypedDict):
+    """`lint --format json`: one element per finding. Lines and columns count from 1."""
+
+    file: str
+    line: int
+    end_line: int
+    column: int
+    end_column: int
+    rule: str
+    number: str
+    severity: str
+    message: str
+    help: str
+    fixable: bool
+
+
+def as_data(findings: Iterable[Finding]) -> list[FindingData]:
     """For programs."""
     return [
         {
             "file": one.file, "line": one.line, "end_line": one.end_line, "column": one.column, "end_column": one.end_column,
             "rule": one.rule, "number": rules()[one.rule].number, "severity": one.severity, "message": one.message,
-            "cure": one.cure, "fixable": bool(one.edits),
+            "help": one.help, "fixable": bool(one.edits),
         }
         for one in findings
     ]  # fmt: skip
@@ -40,7 +56,7 @@ def github(findings: Iterable[Finding]) -> list[str]:
     """Workflow commands, which become annotations."""
     return [
         f"::{LEVELS[one.severity].replace('note', 'notice')} file={_property(one.file)},line={one.line},endLine={one.end_line},"
-        f"col={one.column},title={one.rule}::{_data(f'{one.message}; {one.cure}')}"
+        f"col={one.column},title={one.rule}::{_data(f'{one.message}; {one.help}')}"
         for one in findings
     ]
 
@@ -60,7 +76,7 @@ def sarif(findings: Sequence[Finding]) -> str:
         "name": "buildlib", "version": __version__,
         "rules": [
             {
-                "id": rule.number, "name": rule.name, "shortDescription": {"text": rule.summary}, "help": {"text": rule.cure},
+                "id": rule.number, "name": rule.name, "shortDescription": {"text": rule.summary}, "help": {"text": rule.help},
                 "defaultConfiguration": {"level": LEVELS[rule.severity]},
             }
             for rule in table
@@ -76,5 +92,5 @@ def _result(one: Finding, index: int) -> dict[str, Any]:
     place = {"artifactLocation": {"uri": one.file.replace("\\", "/")}, "region": region}
     return {
         "ruleId": rules()[one.rule].number, "ruleIndex": index, "level": LEVELS[one.severity],
-        "message": {"text": f"{one.message}; {one.cure}"}, "locations": [{"physicalLocation": place}],
+        "message": {"text": f"{one.message}; {one.help}"}, "locations": [{"physicalLocation": place}],
     }  # fmt: skip

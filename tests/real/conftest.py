@@ -12,7 +12,7 @@ import pytest
 from bed import HERE, REPOSITORY, buildlib, newer_packages, packages, run
 from project import Project
 
-from buildlib.host import cache_folder
+from buildlib.machine.host import cache_folder
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bed import KEYRING, mirror, need, newer_packages, packages, run, sources
 
-from buildlib.host import cache_folder
+from buildlib.machine.host import cache_folder
 
 BUILDKIT = "v0.25.1"  # v0.34 has dependencies that the public module proxy refuses
 SUITE, NEXT_SUITE = "trixie", "forky"

@@ -17,9 +17,9 @@ ONE = ("--component", "cli-command")
 
 def assert_said(done, code, cause, cure):
     assert done.code == code, done
-    error, told = [line for line in done.err.splitlines() if line.startswith(("error: ", "  cure: "))]
+    error, told = [line for line in done.err.splitlines() if line.startswith(("error: ", "  help: "))]
     assert error.startswith("error: ") and cause in error, done
-    assert told.startswith("  cure: ") and cure in told, done
+    assert told.startswith("  help: ") and cure in told, done
     assert "Traceback" not in done.err
 
 

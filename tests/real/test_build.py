@@ -7,8 +7,8 @@ import re
 import pytest
 from bed import PROGRAMS, buildlib, packages, path_without, run
 
-from buildlib.artifacts import read
-from buildlib.targets import TARGETS
+from buildlib.binaries.elf import read
+from buildlib.core.targets import TARGETS
 
 ARM64 = ("qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu")
 

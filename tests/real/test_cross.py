@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from bed import BUILDLIB, KEYRING, mirror, need, packages, run
 
-from buildlib.host import cache_folder
+from buildlib.machine.host import cache_folder
 
 CROSS = "0.2.5"
 IMAGE = "buildlib-test/cross-arm64"

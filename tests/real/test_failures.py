@@ -14,7 +14,7 @@ import pytest
 from bed import BUILDLIB, packages, run
 from faulty import faulty
 
-from buildlib.plan import words
+from buildlib.core.plan import words
 
 
 def explained(log):

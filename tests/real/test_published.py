@@ -5,7 +5,7 @@ import json
 import pytest
 from bed import QUICK, buildlib, run
 
-from buildlib.targets import TARGETS
+from buildlib.core.targets import TARGETS
 
 ARCHES = ("arm64", "armv7", "riscv64", "arm64-musl")
 

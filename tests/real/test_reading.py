@@ -10,10 +10,10 @@ from bed import HERE, run
 from dockerfiles import dockerfile, script, stages
 from engine import BUILDKIT, go
 
-from buildlib.lint import containerfile, shell
+from buildlib.lint.parsing import containerfile, shell
 from buildlib.lint.check import check
-from buildlib.lint.containerfile import Script
-from buildlib.lint.source import Source
+from buildlib.lint.parsing.containerfile import Script
+from buildlib.lint.parsing.source import Source
 
 SHFMT = "v3.11.0"
 

@@ -13,8 +13,8 @@ from bed import PROGRAMS, packages, run
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from buildlib.artifacts import read
-from buildlib.targets import TARGETS
+from buildlib.binaries.elf import read
+from buildlib.core.targets import TARGETS
 
 ARCHES = ("amd64", "arm64", "armv7", "riscv64", "amd64-musl", "arm64-musl")
 EMULATED = {

@@ -11,8 +11,8 @@ from xml.etree import ElementTree
 import pytest
 from bed import HERE, buildlib, path_without, run
 
-from buildlib.host import cache_folder
-from buildlib.targets import native
+from buildlib.machine.host import cache_folder
+from buildlib.core.targets import native
 
 pytestmark = [pytest.mark.qemu, pytest.mark.usefixtures("qemu")]
 EMULATED = ("arm64", "armv7", "riscv64")

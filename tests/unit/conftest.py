@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from machines import Machine
 
-from buildlib.rust import Toolchain
+from buildlib.machine.rust_toolchains import Toolchain
 
 
 @pytest.fixture(autouse=True)

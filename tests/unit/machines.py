@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
-from buildlib import backends, config
-from buildlib.console import Console
-from buildlib.context import Context
-from buildlib.host import Host
-from buildlib.plan import Outcome, Write
-from buildlib.targets import TARGETS
-from buildlib.workspace import Workspace
+from buildlib.rust.backends import choice
+from buildlib.rust.cargo import Toolset
+from buildlib.rust.std import Compiler
+from buildlib.core import layers
+from buildlib.process.console import Console
+from buildlib.process.context import Context
+from buildlib.machine.host import Host
+from buildlib.core.plan import Outcome, Write
+from buildlib.core.targets import TARGETS
+from buildlib.machine.workspace import Workspace
 
 ARM64, AMD64, MUSL = TARGETS["arm64"], TARGETS["amd64"], TARGETS["arm64-musl"]
 WITH_ZIG = {"zig": Path("/zig/zig"), "zig_version": "0.17.1", "zigbuild": Path("/v/bin/cargo-zigbuild"),
@@ -36,11 +39,17 @@ class Machine(Host):
 
 
 def settings(**flags):
-    return config.resolve(("flag", flags))
+    return layers.resolve(("flag", flags))
 
 
-def pick(host, target=ARM64, libc="", **flags):
-    return backends.pick_backend(host, settings(**flags), target, lambda _: libc)
+def choose(host, target=ARM64, libc="", **flags):
+    """The backend that is chosen on an invented machine."""
+    return choice.choose(host, settings(**flags), target, lambda _: libc)
+
+
+def toolset(host, toolchain, target=ARM64, **flags):
+    """What compiles for `target` there with `toolchain`."""
+    return Toolset(target=target, backend=choose(host, target, **flags), compiler=Compiler(toolchain=toolchain))
 
 
 class Recorder:

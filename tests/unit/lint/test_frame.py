@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buildlib.lint.frame import frame
+from buildlib.lint.parsing.mask import frame
 
 
 @pytest.mark.parametrize(

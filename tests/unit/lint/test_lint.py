@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from machines import Machine, Recorder, context
 
-from buildlib import config, linting
-from buildlib.console import Console
-from buildlib.errors import Refused, UsageError
+from buildlib.core import layers
+from buildlib.lint import command
+from buildlib.process.console import Console
+from buildlib.core.errors import Refused, UsageError
 from buildlib.lint.check import check, kind
 from buildlib.lint.finding import SEVERITIES, rules
 from buildlib.lint.fix import fixed
@@ -36,7 +37,7 @@ def test_a_finding_says_where_what_and_how_to_mend_it():
     ]  # fmt: skip
     assert plain([one]) == [
         "Dockerfile:3:16: error: V is not declared in this stage: it is empty here [arg-lost-after-from]",
-        "  cure: ARG V before this line",
+        "  help: ARG V before this line",
     ]
 
 
@@ -116,7 +117,7 @@ def test_what_a_file_is(path, what):
 
 
 def told(**lint):
-    return config.resolve(("buildlib.toml", {"lint": lint}))
+    return layers.resolve(("buildlib.toml", {"lint": lint}))
 
 
 @pytest.fixture
@@ -131,7 +132,7 @@ def tree(tmp_path, monkeypatch):
 
 def test_folders_are_walked_and_files_are_taken_as_they_are(tree):
     def paths(*words, **lint):
-        return [str(path) for path in linting.lint([Path(word) for word in words], told(**lint), Path()).paths]
+        return [str(path) for path in command.lint([Path(word) for word in words], told(**lint), Path()).paths]
 
     assert paths(".") == ["Dockerfile", "b/x.Dockerfile", "third/Dockerfile"]
     assert paths(".", exclude=["third/*"]) == ["Dockerfile", "b/x.Dockerfile"]
@@ -143,38 +144,38 @@ def test_folders_are_walked_and_files_are_taken_as_they_are(tree):
 
 def test_one_rule_alone_by_name_or_number(tree):
     for word in ("hardcoded-platform", "BL002", "bl002"):
-        assert len(linting.lint([Path("Dockerfile")], told(), Path(), [word]).findings) == 1
-    assert linting.lint([Path("Dockerfile")], told(), Path(), ["BL001"]).findings == ()
+        assert len(command.lint([Path("Dockerfile")], told(), Path(), [word]).findings) == 1
+    assert command.lint([Path("Dockerfile")], told(), Path(), ["BL001"]).findings == ()
     with pytest.raises(UsageError) as caught:
-        linting.lint([Path("Dockerfile")], told(), Path(), ["hardcoded-platfrom"])
-    assert caught.value.cure == "did you mean 'hardcoded-platform'?"
+        command.lint([Path("Dockerfile")], told(), Path(), ["hardcoded-platfrom"])
+    assert caught.value.help == "did you mean 'hardcoded-platform'?"
 
 
 def test_a_severity_that_is_none_is_an_error():
     with pytest.raises(UsageError, match=r"buildlib\.toml: lint\.severity: BL002 = 'eror'"):
-        linting.severities(told(severity={"BL002": "eror"}))
-    assert linting.severities(told(severity={"BL002": "off"})) == {"hardcoded-platform": "off"}
+        command.severities(told(severity={"BL002": "eror"}))
+    assert command.severities(told(severity={"BL002": "off"})) == {"hardcoded-platform": "off"}
 
 
 def test_only_information_is_no_failure(tree):
-    assert linting.lint([Path("Dockerfile")], told(), Path()).failed
-    assert not linting.lint([Path("Dockerfile")], told(severity={"BL002": "info"}), Path()).failed
+    assert command.lint([Path("Dockerfile")], told(), Path()).failed
+    assert not command.lint([Path("Dockerfile")], told(severity={"BL002": "info"}), Path()).failed
 
 
 def test_a_baseline_knows_what_was_there(tree, capsys):
     def lint():
-        return linting.lint([Path("Dockerfile"), Path("b")], told(baseline="known.json"), tree)
+        return command.lint([Path("Dockerfile"), Path("b")], told(baseline="known.json"), tree)
 
     Path("known.json").touch()
     before = lint()
     assert (len(before.findings), before.known) == (2, 0)
-    linting.show(Console({}), before, "json")
+    command.show(Console({}), before, "json")
     Path("known.json").write_text(capsys.readouterr().out)
     assert (lint().findings, lint().known, lint().failed) == ((), 2, False)
-    assert linting.summary(lint()) == "2 files, nothing new, 2 in the baseline"
+    assert command.summary(lint()) == "2 files, nothing new, 2 in the baseline"
     Path("Dockerfile").write_bytes(b"# moved\n" + PINNED + PINNED)  # the second one is new
     assert [(one.file, one.line) for one in lint().findings] == [("Dockerfile", 3)]
-    assert linting.summary(lint()) == "2 files, 1 error, 2 in the baseline"
+    assert command.summary(lint()) == "2 files, 1 error, 2 in the baseline"
 
 
 @pytest.mark.parametrize("text", ["{", '{"a": 1}', "[1]", '[{"file": 1}]', None])
@@ -182,13 +183,13 @@ def test_a_baseline_that_is_none(tree, text):
     if text is not None:
         Path("known.json").write_text(text)
     with pytest.raises(UsageError, match=r"lint\.baseline: .*known\.json: ") as caught:
-        linting.lint([Path("Dockerfile")], told(baseline="known.json"), tree)
-    assert caught.value.cure == "buildlib lint --format json > known.json"
+        command.lint([Path("Dockerfile")], told(baseline="known.json"), tree)
+    assert caught.value.help == "buildlib lint --format json > known.json"
 
 
 @pytest.mark.parametrize("form", ["text", "json", "sarif", "github"])
 def test_each_format_is_spoken(tree, capsys, form):
-    linting.show(Console({}), linting.lint([Path("Dockerfile")], told(), Path()), form)
+    command.show(Console({}), command.lint([Path("Dockerfile")], told(), Path()), form)
     out = capsys.readouterr()
     assert "hardcoded-platform" in out.out
     assert ("1 file, 1 error" in out.err) == (form in ("text", "github"))
@@ -200,14 +201,14 @@ def test_cures_that_need_no_thought(tree):
         "ARG TARGETVARIANT=v7\r\nFROM --platform=$BUILDPLATFORM debian\r\n"
     )
     Path("Dockerfile").write_bytes(text.encode())
-    (act,) = linting.mend(linting.lint([Path("Dockerfile")], told(), Path()))
+    (act,) = command.mend(command.lint([Path("Dockerfile")], told(), Path()))
     assert act.text == (
         "ARG V=1\r\nFROM debian AS a\r\nARG TARGETARCH\r\nARG V\r\nRUN echo $V ${TARGETARCH}\r\n"
         "ARG TARGETVARIANT\r\nFROM debian\r\n"
     )
     assert found(act.text) == []
     Path("Dockerfile").write_bytes(PINNED + b"# \xff\n")  # no UTF-8: left alone
-    assert linting.mend(linting.lint([Path("Dockerfile")], told(), Path())) == []
+    assert command.mend(command.lint([Path("Dockerfile")], told(), Path())) == []
 
 
 # --- input from outside ----------------------------------------------------------------------------------------------
@@ -293,12 +294,12 @@ def test_a_large_file_takes_no_time(text):
 
 def test_a_dockerfile_of_one_s_own_is_looked_at_before_images_are_made_of_it(tmp_path, capsys):
     told = context(Machine(), Recorder(), root=tmp_path)
-    linting.before(told, strict=True)  # there is none
+    command.before(told, strict=True)  # there is none
     (tmp_path / "Dockerfile.multiarch").write_bytes(PINNED + b"RUN cargo build\n")
-    linting.before(told, strict=False)
+    command.before(told, strict=False)
     assert capsys.readouterr().err == (
         "warning: Dockerfile.multiarch:1: the stage is of linux/amd64, whatever the image is built for [hardcoded-platform]\n"
     )
     with pytest.raises(Refused) as caught:
-        linting.before(told, strict=True)
+        command.before(told, strict=True)
     assert (caught.value.message, caught.value.code) == ("Dockerfile.multiarch: 1 error", 6)

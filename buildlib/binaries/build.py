@@ -1,0 +1,148 @@
+"""The command `build`: requirements, standard library, then for each target compile, gate, dist/."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from buildlib.binaries import dist, elf, gate
+from buildlib.binaries.elf import Facts
+from buildlib.core.errors import BuildError, CompileFailed, NetworkError, NothingToDo, Refused, UsageError
+from buildlib.core.plan import Outcome, Status
+from buildlib.core.requirements import missing
+from buildlib.core.targets import Target
+from buildlib.failures.classify import classify
+from buildlib.process.context import Context
+from buildlib.process.files import locked, read_text
+from buildlib.rust import cargo, provision
+from buildlib.rust.cargo import Build
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildResult:
+    """The result for one target: its entries in the manifest, or the error."""
+
+    target: Target
+    status: Status
+    entries: tuple[dist.Entry, ...] = ()
+    error: BuildError | None = None
+
+
+def plan(context: Context, targets: tuple[Target, ...], components: tuple[str, ...]) -> tuple[Context, list[Build]]:
+    """Every target's compilation, and the context with what was installed for it.
+
+    MissingRequirements lists everything that is missing at once, before anything is compiled.
+    """
+    selected = context.workspace.pick(components)
+    backends = provision.backends(context, targets)
+    requirements = provision.requirements(context, backends)
+    for absent in missing(requirements, context.host):
+        if not absent.required:
+            context.console.warn(
+                f"no {absent.what}: cannot {absent.why}; help: {absent.fixes[0].text}, or `buildlib setup`"
+            )
+    provision.require(requirements, context)
+    context, toolsets = provision.toolsets(context, backends)
+    return context, [
+        cargo.build(context.host, context.config, context.workspace, toolset, selected) for toolset in toolsets
+    ]
+
+
+def build(context: Context, targets: tuple[Target, ...], components: tuple[str, ...]) -> list[BuildResult]:
+    """Compile, gate and publish; one target that fails does not stop the others."""
+    context.workspace.pick(components)  # a wrong name is reported before anything starts
+    with contextlib.ExitStack() as stack:
+        if not context.run.dry:
+            lock = context.workspace.target_dir / "buildlib"
+            stack.enter_context(locked(lock, lambda: context.console.note("waiting for another build in this workspace")))
+        context, builds = plan(context, targets, components)
+        return [_build_one(context, build) for build in builds]
+
+
+def _build_one(context: Context, build: Build) -> BuildResult:
+    title = f"{build.target.name} · {build.backend.name} ({build.backend.why}) · {build.compiler or 'cross'}"
+    with context.console.fold(title):
+        try:
+            outcome = context.run.job(build.job)
+            if not outcome.ran:
+                return BuildResult(target=build.target, status=Status.PLANNED)
+            if not outcome:
+                raise compile_error(build.target, outcome)
+            result = _accept(context, build, outcome)
+            for entry in result.entries:
+                context.history("size", arch=build.target.name, name=entry["binary"], value=entry["size"])
+            return result
+        except BuildError as error:
+            context.console.error(error)
+            return BuildResult(target=build.target, status=status_of(error), error=error)
+
+
+def status_of(error: BuildError) -> Status:
+    """The status of something that ended with this error."""
+    return Status.REFUSED if isinstance(error, Refused) else Status.FAILED
+
+
+def compile_error(target: Target, outcome: Outcome) -> BuildError:
+    """The error for a failed cargo, whose own message has been shown already: its cause, if one can be read, and what to do."""
+    failure = classify(outcome.output)
+    if failure.transient or failure.kind == "resource":
+        error = NetworkError if failure.transient else BuildError
+        return error(f"{target.name}: {failure.cause}", failure.help)
+    if failure.kind == "usage" and outcome.code != 101:  # 101 is cargo's own code for a failed compilation
+        return UsageError(f"{target.name}: {failure.cause.removeprefix('error: ')}", failure.help)
+    if "--locked" in failure.cause:
+        help_text = "run `cargo update --workspace`, then review the change of Cargo.lock"
+    else:
+        help_text = failure.help if failure.kind == "compile" else ""
+    cause = failure.cause.removeprefix("error: ")
+    message = f"{target.name}: cargo exited with code {outcome.code}"
+    return CompileFailed(f"{message}: {cause}" if cause and failure.kind != "unknown" else message, help_text)
+
+
+# --- the gate and dist/ ----------------------------------------------------------------------------------------------------
+
+
+def _accept(context: Context, build: Build, outcome: Outcome) -> BuildResult:
+    """Gate what was compiled; all of it is published to dist/, or none."""
+    files = {path.name: build.folder / path.name for path in outcome.executables}
+    if not files:
+        raise NothingToDo(
+            f"{build.target.name}: no binary was compiled", "their required-features are off; enable them with --features"
+        )
+    folder = context.dist
+    old = dist.entries(read_text(folder / dist.MANIFEST))
+    new: list[dist.Entry] = []
+    copies: dict[str, Path] = {}
+    refusals: list[str] = []
+    for name, path in files.items():
+        facts = elf.read(path)
+        entry = dist.unchanged(old, build, name, facts.sha256)
+        if entry is None:
+            mismatches, started = gate.check(context, path, facts, build.target, build.backend.minimum_glibc)
+            refusals += [f"{name}: {mismatch}" for mismatch in mismatches]
+            entry = dist.entry(build, name, context.config.profile, facts, started, outcome.seconds)
+        if not _is_published(folder / entry["path"], facts):
+            copies[entry["path"]] = path
+        new.append(entry)
+    gate.refuse(build.target, refusals)
+    if copies or any(entry not in old for entry in new):
+        publish(context, new, copies)
+    return BuildResult(target=build.target, status=Status.DONE if copies else Status.UNCHANGED, entries=tuple(new))
+
+
+def publish(context: Context, new: Iterable[dist.Entry], copies: Mapping[str, Path]) -> None:
+    """Put gated binaries into dist/, beside the existing ones; `copies` maps an entry's path to the compiled file."""
+    folder = context.dist
+    with locked(folder, lambda: context.console.note(f"waiting for another command that writes {folder}")):
+        old = [e for e in dist.entries(read_text(folder / dist.MANIFEST)) if (folder / e["path"]).is_file()]
+        context.run(dist.publish(folder, context.workspace.root / "Cargo.toml", old, new, copies))
+
+
+def _is_published(path: Path, facts: Facts) -> bool:
+    """Whether `path` already has exactly these bytes."""
+    try:
+        return path.stat().st_size == facts.size and elf.digest(path) == facts.sha256
+    except FileNotFoundError:
+        return False

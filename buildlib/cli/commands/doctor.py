@@ -1,0 +1,71 @@
+"""`doctor` and `setup`: what this machine lacks."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from invoke.tasks import task
+
+from buildlib.cli.entry import ARCH, JSON, command, open_workspace
+from buildlib.core.errors import MissingRequirements, NetworkError
+from buildlib.process.console import Console
+
+YES = "do not ask"
+
+
+@task(
+    auto_shortflags=False,
+    iterable=["arch"],
+    help={
+        "arch": f"{ARCH}; default: all",
+        "json": JSON,
+        "network": "check the connection to each registry step by step, from this machine and from the builder",
+        "fix": "install what is missing, as `setup` does",
+        "yes": YES,
+    },
+)
+@command
+def doctor(
+    c: Any, console: Console, arch: list[str], network: bool = False, json: bool = False, fix: bool = False, yes: bool = False
+) -> int:
+    """What this machine lacks for builds, tests and images, and how to fix it."""
+    if fix:
+        _fix(c, console, arch, yes)
+        return 0
+    if network:
+        return _network(c, console, json)
+    from buildlib.core.requirements import missing
+    from buildlib.doctor import checks
+    from buildlib.report import tables
+
+    context = open_workspace(c, console)
+    requirements = checks.all_requirements(context, context.targets(tuple(arch), "all"))
+    absent = missing(requirements, context.host)
+    tables.doctor(console, requirements, absent, as_json=json)
+    return MissingRequirements.code if any(one.required for one in absent) else 0
+
+
+def _network(c: Any, console: Console, as_json: bool) -> int:
+    from buildlib.doctor.network_probe import probe_network
+    from buildlib.report import tables
+
+    report = probe_network(open_workspace(c, console))
+    tables.network(console, report, as_json=as_json)
+    return NetworkError.code if any(step.failure for step in report.steps) else 0
+
+
+@task(auto_shortflags=False, iterable=["arch"], help={"arch": f"{ARCH}; default: all", "yes": YES})
+@command
+def setup(c: Any, console: Console, arch: list[str], yes: bool = False) -> None:
+    """Install what is missing, and nothing else (`doctor --fix`)."""
+    _fix(c, console, arch, yes)
+
+
+def _fix(c: Any, console: Console, arch: list[str], yes: bool) -> None:
+    from buildlib.doctor import fix
+
+    fix.bootstrap(console, os.environ, Path.cwd(), dry=c.config.run.dry, yes=yes)
+    context = open_workspace(c, console)
+    fix.fix(context, context.targets(tuple(arch), "all"), yes=yes)

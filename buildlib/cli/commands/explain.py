@@ -1,0 +1,37 @@
+"""`explain`: read a failed log."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from invoke.tasks import task
+
+from buildlib.cli.entry import command, split
+from buildlib.core.errors import UsageError
+from buildlib.process.console import Console
+
+
+@task(
+    auto_shortflags=False,
+    iterable=["file"],
+    help={"file": "a log; default: standard input", "json": "print one JSON object per line, one per file"},
+)
+@command
+def explain(c: Any, console: Console, file: list[str], json: bool = False) -> None:
+    """Read a failed log: the class of the failure, its cause, what helps, and whether a retry does."""
+    from buildlib.report import tables
+
+    names = split(file)
+    if not names and sys.stdin.isatty():
+        raise UsageError("no log to read", "buildlib explain FILE, or … 2>&1 | buildlib explain")
+    for name in names or ["-"]:
+        tables.explain(console, name, _log(name), as_json=json)
+
+
+def _log(name: str) -> str:
+    try:
+        return (sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()).decode("utf-8", "replace")
+    except OSError as error:
+        raise UsageError(f"{name}: {error.strerror}") from None

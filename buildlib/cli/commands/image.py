@@ -1,0 +1,89 @@
+"""`image` and `dockerfile`: images of the binaries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from invoke.tasks import task
+
+from buildlib.cli.entry import ARCH, COMPONENT, JSON, absolute, command, open_workspace, settings_help, split
+from buildlib.core.errors import UsageError
+from buildlib.process.console import Console
+
+
+@task(
+    auto_shortflags=False,
+    iterable=["arch", "component", "tag"],
+    help={
+        "arch": f"{ARCH}; default: all, one per platform",
+        "component": COMPONENT,
+        "tag": "tags; default: the component's version, and with --push also latest",
+        "push": "to the registry: by digest, checked, then tagged",
+        "load": "into the Docker daemon, for one platform",
+        "output": "OCI image layouts, a directory per component; without Docker for static binaries",
+        **settings_help("registry", "builder.cache"),
+        "build": "with --no-build, dist/ is used as it is",
+        "in_docker": "compile in a container: the stage `compile` of the Dockerfile",
+        "network": "with --in-docker: `host` lets the compilation use this machine's network",
+        "sbom": "attest what is inside",
+        "provenance": "attest how it was made",
+        "force": "ignore caches; recreate the builder if it differs from the settings",
+        "strict": "refuse a Dockerfile in which `lint` finds something",
+        "json": JSON,
+    },
+)
+@command
+def image(
+    c: Any, console: Console, arch: list[str], component: list[str], tag: list[str], push: bool = False, load: bool = False,
+    output: str = "", registry: str = "", build: bool = True, in_docker: bool = False, cache: str = "", network: str = "",
+    sbom: bool = False, provenance: bool = False, force: bool = False, strict: bool = False, json: bool = False,
+) -> int:  # fmt: skip
+    """Multi-platform images of the binaries."""
+    if push + load + bool(output) != 1:
+        raise UsageError("choose exactly one of --push, --load and --output DIR")
+    if network not in ("", "host"):
+        raise UsageError(f"unknown network {network!r} (expected host)", "leave it out for the builder's own")
+    if (network or cache) and not in_docker:
+        raise UsageError("--network and --cache need --in-docker", "add it, or leave them out")
+    flags: dict[str, Any] = {"registry": registry}
+    if cache:
+        flags["builder"] = {"cache": cache if cache == "registry" else absolute(cache)}
+    context = open_workspace(c, console, flags)
+    from buildlib.images import image as images
+    from buildlib.images.in_container import ContainerOptions
+    from buildlib.images.spec import one_per_platform
+    from buildlib.report import tables
+
+    targets = context.targets(tuple(arch), "native" if load else "all")
+    options = images.ImageOptions(
+        targets=targets if arch else one_per_platform(targets, static=bool(output)), components=tuple(component),
+        tags=tuple(split(tag)), compile=build, force=force, strict=strict, attestations=_attestations(sbom, provenance),
+        container=ContainerOptions(network=network) if in_docker else None,
+    )  # fmt: skip
+    if output:
+        results = images.save(context, options, Path(absolute(output)))
+    else:
+        results = (images.push if push else images.load)(context, options)
+    tables.image(console, results, as_json=json)
+    return next((result.error.code for result in results if result.error), 0)
+
+
+def _attestations(sbom: bool, provenance: bool) -> tuple[str, ...]:
+    """buildx's flags for the requested attestations; by default it would add a provenance."""
+    if not (sbom or provenance):
+        return ()
+    return (f"--provenance={'mode=max' if provenance else 'false'}", *(("--sbom=true",) if sbom else ()))
+
+
+@task(auto_shortflags=False, help={"write": "write Dockerfile.multiarch, which `image` then uses as it is"})
+@command
+def dockerfile(c: Any, console: Console, write: bool = False) -> None:
+    """The Dockerfile of the images, made from the settings."""
+    context = open_workspace(c, console)
+    from buildlib.images import workspace_dockerfile
+    from buildlib.report import tables
+
+    root = context.workspace.root
+    files = workspace_dockerfile.write(context) if write else workspace_dockerfile.files(context, root)
+    tables.dockerfile(console, files, written=write)

@@ -1,0 +1,46 @@
+"""`lint`: portability problems."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from invoke.tasks import task
+
+from buildlib.cli.entry import command, split
+from buildlib.process.console import Console
+
+
+@task(
+    auto_shortflags=False,
+    iterable=["path", "rule"],
+    help={
+        "path": "a file or directory; default: the current directory",
+        "format": "text, json, sarif or github; default: github in GitHub Actions, else text",
+        "rule": "only this rule, by name or number; may be repeated",
+        "fix": "apply the mechanical fixes",
+        "strict": "fail for findings of severity info too",
+    },
+)
+@command
+def lint(
+    c: Any, console: Console, path: list[str], rule: list[str], format: str = "", fix: bool = False, strict: bool = False
+) -> int:
+    """Portability problems in Dockerfiles, workflows, Cross.toml and cargo's configuration."""
+    from buildlib.lint import command as linter
+    from buildlib.process.runner import DryRunner, Runner
+
+    form = linter.output_format(console, format)
+    root = linter.root_of(Path.cwd())
+    config = linter.settings(os.environ, root)
+    paths = [Path(word) for word in split(path)] or [Path()]
+    linted = linter.lint(paths, config, root, split(rule))
+    if fix:
+        run = (DryRunner if c.config.run.dry else Runner)(console, os.environ, config.retry)
+        for write in linter.fixes(linted):
+            run(write)
+            console.note(f"fixed {write.path}")
+        linted = linted if c.config.run.dry else linter.lint(paths, config, root, split(rule))
+    linter.show(console, linted, form)
+    return 1 if linted.failed or (strict and linted.findings) else 0

@@ -1,0 +1,70 @@
+"""`plan`, `config`, `report` and `ci`: what would run, what is configured, what ran, and a workflow."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from invoke.tasks import task
+
+from buildlib.cli.entry import ARCH, COMPONENT, JSON, absolute, command, open_workspace
+from buildlib.process.console import Console
+
+
+@task(
+    auto_shortflags=False,
+    iterable=["arch", "component"],
+    help={"arch": f"{ARCH}; default: all", "component": COMPONENT, "json": JSON},
+)
+@command
+def plan(c: Any, console: Console, arch: list[str], component: list[str], json: bool = False) -> None:
+    """What `build` would run, as a table or JSON. Nothing is changed."""
+    from buildlib.binaries import build
+    from buildlib.process.runner import DryRunner
+    from buildlib.report import tables
+
+    console.quiet = True
+    context = open_workspace(c, console)
+    context = replace(context, run=DryRunner(console, os.environ, context.config.retry))
+    _, builds = build.plan(context, context.targets(tuple(arch), "all"), tuple(component))
+    tables.plan(console, builds, as_json=json)
+
+
+@task(auto_shortflags=False, help={"json": JSON})
+@command
+def config(c: Any, console: Console, json: bool = False) -> None:
+    """Every setting, its value, and what set it."""
+    from buildlib.report import tables
+
+    tables.config(console, open_workspace(c, console).config, as_json=json)
+
+
+@task(auto_shortflags=False, help={"output": "the file to write; default: target/buildlib/reports/index.html"})
+@command
+def report(c: Any, console: Console, output: str = "") -> None:
+    """One HTML page of the last commands: what ran when, and how sizes and instruction counts changed."""
+    context = open_workspace(c, console)
+    from buildlib.core.plan import Write
+    from buildlib.process import history
+    from buildlib.process.context import HISTORY
+    from buildlib.process.files import read_text
+    from buildlib.report import page
+
+    file = context.workspace.target_dir / HISTORY
+    lines = history.read(read_text(file.with_name(f"{file.name}.1")) + read_text(file))
+    path = Path(absolute(output)) if output else context.reports / "index.html"
+    context.run(Write(path=path, text=page.page(lines)))
+    console.line(f"wrote {path}")
+
+
+@task(auto_shortflags=False, help={"install": "the command that installs buildlib; default: from the source of this installation"})
+@command
+def ci(c: Any, console: Console, install: str = "") -> None:
+    """A workflow for GitHub Actions that tests this workspace on all its arches and pushes its images."""
+    from buildlib.ci import github
+
+    context = open_workspace(c, console)
+    install = install or github.install_command(context.workspace.root)
+    console.line(github.workflow(context.config, install).rstrip("\n"))

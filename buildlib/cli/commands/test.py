@@ -1,0 +1,85 @@
+"""`test`, `bench` and `smoke`: the work behind the nox sessions of each arch."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from invoke.tasks import task
+
+from buildlib.cli.entry import ARCH, COMPONENT, JSON, absolute, command, extra_words, open_workspace, settings_help
+from buildlib.core.errors import UsageError
+from buildlib.process.console import Console
+
+
+@task(auto_shortflags=False, iterable=["arch"], help={"arch": f"{ARCH}; default: native", "json": JSON})
+@command
+def test(c: Any, console: Console, arch: list[str], json: bool = False) -> int:
+    """The workspace's tests on each arch, under QEMU where it is not this machine's; words after -- are for cargo."""
+    context = open_workspace(c, console)
+    from buildlib.report import test_tables
+    from buildlib.testing import tests
+
+    results = tests.test(context, context.targets(tuple(arch), "native"), extra_words())
+    test_tables.tests(console, results, as_json=json)
+    return next((result.error.code for result in results if result.error), 0)
+
+
+@task(
+    auto_shortflags=False,
+    iterable=["arch"],
+    help={
+        "arch": f"{ARCH}; default: native",
+        "baseline": "the JSON report of an earlier run, which must not be exceeded",
+        "limit": "by how many percent the instructions may grow; default: 1",
+        "json": JSON,
+    },
+)
+@command
+def bench(
+    c: Any, console: Console, arch: list[str], baseline: str = "", limit: str = "1", json: bool = False
+) -> int:
+    """The workspace's benchmarks: criterion on this machine's arch, counted instructions under QEMU; words after -- are for them."""
+    if not re.fullmatch(r"\d+(\.\d+)?", limit):
+        raise UsageError("--limit expects a percentage, for example 1", f"not {limit!r}")
+    context = open_workspace(c, console)
+    from buildlib.report import test_tables
+    from buildlib.testing import benches
+
+    options = benches.BenchOptions(
+        rest=extra_words(), baseline=Path(absolute(baseline)) if baseline else None, limit=float(limit)
+    )
+    results = benches.bench(context, context.targets(tuple(arch), "native"), options)
+    test_tables.benches(console, results, as_json=json)
+    return next((result.error.code for result in results if result.error), 0)
+
+
+@task(
+    auto_shortflags=False,
+    iterable=["arch", "component"],
+    help={
+        "arch": f"{ARCH}; default: all, one per platform",
+        "component": COMPONENT,
+        "tag": "which images; default: each component's version",
+        **settings_help("registry"),
+        "json": JSON,
+    },
+)
+@command
+def smoke(
+    c: Any, console: Console, arch: list[str], component: list[str], tag: str = "", registry: str = "", json: bool = False
+) -> int:
+    """Start each image of the registry on its platform and check that it does what the settings promise."""
+    context = open_workspace(c, console, {"registry": registry})
+    from buildlib.images.spec import one_per_platform
+    from buildlib.report import test_tables
+    from buildlib.testing import smoke as smoke_tests
+
+    targets = context.targets(tuple(arch), "all")
+    options = smoke_tests.SmokeOptions(
+        targets=targets if arch else one_per_platform(targets, static=False), components=tuple(component), tag=tag
+    )
+    results = smoke_tests.smoke(context, options)
+    test_tables.tests(console, results, as_json=json)
+    return next((result.error.code for result in results if result.error), 0)

@@ -1,0 +1,37 @@
+"""`verify`: the gate alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from invoke.tasks import task
+
+from buildlib.cli.entry import JSON, command, open_workspace, split
+from buildlib.process.console import Console
+
+
+@task(
+    auto_shortflags=False,
+    iterable=["path"],
+    help={
+        "path": "a file, a directory, or an image with tag or digest (docker://…); default: dist",
+        "glibc": "the oldest glibc that files without a manifest may require",
+        "json": JSON,
+    },
+)
+@command
+def verify(c: Any, console: Console, path: list[str], glibc: str = "", json: bool = False) -> int:
+    """The gate alone, on files, directories and images."""
+    from buildlib.binaries import verify as binaries
+    from buildlib.images import remote
+    from buildlib.report import tables
+
+    context = open_workspace(c, console, {"glibc": glibc}, anywhere=True)
+    words = split(path)
+    images = [word for word in words if remote.is_reference(word)]
+    verdicts = [verdict for word in images for verdict in remote.verify(context, word)]
+    if files := [Path(word) for word in words if word not in images] or ([] if images else [context.dist]):
+        verdicts += binaries.verify(context, files)
+    tables.verify(console, verdicts, as_json=json)
+    return 6 if any(verdict.refusals for verdict in verdicts) else 0

@@ -1,0 +1,140 @@
+"""Plans as data: planners return them, the runner executes them, the console shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+
+def last_line(text: str) -> str:
+    """The last line of a tool's output that is not blank, "" without one."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
+
+
+def words(flag: str, values: Iterable[str]) -> tuple[str, ...]:
+    """`flag` before each value: words("--tag", ("a", "b")) is ("--tag", "a", "--tag", "b")."""
+    return tuple(word for value in values for word in (flag, value))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One command. `env` is added to the runner's own environment, after `unset` was removed from it."""
+
+    title: str  # for the log
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    unset: tuple[str, ...] = ()  # names of variables; a trailing * makes it a prefix
+    cwd: Path | None = None
+    attempts: int = 1  # in all; more than one: transient failures are retried
+    stdout: str = "show"  # "show" prints it, "keep" returns it, "both" does both, "json" reads cargo's messages
+    quiet: bool = False  # a query: neither the command nor its output is shown, and a dry run runs it
+    held: bool = False  # its output is not shown, because the caller reads it and reports what matters
+    timeout: float | None = None  # seconds
+    terminal: bool = False  # it may ask the user, as sudo does for a password
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """Write one small file atomically."""
+
+    path: Path
+    text: str
+    mode: int = 0o644
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """Create or replace one symbolic link atomically."""
+
+    path: Path
+    to: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Install:
+    """Copy the files in `source` that match `pattern`, and create the `empty` ones, in a directory that appears atomically."""
+
+    source: Path
+    pattern: str
+    into: Path
+    empty: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtomicUpdate:
+    """Copy files (from, to) and write small ones; none is renamed to its final name before all are on the disk.
+
+    All get the modification time of the file `as_old_as`.
+    """
+
+    copies: tuple[tuple[Path, Path], ...]
+    writes: tuple[Write, ...]
+    as_old_as: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OciLayout:
+    """Write an OCI image layout: the blobs, then the index, then remove blobs that nothing refers to.
+
+    A reader finds the old images or the new ones, always complete.
+    """
+
+    folder: Path
+    blobs: Mapping[str, bytes | Path]  # digest, as in sha256:<hex> -> the bytes, or the file that has them
+    index: bytes
+
+
+Action = Step | Write | Link | Install | AtomicUpdate | OciLayout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Actions in order, under one name; the first that fails ends the job.
+
+    `lock` is a directory that only one process holds at a time, `done` a path whose existence means that another process has done
+    the job meanwhile, `scratch` a directory that is empty before the job and removed after it.
+    """
+
+    name: str
+    steps: tuple[Action, ...]
+    lock: Path | None = None
+    done: Path | None = None
+    scratch: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The result of an action. `output` is the end of a step's stderr, `stdout` its whole stdout for "keep" and "both".
+
+    `code` is the exit code, 128 + n for a process that signal n ended, 124 for one that ran out of time.
+    """
+
+    step: Action
+    code: int
+    seconds: float
+    stdout: str = ""
+    output: str = ""
+    executables: tuple[Path, ...] = ()  # binaries, from cargo's compiler-artifact messages
+    tests: tuple[Path, ...] = ()  # test binaries, from the same
+    benches: tuple[tuple[Path, Path], ...] = ()  # benchmarks among them, each with the directory of its package
+    ran: bool = True  # False in a dry run
+
+    def __bool__(self) -> bool:
+        return self.code == 0
+
+    @property
+    def last(self) -> str:
+        """The last line of the output, or the exit code where there is no output."""
+        return last_line(self.output) or f"exit code {self.code}"
+
+
+class Status(Enum):
+    """The result of one target or image, as tables and JSON show it."""
+
+    DONE = "done"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
+    REFUSED = "refused"
+    PLANNED = "planned"

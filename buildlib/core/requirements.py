@@ -1,0 +1,55 @@
+"""What a plan requires of the machine, and how to provide what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from buildlib.core.plan import Step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fix:
+    """One way to meet a requirement: `text` for the user, `steps` for `setup`, which asks before it runs them.
+
+    `root` is False for steps that belong into the user's own environment.
+    """
+
+    text: str
+    steps: tuple[Step, ...] = ()
+    root: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirement:
+    """Something that a plan requires of the machine, and ways to provide it, the best first."""
+
+    what: str
+    why: str
+    # Takes a machine.host.Host, which is above this package.
+    met: Callable[[Any], bool]
+    fixes: tuple[Fix, ...] = ()
+    required: bool = True  # False for what only adds a check
+    section: str = "build"  # of doctor's table
+    have: str = ""  # what was found, for doctor's table
+
+
+def apt_install(*packages: str) -> Step:
+    """Install Debian packages without questions, and without recommended extras."""
+    return Step(
+        title=f"install {' '.join(packages)}",
+        argv=("apt-get", "install", "--yes", "--no-install-recommends", *packages),
+        env={"DEBIAN_FRONTEND": "noninteractive"},
+        attempts=3,
+    )
+
+
+def missing(requirements: Iterable[Requirement], host: Any) -> tuple[Requirement, ...]:
+    """The requirements that `host` does not meet."""
+    return tuple(requirement for requirement in requirements if not requirement.met(host))
+
+
+def describe(requirements: Iterable[Requirement]) -> str:
+    """One line per requirement, its fixes behind it."""
+    return "\n".join(f"  {one.what} ({one.why}): {' or '.join(fix.text for fix in one.fixes)}" for one in requirements)

@@ -1,0 +1,75 @@
+"""Secrets out of text, before it gets anywhere that stays. Pure.
+
+What is a secret by its form (GitHub's, GitLab's, Docker's, cloud providers' and registries' tokens, JSON web tokens), by its
+place (a URL's user and signature, an Authorization header) or by its name (--build-arg NPM_TOKEN=...), and the values of the
+environment's variables of such names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+
+HIDDEN = "***"
+# Words in the names of variables, arguments and keys. KEY alone names too much that is none (CACHE_KEY, key=).
+NAME = r"(?:token|secret|passw(?:or)?d|passphrase|credential|api_?key|access_?key|private_?key|signing_?key|auth|pwd)"
+SECRET_NAME = re.compile(rf"(?:^|[_-]|\b){NAME}s?(?:$|[_-]|\b)|{NAME}$", re.IGNORECASE)
+VALUE = r"(?:\"[^\"\n]*\"?|'[^'\n]*'?|[^\s\"',;&]+)"
+SHORTEST = 6  # characters: a shorter value stands in too many words that are none
+
+FORMS = (
+    # Tokens that say by their first letters what they are.
+    (r"\b(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|gl[a-z]{2,4}-[\w-]{16,}|dckr_(?:pat|oat)_[\w-]{16,}|npm_[A-Za-z0-9]{16,}"
+     r"|pypi-[\w-]{16,}|xox[abeprs]-[\w-]{10,}|(?:AKIA|ASIA)[A-Z0-9]{12,}|AIza[\w-]{20,}|ya29\.[\w-]{10,}|sk-[\w-]{20,}"
+     r"|cio[A-Za-z0-9]{28,}|hvs\.[\w-]{16,}"
+     r"|eyJ[\w-]{8,}\.[\w-]*(?:\.[\w-]*)?)", HIDDEN),
+    (r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[^-]|-(?!----END))*(?:-----END [A-Z ]*PRIVATE KEY-----)?", HIDDEN),
+    # https://user:password@host, and a token as the user.
+    (r"(\b[a-z][a-z0-9+.-]{1,20}://)[^\s/\"'<>]{1,512}@", rf"\1{HIDDEN}@"),
+    # Authorization: Bearer ..., Basic ...
+    (r"(\b(?:proxy-)?authorization[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?:[a-z]{1,12}\s{1,4})?)[^\s\"',;]+", rf"\1{HIDDEN}"),
+    (r"(\b(?:bearer|basic)\s{1,4})[A-Za-z0-9+/=._~-]{8,}", rf"\1{HIDDEN}"),
+    # Signed addresses: S3, GCS, Azure, CloudFront, and registries' _state.
+    (r"([?&;](?:x-(?:amz|goog)-(?:signature|credential|security-token)|signature|sig|token|key-pair-id|awsaccesskeyid|_state|jwt)=)"
+     r"[^\s&\"'<>]+", rf"\1{HIDDEN}"),
+    # NAME=value and --name value; "name": value in JSON, NAME: value where the name is a variable's or begins the line. A
+    # sentence goes on behind a colon (`failed to fetch oauth token: unexpected status`).
+    (rf"({NAME}s?\w{{0,64}}[\"']?\s?=\s?){VALUE}", rf"\1{HIDDEN}"),
+    (rf"(--(?:[\w-]{{0,64}}-)?{NAME}s?\s+)(?!-|id=){VALUE}", rf"\1{HIDDEN}"),
+    (rf"({NAME}s?\w{{0,64}}[\"']\s?:\s?){VALUE}", rf"\1{HIDDEN}"),
+    (rf"((?-i:(?:_[A-Z0-9]{{1,32}}|\b)(?:TOKEN|SECRET|PASSWORD|PASSPHRASE|KEY|CREDENTIALS?)\s?:\s?)){VALUE}", rf"\1{HIDDEN}"),
+    (rf"(^\s{{0,64}}[\w-]{{0,64}}(?:token|secret|password|passphrase)s?:\s{{1,4}}){VALUE}", rf"\1{HIDDEN}"),
+    (r"(\blogin\b[^\n]{0,200}?\s-p[ =]?)\S+", rf"\1{HIDDEN}"),
+)  # fmt: skip
+
+
+@cache
+def _rules() -> tuple[tuple[re.Pattern[str], str], ...]:
+    """Compiled when first asked for: most runs have nothing to hide."""
+    return tuple((re.compile(pattern, re.IGNORECASE | re.MULTILINE), replacement) for pattern, replacement in FORMS)
+
+
+def redact(text: str, values: Iterable[str] = ()) -> str:
+    """`text` with `***` where a secret stood. `values` are secrets that are known."""
+    for value in sorted(values, key=len, reverse=True):
+        text = text.replace(value, HIDDEN)
+    for pattern, replacement in _rules():
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def secret_values(env: Mapping[str, str]) -> tuple[str, ...]:
+    """The values of the variables whose names say that they are secrets."""
+    return tuple(value for name, value in env.items() if SECRET_NAME.search(name) and len(value) >= SHORTEST)
+
+
+def redact_argv(words: Iterable[str], values: Iterable[str] = ()) -> list[str]:
+    """A command line without secrets: also the word behind --password or --token."""
+    values, told, hide = tuple(values), [], False
+    for word in words:
+        told.append(HIDDEN if hide else redact(word, values))
+        named = word.startswith("--") and "=" not in word and SECRET_NAME.search(word.removeprefix("--"))
+        # A file's name or an id is none: --secret id=pip,src=/etc/pip.conf.
+        hide = (bool(named) and word != "--secret") or (word == "-p" and "login" in told)
+    return told

@@ -1,0 +1,81 @@
+"""The commands `builder`, `builder.create` and `builder.remove`."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from buildlib.core.errors import BuildError, MissingRequirements, NothingToDo
+from buildlib.images import builder
+from buildlib.images.builder import Builder
+from buildlib.images.buildx import succeeded
+from buildlib.process.context import Context
+from buildlib.process.files import locked
+
+WITHOUT_DOCKER = "install Docker and buildx; or use --output with -musl arches, which needs neither"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuilderState:
+    """The configured builder, whether it exists, and how the existing one differs, one line each."""
+
+    configured: Builder
+    exists: bool
+    differences: tuple[str, ...]
+
+
+def inspect(context: Context) -> BuilderState:
+    """The builder as configured and as it is. MissingRequirements without Docker or buildx."""
+    configured = builder.configured(context.config)
+    try:
+        answer = context.run(builder.question())
+    except MissingRequirements as error:
+        raise MissingRequirements(error.message, WITHOUT_DOCKER) from None
+    if not answer:
+        # Without the plugin docker prints what it does not know, and then a page of help.
+        (cause, *_) = (line for line in (*answer.output.splitlines(), f"exit code {answer.code}") if line.strip())
+        raise MissingRequirements(f"docker buildx: {cause}", WITHOUT_DOCKER)
+    existing = builder.find_builder(answer.stdout, configured.name)
+    differences = builder.differences(existing, configured) if existing else ()
+    return BuilderState(configured=configured, exists=existing is not None, differences=differences)
+
+
+def create(context: Context, *, force: bool) -> BuilderState:
+    """Create the configured builder if it is missing, and return what was there before.
+
+    One that differs is a BuildError that lists the differences; with `force` it is recreated. What could not be created completely
+    is removed again.
+    """
+    name = context.config.builder.name
+    waiting = f"builder {name}: waiting for another command"
+    with locked(context.host.cache / "builders", lambda: context.console.note(waiting)):
+        state = inspect(context)
+        if state.differences and not force:
+            listed = "".join(f"\n  {line}" for line in state.differences)
+            raise BuildError(
+                f"builder {name} differs from the settings:{listed}", "--force recreates it and discards its cache"
+            )
+        if state.differences:
+            succeeded(context.run(builder.remove(name)))
+        if state.differences or not state.exists:
+            _create(context, state.configured)
+        return state
+
+
+def _create(context: Context, configured: Builder) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            for action in builder.create(configured, Path(scratch)):
+                succeeded(context.run(action))
+        except BaseException:
+            context.run(replace(builder.remove(configured.name), quiet=True))
+            raise
+
+
+def remove(context: Context) -> None:
+    """Remove the configured builder and its cache. NothingToDo when it does not exist."""
+    state = inspect(context)
+    if not state.exists:
+        raise NothingToDo(f"no builder is called {state.configured.name!r}")
+    succeeded(context.run(builder.remove(state.configured.name)))

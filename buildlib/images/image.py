@@ -1,0 +1,182 @@
+"""The command `image`: the binaries first, then all images concurrently, to where they were requested."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from buildlib.binaries import build
+from buildlib.core.errors import BuildError, Interrupted, UsageError
+from buildlib.core.targets import Target
+from buildlib.images import builder_commands, dockerfile, in_container, oci_layouts, spec, workspace_dockerfile
+from buildlib.images.check import Assembly
+from buildlib.images.in_container import ContainerOptions
+from buildlib.images.local import Load, Save
+from buildlib.images.push import Push
+from buildlib.images.spec import ImageResult
+from buildlib.process.context import Context
+from buildlib.process.files import locked
+from buildlib.registry import session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageOptions:
+    """The options of the command line. `tags` is empty for the default ones."""
+
+    targets: tuple[Target, ...]
+    components: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    compile: bool = True  # False takes dist/ as it is
+    container: ContainerOptions | None = None  # compile in a container
+    force: bool = False  # ignore what is cached; recreate a builder that differs
+    attestations: tuple[str, ...] = ()  # flags of buildx
+    strict: bool = False  # refuse a Dockerfile in which lint finds something
+
+
+Task = Push | Save | Load
+
+
+def push(context: Context, options: ImageOptions) -> list[ImageResult]:
+    """Push every component's image for all targets to the configured registry; nothing in a dry run.
+
+    The result of an image that failed or was refused has the error; its tags are unchanged.
+    """
+    prefix = spec.registry(context)
+
+    def task(assembly: Assembly) -> Push:
+        # The whole name in lower case: that is the grammar of the distribution specification.
+        repository = f"{prefix}/{assembly.name.lower()}"
+        tags = options.tags or (*assembly.image.tags, "latest")
+        return Push(assembly=assembly, repository=repository, tags=tags)
+
+    return _through_buildx(context, options, task)
+
+
+def load(context: Context, options: ImageOptions) -> list[ImageResult]:
+    """Load every component's image for one platform into the Docker daemon. UsageError for several: it holds one."""
+    if len(options.targets) != 1:
+        names = ",".join(target.name for target in options.targets)
+        raise UsageError(
+            f"--load takes one platform, not {names}", "use --arch for one of them, or --output DIR for all"
+        )
+    if options.attestations:
+        raise UsageError("the Docker daemon takes no attestations", "use --push or --output DIR")
+    prefix = f"{spec.registry(context)}/" if context.config.registry else ""
+    return _through_buildx(
+        context, options, lambda assembly: Load(assembly=assembly, repository=f"{prefix}{assembly.name.lower()}")
+    )
+
+
+def save(context: Context, options: ImageOptions, output: Path) -> list[ImageResult]:
+    """Write every component's image for all targets as an OCI image layout below `output`; static binaries without Docker."""
+    if options.attestations or needs_docker(context, options.targets, options.components):
+        with _locked(context, output):
+            return _through_buildx(context, options, lambda assembly: Save(assembly=assembly, output=output))
+    validate(context, options)
+    epoch, revision = _compile(context, options)
+    if context.run.dry:
+        return []
+    images = spec.image_specs(context, options.targets, options.components, options.tags, epoch, revision)
+    with _locked(context, output):
+        return oci_layouts.write_static(context, images, epoch, output)
+
+
+def validate(context: Context, options: ImageOptions) -> None:
+    """UsageError for wrong options, before anything is compiled."""
+    spec.check_options(options.targets, options.tags)
+    if workspace_dockerfile.is_out_of_date(context):
+        context.console.warn(f"{dockerfile.NAME} differs from the settings; help: buildlib dockerfile --write")
+    for component in context.workspace.pick(options.components):
+        if component.name.lower() in dockerfile.STAGES and not workspace_dockerfile.is_own(context):
+            raise UsageError(
+                f"{component.name!r} is the name of another stage of the Dockerfile",
+                f"run `buildlib dockerfile --write` and rename the stages in {dockerfile.NAME}",
+            )
+
+
+def needs_docker(context: Context, targets: tuple[Target, ...], components: tuple[str, ...]) -> bool:
+    """Whether the images hold more than static binaries: a base image, or what the workspace's own Dockerfile adds."""
+    has_base = any(spec.stage_of(context, component).base for component in context.workspace.pick(components))
+    return has_base or workspace_dockerfile.is_own(context) or not all(target.is_musl for target in targets)
+
+
+@contextmanager
+def _locked(context: Context, output: Path) -> Iterator[None]:
+    if context.run.dry:
+        yield
+        return
+    with locked(output, lambda: context.console.note(f"waiting for another command that writes {output}")):
+        yield
+
+
+def _through_buildx(
+    context: Context, options: ImageOptions, task: Callable[[Assembly], Task]
+) -> list[ImageResult]:
+    """Build all images concurrently: buildx waits for the network and the builder most of the time."""
+    validate(context, options)
+    workspace_dockerfile.lint_before_build(context, strict=options.strict)
+    prepared = session.prepare(context, attested=bool(options.attestations))
+    if context.run.dry:
+        builder_commands.inspect(context)
+    else:
+        builder_commands.create(context, force=options.force)
+    epoch, revision = _compile(context, options)
+    if context.run.dry:
+        return []
+    images = spec.image_specs(context, options.targets, options.components, options.tags, epoch, revision)
+    with tempfile.TemporaryDirectory() as scratch, session.open_session(context, prepared) as registries:
+        tasks = [
+            task(
+                Assembly(
+                    context=context, image=image, scratch=Path(scratch) / image.component.name, epoch=epoch,
+                    fresh=options.force, attestations=options.attestations, session=registries,
+                )
+            )
+            for image in images
+        ]  # fmt: skip
+        return _run_all(context, tasks)
+
+
+def _run_all(context: Context, tasks: list[Task]) -> list[ImageResult]:
+    """One that fails does not stop the others; Ctrl-C stops all of them."""
+    with ThreadPoolExecutor(max_workers=_workers()) as pool:
+        futures = [pool.submit(_run_one, context, task) for task in tasks]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            context.run.stop()
+            raise
+
+
+def _run_one(context: Context, task: Task) -> ImageResult:
+    try:
+        return task()
+    except Interrupted:
+        raise
+    except BuildError as error:
+        context.console.error(error)
+        return ImageResult(component=task.assembly.name, status=build.status_of(error), error=error)
+
+
+def _workers() -> int:
+    """One per processor, and two on a small machine: one waits while the other works."""
+    return max(2, os.cpu_count() or 1)
+
+
+def _compile(context: Context, options: ImageOptions) -> tuple[int, str]:
+    """Put the binaries into dist/, unless it is to be taken as it is. Returns the commit's time and name."""
+    epoch, revision = spec.commit(context)
+    if options.container:
+        container = replace(options.container, fresh=options.force)
+        in_container.compile_in_container(context, options.targets, options.components, revision, epoch, container)
+    elif options.compile:
+        results = build.build(context, options.targets, options.components)
+        if errors := [result.error for result in results if result.error]:
+            raise errors[0]
+    return epoch, revision

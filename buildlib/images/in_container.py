@@ -1,0 +1,138 @@
+"""Compile in a container of the builder (`image --in-docker`) instead of on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import buildlib
+from buildlib.binaries import build, dist, elf, gate
+from buildlib.core.errors import BuildError, CompileFailed, MissingRequirements, NetworkError, Refused
+from buildlib.core.plan import Outcome, Step, words
+from buildlib.core.targets import Target
+from buildlib.images import buildx, dockerfile, spec, workspace_dockerfile
+from buildlib.images.buildx import BuildInputs
+from buildlib.process.context import Context
+from buildlib.process.files import read_text
+from buildlib.registry import session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerOptions:
+    """How the compilation in a container runs."""
+
+    network: str = ""  # "host" lets it use this machine's network
+    fresh: bool = False  # ignore what is cached
+
+
+def compile_in_container(
+    context: Context,
+    targets: tuple[Target, ...],
+    components: tuple[str, ...],
+    revision: str,
+    epoch: int,
+    options: ContainerOptions,
+) -> None:
+    """Build the stage `binaries` for each target, gate the result again on this machine, and publish it to dist/.
+
+    CompileFailed when cargo fails in the container; other exit codes of the buildlib in it become this command's.
+    """
+    names = tuple(component.name for component in context.workspace.pick(components))
+    with tempfile.TemporaryDirectory() as scratch, session.open_session(context, session.prepare(context)) as registries:
+        recipe = _recipe(context, names, revision, epoch, Path(scratch))
+        recipe = replace(recipe, contexts={**recipe.contexts, **workspace_dockerfile.base_context(context, registries, context.config.builder.compiler)})
+        for target in targets:
+            with context.console.fold(f"{target.name} · in a container"):
+                out = Path(scratch) / target.name
+                step = _step(context, recipe, target, out, options)
+                outcome = context.run(step)
+                if not outcome:
+                    raise _compile_error(target, outcome)
+                if outcome.ran:
+                    _accept(context, target, names, out)
+
+
+def _recipe(context: Context, names: tuple[str, ...], revision: str, epoch: int, scratch: Path) -> BuildInputs:
+    config = context.config
+    settings = {"PROFILE": config.profile, "GLIBC": config.glibc, "FEATURES": ",".join(config.features)}
+    args = {f"BUILDLIB_{name}": value for name, value in settings.items() if value}
+    return BuildInputs(
+        builder=config.builder.name, file=workspace_dockerfile.file_of(context, scratch), context=context.workspace.root, epoch=epoch,
+        contexts={"buildlib": str(Path(buildlib.__file__).parent)},
+        args={"COMPONENT": ",".join(names), "SOURCE_COMMIT": revision, "WORKSPACE": _digest(context.workspace.root)} | args,
+        more=secrets(context),
+    )  # fmt: skip
+
+
+def _digest(folder: Path) -> str:
+    return hashlib.sha256(str(folder).encode()).hexdigest()[:12]
+
+
+def secrets(context: Context) -> tuple[str, ...]:
+    """Flags that pass this machine's certificates and pip configuration as secrets, which stay in no layer."""
+    env, home = context.host.env, context.host.env.get("HOME", "/")
+    bundles = (env.get("SSL_CERT_FILE", ""), dockerfile.CERTIFICATES, "/etc/pki/tls/certs/ca-bundle.crt")
+    settings = (
+        env.get("PIP_CONFIG_FILE", ""),
+        f"{home}/.config/pip/pip.conf",
+        f"{home}/.pip/pip.conf",
+        "/etc/pip.conf",
+    )
+    files = {
+        name: next((path for path in paths if path and context.host.exists(Path(path))), "")
+        for name, paths in (("certificates", bundles), ("pip", settings))
+    }
+    return words("--secret", (f"id={name},src={path}" for name, path in files.items() if path))
+
+
+def _step(context: Context, recipe: BuildInputs, target: Target, out: Path, options: ContainerOptions) -> Step:
+    recipe = replace(recipe, args={**recipe.args, "LIBC": dockerfile.libc_suffix(target)})
+    more = (
+        "--output", f"type=local,dest={out}", *_cache(context, target),
+        *(("--network", "host", "--allow", "network.host") if options.network == "host" else ()),
+        *(("--no-cache",) if options.fresh else ()),
+    )  # fmt: skip
+    return replace(buildx.build_step(f"compile {target.name}", recipe, "binaries", (target,), *more), held=False)
+
+
+def _cache(context: Context, target: Target) -> tuple[str, ...]:
+    """A cache outside the builder, one per arch: a build for one arch does not discard that of another."""
+    where = context.config.builder.cache
+    if where == "registry":
+        reference = f"type=registry,ref={spec.registry(context)}/buildcache:{target.name}"
+        return ("--cache-from", reference, "--cache-to", f"{reference},mode=max")
+    if where:
+        folder = context.workspace.root / where / target.name
+        return ("--cache-from", f"type=local,src={folder}", "--cache-to", f"type=local,dest={folder},mode=max")
+    return ()
+
+
+def _compile_error(target: Target, outcome: Outcome) -> BuildError:
+    """The buildlib in the container has reported the error, which was shown; only its exit code is passed on."""
+    codes = re.findall(r"did not complete successfully: exit code: (\d+)", outcome.output)
+    errors = {error.code: error for error in (CompileFailed, Refused, NetworkError, MissingRequirements)}
+    if codes and int(codes[-1]) in errors:
+        message = f"{target.name}: the compilation in the container exited with code {codes[-1]}"
+        return errors[int(codes[-1])](message, "see above")
+    return buildx.docker_error(outcome)
+
+
+def _accept(context: Context, target: Target, names: tuple[str, ...], out: Path) -> None:
+    """Gate what came out of the stage on this machine, and publish it to dist/."""
+    entries = [
+        e for e in dist.entries(read_text(out / dist.MANIFEST)) if e["arch"] == target.name and e["binary"] in names
+    ]
+    if missing := set(names) - {entry["binary"] for entry in entries}:
+        raise Refused(f"{target.name}: the stage `binaries` has no {', '.join(sorted(missing))}", "see above")
+    refusals, accepted = [], []
+    for entry in entries:
+        path = out / entry["path"]
+        facts = elf.read(path)
+        mismatches, started = gate.check(context, path, facts, target, entry["floor"])
+        refusals += [f"{entry['binary']}: {mismatch}" for mismatch in mismatches]
+        accepted.append({**entry, "size": facts.size, "sha256": facts.sha256, "started": started})
+    gate.refuse(target, refusals)
+    build.publish(context, accepted, {entry["path"]: out / entry["path"] for entry in accepted})

@@ -1,0 +1,41 @@
+"""OCI image layouts on disk; static binaries become images here without Docker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from buildlib.core.plan import OciLayout, Status
+from buildlib.images import oci
+from buildlib.images.spec import ImageResult, ImageSpec
+from buildlib.process.context import Context
+from buildlib.process.files import blob_files, blob_path, read_text
+
+
+def write_static(context: Context, images: Iterable[ImageSpec], epoch: int, output: Path) -> list[ImageResult]:
+    """A layout of static binaries for each image, in its own directory below `output`. `epoch` in seconds since 1970."""
+    results = []
+    for image in images:
+        runtime = image.stage.runtime
+        layers = {
+            target.oci: oci.root(
+                runtime.entrypoint[0], (context.dist / entry["path"]).read_bytes(), runtime.volumes, epoch
+            )
+            for target, entry in image.entries.items()
+        }
+        old = {digest: path.read_bytes() for digest, path in blob_files(output / image.component.name).items()}
+        results.append(write(context, image, oci.image(layers, runtime, epoch, oci.packed_layers(old)), output))
+    return results
+
+
+def write(context: Context, image: ImageSpec, data: oci.Image, output: Path) -> ImageResult:
+    """The layout in `output`/<component>, which is left alone when it already holds this image."""
+    folder, index = output / image.component.name, oci.layout_index(data, image.tags)
+    same = read_text(folder / "index.json").encode() == index
+    same = same and all(blob_path(folder, digest).is_file() for digest in data.blobs)
+    if not same:
+        context.run(OciLayout(folder=folder, blobs=data.blobs, index=index))
+    return ImageResult(
+        component=image.component.name, status=Status.UNCHANGED if same else Status.DONE, platforms=image.platforms,
+        tags=image.tags, where=str(folder), digest=data.digest,
+    )  # fmt: skip

@@ -1,0 +1,250 @@
+"""What this machine has. Looked at once, read only; planners get the facts, tests invent them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+import sysconfig
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from buildlib.machine import docker_daemon, rust_toolchains
+from buildlib.machine.rust_toolchains import Pin, SearchContext, Toolchain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handler:
+    """What the kernel starts binaries of another machine with: an entry of binfmt_misc."""
+
+    name: str
+    interpreter: str
+    flags: str
+    enabled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Daemon:
+    """What a container engine says of itself: its version, those of its parts (containerd, runc), and `docker info`. `error` is
+    why none answers."""
+
+    version: str = ""
+    parts: Mapping[str, str] = field(default_factory=dict)
+    info: Mapping[str, Any] = field(default_factory=dict)
+    error: str = ""
+
+
+BINFMT = Path("/proc/sys/fs/binfmt_misc")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host:
+    """The machine, filled by `probe`, read by planners."""
+
+    machine: str  # uname -m
+    path: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: Path = Path()
+    cache: Path = Path()  # the user's cache folder for buildlib (XDG)
+    python: Path = Path()
+    scripts: Path = Path()  # where this python keeps console scripts
+    root: bool = False
+    kernel: str = ""  # uname -r
+    page_size: int = 4096  # bytes
+    toolchains: tuple[Toolchain, ...] = ()
+    pin: Pin | None = None
+    rustup_error: str = ""  # why rustup gave no toolchain here, in its own words
+    zig: Path | None = None
+    zig_version: str = ""
+    zigbuild: Path | None = None
+    zigbuild_version: str = ""
+    libclang: Path | None = None  # the folder of the libclang wheel, where the system has none of its own
+    system_libclang: bool = False
+    linkers: Mapping[str, str] = field(default_factory=dict)  # triple -> linker, from cargo's configuration files
+    runners: frozenset[str] = frozenset()  # the triples for which they name a runner
+
+    def which(self, *names: str) -> str | None:
+        """The first of `names` that PATH holds, as an absolute path; a name with a slash is the file itself."""
+        return next((found for name in names if (found := self._which(name))), None)
+
+    def _which(self, name: str) -> str | None:
+        if "/" in name:
+            return name if os.access(name, os.X_OK) else None
+        return self._executables.get(name)
+
+    @cached_property
+    def _executables(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for folder in self.path:
+            try:
+                with os.scandir(folder) as entries:
+                    for entry in entries:
+                        if entry.name not in found and os.access(entry.path, os.X_OK) and not entry.is_dir():
+                            found[entry.name] = entry.path
+            except OSError:
+                continue  # a PATH entry that is not there is no error to any shell
+        return found
+
+    def exists(self, path: str | Path) -> bool:
+        return os.path.exists(path)
+
+    @property
+    def engine(self) -> str | None:
+        """The version of a container engine that answers, None without one."""
+        return self.daemon.version or None
+
+    @cached_property
+    def daemon(self) -> Daemon:
+        """The container engine, asked once."""
+        import docker
+
+        try:
+            client = docker_daemon.client(self.env, timeout=5)
+            told, info = client.version(), client.info()
+        except docker.errors.DockerException as error:
+            return Daemon(error=docker_daemon.reason(error))
+        parts = {str(part.get("Name")): str(part.get("Version", "")) for part in told.get("Components") or ()}
+        return Daemon(version=told.get("Version", ""), parts=parts, info=info)
+
+    @cached_property
+    def handlers(self) -> Mapping[str, Handler] | None:
+        """By name, None where binfmt_misc is not mounted."""
+        if not (BINFMT / "status").exists():
+            return None
+        found = {}
+        for entry in sorted(BINFMT.iterdir()):
+            if entry.name not in ("status", "register"):
+                with suppress(OSError):  # it may be gone by now
+                    found[entry.name] = parse_handler(entry.name, entry.read_text(encoding="utf-8", errors="replace"))
+        return found
+
+    def free(self, path: Path) -> int | None:
+        """Bytes that are left where `path` is, or would be; None where nobody knows."""
+        while not path.exists() and path != path.parent:
+            path = path.parent
+        try:
+            told = os.statvfs(path)
+        except OSError:
+            return None
+        return told.f_bavail * told.f_frsize
+
+
+def probe(env: Mapping[str, str], cwd: Path) -> Host:
+    """Look at the machine. Starts `rustc` (at most three) and nothing else; touches no network."""
+    configured = tuple(_configured(env, cwd))
+    scripts = Path(sysconfig.get_path("scripts"))
+    path = tuple(dict.fromkeys((*env.get("PATH", "").split(os.pathsep), str(scripts))))
+    bare = Host(machine=platform.machine(), path=path, env=env, cwd=cwd, cache=cache_folder())
+    toolchains, pin, rustup_error = rust_toolchains.find_toolchains(SearchContext(env=env, cwd=cwd, which=bare.which, cache=bare.cache))
+    zig, zig_version = _zig()
+    system_libclang = _system_libclang()
+    zigbuild = executable(scripts, "cargo-zigbuild") or _found(bare.which("cargo-zigbuild"))
+    return Host(
+        machine=bare.machine,
+        path=path,
+        env=env,
+        cwd=cwd,
+        cache=bare.cache,
+        python=Path(sys.executable),
+        scripts=scripts,
+        root=os.geteuid() == 0,
+        kernel=platform.release(),
+        page_size=os.sysconf("SC_PAGE_SIZE"),
+        toolchains=toolchains,
+        pin=pin,
+        rustup_error=rustup_error,
+        zig=zig,
+        zig_version=zig_version,
+        zigbuild=zigbuild,
+        zigbuild_version=_version("cargo-zigbuild"),
+        libclang=None if system_libclang or "LIBCLANG_PATH" in env else _wheel("clang", "native"),
+        system_libclang=system_libclang,
+        linkers=_linkers(configured),
+        runners=frozenset(triple for _, triple, table in configured if table.get("runner")),
+    )
+
+
+def parse_handler(name: str, text: str) -> Handler:
+    """An entry of binfmt_misc, as the kernel writes it."""
+    told = dict(line.partition(" ")[::2] for line in text.replace("flags:", "flags").splitlines())
+    return Handler(
+        name=name,
+        interpreter=told.get("interpreter", ""),
+        flags=told.get("flags", "").strip(),
+        enabled="enabled" in told,
+    )
+
+
+def cache_folder() -> Path:
+    """$XDG_CACHE_HOME/buildlib, or what platformdirs knows of this system; works without HOME."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("buildlib", appauthor=False)
+
+
+def executable(folder: Path, name: str) -> Path | None:
+    tool = folder / name
+    return tool if tool.is_file() and os.access(tool, os.X_OK) else None
+
+
+def _found(word: str | None) -> Path | None:
+    return Path(word) if word else None
+
+
+def _version(distribution: str) -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _wheel(module: str, *inside: str) -> Path | None:
+    from importlib.util import find_spec
+
+    spec = find_spec(module)
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        if (path := Path(folder, *inside)).exists():
+            return path
+    return None
+
+
+def _zig() -> tuple[Path | None, str]:
+    return _wheel("ziglang", "zig"), _version("ziglang")
+
+
+def _system_libclang() -> bool:
+    folders = (*Path("/usr/lib").glob("llvm-*/lib"), *Path("/usr/lib").glob("*-linux-gnu"), Path("/usr/lib64"))
+    # libclang-cpp is another library, which bindgen cannot use.
+    found = (file.name for folder in folders for file in folder.glob("libclang*.so*"))
+    return any(re.fullmatch(r"libclang(-[\d.]+)?\.so(\.[\d.]+)?", name) for name in found)
+
+
+def _configured(env: Mapping[str, str], cwd: Path) -> Iterator[tuple[Path, str, Mapping[str, Any]]]:
+    """The tables [target.<triple>] in cargo's configuration files, each with the folder that it speaks from; the nearest file
+    first, as cargo merges them."""
+    home = Path(env.get("CARGO_HOME") or Path(env.get("HOME", "/nonexistent"), ".cargo"))
+    for folder in (*(parent / ".cargo" for parent in (cwd, *cwd.parents)), home):
+        for name in ("config.toml", "config"):
+            try:
+                targets = tomllib.loads((folder / name).read_text(encoding="utf-8")).get("target", {})
+            except (OSError, ValueError):
+                continue  # not there; where it is broken, cargo says so in its own words
+            yield from ((folder.parent, triple, table) for triple, table in targets.items() if isinstance(table, dict))
+
+
+def _linkers(configured: Iterable[tuple[Path, str, Mapping[str, Any]]]) -> dict[str, str]:
+    """Triple -> linker."""
+    found: dict[str, str] = {}
+    for folder, triple, table in configured:
+        if linker := table.get("linker"):
+            relative = "/" in linker and not linker.startswith("/")
+            found.setdefault(triple, str(folder / linker) if relative else linker)
+    return found

@@ -1,0 +1,118 @@
+"""The JSON results of the commands, one type per command; docs/schemas/ is generated from them.
+
+Fields that hold what is also on the terminal have the same names there. `code` is the exit code, `error` its message.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypedDict
+
+from buildlib.binaries.dist import Entry, Manifest
+from buildlib.doctor.network import StepData
+from buildlib.lint.formats import FindingData
+from buildlib.testing.benches import BenchReport
+from buildlib.testing.tests import TestReport
+
+
+class BuildData(TypedDict):
+    """`build --json`: one element per target."""
+
+    arch: str
+    status: str
+    code: int
+    error: str | None
+    binaries: list[Entry]
+
+
+class ImageData(TypedDict):
+    """`image --json`: one element per component."""
+
+    component: str
+    status: str
+    digest: str
+    platforms: list[str]
+    tags: list[str]
+    where: str
+    code: int
+    error: str | None
+
+
+class BuilderData(TypedDict):
+    """`builder --json`."""
+
+    name: str
+    there: bool
+    differs: list[str]
+
+
+class VerifyData(TypedDict):
+    """`verify --json`: one element per file or platform."""
+
+    path: str
+    arch: str | None
+    refusals: list[str]
+    glibc: str | None
+    started: str
+
+
+class PlanData(TypedDict):
+    """`plan --json`: one element per target. `floor` is the minimum glibc version."""
+
+    arch: str
+    target: str
+    platform: str
+    backend: str
+    why: str
+    floor: str
+    toolchain: str | None
+    folder: str
+    argv: list[str]
+    env: dict[str, str]
+
+
+# `config --json`: each setting by its dotted key. "from" is a keyword of Python's, so that a class cannot have it.
+ConfigData = TypedDict("ConfigData", {"value": Any, "from": str})
+
+# `explain --json`: one object per line and file. "class" is a keyword as well.
+ExplainData = TypedDict(
+    "ExplainData",
+    {"class": str, "retry": bool, "cause": str, "line": int | None, "help": str, "wait": float | None},
+)
+
+
+class NetworkData(TypedDict):
+    """`doctor --network --json`."""
+
+    legs: list[StepData]
+    clock_skew: float
+    rate_limit_left: int | None
+    advice: list[str]
+
+
+class RequirementData(TypedDict):
+    """`doctor --json`: one element per requirement. `help` is empty where it is met."""
+
+    section: str
+    need: str
+    state: Literal["ok", "warn", "fail"]
+    have: str
+    why: str
+    help: list[str]
+
+
+RESULTS: dict[str, Any] = {
+    "build": list[BuildData],
+    "image": list[ImageData],
+    "builder": BuilderData,
+    "verify": list[VerifyData],
+    "plan": list[PlanData],
+    "config": dict[str, ConfigData],
+    "explain": ExplainData,
+    "doctor": list[RequirementData],
+    "doctor-network": NetworkData,
+    "test": list[TestReport],
+    "smoke": list[TestReport],
+    "bench": list[BenchReport],
+    "lint": list[FindingData],
+    "manifest": Manifest,
+}

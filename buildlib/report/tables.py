@@ -1,0 +1,252 @@
+"""Results for users (tables and lines) and for programs (JSON).
+
+`test_tables` has those of tests and benchmarks, which no build needs to import.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from buildlib.core.plan import Status, Step, Write
+from buildlib.core.requirements import Requirement
+from buildlib.core.settings import Config, flat
+from buildlib.failures.classify import classify
+from buildlib.failures.redact import redact
+from buildlib.process.console import Console
+
+if TYPE_CHECKING:
+    from buildlib.binaries.build import BuildResult
+    from buildlib.binaries.dist import Entry
+    from buildlib.binaries.verify import Verdict
+    from buildlib.doctor.network import ConnectionStep, NetworkReport
+    from buildlib.images.builder_commands import BuilderState
+    from buildlib.images.spec import ImageResult
+    from buildlib.report import results as data
+    from buildlib.rust.cargo import Build
+
+
+def build(console: Console, results: Sequence[BuildResult], *, as_json: bool) -> None:
+    """The result of `build`: one row per binary."""
+    if as_json:
+        rows: list[data.BuildData] = [
+            {
+                "arch": r.target.name, "status": r.status.value, "code": r.error.code if r.error else 0,
+                "error": r.error.message if r.error else None, "binaries": list(r.entries),
+            }
+            for r in results
+        ]  # fmt: skip
+        console.json(rows)
+    elif any(result.status is not Status.PLANNED for result in results):
+        console.table(
+            ("arch", "binary", "size", "glibc", "backend", "sha256", "started", "status"),
+            [_binary(result, entry) for result in results for entry in result.entries or (None,)],
+        )
+
+
+def _binary(result: BuildResult, entry: Entry | None) -> tuple[str, ...]:
+    status = result.status.value
+    if entry is None:
+        return (result.target.name, "", "", "", "", "", "", status)
+    glibc = entry["facts"]["glibc"] or "static"
+    return (result.target.name, entry["binary"], size(entry["size"]), glibc, entry["backend"], entry["sha256"][:12],
+            entry["started"] or "no", status)  # fmt: skip
+
+
+def size(count: int) -> str:
+    """A number of bytes for users: 1.2 MiB."""
+    return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.1f} KiB"
+
+
+def image(console: Console, images: Sequence[ImageResult], *, as_json: bool) -> None:
+    """The result of `image`: one row per image."""
+    if as_json:
+        rows: list[data.ImageData] = [
+            {
+                "component": i.component, "status": i.status.value, "digest": i.digest, "platforms": list(i.platforms),
+                "tags": list(i.tags), "where": i.where, "code": i.error.code if i.error else 0,
+                "error": i.error.message if i.error else None,
+            }
+            for i in images
+        ]  # fmt: skip
+        console.json(rows)
+    elif images:
+        console.table(
+            ("image", "platforms", "tags", "digest", "status"),
+            (
+                (i.where or i.component, ", ".join(i.platforms), ", ".join(i.tags), i.digest.removeprefix("sha256:")[:12],
+                 i.status.value)
+                for i in images
+            ),
+        )  # fmt: skip
+
+
+def builder(console: Console, state: BuilderState, *, as_json: bool) -> None:
+    """Whether the builder exists, and how it differs from the settings."""
+    if as_json:
+        result: data.BuilderData = {
+            "name": state.configured.name,
+            "there": state.exists,
+            "differs": list(state.differences),
+        }
+        console.json(result)
+        return
+    matches = "matches the settings" if state.exists else "does not exist"
+    console.line(f"builder {state.configured.name}: {'differs from the settings:' if state.differences else matches}")
+    for line in state.differences:
+        console.line(f"  {line}")
+    if state.differences or not state.exists:
+        console.line(f"  help: buildlib builder.create{' --force' if state.differences else ''}")
+
+
+def dockerfile(console: Console, files: Sequence[Write], *, written: bool) -> None:
+    """The Dockerfile, or the names of the files that were written."""
+    if written:
+        for file in files:
+            console.line(f"wrote {file.path.name}")
+    else:
+        console.line(files[0].text.rstrip("\n"))
+
+
+def verify(console: Console, verdicts: Sequence[Verdict], *, as_json: bool) -> None:
+    """The result of the gate: one line per file, one line per mismatch."""
+    if as_json:
+        rows: list[data.VerifyData] = [
+            {
+                "path": str(v.path), "arch": v.target.name if v.target else None, "refusals": list(v.refusals),
+                "glibc": v.facts.glibc if v.facts else None, "started": v.started,
+            }
+            for v in verdicts
+        ]  # fmt: skip
+        console.json(rows)
+        return
+    for verdict in verdicts:
+        arch = verdict.target.name if verdict.target else "unknown"
+        mark = "✗" if verdict.refusals else "✓"
+        glibc = f" · glibc {verdict.facts.glibc}" if verdict.facts and verdict.facts.glibc else ""
+        started = f" · started with {verdict.started}" if verdict.started else ""
+        console.line(f"{mark} {verdict.path} · {arch}{glibc}{started}")
+        for refusal in verdict.refusals:
+            console.line(f"    {refusal}")
+
+
+def plan(console: Console, builds: Sequence[Build], *, as_json: bool) -> None:
+    """What `build` would run: one row per target."""
+    compiles = [(build, step) for build in builds for step in build.job.steps if isinstance(step, Step)]
+    if as_json:
+        rows: list[data.PlanData] = [
+            {
+                "arch": build.target.name, "target": build.target.triple, "platform": build.target.oci,
+                "backend": build.backend.name, "why": build.backend.why, "floor": build.backend.minimum_glibc,
+                "toolchain": str(build.compiler) if build.compiler else None, "folder": str(build.folder),
+                "argv": list(step.argv), "env": dict(step.env),
+            }
+            for build, step in compiles
+        ]  # fmt: skip
+        console.json(rows)
+        return
+    console.table(
+        ("arch", "backend", "why", "minimum glibc", "toolchain", "command"),
+        (
+            (
+                build.target.name, build.backend.name, build.backend.why, build.backend.minimum_glibc or "-",
+                str(build.compiler or "-"), " ".join(step.argv),
+            )
+            for build, step in compiles
+        ),
+    )  # fmt: skip
+
+
+def config(console: Console, config: Config, *, as_json: bool) -> None:
+    """Every setting, its value and what set it."""
+    values = flat(config)
+    if as_json:
+        result: Mapping[str, data.ConfigData] = {
+            key: {"value": value, "from": config.origins[key]} for key, value in values.items()
+        }
+        console.json(result)
+        return
+    console.table(
+        ("setting", "value", "from"), ((key, _shown(value), config.origins[key]) for key, value in values.items())
+    )
+
+
+def _shown(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def explain(console: Console, name: str, log: str, *, as_json: bool) -> None:
+    """The class, cause and help of a failed log: as JSON in one line, or for users."""
+    failure = classify(log)
+    cause = redact(failure.cause)
+    if as_json:
+        result: data.ExplainData = {
+            "class": failure.kind,
+            "retry": failure.retry,
+            "cause": cause,
+            "line": failure.line,
+            "help": failure.help,
+            "wait": failure.wait,
+        }
+        console.line(json.dumps(result, ensure_ascii=False))
+        return
+    where = "standard input" if name == "-" else name
+    wait = f", in {failure.wait:.0f} s" if failure.wait else ""
+    helps = f"a retry helps{wait}" if failure.retry else "a retry does not help"
+    if failure.kind == "unknown":
+        helps = "no known failure; it is not retried"
+    console.line(f"{where}:{failure.line or 1}: {failure.kind}: {helps}")
+    if cause:
+        console.line(f"  cause: {cause}")
+    if failure.help:
+        console.line(f"  help: {failure.help}")
+
+
+def network(console: Console, report: NetworkReport, *, as_json: bool) -> None:
+    """The connection to each registry, one line per step, and what to change."""
+    from buildlib.doctor import network as analysis
+
+    advice = analysis.advice(report)
+    if as_json:
+        result: data.NetworkData = {
+            "legs": analysis.steps_data(report),
+            "clock_skew": round(report.skew, 1),
+            "rate_limit_left": report.left,
+            "advice": list(advice),
+        }
+        console.json(result)
+        return
+    rows = ((step.where, step.host, step.name, f"{step.seconds * 1000:.0f} ms", _step(step)) for step in report.steps)
+    console.table(("from", "registry", "step", "time", "result"), rows)
+    for line in advice:
+        console.line(f"  help: {line}")
+
+
+def _step(step: ConnectionStep) -> str:
+    return f"{step.failure.kind}: {step.failure.cause}" if step.failure else step.note
+
+
+def doctor(
+    console: Console, requirements: Sequence[Requirement], absent: Iterable[Requirement], *, as_json: bool
+) -> None:
+    """What the machine has and lacks: one line per requirement."""
+    names = {one.what for one in absent}
+    rows: list[data.RequirementData] = [
+        {
+            "section": one.section,
+            "need": one.what,
+            "state": "ok" if one.what not in names else "fail" if one.required else "warn",
+            "have": one.have,
+            "why": one.why,
+            "help": [fix.text for fix in one.fixes] if one.what in names else [],
+        }
+        for one in requirements
+    ]
+    if as_json:
+        console.json(rows)
+        return
+    console.table(
+        ("state", "section", "requirement", "found", "why", "help"),
+        ((r["state"], r["section"], r["need"], r["have"], r["why"], " or ".join(r["help"])) for r in rows),
+    )

@@ -1,0 +1,101 @@
+"""gcc: cargo with a GNU cross compiler, or plain cargo for the native arch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+
+from buildlib.core.plan import words
+from buildlib.core.requirements import Fix, Requirement, apt_install
+from buildlib.core.targets import Target
+from buildlib.emulation.qemu import is_native
+from buildlib.machine.host import Host
+from buildlib.machine.rust_toolchains import Toolchain
+from buildlib.rust.backends.base import Script
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gcc:
+    """Compiles with cargo, links with `gcc` or with the linker that the workspace configures."""
+
+    why: str
+    minimum_glibc: str  # that of the glibc it links against, unless set
+    gcc: str = ""  # path of the C compiler
+    linker: str = ""  # a linker that the workspace configures; it stays
+    headers: str = ""  # where gcc keeps stddef.h, for a libclang that brings no headers
+
+    name = "gcc"
+    local = True
+
+    def requirements(self, target: Target) -> tuple[Requirement, ...]:
+        """The compiler, unless the workspace configures a linker."""
+        package, libc = f"gcc-{target.gnu.replace('_', '-')}", f"libc6-dev-{target.debian}-cross"
+        return (
+            Requirement(
+                what=f"{target.gnu}-gcc",
+                why=f"the gcc backend links {target.name} with it",
+                met=lambda host: bool(self.linker) or compiler_for(host, target) is not None,
+                fixes=(Fix(text=f"apt-get install {package}", steps=(apt_install(package, libc),)),),
+            ),
+        )
+
+    def program(self, host: Host, toolchain: Toolchain | None) -> tuple[str, ...]:
+        """cargo itself."""
+        return (str(toolchain.cargo) if toolchain else "cargo",)
+
+    def triple(self, target: Target) -> str:
+        """Rust's triple."""
+        return target.triple
+
+    def compiles_c(self, host: Host, target: Target) -> bool:
+        """A cross compiler does; the machine's own is found by cargo and the cc crate."""
+        return bool(self._prefix(target))
+
+    def _prefix(self, target: Target) -> str:
+        """The path of a cross compiler's tools up to their names: /usr/bin/aarch64-linux-gnu-."""
+        return self.gcc.removesuffix("gcc") if self.gcc.endswith(f"{target.gnu}-gcc") else ""
+
+    def variables(self, host: Host, target: Target, script: Script, tools: Path) -> Mapping[str, str]:
+        """The linker; for a cross compiler also its tools, a cmake toolchain file and bindgen's arguments."""
+        env = {} if self.linker else {f"CARGO_TARGET_{target.env.upper()}_LINKER": self.gcc}
+        prefix = self._prefix(target)
+        if not prefix:
+            return env
+        # Debian's cross headers; bindgen splits the words as a shell does.
+        headers = (*((quote(self.headers),) if self.headers else ()), f"/usr/{target.gnu}/include")
+        return env | {
+            f"CC_{target.env}": self.gcc,
+            f"CXX_{target.env}": f"{prefix}g++",
+            f"AR_{target.env}": f"{prefix}ar",
+            f"RANLIB_{target.env}": f"{prefix}ranlib",
+            f"CMAKE_TOOLCHAIN_FILE_{target.env}": script("toolchain.cmake", _cmake_toolchain(target, prefix)),
+            f"BINDGEN_EXTRA_CLANG_ARGS_{target.env}": " ".join((f"--target={target.gnu}", *words("-isystem", headers))),
+        }
+
+    def fingerprint(self, host: Host) -> object:
+        """Compiler and linker."""
+        return (self.gcc, self.linker)
+
+
+def compiler_for(host: Host, target: Target) -> str | None:
+    """The GNU compiler that links for the target: Debian's cross compiler, or the machine's own."""
+    if is_native(host, target) and not target.is_musl:
+        return host.which("cc", "gcc")
+    return host.which(f"{target.gnu}-gcc")
+
+
+def _cmake_toolchain(target: Target, prefix: str) -> str:
+    lines = (
+        "set(CMAKE_SYSTEM_NAME Linux)",
+        f"set(CMAKE_SYSTEM_PROCESSOR {target.triple.split('-')[0]})",
+        f"set(CMAKE_C_COMPILER {prefix}gcc)",
+        f"set(CMAKE_CXX_COMPILER {prefix}g++)",
+        f"set(CMAKE_FIND_ROOT_PATH /usr/{target.gnu})",
+        "set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)",
+        "set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)",
+        "set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)",
+        "set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)",
+    )
+    return "".join(f"{line}\n" for line in lines)

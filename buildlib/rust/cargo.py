@@ -1,0 +1,113 @@
+"""Command lines of cargo, cargo-zigbuild and cross."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from buildlib.core.plan import Job, Step, Write, words
+from buildlib.core.settings import Config
+from buildlib.core.targets import Target
+from buildlib.machine.host import Host
+from buildlib.machine.workspace import Component, Workspace
+from buildlib.rust.backends.base import Backend
+from buildlib.rust.environment import environment, fingerprint
+from buildlib.rust.std import Compiler
+
+JSON = ("--message-format", "json-render-diagnostics")
+# What an outer cargo leaves in the environment of its children; it would be taken for the user's own wish.
+STALE = ("CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "CARGO_PKG_*", "CARGO_BUILD_TARGET")
+# The directories of profiles whose names differ from them (cargo's reference, "Custom profiles").
+PROFILE_DIRECTORIES = {"dev": "debug", "test": "debug", "bench": "release"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Toolset:
+    """What compiles for one target. `compiler` is None where the backend brings its own, in a container."""
+
+    target: Target
+    backend: Backend
+    compiler: Compiler | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invocation:
+    """What all command lines for one target share."""
+
+    program: tuple[str, ...]  # before `build` or `test`
+    triple: str  # of --target
+    flags: tuple[str, ...]
+    env: dict[str, str]
+    scripts: tuple[Write, ...]  # that the environment names
+    target_dir: Path
+    tools: Path  # the directory of the scripts
+
+    def step(self, workspace: Workspace, title: str, argv: tuple[str, ...]) -> Step:
+        """A step that compiles. It is retried: a download may break; what is downloaded and compiled stays."""
+        return Step(title=title, argv=argv, env=self.env, unset=STALE, cwd=workspace.root, stdout="json", attempts=10)
+
+
+def invocation(host: Host, config: Config, workspace: Workspace, toolset: Toolset) -> Invocation:
+    """The shared part of the command lines that compile `workspace` with `toolset`."""
+    target, backend, compiler = toolset.target, toolset.backend, toolset.compiler
+    rustc = compiler.toolchain.key if compiler else "image"
+    # The musl targets share the directory, and with it the compiled build scripts, of the gnu ones.
+    libc = backend.minimum_glibc or config.glibc or "2.31"
+    target_dir = workspace.target_dir / "buildlib" / f"{backend.name}-{libc}-{rustc}-{fingerprint(host, backend)}"
+    tools = target_dir / "tools" / target.name
+    env, scripts = environment(host, target, backend, compiler, tools)
+    flags = (
+        *(("--features", ",".join(config.features)) if config.features else ()),
+        *(("--locked",) if workspace.lock.is_file() else ()),
+        "--target-dir", str(target_dir),
+    )  # fmt: skip
+    return Invocation(
+        program=backend.program(host, compiler.toolchain if compiler else None), triple=backend.triple(target), flags=flags,
+        env=env, scripts=scripts, target_dir=target_dir, tools=tools,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """One target's compilation: the job, and the directory in which its binaries will be."""
+
+    toolset: Toolset
+    job: Job
+    folder: Path
+
+    @property
+    def target(self) -> Target:
+        """The target that is compiled for."""
+        return self.toolset.target
+
+    @property
+    def backend(self) -> Backend:
+        """The backend that compiles and links."""
+        return self.toolset.backend
+
+    @property
+    def compiler(self) -> Compiler | None:
+        """The compiler, None where the backend brings its own."""
+        return self.toolset.compiler
+
+
+def build(
+    host: Host, config: Config, workspace: Workspace, toolset: Toolset, components: tuple[Component, ...]
+) -> Build:
+    """The job that compiles `components`."""
+    line = invocation(host, config, workspace, toolset)
+    name = toolset.target.name
+    argv = (
+        *line.program, "build", "--target", line.triple, "--profile", config.profile, *_selection(workspace, components),
+        *line.flags, *JSON,
+    )  # fmt: skip
+    step = line.step(workspace, f"{name} · compile", argv)
+    folder = line.target_dir / toolset.target.triple / PROFILE_DIRECTORIES.get(config.profile, config.profile)
+    return Build(toolset=toolset, job=Job(name=name, steps=(*line.scripts, step)), folder=folder)
+
+
+def _selection(workspace: Workspace, components: tuple[Component, ...]) -> tuple[str, ...]:
+    if components == workspace.components:
+        return ("--workspace", "--bins")
+    packages = dict.fromkeys(component.package for component in components)
+    return (*words("--package", packages), *words("--bin", (component.name for component in components)))

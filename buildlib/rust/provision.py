@@ -1,0 +1,127 @@
+"""Prepare the toolset of every target: choose its backend, list its requirements, provide its standard library."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from buildlib.core.errors import MissingRequirements
+from buildlib.core.plan import Outcome, Step
+from buildlib.core.requirements import Requirement, describe, missing
+from buildlib.core.targets import Target
+from buildlib.emulation import apt_cache, qemu
+from buildlib.failures.classify import classify
+from buildlib.machine.glibc import linked_version
+from buildlib.process.context import Context
+from buildlib.rust import host_tools, std
+from buildlib.rust.backends.base import Backend
+from buildlib.rust.backends.choice import choose
+from buildlib.rust.backends.gcc import Gcc
+from buildlib.rust.cargo import Toolset
+from buildlib.rust.std import Compiler, StdSource
+
+
+def backends(context: Context, targets: Iterable[Target]) -> dict[Target, Backend]:
+    """The backend of each target."""
+    chosen = {target: choose(context.host, context.config, target, linked_version) for target in targets}
+    return {target: _with_headers(context, backend) for target, backend in chosen.items()}
+
+
+def _with_headers(context: Context, backend: Backend) -> Backend:
+    """A gcc backend with gcc's own headers where libclang is the wheel, which brings none."""
+    if not isinstance(backend, Gcc) or not backend.gcc or not context.host.libclang:
+        return backend
+    argv = (backend.gcc, "-print-file-name=include")
+    outcome = context.run(Step(title="gcc's headers", argv=argv, stdout="keep", quiet=True))
+    return replace(backend, headers=outcome.stdout.strip())
+
+
+def requirements(context: Context, chosen: Mapping[Target, Backend]) -> tuple[Requirement, ...]:
+    """Everything a build for these targets needs of this machine."""
+    local = tuple(target for target, backend in chosen.items() if backend.local)
+    return build_requirements(chosen, host_tools.used_by(context, local))
+
+
+def build_requirements(
+    chosen: Mapping[Target, Backend], tools: Mapping[str, tuple[str, ...]]
+) -> tuple[Requirement, ...]:
+    """The same without asking cargo: `tools` maps a host tool to the crates that run it."""
+    needed = [std.requirement(target) for target, backend in chosen.items() if backend.local]
+    needed += [requirement for target, backend in chosen.items() for requirement in backend.requirements(target)]
+    needed += [host_tools.requirement(host_tools.known()[1][name], crates) for name, crates in tools.items()]
+    needed += [requirement for target in chosen for requirement in qemu.requirements(target)]
+    return tuple({requirement.what: requirement for requirement in needed}.values())
+
+
+def toolsets(context: Context, chosen: Mapping[Target, Backend]) -> tuple[Context, tuple[Toolset, ...]]:
+    """The toolset of each target, std in place, and the context with what was installed for it.
+
+    MissingRequirements names all targets whose std no source could provide.
+    """
+    local = tuple(target for target, backend in chosen.items() if backend.local)
+    context, compilers = provide_std(context, local)
+    return context, tuple(
+        Toolset(target=target, backend=backend, compiler=compilers.get(target)) for target, backend in chosen.items()
+    )
+
+
+def require(requirements: Iterable[Requirement], context: Context) -> None:
+    """MissingRequirements that lists, all at once, which of those that are required this machine does not meet."""
+    if absent := [one for one in missing(requirements, context.host) if one.required]:
+        raise MissingRequirements(f"missing on this machine:\n{describe(absent)}")
+
+
+def provide_std(
+    context: Context, targets: tuple[Target, ...], *, compiling: bool = True
+) -> tuple[Context, dict[Target, Compiler]]:
+    """The compiler for every target, with std from the first source that succeeds.
+
+    `compiling` False leaves out the source that takes a minute, and targets that have no other. Otherwise MissingRequirements
+    names all targets whose std no source could provide.
+    """
+    compilers: dict[Target, Compiler] = {}
+    tried: set[str] = set()
+    offline = False
+    for target in targets:
+        while not (compiler := std.installed(context.host, target)):
+            source = next((source for source in std.sources(context.host, target) if source.job.name not in tried
+                           and not (offline and source.network) and (compiling or not source.job.scratch)), None)  # fmt: skip
+            if source is None:
+                break
+            tried.add(source.job.name)
+            outcome = _try(context, source)
+            if not outcome.ran:
+                compiler = source.provides  # a dry run: as if it had worked
+                break
+            # A network that is down for one target is down for the next: do not wait for it twice.
+            offline = offline or (source.network and not outcome and classify(outcome.output).transient)
+            context = context.refreshed()
+        if compiler:
+            compilers[target] = compiler
+    out_of_reach = tuple(target for target in targets if target not in compilers)
+    if out_of_reach and compiling:
+        raise std.unavailable(context.host, out_of_reach)
+    return context, compilers
+
+
+def _try(context: Context, source: StdSource) -> Outcome:
+    with context.console.fold(source.job.name):
+        outcome = context.run.job(source.job)
+        if not outcome:
+            cause = classify(outcome.output).cause or f"exit code {outcome.code}"
+            context.console.note(f"{source.job.name} failed: {cause}")
+        return outcome
+
+
+def unpack_emulators(context: Context, targets: Iterable[Target]) -> None:
+    """Put QEMU and the targets' C libraries into the cache, as far as they are missing and apt has them."""
+    for target in targets:
+        for selection in apt_cache.selections(context.host, target):
+            answer = context.run(apt_cache.question(selection))
+            names = apt_cache.file_names(answer.stdout) if answer else ()
+            if not names or selection not in apt_cache.selections(context.host, target):
+                continue  # no such package, or an earlier one has brought the files
+            with context.console.fold(f"{' '.join(selection.packages)} into {selection.into}"):
+                outcome = context.run.job(apt_cache.unpack(context.host, selection, names))
+                if not outcome:
+                    context.console.note(f"{outcome.step.title} failed: {classify(outcome.output).cause}")

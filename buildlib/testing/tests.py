@@ -1,0 +1,250 @@
+"""The command `test`: compile a target's tests, check on what they will run, run them there, and report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypedDict
+
+from buildlib.binaries import elf
+from buildlib.binaries.build import compile_error
+from buildlib.core.errors import BuildError, TestsFailed
+from buildlib.core.plan import Outcome, Write
+from buildlib.core.targets import Target
+from buildlib.emulation import qemu
+from buildlib.process.context import Context
+from buildlib.process.files import locked, read_text
+from buildlib.rust import provision
+from buildlib.rust.cargo import Toolset
+from buildlib.testing import cargo_test, libtest, nextest
+from buildlib.testing.cargo_test import TestOptions, TestPlan
+from buildlib.testing.junit import junit
+from buildlib.testing.libtest import IGNORED, PASSED, Suite
+
+SLOWDOWN = 10.0  # times that a test may take longer under emulation; QEMU's factor is five to ten
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestResult:
+    """The result of one target's tests, or of its images. `ran_on` is what the probe printed, {} where it did not run."""
+
+    __test__ = False  # not a test class of pytest's
+
+    target: Target
+    session: str = "test"
+    emulator: str = ""  # "" for this machine itself
+    ran_on: Mapping[str, Any] = field(default_factory=dict)
+    suites: tuple[Suite, ...] = ()
+    seconds: float = 0.0
+    error: BuildError | None = None
+    planned: bool = False
+
+    def count(self, *results: str) -> int:
+        """How many cases have one of these results."""
+        return sum(suite.count(*results) for suite in self.suites)
+
+
+class CaseData(TypedDict):
+    """One test of a report."""
+
+    name: str
+    result: str
+    detail: str
+
+
+class SuiteData(TypedDict):
+    """The tests of one binary. `broken` and `mended` are as in libtest.Suite."""
+
+    name: str
+    seconds: float
+    broken: str
+    mended: str
+    cases: list[CaseData]
+
+
+class TestReport(TypedDict):
+    """target/buildlib/reports/test-<arch>.json, and `test --json`: one element per target."""
+
+    session: str
+    arch: str
+    target: str
+    emulator: str
+    ran_on: dict[str, Any]
+    seconds: float
+    code: int
+    error: str | None
+    suites: list[SuiteData]
+
+
+def test(context: Context, targets: tuple[Target, ...], rest: tuple[str, ...]) -> list[TestResult]:
+    """The tests of each target, one after the other; one that fails does not stop the others. `rest` is for cargo.
+
+    MissingRequirements lists everything that is missing at once.
+    """
+    context, plans = plan(context, targets, rest)
+    return [_test_one(context, one) for one in plans]
+
+
+def toolsets(context: Context, targets: tuple[Target, ...]) -> tuple[Context, tuple[Toolset, ...]]:
+    """The toolset of each target, on a machine that can also start what they compile, and the context afterwards.
+
+    MissingRequirements lists everything that is missing at once.
+    """
+    backends = provision.backends(context, targets)
+    local = tuple(target for target, backend in backends.items() if backend.local)
+    requirements = {one.what: one for one in provision.requirements(context, backends)}
+    requirements |= {one.what: replace(one, required=True) for target in local for one in qemu.requirements(target)}
+    provision.unpack_emulators(context, local)
+    provision.require(requirements.values(), context)
+    return provision.toolsets(context, backends)
+
+
+def plan(context: Context, targets: tuple[Target, ...], rest: tuple[str, ...]) -> tuple[Context, list[TestPlan]]:
+    """What compiles and runs the tests of each target, and the context afterwards."""
+    context, prepared = toolsets(context, targets)
+    plans = []
+    for toolset in prepared:
+        emulator = qemu.runner(context.host, toolset.target, static=toolset.target.is_musl) or ()
+        timeout = context.config.test.timeout * (SLOWDOWN if emulator else 1.0)
+        options = TestOptions(timeout=timeout, rest=rest)
+        tests = cargo_test.test_plan(context.host, context.config, context.workspace, toolset, emulator, options)
+        if nextest.is_used(context.host, context.config, tests, rest):
+            tests = nextest.with_nextest(context.host, tests, rest)
+        plans.append(tests)
+    return context, plans
+
+
+def _test_one(context: Context, tests: TestPlan) -> TestResult:
+    target = tests.target
+    name = emulator_name(context, tests.emulator) if tests.toolset.backend.local else "cross"
+    result = TestResult(target=target, emulator=name)
+    with context.console.fold(f"{target.name} · test · {name or 'native'}"):
+        result = _run(context, tests, result)
+        if result.error:
+            context.console.error(result.error)
+    if not result.planned:
+        write_reports(context, result)
+    return result
+
+
+def emulator_name(context: Context, words: tuple[str, ...]) -> str:
+    """Program and version, as in "qemu-aarch64 7.2.22"; "" without an emulator."""
+    if not words:
+        return ""
+    return f"{Path(words[0]).name} {qemu.version_of(context.run(qemu.version(words)).stdout)}"
+
+
+def _run(context: Context, tests: TestPlan, result: TestResult) -> TestResult:
+    waiting = f"{tests.target.name}: waiting for other tests in this workspace"
+    with locked(tests.folder, lambda: context.console.note(waiting)):
+        try:
+            for action in tests.scripts:
+                context.run(action)
+            result = replace(result, ran_on=_probe(context, tests))
+            if tests.compile:
+                _compile(context, tests)
+            if tests.record:
+                context.run(Write(path=tests.record, text=""))
+            outcome = context.run(tests.run)
+            doc_tests = context.run(tests.doc_tests) if tests.doc_tests else None
+        except BuildError as error:
+            return replace(result, error=error)
+        record = read_text(tests.record) if tests.record else ""
+    if not outcome.ran:
+        return replace(result, planned=True)
+    if doc_tests is None:
+        suites = libtest.read(record, outcome.stdout)
+        return replace(result, suites=suites, seconds=outcome.seconds, error=test_error(tests.target, suites, outcome))
+    suites = libtest.read(record, doc_tests.stdout)
+    doc_tests_failed = outcome and not doc_tests and not nextest.has_no_library(doc_tests.output)
+    return replace(result, suites=suites, seconds=outcome.seconds + doc_tests.seconds,
+                   error=test_error(tests.target, suites, doc_tests if doc_tests_failed else outcome))  # fmt: skip
+
+
+def _probe(context: Context, tests: TestPlan) -> Mapping[str, Any]:
+    """What the probe prints of where it runs. BuildError where that is not the target."""
+    target = tests.target
+    outcome = context.run(tests.probe)
+    if not outcome.ran:
+        return {}
+    if not outcome:
+        if outcome.code == 101:
+            raise compile_error(target, outcome)
+        raise BuildError(f"{target.name}: the probe does not start: {outcome.last}", "run `buildlib doctor`")
+    try:
+        facts = json.loads(outcome.stdout)
+        mismatch = qemu.probe_mismatch(facts, context.host, target)
+    except (ValueError, TypeError, KeyError):
+        raise BuildError(
+            f"{target.name}: the probe printed {outcome.stdout.strip()!r} instead of JSON",
+            "check CARGO_TARGET_*_RUNNER and .cargo/config.toml",
+        ) from None
+    if mismatch:
+        raise BuildError(f"{target.name}: {mismatch}", "check CARGO_TARGET_*_RUNNER and .cargo/config.toml")
+    return dict(facts)
+
+
+def _compile(context: Context, tests: TestPlan) -> None:
+    if tests.compile is None:
+        return
+    outcome = context.run(tests.compile)
+    if not outcome:
+        raise compile_error(tests.target, outcome)
+    for path in filter(Path.is_file, outcome.tests):  # cross names paths in its container
+        check_machine(path, tests.target)
+
+
+def check_machine(path: Path, target: Target) -> None:
+    """BuildError for a program that was not compiled for the target."""
+    machine, expected = elf.machine(path), target.elf.machine
+    if machine != expected:
+        raise BuildError(f"{target.name}: {path.name} is for machine {machine}, expected {expected}")
+
+
+def test_error(target: Target, suites: tuple[Suite, ...], outcome: Outcome) -> BuildError | None:
+    """The error of a test run, None if all passed: failed tests first, then a crash of the emulator, then everything else."""
+    failed = [f"{suite.name}::{case.name} {case.result}" for suite in suites for case in suite.cases
+              if case.result not in (PASSED, IGNORED)]  # fmt: skip
+    if failed:
+        more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
+        return TestsFailed(f"{target.name}: {'; '.join(failed[:5])}{more}")
+    if broken := [f"{suite.name}: {suite.broken}" for suite in suites if suite.broken]:
+        return BuildError(
+            f"{target.name}: the emulator crashed twice: {'; '.join(broken)}",
+            "no test failed; try another version of QEMU, or another CPU with QEMU_CPU",
+        )
+    # A doc test that does not compile is a failed test; anything else that does not compile is an error before the tests.
+    return None if outcome else compile_error(target, outcome)
+
+
+# --- reports -----------------------------------------------------------------------------------------------------------------
+
+
+def write_reports(context: Context, result: TestResult) -> None:
+    """Write the result as JSON and as JUnit XML."""
+    title = f"{result.session}-{result.target.name}"
+    context.run(context.report(title, report(result)))
+    properties = {
+        "arch": result.target.name,
+        "ran on": str(result.ran_on.get("machine", "")),
+        "emulator": result.emulator,
+    }
+    context.run(Write(path=context.reports / f"{title}.xml", text=junit(title, result.suites, properties)))
+
+
+def report(result: TestResult) -> TestReport:
+    """The result as JSON data."""
+    return {
+        "session": result.session, "arch": result.target.name, "target": result.target.triple, "emulator": result.emulator,
+        "ran_on": dict(result.ran_on), "seconds": round(result.seconds, 3), "code": result.error.code if result.error else 0,
+        "error": result.error.message if result.error else None,
+        "suites": [
+            {
+                "name": suite.name, "seconds": suite.seconds, "broken": suite.broken, "mended": suite.recovered,
+                "cases": [{"name": case.name, "result": case.result, "detail": case.detail} for case in suite.cases],
+            }
+            for suite in result.suites
+        ],
+    }  # fmt: skip

@@ -1,0 +1,114 @@
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from buildlib.failures import redact
+from buildlib.failures.redact import HIDDEN
+
+SECRET = "Zx9Qq7Lk3TbN5wP1"  # stands where no word of a tool would
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"https://user:{SECRET}@registry.acme.test/v2/",
+        f"fatal: unable to access 'https://x-access-token:{SECRET}@github.com/acme/a/'",
+        f"https://{SECRET}@github.com/acme/a",
+        f"https://user:a@{SECRET}@github.com/acme/a",
+        f"Authorization: Bearer {SECRET}",
+        f"< authorization: Basic {SECRET}",
+        f'{{"auths":{{"ghcr.io":{{"auth":"{SECRET}"}}}}}}',
+        f'"password": "{SECRET}"',
+        f"https://b.s3.amazonaws.com/x?X-Amz-Algorithm=A&X-Amz-Credential={SECRET}&X-Amz-Signature={SECRET}&x=1",
+        f"https://a.blob.core.windows.net/x?sv=1&sig={SECRET}",
+        f"docker buildx build --build-arg NPM_TOKEN={SECRET} .",
+        f"docker buildx build --build-arg 'DB_PASSWORD={SECRET}' .",
+        f"docker login --username a --password {SECRET} ghcr.io",
+        f"docker login -u a -p {SECRET} ghcr.io",
+        f"cargo login --token={SECRET}",
+        f"CARGO_REGISTRIES_ACME_TOKEN={SECRET} cargo publish",
+        f"  NPM_TOKEN: {SECRET}",
+        f"password: {SECRET}",
+        f"//registry.npmjs.org/:_authToken={SECRET}",
+        f"ghp_{SECRET}{SECRET}",
+        f"github_pat_{SECRET}_{SECRET}",
+        f"dckr_pat_{SECRET}",
+        f"glpat-{SECRET}",
+        f"eyJhbGciOiJ{SECRET}.eyJzdWIi{SECRET}.{SECRET}",
+        f"-----BEGIN RSA PRIVATE KEY-----\n{SECRET}\n-----END RSA PRIVATE KEY-----",
+        f"key is {SECRET} here",
+    ],
+)
+def test_nothing_of_a_secret_is_left(text):
+    assert SECRET not in redact.redact(text, (SECRET,) if text.startswith("key") else ())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "unauthorized: authentication required",
+        "ERROR: failed to authorize: failed to fetch oauth token: unexpected status from POST request: 401 Unauthorized",
+        "failed to fetch anonymous token: Get https://auth.docker.io/token?scope=repository%3Aa%3Apull: EOF",
+        "docker buildx build --secret id=pip,src=/etc/pip.conf --build-arg PROFILE=release .",
+        "error: no basic auth credentials",
+        "cargo build --locked --release",
+        "http://127.0.0.1:5000/v2/acme/a@sha256:00",
+    ],
+)
+def test_what_is_no_secret_stays(text):
+    assert redact.redact(text) == text
+    assert redact.redact_argv(text.split(" ")) == text.split(" ")
+
+
+def test_a_command_line_keeps_its_words():
+    told = redact.redact_argv(
+        ("docker", "login", "-u", "a", "-p", SECRET, "--password", SECRET, "https://b:c@d", SECRET), (SECRET,)
+    )
+    assert told == ["docker", "login", "-u", "a", "-p", HIDDEN, "--password", HIDDEN, f"https://{HIDDEN}@d", HIDDEN]
+
+
+def test_variables_with_telling_names_are_known():
+    env = {
+        "GITHUB_TOKEN": SECRET,
+        "PASSWORD": "short",
+        "PATH": "/usr/bin",
+        "CARGO_REGISTRY_TOKEN": "abcdefgh",
+        "AUTHOR": "somebody",
+    }
+    assert redact.secret_values(env) == (SECRET, "abcdefgh")
+
+
+SHAPES = st.sampled_from([
+    "https://u:{}@h/", "Authorization: Bearer {}", "--build-arg API_TOKEN={}", '"password":"{}"', "?X-Amz-Signature={}&a=b",
+    "MY_SECRET={}",
+])  # fmt: skip
+
+
+@settings(deadline=None)
+@given(st.text(), SHAPES, st.text())
+def test_whatever_stands_around_it(before, shape, after):
+    assert SECRET not in redact.redact(f"{before} {shape.format(SECRET)} {after}")
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "token",
+        "a://",
+        "-----BEGIN PRIVATE KEY-----",
+        "--a-token ",
+        "eyJaaaaaaaa.",
+        "basic ",
+        "login ",
+        "_A",
+        '"',
+        "sk-a",
+    ],
+    ids=repr,
+)
+def test_no_text_takes_long(unit):
+    began = time.process_time()
+    redact.redact((unit * 100_000)[:100_000])
+    assert time.process_time() - began < 2.0

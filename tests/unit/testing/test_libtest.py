@@ -1,0 +1,134 @@
+import json
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from buildlib.testing.junit import junit
+from buildlib.testing.libtest import CRASHED, FAILED, IGNORED, PASSED, TIMED_OUT, Case, Suite, read
+
+SAID = """
+running 4 tests
+test a::one ... ok
+test a::refused - should panic ... ok
+test a::two ... ignored, not today
+test b::connection_reset ... FAILED
+
+failures:
+
+---- b::connection_reset stdout ----
+
+thread 'b::connection_reset' panicked at src/lib.rs:1:1:
+one and one
+
+failures:
+    b::connection_reset
+
+test result: FAILED. 2 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.05s
+"""
+
+
+def run(**facts):
+    told = {
+        "binary": "/t/deps/demo-0123456789abcdef", "args": [], "threads": 2, "code": 0, "seconds": 0.5, "hung": False,
+        "stdout": "", "stderr": "", "crash": "", "crashes": [], "listed": [],
+    }  # fmt: skip
+    return json.dumps(told | facts)
+
+
+def test_what_libtest_says():
+    (suite,) = read(run(stdout=SAID, code=101), "")
+    detail = "thread 'b::connection_reset' panicked at src/lib.rs:1:1:\none and one"
+    assert suite == Suite(
+        name="demo", seconds=0.5,
+        cases=(
+            Case(name="a::one", result=PASSED), Case(name="a::refused", result=PASSED), Case(name="a::two", result=IGNORED),
+            Case(name="b::connection_reset", result=FAILED, detail=detail),
+        ),
+    )  # fmt: skip
+    assert (suite.count(PASSED), suite.count(FAILED, IGNORED)) == (2, 2)
+
+
+LISTED = ["a", "b", "c", "d", "e"]
+HALF = "running 5 tests\ntest b ... ok\n"
+
+
+@pytest.mark.parametrize(
+    ("facts", "names", "result"),
+    [
+        ({"hung": True}, ["a", "c"], TIMED_OUT),
+        ({"hung": True, "threads": 1}, ["a"], TIMED_OUT),
+        ({"hung": True, "args": ["--test-threads", "3"]}, ["a", "c", "d"], TIMED_OUT),
+        ({"hung": True, "args": ["--test-threads=1"]}, ["a"], TIMED_OUT),
+        ({"hung": True, "stdout": f"{HALF}test c has been running for over 60 seconds\n"}, ["c"], TIMED_OUT),
+        ({"hung": True, "stdout": "", "listed": []}, ["demo"], TIMED_OUT),
+        ({"crash": "program", "code": -11}, ["a", "c"], CRASHED),
+        ({"crash": "program", "code": 139}, ["a", "c"], CRASHED),
+    ],
+)
+def test_which_tests_were_running(facts, names, result):
+    (suite,) = read(run(**{"stdout": HALF, "listed": LISTED} | facts), "")
+    assert [(case.name, case.result) for case in suite.cases if case.result != PASSED] == [(n, result) for n in names]
+    if result == CRASHED:
+        assert {case.detail for case in suite.cases} == {"", "SIGSEGV\n"}
+
+
+@pytest.mark.parametrize(
+    ("facts", "suite"),
+    [
+        ({"crash": "emulator", "code": -11, "stderr": "QEMU internal SIGSEGV\n", "crashes": ["x"]},
+         Suite(name="demo", seconds=0.5, cases=(), broken="QEMU internal SIGSEGV")),
+        ({"crashes": ["QEMU internal SIGSEGV"], "stdout": "running 0 tests\n"},
+         Suite(name="demo", seconds=0.5, cases=(), mended="QEMU internal SIGSEGV")),
+        ({"stdout": "a harness of one's own\n"}, Suite(name="demo", seconds=0.5, cases=(Case(name="demo", result=PASSED),))),
+        ({"code": 3, "stderr": "no\n"},
+         Suite(name="demo", seconds=0.5, cases=(Case(name="demo", result=FAILED, detail="exit code 3\nno\n"),))),
+    ],
+)  # fmt: skip
+def test_binaries_that_end_in_another_way(facts, suite):
+    assert read(run(**facts), "") == (suite,)
+
+
+DOCS = "test src/lib.rs - add (line 4) ... ok\ntest src/lib.rs - add (line 9) - compile fail ... FAILED\n"
+
+
+def test_doc_tests_are_told_by_cargo():
+    record = "\n".join((run(stdout=SAID), run(binary="/tmp/rustdoctestX/rust_out", stdout="noise")))
+    suites = read(record, SAID + DOCS)
+    assert [(suite.name, len(suite.cases)) for suite in suites] == [("demo", 4), ("doc-tests", 2)]
+    assert suites[1].cases[1] == Case(name="src/lib.rs - add (line 9) - compile fail", result=FAILED)
+
+
+def test_without_a_record_all_is_told_by_cargo():
+    assert [(suite.name, len(suite.cases)) for suite in read("", SAID + DOCS)] == [("tests", 6)]
+    assert read("", "nothing ran\n") == ()
+
+
+@given(st.text(), st.text())
+def test_anything_may_be_said(stdout, detail):
+    suites = read(run(stdout=stdout, stderr=detail, code=1), stdout)
+    document = junit("test-arm64", suites, {"arch": detail})
+    assert len(ElementTree.fromstring(document)) == len(suites)
+
+
+def test_the_document_as_others_read_it():
+    cases = (
+        Case(name="a", result=PASSED), Case(name="b", result=FAILED, detail="\x1b[31mno\x1b[0m\x00\nmore"),
+        Case(name="c", result=IGNORED), Case(name="d", result=TIMED_OUT),
+    )  # fmt: skip
+    root = ElementTree.fromstring(
+        junit("test-arm64", (Suite(name="x", cases=cases, seconds=1.5, broken="oh"),), {"arch": "arm64"})
+    )
+    (suite,) = root
+    assert suite.attrib == {
+        "name": "test-arm64.x", "tests": "4", "failures": "2", "errors": "1", "skipped": "1", "time": "1.5",
+    }  # fmt: skip
+    told = {
+        case.get("name"): [(child.tag, child.get("message"), child.text) for child in case]
+        for case in suite.iter("testcase")
+    }
+    assert told == {
+        "a": [], "b": [("failure", "no", "no\nmore")], "c": [("skipped", None, None)],
+        "d": [("failure", "timed out", None)], "emulator": [("error", "oh", None)],
+    }  # fmt: skip

@@ -1,11 +1,11 @@
 """`nox` is the whole test suite; CI calls the same sessions. They run in the environment that nox is in.
 
-`nox -s test-arm64` and its like are what any workspace gets; `real` runs them, too.
+The sessions test-<arch>, smoke-<arch> and bench-<arch> are those that every workspace gets from `buildlib.sessions`.
 """
 
 import nox
 
-from buildlib.ci.nox_sessions import sessions
+from buildlib.sessions import sessions
 
 nox.options.default_venv_backend = "none"
 sessions(default=())
@@ -15,8 +15,10 @@ sessions(default=())
 def lint(session: nox.Session) -> None:
     """Style and static checks, Python and Rust."""
     session.run("ruff", "check", ".")
-    session.run("buildlib", "lint")
     session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+    session.run("lint-imports")
+    session.run("buildlib", "lint")
     session.run("cargo", "fmt", "--check", external=True)
     session.run(
         "cargo", "clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings", external=True
@@ -25,12 +27,33 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def unit(session: nox.Session) -> None:
-    """Seconds: no process is started, no network is touched."""
+    """Seconds: without network; the few tests that start processes have the marker `processes`."""
     session.run("pytest", "tests/unit", *session.posargs)
 
 
 @nox.session
 def real(session: nox.Session) -> None:
-    """Minutes: real compilers, real crates, real QEMU, real containers."""
+    """Real tools, in less than 40 minutes on two cores with empty caches; part of every CI run.
+
+    cargo, zig, GCC, QEMU, Docker with buildx and BuildKit, and a registry: `cargo test` of the workspace, builds and tests for the
+    common architectures, images for four platforms, every failure that is caused for real. Each kind of test in `extended` has at
+    least one example here: a published project (ripgrep for two targets), std from source, a push through a faulty network.
+    """
     session.run("cargo", "test", "--workspace", "--locked", external=True)
-    session.run("pytest", "tests/real", *session.posargs)
+    session.run("pytest", "tests/real", "-m", "not extended", *session.posargs)
+
+
+@nox.session(default=False)
+def extended(session: nox.Session) -> None:
+    """The real tests that take too long for every CI run.
+
+    Published projects for all their architectures (ripgrep, xh), std for every architecture, `cross` (which cargo compiles first),
+    the workspace's own tests under QEMU, and more seeds of faults, with buildx alone for comparison.
+    """
+    session.run("pytest", "tests/real", "-m", "extended", *session.posargs)
+
+
+@nox.session(default=False)
+def docs(session: nox.Session) -> None:
+    """Write docs/settings.md and docs/schemas/ from the declarations; a unit test fails while they are out of date."""
+    session.run("python", "-m", "buildlib.report.schemas")

@@ -1,8 +1,9 @@
-"""One small service as an image for arm64, pushed to a registry on this machine, three ways: compiled here and assembled,
-compiled in a container, and by the usual Dockerfile, which compiles under QEMU. Run by hand: `python benches/images.py`.
+"""One small service as an image for arm64, pushed to a registry on this machine, in three ways.
 
-Cold: nothing of the workspace was compiled before; base images, crates' sources and std are there. Warm: one line changed.
-It needs what the real tests need, and makes it in the same way.
+It is compiled on this machine and assembled, compiled in a container, or built by the usual Dockerfile, which compiles under
+QEMU. Run it with `python benches/images.py`. A cold build has base images, the crates' sources and std, but nothing of the
+workspace is compiled. A warm build has one changed line. The bench needs the tools of the real tests, and installs them in the
+same way.
 """
 
 import shutil
@@ -15,8 +16,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent / "tests" / "real")]
 
-import engine  # noqa: E402
-from bed import BUILDLIB, run  # noqa: E402
+import base_images  # noqa: E402
+import containers  # noqa: E402
+from testbed import BUILDLIB, run  # noqa: E402
 
 MANIFEST = """[package]
 name = "small"
@@ -50,41 +52,40 @@ fn main() -> std::io::Result<()> {
     Ok(())
 }
 """
-USUAL = """FROM rust-for-arm64:1 AS build
+USUAL_DOCKERFILE = f"""FROM rust-for-arm64:1 AS build
 WORKDIR /src
 COPY . .
 RUN --mount=type=secret,id=certificates,target=/etc/ssl/certs/ca-certificates.crt cargo build --release
-FROM debian:trixie-slim
+FROM {base_images.BASE}
 COPY --from=build /src/target/release/small /usr/bin/small
 ENTRYPOINT ["/usr/bin/small"]
 """
 
 
 def workspace(folder, settings):
-    """A folder with the service, its lock file and its crates' sources fetched."""
+    """A directory with the service and its lock file; the sources of its crates are downloaded."""
     (folder / "src").mkdir(parents=True)
     (folder / "Cargo.toml").write_text(MANIFEST)
     (folder / "src" / "main.rs").write_text(SOURCE)
     (folder / "buildlib.toml").write_text(settings)
-    (folder / "Dockerfile").write_text(USUAL)
+    (folder / "Dockerfile").write_text(USUAL_DOCKERFILE)
     (folder / ".dockerignore").write_text("target\ndist\n")
-    done(run("cargo", "fetch", cwd=folder))
+    succeed(run("cargo", "fetch", cwd=folder))
     return folder
 
 
-def done(ran):
-    if ran.code:
-        sys.exit(repr(ran))
-    return ran
+def succeed(result):
+    if result.code:
+        sys.exit(repr(result))
 
 
-def timed(title, act, folder):
-    """Seconds of a cold run, and of one after a change of one line."""
+def measure(title, build, folder):
+    """Seconds of a cold build, and of a build after one line has changed."""
     times = []
     for source in (SOURCE, SOURCE.replace('"ok"', '"well"')):
         (folder / "src" / "main.rs").write_text(source)
         began = time.monotonic()
-        done(act(folder))
+        succeed(build(folder))
         times.append(time.monotonic() - began)
         print(f"{title}: {times[-1]:.1f} s", flush=True)
     return times
@@ -93,33 +94,39 @@ def timed(title, act, folder):
 def main():
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench")))
-        env, address = stack.enter_context(engine.whole(scratch))
-        bed = engine.Bed(env=env, registry=address, mirrors={"docker.io": [address]})
-        engine.compiler(bed, scratch / "bed")
-        arm = engine.tree("compiler", "arm64", "rustc", "cargo", "gcc", "libc6-dev")
-        engine.publish(env, address, scratch / "bed" / "arm", "library/rust-for-arm64:1", {"arm64": arm}, packed=False)
+        env, registry = stack.enter_context(containers.complete_engine(scratch))
+        engine = containers.Engine(env=env, registry=registry, mirrors={"docker.io": [registry]})
+        base_images.publish_compiler(engine, scratch)
+        compiler = base_images.root_file_system("compiler", "arm64", "rustc", "cargo", "gcc", "libc6-dev")
+        name = "library/rust-for-arm64:1"
+        base_images.publish(env, registry, scratch / "rust-for-arm64", name, {"arm64": compiler}, compressed=False)
 
-        def buildlib(*more):
-            return lambda folder: run(BUILDLIB, "image", "--arch", "arm64", "--push", *more, cwd=folder, env=env)
+        def buildlib(*options):
+            argv = (BUILDLIB, "image", "--arch", "arm64", "--push", *options)
+            return lambda folder: run(*argv, cwd=folder, env=env)
 
         def usual(folder):
             secret = "id=certificates,src=/etc/ssl/certs/ca-certificates.crt"
-            return run("docker", "buildx", "build", "--builder", engine.BUILDER, "--platform", "linux/arm64", "--push",
-                       "--secret", secret, "--tag", f"{address}/acme/usual:latest", ".", cwd=folder, env=env)  # fmt: skip
+            flags = ("--builder", containers.BUILDER, "--platform", "linux/arm64", "--push", "--secret", secret)
+            argv = ("docker", "buildx", "build", *flags, "--tag", f"{registry}/acme/usual:latest", ".")
+            return run(*argv, cwd=folder, env=env)
 
-        # Both ways of ours have std for arm64 from a first workspace, and their pips' packages.
-        first = workspace(scratch / "first", bed.settings())
-        done(buildlib("--in-docker")(first))
+        # A first workspace puts std for arm64 and the packages of pip in place for both ways with buildlib.
+        first = workspace(scratch / "first", engine.settings())
+        succeed(buildlib("--in-docker")(first))
         shutil.rmtree(first / "dist")
-        done(buildlib()(first))
+        succeed(buildlib()(first))
         ways = {"assembled": buildlib(), "in a container": buildlib("--in-docker"), "under QEMU": usual}
-        told = {title: timed(title, act, workspace(scratch / title, bed.settings())) for title, act in ways.items()}
-        for title, (cold, warm) in told.items():
-            slow = told["under QEMU"]
+        results = {
+            title: measure(title, build, workspace(scratch / title, engine.settings())) for title, build in ways.items()
+        }
+        slow_cold, slow_warm = results["under QEMU"]
+        for title, (cold, warm) in results.items():
             print(
-                f"{title:15} cold {cold:7.1f} s ({slow[0] / cold:.1f} times)  warm {warm:7.1f} s ({slow[1] / warm:.1f} times)"
+                f"{title:15} cold {cold:7.1f} s ({slow_cold / cold:.1f} times)  "
+                f"warm {warm:7.1f} s ({slow_warm / warm:.1f} times)"
             )
-        run("docker", "buildx", "rm", engine.BUILDER, env=env)
+        run("docker", "buildx", "rm", containers.BUILDER, env=env)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-//! What the benches share: a body that criterion measures, or that runs exactly as often as somebody who counts asks for.
+//! Shared by the benches: a body is measured by criterion, or runs exactly as often as the caller requests.
 
 use std::env;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 
-/// Where benches hand in what they measure.
+/// Receives the bodies to measure.
 pub trait Bench {
-    /// `body` as `group/name`; it goes through `bytes` bytes.
+    /// Measures `body` as `group/name`; it processes `bytes` bytes.
     fn bench(&mut self, group: &str, name: &str, bytes: usize, body: &mut dyn FnMut());
 }
 
@@ -19,7 +19,7 @@ impl Bench for Criterion {
     }
 }
 
-/// Runs one body a number of times, and no other: instructions per iteration are the difference between two numbers.
+/// Runs one body a number of times: the instructions per iteration are the difference between two such runs.
 struct Counted {
     name: String,
     iterations: u64,
@@ -35,10 +35,11 @@ impl Bench for Counted {
     }
 }
 
-/// The `main` of a bench: criterion, unless `BUILDLIB_ITERATIONS` says how often the body runs that the last argument names.
+/// The `main` of a bench: criterion, unless `BUILDLIB_ITERATIONS` is set. Then the body that the last argument names runs
+/// that often.
 ///
 /// # Panics
-/// When that is no number, or no body is called so.
+/// If the variable is not a number, or no body has that name.
 pub fn main(benches: fn(&mut dyn Bench)) {
     let Ok(iterations) = env::var("BUILDLIB_ITERATIONS") else {
         let mut criterion = Criterion::default().configure_from_args();
@@ -48,5 +49,5 @@ pub fn main(benches: fn(&mut dyn Bench)) {
     let iterations = iterations.parse().expect("BUILDLIB_ITERATIONS is a number");
     let mut counted = Counted { name: env::args().next_back().unwrap_or_default(), iterations, found: false };
     benches(&mut counted);
-    assert!(counted.found, "no bench is called {}", counted.name);
+    assert!(counted.found, "unknown bench {}", counted.name);
 }

@@ -1,4 +1,4 @@
-//! The kernels on every path that this CPU can take, so that what a path gains can be read off one run.
+//! The kernels on every path that this CPU supports, so that one run shows the speed-up of each path.
 
 use std::hint::black_box;
 
@@ -7,7 +7,7 @@ use benches::Bench;
 use journal_server::log::{Fsync, Log};
 use journal_server::record::Entry;
 
-/// One message as a broker gets it: the topic is checked, the payload is text, the record gets its checksum.
+/// The processing of one message in a broker: the topic is checked, the text validated, the checksum computed.
 fn message_processing(bench: &mut dyn Bench) {
     let name = "factory/hall-7/line-3/robot-12/arm/joint-4/temperature/celsius";
     let payload = "{\"at\":1767225600,\"value\":36.6,\"unit\":\"C\"}".repeat(24);
@@ -34,7 +34,7 @@ fn checksum(bench: &mut dyn Bench) {
     }
 }
 
-/// Where the separators and wildcards of a topic are: what every PUBLISH and SUBSCRIBE is checked for.
+/// Positions of separators and wildcards in a topic, which every PUBLISH and SUBSCRIBE needs.
 fn topic_scan(bench: &mut dyn Bench) {
     for size in [32, 64, 128, 512] {
         let name = "factory/hall-7/line-3/robot-12/".repeat(17);
@@ -56,7 +56,7 @@ fn topic_matching(bench: &mut dyn Bench) {
     });
 }
 
-/// A batch on its way to disk: encoded, with its checksums, and written; fsync is the disk's time, not ours.
+/// A batch is encoded with its checksums and written. Without fsync, which would measure the disk.
 fn journal_append(bench: &mut dyn Bench) {
     let folder = tempfile::tempdir().expect("a folder");
     for size in [128, 1024, 16384] {

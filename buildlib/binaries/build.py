@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,7 @@ from buildlib.core.requirements import missing
 from buildlib.core.targets import Target
 from buildlib.failures.classify import classify
 from buildlib.process.context import Context
-from buildlib.process.files import locked, read_text
+from buildlib.process.files import disk_error, locked
 from buildlib.rust import cargo, provision
 from buildlib.rust.cargo import Build
 
@@ -31,9 +33,10 @@ class BuildResult:
 
 
 def plan(context: Context, targets: tuple[Target, ...], components: tuple[str, ...]) -> tuple[Context, list[Build]]:
-    """Every target's compilation, and the context with what was installed for it.
+    """Return the compilation of each target, and the context after std was installed for them.
 
-    MissingRequirements lists everything that is missing at once, before anything is compiled.
+    Raises:
+        MissingRequirements: lists everything that is missing at once, before anything is compiled.
     """
     selected = context.workspace.pick(components)
     backends = provision.backends(context, targets)
@@ -51,12 +54,14 @@ def plan(context: Context, targets: tuple[Target, ...], components: tuple[str, .
 
 
 def build(context: Context, targets: tuple[Target, ...], components: tuple[str, ...]) -> list[BuildResult]:
-    """Compile, gate and publish; one target that fails does not stop the others."""
-    context.workspace.pick(components)  # a wrong name is reported before anything starts
+    """Compile, gate and publish each target; one that fails does not stop the others."""
+    context.workspace.pick(components)  # a wrong name is reported before anything starts,
+    dist.read(context.dist)  # and so is a dist/ that is not a directory
     with contextlib.ExitStack() as stack:
         if not context.run.dry:
             lock = context.workspace.target_dir / "buildlib"
-            stack.enter_context(locked(lock, lambda: context.console.note("waiting for another build in this workspace")))
+            waiting = "waiting for another build in this workspace"
+            stack.enter_context(locked(lock, lambda: context.console.note(waiting), context.console.warn))
         context, builds = plan(context, targets, components)
         return [_build_one(context, build) for build in builds]
 
@@ -70,7 +75,10 @@ def _build_one(context: Context, build: Build) -> BuildResult:
                 return BuildResult(target=build.target, status=Status.PLANNED)
             if not outcome:
                 raise compile_error(build.target, outcome)
-            result = _accept(context, build, outcome)
+            try:
+                result = _accept(context, build, outcome)
+            except OSError as error:
+                raise disk_error(error) from None
             for entry in result.entries:
                 context.history("size", arch=build.target.name, name=entry["binary"], value=entry["size"])
             return result
@@ -80,12 +88,15 @@ def _build_one(context: Context, build: Build) -> BuildResult:
 
 
 def status_of(error: BuildError) -> Status:
-    """The status of something that ended with this error."""
+    """Return the status of a result with this error."""
     return Status.REFUSED if isinstance(error, Refused) else Status.FAILED
 
 
 def compile_error(target: Target, outcome: Outcome) -> BuildError:
-    """The error for a failed cargo, whose own message has been shown already: its cause, if one can be read, and what to do."""
+    """Return the error for a failed cargo, with the cause if its output has one.
+
+    The output itself has been shown already.
+    """
     failure = classify(outcome.output)
     if failure.transient or failure.kind == "resource":
         error = NetworkError if failure.transient else BuildError
@@ -105,14 +116,15 @@ def compile_error(target: Target, outcome: Outcome) -> BuildError:
 
 
 def _accept(context: Context, build: Build, outcome: Outcome) -> BuildResult:
-    """Gate what was compiled; all of it is published to dist/, or none."""
+    """Gate the compiled binaries; all of them are published to dist/, or none."""
     files = {path.name: build.folder / path.name for path in outcome.executables}
     if not files:
         raise NothingToDo(
-            f"{build.target.name}: no binary was compiled", "their required-features are off; enable them with --features"
+            f"{build.target.name}: no binary was compiled",
+            "their required-features are off; enable them with --features",
         )
     folder = context.dist
-    old = dist.entries(read_text(folder / dist.MANIFEST))
+    old = dist.read(folder)
     new: list[dist.Entry] = []
     copies: dict[str, Path] = {}
     refusals: list[str] = []
@@ -133,16 +145,19 @@ def _accept(context: Context, build: Build, outcome: Outcome) -> BuildResult:
 
 
 def publish(context: Context, new: Iterable[dist.Entry], copies: Mapping[str, Path]) -> None:
-    """Put gated binaries into dist/, beside the existing ones; `copies` maps an entry's path to the compiled file."""
+    """Add gated binaries to dist/, beside the existing ones. `copies` maps an entry's path to the compiled file."""
     folder = context.dist
-    with locked(folder, lambda: context.console.note(f"waiting for another command that writes {folder}")):
-        old = [e for e in dist.entries(read_text(folder / dist.MANIFEST)) if (folder / e["path"]).is_file()]
+    waiting = f"waiting for another command that writes {folder}"
+    with locked(folder, lambda: context.console.note(waiting), context.console.warn):
+        old = [entry for entry in dist.read(folder) if (folder / entry["path"]).is_file()]
         context.run(dist.publish(folder, context.workspace.root / "Cargo.toml", old, new, copies))
 
 
 def _is_published(path: Path, facts: Facts) -> bool:
-    """Whether `path` already has exactly these bytes."""
+    """Return whether `path` already has exactly these bytes."""
+    if path.is_dir():  # a copy would fail later, with the name of a temporary file
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     try:
         return path.stat().st_size == facts.size and elf.digest(path) == facts.sha256
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False

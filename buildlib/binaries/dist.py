@@ -1,21 +1,23 @@
-"""dist/: one directory per arch, manifest.json with the facts of every binary, SHA256SUMS.
+"""dist/: one directory per arch, manifest.json with the facts of every binary, and SHA256SUMS.
 
-The manifest's schema is in docs/manifest.md. Pure: the runner writes what `publish` returns.
+docs/manifest.md describes the manifest. Nothing is written here: the runner writes what `publish` returns.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Annotated, Any, TypedDict
 
 import msgspec
+from msgspec import Meta
 
 from buildlib import __version__
 from buildlib.binaries.elf import Facts
+from buildlib.core.errors import BuildError
 from buildlib.core.plan import AtomicUpdate, Write
+from buildlib.process.files import disk_error, read_text
 from buildlib.rust.cargo import Build
 
 SCHEMA = 1
@@ -45,7 +47,7 @@ class Entry(TypedDict):
     path: str
     target: str
     backend: str
-    floor: str
+    floor: Annotated[str, Meta(pattern=r"^(\d{1,4}\.\d{1,4})?$")]
     toolchain: str
     profile: str
     size: int
@@ -63,30 +65,58 @@ class Manifest(TypedDict):
     binaries: list[Entry]
 
 
-def entries(text: str) -> list[Entry]:
-    """The binaries that a manifest lists; none for a text that is not a manifest, or one of another schema."""
+def read(folder: Path) -> list[Entry]:
+    """Return the binaries that the manifest in `folder` lists, none without a manifest.
+
+    Raises:
+        BuildError: `folder` is a file, or the manifest cannot be read.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise BuildError(
+            f"{folder}: a file, expected a directory", "remove it, or choose another directory with --dist"
+        )
     try:
-        manifest = json.loads(text)
-        listed = list(manifest["binaries"]) if manifest["schema"] == SCHEMA else []
-    except (ValueError, KeyError, TypeError, RecursionError):
+        return entries(read_text(folder / MANIFEST))
+    except OSError as error:
+        raise disk_error(error) from None
+
+
+def entries(text: str) -> list[Entry]:
+    """Return the binaries that a manifest lists; none for a text that is not a manifest of this schema.
+
+    Anyone may have edited the file: entries that lack a key, have a value of another type, or name a file outside of their
+    directory are left out.
+    """
+    try:
+        manifest = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
         return []
-    return [entry for entry in map(_checked, listed) if entry]
+    if (
+        not isinstance(manifest, dict)
+        or manifest.get("schema") != SCHEMA
+        or not isinstance(manifest.get("binaries"), list)
+    ):
+        return []
+    return [entry for entry in map(_checked, manifest["binaries"]) if entry]
 
 
 def _checked(entry: Any) -> Entry | None:
-    """An entry of a manifest, which anybody may have edited; None if it lacks something, or leaves its directory."""
+    """Return the entry, None if it is not valid."""
     try:
         checked = msgspec.convert(entry, Entry)
     except msgspec.ValidationError:
         return None
-    parts = checked["path"].split("/")
-    return checked if checked["path"] == f"{checked['arch']}/{checked['binary']}" and not {"..", "."} & set(parts) else None
+    path, names = checked["path"], (checked["arch"], checked["binary"])
+    is_inside = path == "/".join(names) and not any(name in ("", ".", "..") or "/" in name for name in names)
+    # A line break would add a line to SHA256SUMS, and no file name has a NUL.
+    return checked if is_inside and path.isprintable() else None
 
 
 def entry(build: Build, binary: str, profile: str, facts: Facts, started: str, seconds: float) -> Entry:
-    """One binary's entry. `started` is the flag that it was started with, "" where this machine cannot start it."""
-    elf = asdict(facts)
-    size, sha256 = elf.pop("size"), elf.pop("sha256")
+    """Return the entry of one binary.
+
+    `started` is the flag that it was started with, "" if this machine cannot start it; `seconds` is the time of the compilation.
+    """
     return {
         "arch": build.target.name,
         "binary": binary,
@@ -96,16 +126,19 @@ def entry(build: Build, binary: str, profile: str, facts: Facts, started: str, s
         "floor": build.backend.minimum_glibc,
         "toolchain": str(build.compiler) if build.compiler else "cross",
         "profile": profile,
-        "size": size,
-        "sha256": sha256,
-        "facts": elf,
+        "size": facts.size,
+        "sha256": facts.sha256,
+        "facts": {
+            "machine": facts.machine, "bits": facts.bits, "little": facts.little, "flags": facts.flags, "kind": facts.kind,
+            "loader": facts.loader, "glibc": facts.glibc, "needed": list(facts.needed), "rpath": facts.rpath, "arm": facts.arm,
+        },
         "started": started,
         "seconds": round(seconds, 1),
-    }
+    }  # fmt: skip
 
 
 def unchanged(old: Iterable[Entry], build: Build, binary: str, sha256: str) -> Entry | None:
-    """The entry of the same bytes, if they passed the gate for the same arch and minimum glibc before."""
+    """Return the entry of the same bytes if they passed the gate before, for the same arch and minimum glibc."""
     same = {"arch": build.target.name, "binary": binary, "sha256": sha256, "floor": build.backend.minimum_glibc}
     return next((e for e in old if all(e.get(key) == value for key, value in same.items())), None)
 
@@ -113,7 +146,7 @@ def unchanged(old: Iterable[Entry], build: Build, binary: str, sha256: str) -> E
 def publish(
     dist: Path, manifest: Path, old: Iterable[Entry], new: Iterable[Entry], copies: Mapping[str, Path]
 ) -> AtomicUpdate:
-    """The update that makes `new` part of dist/: entries of other binaries stay, those of the same arch and name are replaced.
+    """Return the update that adds `new` to dist/. Entries of the same arch and name are replaced, the others stay.
 
     `copies` maps an entry's path to the compiled file, for those whose bytes are not in dist/ yet. The files get the
     modification time of `manifest`, the workspace's Cargo.toml: cargo runs a build script without rerun-if-changed again when

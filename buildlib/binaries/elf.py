@@ -6,10 +6,14 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from buildlib.core.errors import BuildError
 from buildlib.core.targets import GNU, TARGETS, Target
 from buildlib.core.versions import version
+
+if TYPE_CHECKING:
+    from elftools.elf.elffile import ELFFile
 
 EM_ARM = 40
 MAGIC = b"\x7fELF"
@@ -25,10 +29,10 @@ class Facts:
     flags: int
     kind: str  # ET_EXEC, ET_DYN, ...
     loader: str  # PT_INTERP, "" without one
-    glibc: str  # the highest GLIBC_ version it needs, "" for none
+    glibc: str  # the newest GLIBC_ version that it requires, "" for none
     needed: tuple[str, ...]  # DT_NEEDED
     rpath: str  # DT_RPATH or DT_RUNPATH
-    arm: int  # Tag_CPU_arch, 0 where there is none
+    arm: int  # Tag_CPU_arch, 0 without one
     size: int  # bytes
     sha256: str
 
@@ -52,7 +56,12 @@ class Unreadable(BuildError):
 
 
 def read(path: Path) -> Facts:
-    """The facts of the ELF file at `path`. Unreadable for anything else; FileNotFoundError is not caught."""
+    """Return the facts of the ELF file at `path`.
+
+    Raises:
+        Unreadable: the file is not an ELF file, or is broken.
+        OSError: the file cannot be opened.
+    """
     from elftools.common.exceptions import ELFError
     from elftools.construct import ConstructError
     from elftools.elf.elffile import ELFFile
@@ -69,14 +78,14 @@ def read(path: Path) -> Facts:
                 flags=elf.header["e_flags"], kind=str(elf.header["e_type"]), loader=_loader(elf),
                 glibc=_glibc(elf), needed=needed, rpath=rpath, arm=_arm(elf), size=path.stat().st_size, sha256=sha256,
             )  # fmt: skip
-        # For broken files pyelftools raises whatever its parser runs into.
+        # For a broken file pyelftools raises whatever its parser fails with.
         except (OSError, ELFError, ConstructError, KeyError, ValueError, TypeError, AttributeError, IndexError, AssertionError,
                 OverflowError, UnicodeDecodeError, MemoryError) as error:  # fmt: skip
             raise Unreadable(f"{path}: broken ELF file ({error})", "build it again") from None
 
 
 def digest(path: Path) -> str:
-    """The file's SHA-256, in hex."""
+    """Return the SHA-256 of the file, in hex."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -84,26 +93,32 @@ def digest(path: Path) -> str:
 def _number(machine: str | int) -> int:
     from elftools.elf.enums import ENUM_E_MACHINE
 
-    return machine if isinstance(machine, int) else ENUM_E_MACHINE[machine]
+    return machine if isinstance(machine, int) else int(ENUM_E_MACHINE[machine])
 
 
-def _loader(elf) -> str:
-    return next((s.get_interp_name() for s in elf.iter_segments("PT_INTERP")), "")
+def _loader(elf: ELFFile) -> str:
+    from elftools.elf.segments import InterpSegment
+
+    segments = (segment for segment in elf.iter_segments("PT_INTERP") if isinstance(segment, InterpSegment))
+    return next((segment.get_interp_name() for segment in segments), "")
 
 
-def _dynamic(elf) -> tuple[tuple[str, ...], str]:
-    needed, rpath = [], ""
+def _dynamic(elf: ELFFile) -> tuple[tuple[str, ...], str]:
+    from elftools.elf.dynamic import DynamicSegment
+
+    needed: list[str] = []
+    rpath = ""
     for segment in elf.iter_segments("PT_DYNAMIC"):
-        for tag in segment.iter_tags():
+        for tag in segment.iter_tags() if isinstance(segment, DynamicSegment) else ():
             if tag.entry.d_tag == "DT_NEEDED":
-                needed.append(tag.needed)
+                needed.append(tag.needed)  # type: ignore[attr-defined]  # pyelftools names it after the tag
             elif tag.entry.d_tag in ("DT_RPATH", "DT_RUNPATH"):
-                rpath = getattr(tag, "rpath", None) or getattr(tag, "runpath", "")
+                rpath = str(getattr(tag, "rpath", None) or getattr(tag, "runpath", ""))
     return tuple(needed), rpath
 
 
-def _glibc(elf) -> str:
-    """The highest GLIBC_x.y among the versions that the file needs (.gnu.version_r)."""
+def _glibc(elf: ELFFile) -> str:
+    """Return the newest GLIBC_x.y among the versions that the file requires (.gnu.version_r)."""
     from elftools.elf.gnuversions import GNUVerNeedSection
 
     sections = (section for section in elf.iter_sections() if isinstance(section, GNUVerNeedSection))
@@ -112,7 +127,7 @@ def _glibc(elf) -> str:
     return max((match[1] for match in matches if match), key=version, default="")
 
 
-def _arm(elf) -> int:
+def _arm(elf: ELFFile) -> int:
     if elf.header["e_machine"] != "EM_ARM":
         return 0
     from elftools.elf.sections import ARMAttributesSection
@@ -122,12 +137,12 @@ def _arm(elf) -> int:
             for part in section.iter_subsections():
                 for group in part.iter_subsubsections():
                     for attribute in group.iter_attributes("TAG_CPU_ARCH"):
-                        return attribute.value
+                        return int(attribute.value)
     return 0
 
 
 def machine(path: Path) -> int:
-    """e_machine of an ELF file, at byte 18 in either class; 0 for a file that is not one."""
+    """Return e_machine of an ELF file, at byte 18 in either class; 0 for another file."""
     with path.open("rb") as stream:
         head = stream.read(20)
     if len(head) < 20 or head[:4] != MAGIC:
@@ -136,10 +151,13 @@ def machine(path: Path) -> int:
 
 
 def check(facts: Facts, target: Target, minimum_glibc: str) -> tuple[Mismatch, ...]:
-    """Every fact that differs from what `target` requires. `minimum_glibc` is the oldest glibc that the file may require, "" for any."""
+    """Return every fact that differs from what `target` requires.
+
+    `minimum_glibc` is the newest glibc version that the file may require, "" for any: the oldest that users may have.
+    """
     elf = target.elf
     machines = _machine(facts.machine), _machine(elf.machine)
-    if facts.machine != elf.machine:  # no other fact of another machine means anything
+    if facts.machine != elf.machine:  # the other facts of another machine mean nothing
         return (Mismatch("machine", *machines),)
     checks = [
         ("class", f"ELF{facts.bits}", f"ELF{elf.bits}", facts.bits == elf.bits),
@@ -161,7 +179,7 @@ def check(facts: Facts, target: Target, minimum_glibc: str) -> tuple[Mismatch, .
     return tuple(Mismatch(field, actual, expected) for field, actual, expected, ok in checks if not ok)
 
 
-# Tag_CPU_arch of the Arm ABI addenda (IHI 0045), as far as Linux runs on them.
+# Tag_CPU_arch of the Arm ABI addenda (IHI 0045), as far as Linux runs on those CPUs.
 ARM_NAMES = {0: "none", 1: "v4", 2: "v4T", 3: "v5T", 4: "v5TE", 5: "v5TEJ", 6: "v6", 7: "v6KZ", 8: "v6T2", 9: "v6K",
              10: "v7", 13: "v7E-M", 14: "v8"}  # fmt: skip
 
@@ -176,14 +194,14 @@ def _order(little: bool) -> str:
 
 
 def guess(facts: Facts) -> Target | None:
-    """The target that a file of unknown origin fits, None if there is none.
+    """Return the target that a file of unknown origin fits, None without one.
 
-    Static files are taken for musl binaries: they meet what is required of those (no loader, no shared library).
+    Static files count as musl binaries: they meet the requirements of those (no loader, no shared library).
     """
     for row in TARGETS.values():
         elf = row.elf
         same = (facts.machine, facts.bits, facts.little) == (elf.machine, elf.bits, elf.little)
-        # armv6 and armv7 differ only in the attribute: the older CPU belongs to the older target.
+        # armv6 and armv7 differ only in the attribute; up to 9, which is v6K, the file is for armv6.
         fits_arm = elf.machine != EM_ARM or (facts.arm <= 9) == (elf.arm <= 9)
         if same and fits_arm and row.is_musl == (not facts.loader):
             return row

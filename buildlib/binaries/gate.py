@@ -17,10 +17,8 @@ from buildlib.emulation import qemu
 from buildlib.process.context import Context
 
 
-def check(
-    context: Context, path: Path, facts: Facts, target: Target, minimum_glibc: str
-) -> tuple[list[Mismatch], str]:
-    """What is wrong with the file, and the flag that it was started with, "" if nothing on this machine can start it."""
+def check(context: Context, path: Path, facts: Facts, target: Target, minimum_glibc: str) -> tuple[list[Mismatch], str]:
+    """Return the mismatches, and the flag that the file was started with, "" if this machine cannot start it."""
     mismatches = list(elf.check(facts, target, minimum_glibc))
     words = qemu.runner(context.host, target, static=not facts.loader)
     if mismatches or words is None:
@@ -33,9 +31,9 @@ def check(
 
 def _start(context: Context, path: Path, words: tuple[str, ...]) -> tuple[list[Mismatch], str]:
     started = ""
-    with tempfile.TemporaryDirectory() as nowhere:
+    with tempfile.TemporaryDirectory() as scratch:
         for flag in ("--version", "--help"):
-            outcome = context.run(qemu.start(words, path.absolute(), flag, Path(nowhere)))
+            outcome = context.run(qemu.start(words, path.absolute(), flag, Path(scratch)))
             if problem := qemu.start_problem(outcome):
                 return [Mismatch("start", problem, f"a program that starts with {flag}")], ""
             if qemu.NO_LIBRARY in outcome.output:
@@ -52,6 +50,6 @@ def _too_old(context: Context, words: tuple[str, ...], target: Target) -> str:
 
 
 def refuse(target: Target, mismatches: Sequence[str]) -> None:
-    """Raise Refused if there are any mismatches, each a line such as `app: glibc: 2.35, expected 2.31 or older`."""
+    """Raise Refused if there are mismatches, each a line such as `app: glibc: 2.35, expected 2.31 or older`."""
     if mismatches:
         raise Refused(f"{target.name}: the gate refused\n  " + "\n  ".join(mismatches), "dist/ is unchanged")

@@ -12,12 +12,12 @@ from buildlib.binaries.elf import Facts
 from buildlib.core.errors import BuildError, NothingToDo
 from buildlib.core.targets import TARGETS, Target
 from buildlib.process.context import Context
-from buildlib.process.files import read_text
+from buildlib.process.files import disk_error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The gate's result for one file. `target` and `facts` are None where the file could not be read."""
+    """The gate's result for one file. `target` and `facts` are None if the file cannot be read."""
 
     path: Path
     target: Target | None
@@ -27,26 +27,33 @@ class Verdict:
 
 
 def verify(context: Context, paths: Iterable[Path]) -> list[Verdict]:
-    """The gate alone, on files and directories.
+    """Run the gate alone, on files and directories.
 
-    A directory with a manifest is compared with it: every file that the manifest names must exist, with that digest, for that arch
-    and minimum glibc. NothingToDo when there is nothing to read, BuildError for a path that does not exist.
+    A directory with a manifest is compared with it: every file that the manifest lists must exist, with its digest, for its arch
+    and minimum glibc.
+
+    Raises:
+        NothingToDo: there is no binary to verify.
+        BuildError: a path does not exist or cannot be read, or dist/ is not a directory.
     """
     verdicts: list[Verdict] = []
-    for path in paths:
-        if path.is_dir():
-            verdicts += _verify_folder(context, path)
-        elif path.is_file():
-            verdicts.append(_verify_file(context, path, _arch_of(path), context.config.glibc))
-        else:
-            raise BuildError(f"{path}: no such file or directory")
+    try:
+        for path in paths:
+            if path.is_dir() or (path.exists() and path.absolute() == context.dist.absolute()):
+                verdicts += _verify_folder(context, path)
+            elif path.is_file():
+                verdicts.append(_verify_file(context, path, _arch_of(path), context.config.glibc))
+            else:
+                raise BuildError(f"{path}: no such file or directory")
+    except OSError as error:
+        raise disk_error(error) from None
     if not verdicts:
         raise NothingToDo("no binaries to verify", "run `buildlib build` first")
     return verdicts
 
 
 def _verify_folder(context: Context, folder: Path) -> list[Verdict]:
-    entries = dist.entries(read_text(folder / dist.MANIFEST))
+    entries = dist.read(folder)
     listed = {folder / entry["path"] for entry in entries}
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path not in listed and _is_elf(path))
     unlisted = [_verify_file(context, path, _arch_of(path), context.config.glibc) for path in files]
@@ -55,7 +62,7 @@ def _verify_folder(context: Context, folder: Path) -> list[Verdict]:
 
 def _verify_entry(context: Context, folder: Path, entry: Entry) -> Verdict:
     path = folder / entry["path"]
-    if not path.is_file():
+    if not path.is_file() and not path.is_dir():
         return Verdict(path=path, target=None, facts=None, refusals=("file: missing, expected by manifest.json",))
     verdict = _verify_file(context, path, TARGETS.get(entry["arch"]), entry["floor"])
     if verdict.facts and verdict.facts.sha256 != entry["sha256"]:
@@ -65,7 +72,7 @@ def _verify_entry(context: Context, folder: Path, entry: Entry) -> Verdict:
 
 
 def _arch_of(path: Path) -> Target | None:
-    """The arch that a path names: dist/<arch>/<binary>."""
+    """Return the target whose arch the path names, as in dist/<arch>/<binary>."""
     return TARGETS.get(path.absolute().parent.name)
 
 

@@ -1,4 +1,7 @@
-"""A workspace's workflow for GitHub Actions: tests on every architecture, then images. It calls nox and buildlib, and nothing else."""
+"""The workflow for GitHub Actions that `buildlib ci` prints: tests on every architecture, then images.
+
+Its jobs call nox and buildlib, and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +15,16 @@ from buildlib.core.errors import UsageError
 from buildlib.core.settings import Config
 from buildlib.core.targets import find_target
 from buildlib.machine import installation
+from buildlib.machine.installation import Source
 from buildlib.registry.reference import parse
 
-# Actions by commit, for a tag can be moved: checkout 6.1.0, setup-python 6.3.0, cache 5.0.0, upload-artifact 7.0.1.
+# Actions by commit, because a tag can be moved: checkout 6.1.0, setup-python 6.3.0, cache 5.0.0, upload-artifact 7.0.1.
 PINS = {
     "CHECKOUT": "actions/checkout@d23441a48e516b6c34aea4fa41551a30e30af803 # v6.1.0",
     "PYTHON": "actions/setup-python@ece7cb06caefa5fff74198d8649806c4678c61a1 # v6.3.0",
     "CACHE": "actions/cache@a7833574556fa59680c1b7cb190c1735db73ebf0 # v5.0.0",
     "UPLOAD": "actions/upload-artifact@043fb46d1a93c77aae656e7c1c64a875d1fc6a0a # v7.0.1",
 }
-
-
 BEGIN = """\
       - uses: @CHECKOUT@
         with: { persist-credentials: false }
@@ -38,15 +40,21 @@ KEPT = """\
 
 
 def workflow(config: Config, install: str) -> str:
-    """The file's text. `install` is the command that brings buildlib. UsageError for a runner that none can be called."""
-    default = _name("ci.runner", config.ci.runner)
-    runners = {find_target(arch).name: _name(f"ci.runners.{arch}", runner) for arch, runner in config.ci.runners.items()}
-    host = parse(f"{config.registry}/component").registry if config.registry else ""
+    """The text of the file. `install` is the command that installs buildlib in a job.
+
+    UsageError for a runner or a registry whose name cannot stand in a workflow.
+    """
+    default = _checked_name("ci.runner", config.ci.runner)
+    runners = {
+        find_target(arch).name: _checked_name(f"ci.runners.{arch}", runner)
+        for arch, runner in config.ci.runners.items()
+    }
+    registry = _login_host(config.registry)
     words = {
         "BEGIN": BEGIN, "KEPT": KEPT, **PINS, "INSTALL": json.dumps(install), "BACKEND": config.backend, "RUNNER": default,
-        "RUNS_ON": _runs_on(runners, default), "REGISTRY": _name("registry", host) if host else "",
+        "RUNS_ON": _runs_on(runners, default), "REGISTRY": registry,
     }  # fmt: skip
-    text = TEMPLATE + (IMAGES if host else "")
+    text = TEMPLATE + (IMAGES if registry else "")
     for name, word in words.items():
         text = text.replace(f"@{name}@", word)
     return text
@@ -55,33 +63,52 @@ def workflow(config: Config, install: str) -> str:
 def install_command(root: Path) -> str:
     """The command that installs the running buildlib in a job, for the workspace in `root`.
 
-    A repository at its commit, or a directory of the project's own repository as a relative path. UsageError for any other source,
-    which a job cannot reach or nobody has vouched for.
+    A git repository is installed at its commit, a directory inside the workspace's own repository by its relative path. UsageError
+    for any other source: a job does not have this machine's files, and an archive or a package index names no commit.
     """
     source = installation.source()
-    repository = next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), root)
+    repository = _repository(root)
     if source.repository:
         words = source.requirement("host-tools")
-    elif source.directory and source.directory.is_relative_to(repository):
-        words = source.requirement("host-tools", relative_to=repository)
+    elif source.directory and source.directory.resolve().is_relative_to(repository):
+        inside = Source(directory=source.directory.resolve(), editable=source.editable)
+        words = inside.requirement("host-tools", relative_to=repository)
     else:
         origin = source.directory or source.url or "a package index"
         raise UsageError(
             f"this buildlib was installed from {origin}, which a workflow cannot use",
-            "say how a job installs it: buildlib ci --install 'pip install …'",
+            "pass the command that installs it in a job: buildlib ci --install 'pip install …'",
         )
     return " ".join(("pip install", *(word if word == "-e" else quote(word) for word in words)))
 
 
-def _name(key: str, value: object) -> str:
-    """A word that means nothing to YAML, to GitHub's expressions or to a shell."""
-    if not isinstance(value, str) or not re.fullmatch(r"[\w.-]+(:\d+)?", value):
-        raise UsageError(f"{key} = {value!r} is no name that a workflow can have", 'as in "ubuntu-24.04-arm"')
+def _repository(root: Path) -> Path:
+    """The directory that a job checks out; the workspace itself outside a git repository."""
+    root = root.resolve()
+    return next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), root)
+
+
+def _login_host(prefix: str) -> str:
+    """The registry that `docker login` takes for the setting `registry`, docker.io for Docker Hub; "" without the setting."""
+    if not prefix:
+        return ""
+    try:
+        return _checked_name("registry", parse(f"{prefix}/component").registry)
+    except UsageError:
+        raise UsageError(f"registry: {prefix!r} is not the name of a registry", "write it as ghcr.io/acme") from None
+
+
+def _checked_name(key: str, value: str) -> str:
+    """The value, if it is only text to YAML, to GitHub's expressions and to a shell."""
+    if not re.fullmatch(r"[\w.-]+(:\d+)?", value):
+        raise UsageError(
+            f"{key} = {value!r}: expected letters, digits, '.', '_' and '-'", "for example ubuntu-24.04-arm"
+        )
     return value
 
 
 def _runs_on(runners: Mapping[str, str], default: str) -> str:
-    """An expression that picks an arch's own runner, where there is one."""
+    """An expression for the arch's own runner, or for the default one."""
     if not runners:
         return default
     table = json.dumps(runners, separators=(",", ":"))
@@ -89,7 +116,7 @@ def _runs_on(runners: Mapping[str, str], default: str) -> str:
 
 
 TEMPLATE = """\
-# Made by `buildlib ci`. Change what you like: it is yours.
+# Generated by `buildlib ci`. You can edit this file.
 name: multiarch
 on:
   push:
@@ -112,7 +139,7 @@ jobs:
     steps:
 @BEGIN@      - run: @INSTALL@
       - run: buildlib lint
-        continue-on-error: true # findings are annotations; `image --strict` refuses
+        continue-on-error: true # findings are shown as annotations; `image --strict` fails on them
       - id: sessions
         run: |
           checks=$(nox -l --json | jq -c '[.[] | select(.tags == []) | .session]')
@@ -157,7 +184,7 @@ jobs:
 """
 
 IMAGES = """
-  # Every platform's image goes up by digest and is looked into; one index holds them together, and then the tags move.
+  # Each platform's image is pushed by digest and checked. Then one index joins them, and the tags are moved to it.
   images:
     needs: [test]
     if: github.event_name == 'push'

@@ -1,4 +1,4 @@
-"""nox's door: a session for each architecture. All that another project's noxfile.py needs is
+"""Sessions of nox for each architecture. This is all that another project's noxfile.py needs.
 
 from buildlib.sessions import sessions
 sessions()
@@ -15,44 +15,48 @@ from pathlib import Path
 import nox
 
 from buildlib.core.errors import BuildError
-from buildlib.core.settings import Config
 from buildlib.core.layers import environment, files, resolve
+from buildlib.core.settings import Config
 from buildlib.core.targets import Target, find_target, short_name
 from buildlib.machine.workspace import find_manifest
 from buildlib.process.console import Console
 
-WORK = {
-    "test": "The workspace's tests on {name}.",
-    "smoke": "The images for {name}, each started and asked what it promises.",
-    "bench": "The workspace's benches on {name}: criterion, or counted instructions.",
+DESCRIPTIONS = {
+    "test": "The tests of the workspace on {name}.",
+    "smoke": "Smoke tests of the images for {name}.",
+    "bench": "The benchmarks of the workspace on {name}: criterion, or counted instructions under emulation.",
 }
 
 
 def sessions(*, default: Collection[str] = ("test",)) -> None:
-    """Defines `test-<arch>`, `smoke-<arch>` and `bench-<arch>` for each configured arch, in nox's own environment. Words behind `--`
-    are for cargo, for the benches, and options of `smoke`. A bare `nox` runs those that `default` names. Tags: the kind, the arch, and
-    `emulated` or `native`."""
+    """Define `test-<arch>`, `smoke-<arch>` and `bench-<arch>` for each configured arch, in the environment that nox runs in.
+
+    Arguments after `--` are passed to cargo, to the benchmarks, or as options to `smoke`. The kinds of session in `default` run
+    when nox is called without a session. Each session has three tags: the kind, the arch, and `native` or `emulated`. An error in
+    the settings is printed, and the process exits with its code.
+    """
     try:
-        config = _config(Path.cwd())  # nox is in the noxfile's folder when it reads it
+        config = _config(Path.cwd())  # nox changes to the noxfile's directory before it reads the noxfile
         targets = [find_target(word) for word in config.arches]
     except BuildError as error:
         Console(os.environ).error(error)
         sys.exit(error.code)
-    for work, text in WORK.items():
+    for command in DESCRIPTIONS:
         for target in targets:
-            _session(work, target, text.format(name=target.name), default=work in default)
+            _define(command, target, default=command in default)
 
 
 def _config(folder: Path) -> Config:
     return resolve(*files(find_manifest(folder).parent), environment(os.environ))
 
 
-def _session(work: str, target: Target, text: str, *, default: bool) -> None:
+def _define(command: str, target: Target, *, default: bool) -> None:
     def body(session: nox.Session) -> None:
-        rest = ("--", *session.posargs) if session.posargs and work != "smoke" else tuple(session.posargs)
-        session.run(sys.executable, "-m", "buildlib", work, "--arch", target.name, *rest, external=True)
+        words = tuple(session.posargs)
+        rest = ("--", *words) if words and command != "smoke" else words
+        session.run(sys.executable, "-m", "buildlib", command, "--arch", target.name, *rest, external=True)
 
-    body.__doc__ = text
-    here = short_name(platform.machine()) == target.name.removesuffix("-musl")
-    tags = [work, target.name, "native" if here else "emulated"]
-    nox.session(body, name=f"{work}-{target.name}", venv_backend="none", tags=tags, default=default)
+    body.__doc__ = DESCRIPTIONS[command].format(name=target.name)
+    native = short_name(platform.machine()) == target.name.removesuffix("-musl")
+    tags = [command, target.name, "native" if native else "emulated"]
+    nox.session(name=f"{command}-{target.name}", venv_backend="none", tags=tags, default=default)(body)

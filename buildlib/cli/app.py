@@ -13,9 +13,9 @@ from invoke.program import Program
 
 from buildlib import __version__
 from buildlib.cli.collection import namespace
-from buildlib.cli.entry import report_errors
+from buildlib.cli.entry import debug_requested, report_errors
 from buildlib.core.targets import nearest
-from buildlib.process.console import Console
+from buildlib.process.console import Console, discard_stdout, flush_stdout
 
 # Commands whose words are paths, and the option that these become.
 POSITIONAL = {"verify": "--path", "explain": "--file", "lint": "--path"}
@@ -27,8 +27,10 @@ class Buildlib(Program):
 
     def parse_core(self, argv: list[str] | None) -> None:
         """Parse the core options of `argv`, without --debug, which only `entry` reads: Invoke would log every step of its own."""
-        words = [word for word in (sys.argv if argv is None else argv) if word != "--debug"]
-        self._parse(super().parse_core, with_paths(words))
+        words = sys.argv if argv is None else argv
+        end = words.index("--") if "--" in words else len(words)
+        ours = [word for word in words[:end] if word != "--debug"]
+        self._parse(super().parse_core, with_paths([*ours, *words[end:]]))
 
     def parse_tasks(self) -> None:
         """Parse the command and its options."""
@@ -78,9 +80,9 @@ def main() -> None:
     """Run `buildlib`. Exit code 141 if the reader of its output has gone (`buildlib lint | head`)."""
     program = Buildlib(name="buildlib", binary="buildlib", version=__version__, namespace=namespace)
     try:
-        sys.exit(report_errors(Console(os.environ), lambda: _run(program), debug="--debug" in sys.argv))
+        sys.exit(report_errors(Console(os.environ), lambda: _run(program), debug=debug_requested()))
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads the rest
+        discard_stdout()  # nobody reads the rest
         sys.exit(PIPE_CLOSED)
 
 
@@ -88,7 +90,7 @@ def _run(program: Program) -> int:
     try:
         program.run()
     finally:
-        sys.stdout.flush()
+        flush_stdout()
     return 0
 
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 ARCH = "amd64, arm64, armv7, …; all, native; may be repeated or hold commas"
 COMPONENT = "a binary of the workspace; default: all"
 JSON = "print the result as JSON on stdout"
-DEBUG = "BUILDLIB_DEBUG"  # set by --debug: unexpected errors keep their traceback
 TERMINATED = 143  # 128 + SIGTERM, as shells report it
 
 
@@ -50,12 +49,12 @@ def command(body: Callable[..., int | None]) -> Callable[..., None]:
         sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
         signal.signal(signal.SIGTERM, _terminate)
         console = Console(os.environ)
-        code = report_errors(console, lambda: body(c, console, **kwargs), debug=c.config.run.debug)
+        code = report_errors(console, lambda: body(c, console, **kwargs), debug=debug_requested())
         if code:  # Exit(code=0) would end `inv a b` after a
             raise Exit(code=code)
 
     # Invoke passes its context alone; the console is added here.
-    del enter.__wrapped__  # type: ignore[attr-defined]
+    del enter.__wrapped__
     signature = inspect.signature(body)
     enter.__signature__ = signature.replace(  # type: ignore[attr-defined]
         parameters=[parameter for name, parameter in signature.parameters.items() if name != "console"]
@@ -84,6 +83,11 @@ def report_errors(console: Console, work: Callable[[], int | None], *, debug: bo
         foreseen = explain(error)
         console.error(foreseen)
         return foreseen.code
+
+
+def debug_requested() -> bool:
+    """Whether the command line asks for tracebacks; Invoke keeps its own --debug to itself."""
+    return not {"--debug", "-d"}.isdisjoint(sys.argv[1 : sys.argv.index("--") if "--" in sys.argv else None])
 
 
 def explain(error: Exception) -> BuildError:

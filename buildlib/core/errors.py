@@ -1,10 +1,10 @@
-"""Errors with an exit code and a hint; `cli.entry` shows them, nothing else does."""
+"""Errors with an exit code and a help text; only `cli.entry` shows them."""
 
 from __future__ import annotations
 
 
 class BuildError(Exception):
-    """A foreseen failure: `message` says what is wrong, `help` what to do about it, `code` is the exit code."""
+    """An expected failure: `message` says what is wrong, `help` what to do about it, `code` is the exit code."""
 
     code = 1
 
@@ -33,21 +33,21 @@ class MissingRequirements(BuildError):
 
 
 class NetworkError(BuildError):
-    """The network failed, and kept failing through all retries."""
+    """The network failed, also in the last retry."""
 
     code = 5
 
 
 class Refused(BuildError):
-    """The gate refused an artifact."""
+    """A binary or an image failed the checks of the gate."""
 
     code = 6
 
 
 class TestsFailed(BuildError):
-    """Tests ran, and not all of them passed."""
+    """Tests ran, and at least one failed."""
 
-    __test__ = False  # not a test class of pytest's
+    __test__ = False  # pytest collects classes whose name begins with Test
 
     code = 7
 

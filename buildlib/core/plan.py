@@ -9,12 +9,12 @@ from pathlib import Path
 
 
 def last_line(text: str) -> str:
-    """The last line of a tool's output that is not blank, "" without one."""
+    """The last line of a tool's output that is not blank; "" if there is none."""
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
 
 
 def words(flag: str, values: Iterable[str]) -> tuple[str, ...]:
-    """`flag` before each value: words("--tag", ("a", "b")) is ("--tag", "a", "--tag", "b")."""
+    """The command line with `flag` before each value: "--tag" and ("a", "b") are ("--tag", "a", "--tag", "b")."""
     return tuple(word for value in values for word in (flag, value))
 
 
@@ -27,7 +27,7 @@ class Step:
     env: Mapping[str, str] = field(default_factory=dict)
     unset: tuple[str, ...] = ()  # names of variables; a trailing * makes it a prefix
     cwd: Path | None = None
-    attempts: int = 1  # in all; more than one: transient failures are retried
+    attempts: int = 1  # in all; with more than one, transient failures are retried
     stdout: str = "show"  # "show" prints it, "keep" returns it, "both" does both, "json" reads cargo's messages
     quiet: bool = False  # a query: neither the command nor its output is shown, and a dry run runs it
     held: bool = False  # its output is not shown, because the caller reads it and reports what matters
@@ -54,17 +54,17 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Install:
-    """Copy the files in `source` that match `pattern`, and create the `empty` ones, in a directory that appears atomically."""
+    """Copy the files in `source` that match `pattern`, and create empty files, in a directory that appears atomically."""
 
     source: Path
     pattern: str
     into: Path
-    empty: tuple[str, ...] = ()
+    empty: tuple[str, ...] = ()  # names of the empty files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AtomicUpdate:
-    """Copy files (from, to) and write small ones; none is renamed to its final name before all are on the disk.
+    """Copy files (from, to) and write small ones; none gets its final name before all are on the disk.
 
     All get the modification time of the file `as_old_as`.
     """
@@ -93,8 +93,8 @@ Action = Step | Write | Link | Install | AtomicUpdate | OciLayout
 class Job:
     """Actions in order, under one name; the first that fails ends the job.
 
-    `lock` is a directory that only one process holds at a time, `done` a path whose existence means that another process has done
-    the job meanwhile, `scratch` a directory that is empty before the job and removed after it.
+    `lock` is a directory that only one process holds at a time, `done` a path that exists if another process has done the job
+    meanwhile, `scratch` a directory that is empty before the job and removed after it.
     """
 
     name: str
@@ -108,7 +108,7 @@ class Job:
 class Outcome:
     """The result of an action. `output` is the end of a step's stderr, `stdout` its whole stdout for "keep" and "both".
 
-    `code` is the exit code, 128 + n for a process that signal n ended, 124 for one that ran out of time.
+    `code` is the exit code, 128 + n for a process that signal n killed, 124 after a timeout.
     """
 
     step: Action

@@ -1,4 +1,4 @@
-"""What a plan requires of the machine, and how to provide what is missing."""
+"""What a plan requires of the machine, and how to install what is missing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from buildlib.core.plan import Step
 class Fix:
     """One way to meet a requirement: `text` for the user, `steps` for `setup`, which asks before it runs them.
 
-    `root` is False for steps that belong into the user's own environment.
+    `root` is False for steps that run without root, in the user's own environment.
     """
 
     text: str
@@ -23,16 +23,16 @@ class Fix:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirement:
-    """Something that a plan requires of the machine, and ways to provide it, the best first."""
+    """Something that a plan requires of the machine, and ways to provide it, best first."""
 
     what: str
     why: str
-    # Takes a machine.host.Host, which is above this package.
+    # The argument is a machine.host.Host; `machine` is a higher layer than this package.
     met: Callable[[Any], bool]
     fixes: tuple[Fix, ...] = ()
-    required: bool = True  # False for what only adds a check
+    required: bool = True  # False if its absence only leaves out a check
     section: str = "build"  # of doctor's table
-    have: str = ""  # what was found, for doctor's table
+    have: str = ""  # what the machine has, for doctor's table
 
 
 def apt_install(*packages: str) -> Step:
@@ -51,5 +51,9 @@ def missing(requirements: Iterable[Requirement], host: Any) -> tuple[Requirement
 
 
 def describe(requirements: Iterable[Requirement]) -> str:
-    """One line per requirement, its fixes behind it."""
-    return "\n".join(f"  {one.what} ({one.why}): {' or '.join(fix.text for fix in one.fixes)}" for one in requirements)
+    """One line per requirement: what, why, and its fixes."""
+    lines = []
+    for requirement in requirements:
+        fixes = " or ".join(fix.text for fix in requirement.fixes)
+        lines.append(f"  {requirement.what} ({requirement.why}): {fixes}")
+    return "\n".join(lines)

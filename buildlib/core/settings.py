@@ -1,6 +1,8 @@
 """Every setting, declared once with its type, default, flag and description.
 
-`buildlib config`, the help of the commands and docs/settings.md are made from the declarations; `layers` merges and checks values.
+`buildlib config`, the help of the commands and docs/settings.md are generated from the declarations; `layers` merges the values, and
+`values` checks them. In `Meta.extra`, "flag" is the command-line flag of a setting, and "expected" describes the values that a
+pattern allows, for messages.
 """
 
 from __future__ import annotations
@@ -13,49 +15,51 @@ import msgspec
 from msgspec import Meta, Struct
 
 PREFIX = "BUILDLIB_"
-_PATH = r"^(?!.*/\.\.)(/[A-Za-z0-9._-]+)+$"
+# `..` would leave the directory that is checked; other characters would need quoting in a Dockerfile.
+_PATH = r"(?!.*/\.\.)(/[A-Za-z0-9._-]+)+"
+_PATH_WORDS = "an absolute path of letters, digits, `.`, `_` and `-`, without `..`"
+_Mirror = Annotated[str, Meta(min_length=1)]
+_Path = Annotated[str, Meta(pattern=rf"\A{_PATH}\Z", extra={"expected": _PATH_WORDS})]
+_Port = Annotated[int, Meta(ge=1, le=65535)]
+_Line = Annotated[str, Meta(pattern=r"\A[^\n]*\Z")]
 
 
-class _Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of settings."""
-
-
-class Retry(_Table):
-    """When a transient failure is retried."""
+class Retry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When transient failures are retried."""
 
     attempts: Annotated[int, Meta(ge=1, description="attempts in all; 1 turns retries off")] = 10
     delay: Annotated[
         float, Meta(ge=0, description="seconds before the second attempt at most, then exponential with full jitter")
     ] = 1.0
-    max_delay: Annotated[float, Meta(ge=0, description="seconds that one wait takes at most")] = 30.0
-    total: Annotated[float, Meta(ge=0, description="seconds that all waits of a command take together at most")] = 600.0
+    max_delay: Annotated[float, Meta(ge=0, description="seconds of one wait, at most")] = 30.0
+    total: Annotated[float, Meta(ge=0, description="seconds of all waits of a command together, at most")] = 600.0
 
 
-class Test(_Table):
+class Test(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How tests run."""
 
-    __test__ = False  # not a test class of pytest's
+    __test__ = False  # pytest collects classes whose name begins with Test
 
     runner: Annotated[
         Literal["auto", "cargo", "nextest"],
-        Meta(description="what runs the tests; auto is cargo-nextest where it is installed"),
+        Meta(description="test runner; auto is cargo-nextest if it is installed, else cargo"),
     ] = "auto"
     timeout: Annotated[
         float, Meta(gt=0, description="seconds in which at least one test must finish; ten times that under emulation")
     ] = 120.0
 
 
-class Ci(_Table):
+class Ci(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The workflow that `buildlib ci` prints."""
 
-    runner: Annotated[str, Meta(description="the runner of all jobs")] = "ubuntu-24.04"
+    runner: Annotated[str, Meta(description="GitHub runner of all jobs")] = "ubuntu-24.04"
     runners: Annotated[
-        dict[str, str], Meta(description="runners of single arches", examples=[{"arm64": "ubuntu-24.04-arm"}])
+        dict[str, str], Meta(description="GitHub runners of single arches", examples=[{"arm64": "ubuntu-24.04-arm"}])
     ] = {}
 
 
-class Lint(_Table):
-    """What `buildlib lint` reports."""
+class Lint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Findings that `buildlib lint` reports."""
 
     severity: Annotated[
         dict[str, Literal["error", "warning", "info", "off"]],
@@ -69,31 +73,35 @@ class Lint(_Table):
     ] = ""
 
 
-class Node(_Table, omit_defaults=True):
-    """One more machine of the builder."""
+class Node(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One more machine for the builder."""
 
-    endpoint: Annotated[str, Meta(min_length=1, description="its Docker daemon", examples=["ssh://user@host"])]
-    arches: Annotated[tuple[str, ...], Meta(min_length=1, description="the arches that it builds", examples=[["arm64"]])]
+    endpoint: Annotated[
+        str, Meta(min_length=1, description="address of its Docker daemon", examples=["ssh://user@host"])
+    ]
+    arches: Annotated[tuple[str, ...], Meta(min_length=1, description="arches that it builds", examples=[["arm64"]])]
 
 
-class Builder(_Table):
+class Builder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The buildx builder that images are built with."""
 
     name: Annotated[str, Meta(min_length=1, description="name of the buildx builder")] = "multiarch-builder"
-    network: Annotated[str, Meta(description='network of BuildKit\'s container; "default" leaves the option out')] = "host"
-    image: Annotated[str, Meta(description="image of BuildKit; empty is buildx's own choice")] = ""
+    network: Annotated[str, Meta(description='network of the BuildKit container; "default" leaves the option out')] = (
+        "host"
+    )
+    image: Annotated[str, Meta(description="BuildKit image; empty is the one that buildx chooses")] = ""
     mirrors: Annotated[
-        dict[str, tuple[Annotated[str, Meta(min_length=1)], ...] | Annotated[str, Meta(min_length=1)]],
-        Meta(description="hosts that are asked before a registry", examples=[{"docker.io": ["mirror.acme.test"]}]),
+        dict[str, Annotated[tuple[_Mirror, ...] | _Mirror, Meta(extra={"expected": "a list of non-empty strings"})]],
+        Meta(description="mirrors to try before each registry", examples=[{"docker.io": ["mirror.acme.test"]}]),
     ] = {}
     nodes: Annotated[
         tuple[Node, ...],
         Meta(
-            description="more machines, each with the arches that it builds",
+            description="more machines for the builder, each with the arches that it builds",
             examples=[[{"endpoint": "ssh://user@host", "arches": ["arm64"]}]],
         ),
     ] = ()
-    compiler: Annotated[str, Meta(description="the image that --in-docker compiles in")] = "rust:1-trixie"
+    compiler: Annotated[str, Meta(description="image that --in-docker compiles in")] = "rust:1-trixie"
     cache: Annotated[
         str,
         Meta(
@@ -107,69 +115,84 @@ class Builder(_Table):
         return {name: (hosts,) if isinstance(hosts, str) else hosts for name, hosts in self.mirrors.items()}
 
 
-class Component(_Table, omit_defaults=True):
-    """How the image of one binary runs; only needed to say more than the default."""
+class Component(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How the image of one binary runs; only needed where it differs from the defaults."""
 
     base: Annotated[str, Meta(description="base image; empty is debian:trixie-slim, and none for static binaries")] = ""
     program: Annotated[
-        str, Meta(pattern=_PATH + "|^$", description="path of the program in the image; empty is /usr/bin/<component>")
+        str,
+        Meta(
+            pattern=rf"\A({_PATH})?\Z",
+            description="path of the program in the image; empty is /usr/bin/<component>",
+            extra={"expected": _PATH_WORDS},
+        ),
     ] = ""
-    ports: Annotated[
-        tuple[Annotated[int, Meta(ge=1, le=65535)], ...], Meta(description="TCP ports", examples=[[1883]])
-    ] = ()
+    ports: Annotated[tuple[_Port, ...], Meta(description="TCP ports", examples=[[1883]])] = ()
     health: Annotated[str, Meta(description="command line of the health check", examples=["mqtt-server --health"])] = ""
     env: Annotated[
-        dict[str, Annotated[str, Meta(pattern=r"\A[^\n]*\Z")] | int | float | bool],
+        dict[
+            str,
+            Annotated[
+                _Line | int | float | bool, Meta(extra={"expected": "a line of text, a number or true or false"})
+            ],
+        ],
         Meta(description="environment variables", examples=[{"LISTEN": "0.0.0.0:1883"}]),
     ] = {}
     volumes: Annotated[
-        tuple[Annotated[str, Meta(pattern=_PATH)], ...],
-        Meta(description="directories that it may write to", examples=[["/var/lib/app"]]),
+        tuple[_Path, ...],
+        Meta(description="directories that the program may write to", examples=[["/var/lib/app"]]),
     ] = ()
     says: Annotated[
         dict[str, tuple[Annotated[str, Meta(min_length=1)], ...]],
         Meta(
-            description="texts that its log must contain after the start, by arch or `all`; {arch} is Rust's name of it",
+            description="texts that its log must contain after the start, by arch or `all`; {arch} is Rust's name of the arch",
             examples=[{"all": ["listening"], "arm64": ["path=neon"]}],
         ),
     ] = {}
 
 
-class Settings(_Table):
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings."""
 
     arches: Annotated[
-        tuple[str, ...], Meta(description="the configured arches, which `all` means", extra={"flag": "--arch"})
+        tuple[str, ...], Meta(description="arches of the project, which `--arch all` selects", extra={"flag": "--arch"})
     ] = ("amd64", "arm64", "armv7", "riscv64")
     backend: Annotated[
         Literal["auto", "zig", "gcc", "cross"],
-        Meta(description="what compiles and links", extra={"flag": "build --backend"}),
+        Meta(description="toolchain that compiles and links", extra={"flag": "build --backend"}),
     ] = "auto"
     glibc: Annotated[
         str,
         Meta(
-            pattern=r"^(2\.\d+)?$",
-            description="the oldest glibc that binaries may require; empty is 2.31 for zig (ppc64le 2.32, loong64 2.36), the"
-            " libc they link against for gcc and cross",
+            pattern=r"\A(2\.[0-9]+)?\Z",
+            description="oldest glibc that binaries may require; empty is 2.31 for zig (ppc64le 2.32, loong64 2.36), and the"
+            " glibc they link against for gcc and cross",
             examples=["2.31"],
-            extra={"flag": "build --glibc"},
+            extra={"flag": "build --glibc", "expected": "a glibc version"},
         ),
     ] = ""
-    profile: Annotated[
-        str, Meta(min_length=1, description="cargo profile", extra={"flag": "build --profile"})
-    ] = "release"
+    profile: Annotated[str, Meta(min_length=1, description="cargo profile", extra={"flag": "build --profile"})] = (
+        "release"
+    )
     features: Annotated[tuple[str, ...], Meta(description="cargo features", extra={"flag": "build --features"})] = ()
     target_dir: Annotated[
-        str, Meta(description="where to compile; empty is cargo's own", extra={"flag": "build --target-dir"})
+        str,
+        Meta(description="cargo's target directory; empty is cargo's default", extra={"flag": "build --target-dir"}),
     ] = ""
     dist: Annotated[
         str,
-        Meta(min_length=1, description="where binaries go, beside Cargo.toml unless absolute", extra={"flag": "build --dist"}),
+        Meta(
+            min_length=1,
+            description="directory of verified binaries, relative to Cargo.toml",
+            extra={"flag": "build --dist"},
+        ),
     ] = "dist"
     registry: Annotated[
         str,
         Meta(
-            description="HOST/PATH before the components' names", examples=["ghcr.io/acme"], extra={"flag": "image --registry"}
+            description="HOST/PATH in front of the components' names",
+            examples=["ghcr.io/acme"],
+            extra={"flag": "image --registry"},
         ),
     ] = ""
     retry: Retry = Retry()
@@ -178,11 +201,11 @@ class Settings(_Table):
     lint: Lint = Lint()
     builder: Builder = Builder()
     components: Annotated[
-        dict[str, Component], Meta(description="one table per binary, only to say more than the default")
+        dict[str, Component], Meta(description="one table per binary, only needed where it differs from the defaults")
     ] = {}
 
 
-class Config(Settings):
+class Config(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every setting, resolved. `origins` maps a dotted key to the name of the layer that set it."""
 
     origins: dict[str, str] = {}
@@ -192,7 +215,7 @@ class Config(Settings):
 
 
 class Setting(Struct, frozen=True, kw_only=True):
-    """One declaration. `key` is dotted; `default` is JSON data."""
+    """One declaration: `key` is dotted, `default` and `example` are JSON data."""
 
     key: str
     type: Any
@@ -203,7 +226,7 @@ class Setting(Struct, frozen=True, kw_only=True):
 
     @property
     def variable(self) -> str:
-        """The environment variable that sets it."""
+        """The environment variable of this setting."""
         return f"{PREFIX}{self.key.replace('.', '_').upper()}"
 
 
@@ -220,15 +243,15 @@ def declared(table: type[Struct] = Settings, prefix: str = "") -> Mapping[str, S
         meta = meta_of(hint)
         default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
         settings[key] = Setting(
-            key=key, type=hint, default=msgspec.to_builtins(default), description=meta.description or "",
+            key=key, type=hint, default=_data(default), description=meta.description or "",
             example=(meta.examples or [None])[0], flag=(meta.extra or {}).get("flag", ""),
         )  # fmt: skip
     return settings
 
 
 def meta_of(hint: Any) -> Meta:
-    """What is declared about a type: its description, limits and examples."""
-    return next((one for one in getattr(hint, "__metadata__", ()) if isinstance(one, Meta)), Meta())
+    """The description, limits and examples declared for a type; an empty Meta without any."""
+    return next((meta for meta in getattr(hint, "__metadata__", ()) if isinstance(meta, Meta)), Meta())
 
 
 def help_text(key: str) -> str:
@@ -240,8 +263,16 @@ def help_text(key: str) -> str:
 
 def flat(config: Config) -> dict[str, Any]:
     """Every setting as JSON data, by dotted key."""
-    data = msgspec.to_builtins(config)
+    data = _data(config)
     return {key: _at(data, key) for key in declared()}
+
+
+def _data(value: Any) -> Any:
+    """A value as JSON data: msgspec leaves tuples as they are."""
+    value = msgspec.to_builtins(value)
+    if isinstance(value, dict):
+        return {name: _data(item) for name, item in value.items()}
+    return [_data(item) for item in value] if isinstance(value, tuple | list) else value
 
 
 def _at(data: Any, key: str) -> Any:

@@ -1,12 +1,11 @@
 """One target per architecture and C library, with every name that the tools give it.
 
-Sources: Rust's platform support table for triples, the OCI image index for platforms, the psABI
-documents and <elf.h> for the ELF identities, the glibc ABI lists for loader paths.
+Sources: Rust's platform support table for triples, the OCI image index for platforms, the psABI documents and <elf.h> for the ELF
+identities, the glibc ABI lists for loader paths.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
@@ -18,8 +17,8 @@ from buildlib.core.errors import UsageError
 class Identity:
     """The fields of the ELF header of a binary for this architecture.
 
-    `flags` is compared under `mask`: those bits of e_flags name the float ABI. `arm` is the highest
-    Tag_CPU_arch that .ARM.attributes may carry (ARM IHI 0045, 10 is v7), 0 elsewhere.
+    `flags` is compared under `mask`: those bits of e_flags name the float ABI. `arm` is the highest Tag_CPU_arch that .ARM.attributes
+    may have (ARM IHI 0045, 10 is v7), 0 for other architectures.
     """
 
     machine: int
@@ -32,7 +31,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One architecture (and C library), under every name the tools give it."""
+    """One architecture and C library, with every name that the tools give it."""
 
     name: str  # the arch that users type
     triple: str  # Rust
@@ -40,11 +39,11 @@ class Target:
     debian: str
     gnu: str  # GNU triplet: cross compilers, /usr/<gnu>
     qemu: str  # qemu-<this>
-    loader: str  # the dynamic loader that a glibc binary names; "" for static musl
+    loader: str  # the dynamic loader of a glibc binary (PT_INTERP); "" for static musl
     elf: Identity
     glibc: str = "2.31"  # the default minimum glibc; "" for musl
-    oldest: str = ""  # the oldest glibc that can be linked against, where that is newer than usual minimums
-    qemu_since: str = ""  # the first QEMU that runs what Rust compiles for it, where older ones are still in use
+    oldest: str = ""  # the oldest glibc that can be linked against, where it is newer than the usual minimum
+    qemu_since: str = ""  # the first QEMU that runs what Rust compiles for it, if older ones are still in use
     also: tuple[str, ...] = field(default=(), repr=False)
 
     @property
@@ -54,7 +53,7 @@ class Target:
 
     @property
     def env(self) -> str:
-        """The triple in the names of environment variables: aarch64_unknown_linux_gnu."""
+        """The triple as environment variables spell it: aarch64_unknown_linux_gnu."""
         return self.triple.replace("-", "_")
 
 
@@ -94,7 +93,7 @@ GNU = (
     Target(
         name="ppc64le", triple="powerpc64le-unknown-linux-gnu", oci="linux/ppc64le", debian="ppc64el",
         gnu="powerpc64le-linux-gnu", qemu="ppc64le", loader="/lib64/ld64.so.2",
-        # zig's libunwind prints IEEE 128-bit long doubles (__snprintfieee128), which glibc has since 2.32.
+        # zig's libunwind prints IEEE 128-bit long doubles (__snprintfieee128), which glibc has had since 2.32.
         elf=Identity(machine=21, mask=0x3, flags=0x2), glibc="2.32", oldest="2.32", also=("powerpc64le",),
     ),
     Target(
@@ -104,7 +103,7 @@ GNU = (
     Target(
         name="loong64", triple="loongarch64-unknown-linux-gnu", oci="linux/loong64", debian="loong64",
         gnu="loongarch64-linux-gnu", qemu="loongarch64", loader="/lib64/ld-linux-loongarch-lp64d.so.1",
-        # 2.36 is the first glibc that has LoongArch; Rust's target has LSX on, which came to QEMU with 8.1.
+        # 2.36 is the first glibc with LoongArch; Rust's target enables LSX, which QEMU supports since 8.1.
         elf=Identity(machine=258, mask=0x7, flags=0x3), glibc="2.36", oldest="2.36", qemu_since="8.1",
         also=("loongarch64",),
     ),
@@ -146,15 +145,16 @@ def find_target(word: str) -> Target:
     if name:
         return TARGETS[name]
     near = nearest(key, SPELLINGS)
-    hint = f"did you mean {SPELLINGS[near]}?" if near else f"one of: {' '.join(row.name for row in GNU)}"
-    raise UsageError(f"unknown architecture {word!r}", hint)
+    help_text = f"did you mean {SPELLINGS[near]}?" if near else f"one of: {' '.join(row.name for row in GNU)}"
+    raise UsageError(f"unknown architecture {word!r}", help_text)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The known word most similar to `word`, "" when none is near.
+    """The known word most similar to `word`, "" when none is similar.
 
-    A tie goes to the longer common beginning: arm65 is as far from arm64 as from armv6, and arm64 is what was meant.
+    A tie goes to the longer common beginning: arm65 is as similar to armv6 as to arm64, and arm64 is what the user meant.
     """
+    import difflib
 
     def similarity(other: str) -> tuple[float, int]:
         beginning = takewhile(lambda pair: pair[0] == pair[1], zip(word, other, strict=False))
@@ -164,14 +164,14 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """The hint for a word that is not among the known ones: the nearest, or all of them."""
+    """The help text for an unknown word: the nearest known one, or all of them."""
     known = tuple(known)
     near = nearest(word, known)
     return f"did you mean {near!r}?" if near else f"one of: {' '.join(known)}"
 
 
 def short_name(machine: str) -> str:
-    """The arch of what `uname -m` prints; the word itself where no target has it."""
+    """The arch of what `uname -m` prints; the word itself if it belongs to no target."""
     return SPELLINGS.get(machine.lower().replace("_", "-"), machine)
 
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from buildlib.core.errors import BuildError, MissingRequirements, NetworkError
+from buildlib.core.layers import resolve
 from buildlib.core.plan import Step
 from buildlib.core.requirements import Requirement, apt_install, describe, missing
-from buildlib.core.layers import resolve
 from buildlib.core.targets import Target
 from buildlib.doctor import checks, engine
 from buildlib.failures.classify import classify
@@ -25,22 +25,24 @@ UPDATE = Step(title="package lists", argv=("apt-get", "update"), attempts=3)
 
 
 def bootstrap(console: Console, env: Mapping[str, str], cwd: Path, *, dry: bool, yes: bool) -> None:
-    """Install Rust itself on a machine that has none: everything else asks cargo."""
+    """Install Rust on a machine that has none, before anything else, because everything else asks cargo."""
     host = probe(env, cwd)
     if not host.toolchains:
         install_rust(host, (DryRunner if dry else Runner)(console, env, resolve().retry), yes=yes)
 
 
 def fix(context: Context, targets: tuple[Target, ...], *, yes: bool) -> None:
-    """Everything that has a fix: the requirements of a build, then those of images, which are checked again afterwards.
+    """Fix what can be fixed: the requirements of a build, then those of images, which are checked again afterwards.
 
     MissingRequirements when the user says no, or when something required is still missing.
     """
     setup(context, targets, yes=yes)
-    absent = missing(checks.images(context, targets), context.host)
-    differing = [one for one in absent if one.what.endswith(engine.AS_CONFIGURED)]
-    fixable = [one for one in absent if any(fix.steps for fix in one.fixes)]
-    steps = tuple({step.argv: step for one in fixable for fix in one.fixes for step in fix.steps}.values())
+    absent = missing(checks.image_requirements(context, targets), context.host)
+    differing = [requirement for requirement in absent if requirement.what.endswith(engine.AS_CONFIGURED)]
+    fixable = [requirement for requirement in absent if any(fix.steps for fix in requirement.fixes)]
+    steps = tuple(
+        {step.argv: step for requirement in fixable for fix in requirement.fixes for step in fix.steps}.values()
+    )
     try:
         if steps:
             confirm(context.host, context.run, "; ".join(step.title for step in steps), yes=yes)
@@ -53,8 +55,9 @@ def fix(context: Context, targets: tuple[Target, ...], *, yes: bool) -> None:
     if context.run.dry or not (fixable or differing):
         return
     context = context.refreshed()
-    tried = {one.what for one in (*fixable, *differing)}
-    _report(context, [one for one in missing(checks.images(context, targets), context.host) if one.what in tried])
+    tried = {requirement.what for requirement in (*fixable, *differing)}
+    still_absent = missing(checks.image_requirements(context, targets), context.host)
+    _report(context, [requirement for requirement in still_absent if requirement.what in tried])
 
 
 def setup(context: Context, targets: tuple[Target, ...], *, yes: bool) -> None:
@@ -69,12 +72,12 @@ def setup(context: Context, targets: tuple[Target, ...], *, yes: bool) -> None:
         try:
             _apt(context.host, context.run, names, yes=yes)
         except MissingRequirements as error:
-            if any(one.required for one in absent):
+            if any(requirement.required for requirement in absent):
                 raise
             context.console.warn(f"{error.message}; help: {error.help}")
     local = tuple(target for target, backend in chosen.items() if backend.local)
     context, compilers = provision.provide_std(context, local, compiling=False)
-    # What is left must be compiled from sources; where there are none, the distribution's Rust brings its own.
+    # What is left must be compiled from rustc's sources; without them, install the distribution's Rust, which brings its own.
     if any(target not in compilers and not _can_compile_std(context, target) for target in local):
         install_rust(context.host, context.run, yes=yes)
     if context.run.dry:
@@ -86,31 +89,33 @@ def setup(context: Context, targets: tuple[Target, ...], *, yes: bool) -> None:
 def _report(context: Context, absent: Iterable[Requirement]) -> None:
     """Warn of what is still missing; MissingRequirements for what is required."""
     absent = tuple(absent)
-    for one in absent:
-        if not one.required:
-            context.console.warn(f"still no {one.what} ({one.why}); help: {one.fixes[0].text}")
-    if required := [one for one in absent if one.required]:
+    for requirement in absent:
+        if not requirement.required:
+            help_text = requirement.fixes[0].text
+            context.console.warn(f"still missing: {requirement.what} ({requirement.why}); help: {help_text}")
+    if required := [requirement for requirement in absent if requirement.required]:
         raise MissingRequirements(f"still missing:\n{describe(required)}")
 
 
 def _can_compile_std(context: Context, target: Target) -> bool:
+    """Whether a source of std for `target` compiles it."""
     return any(source.job.scratch for source in std.sources(context.host, target))
 
 
 def packages(absent: Iterable[Requirement]) -> tuple[str, ...]:
     """The distribution's packages that the last fix of each requirement installs, each once."""
-    steps = (step for one in absent for fix in one.fixes[-1:] if fix.root for step in fix.steps)
+    steps = (step for requirement in absent for fix in requirement.fixes[-1:] if fix.root for step in fix.steps)
     return tuple(dict.fromkeys(name for step in steps for name in step.argv[4:]))
 
 
 def own_steps(absent: Iterable[Requirement]) -> tuple[Step, ...]:
     """The steps that install into the user's own environment, without root; each once."""
-    steps = (step for one in absent for fix in one.fixes if not fix.root for step in fix.steps)
+    steps = (step for requirement in absent for fix in requirement.fixes if not fix.root for step in fix.steps)
     return tuple({step.argv: step for step in steps}.values())
 
 
 def install_rust(host: Host, run: Runner, *, yes: bool) -> None:
-    """Install the distribution's Rust with its sources, for a machine that has none, or none that rustup can help.
+    """Install the distribution's Rust with its sources, for a machine without Rust, or one whose Rust has no std for a target.
 
     MissingRequirements where the distribution has no such packages.
     """
@@ -121,9 +126,7 @@ def install_rust(host: Host, run: Runner, *, yes: bool) -> None:
         if run(Step(title="packages", argv=("apt-cache", "show", *names), stdout="keep", quiet=True)):
             as_root(host, run, (apt_install(*names),))
             return
-    raise MissingRequirements(
-        "the distribution has no Rust with its sources", "install Rust from https://rustup.rs"
-    )
+    raise MissingRequirements("the distribution has no Rust with its sources", "install Rust from https://rustup.rs")
 
 
 def _apt(host: Host, run: Runner, names: tuple[str, ...], *, yes: bool) -> None:
@@ -133,7 +136,7 @@ def _apt(host: Host, run: Runner, names: tuple[str, ...], *, yes: bool) -> None:
 
 
 def confirm(host: Host, run: Runner, what: str, *, yes: bool) -> None:
-    """Say what will be installed, and ask where somebody can answer. MissingRequirements when the answer is no."""
+    """Print what will be installed, and ask, unless `yes` or in CI. MissingRequirements when the answer is no."""
     run.console.note(f"to install: {what}")
     if not (yes or "CI" in host.env or run.dry or run.console.confirm("Install this?")):
         raise MissingRequirements("nothing was installed", "confirm with --yes, or install it yourself")

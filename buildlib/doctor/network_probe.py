@@ -1,4 +1,4 @@
-"""Goes the way to each registry once, without a retry, and takes the time of each leg: from here, and from inside the builder."""
+"""Connect to each registry once, without retries, and time each step: from this machine, and from inside the builder."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from buildlib.core.errors import BuildError
 from buildlib.core.plan import Step, Write
 from buildlib.core.settings import Retry
 from buildlib.doctor import network
-from buildlib.doctor.network import HERE, ConnectionStep, Endpoint, NetworkReport
+from buildlib.doctor.network import THIS_MACHINE, ConnectionStep, Endpoint, NetworkReport
 from buildlib.failures.classify import Failure
-from buildlib.images import buildx, dockerfile, builder_commands, spec
+from buildlib.images import builder_commands, buildx, dockerfile, spec
 from buildlib.machine import docker_daemon
 from buildlib.process.context import Context
 from buildlib.process.retry import Budget
@@ -27,53 +27,58 @@ from buildlib.registry.client import MANIFESTS, Client, read_token
 from buildlib.registry.http import Answer, Request, body_text, network_failure, scheme, seconds_until
 from buildlib.registry.reference import parse
 
-TIMEOUT = 10.0  # seconds for a leg of this machine's
-INSIDE = 60.0  # seconds for BuildKit, which tries for a while by itself
+TIMEOUT = 10.0  # seconds to connect from this machine
+BUILDER_TIMEOUT = 60.0  # seconds for BuildKit, which retries by itself for a while
 
 
 def probe_network(context: Context) -> NetworkReport:
-    """All legs to all registries and mirrors that the settings name. A builder that is not there is said, and left out."""
-    found = _Found()
+    """Take all steps to all registries and mirrors that the settings name.
+
+    A missing builder is a warning, and the steps from it are left out.
+    """
+    observations = _Observations()
     once = Retry(attempts=1, delay=0.0, max_delay=0.0, total=0.0)
     client = Client(Budget(once), time.sleep, lambda *_: None, bundle=context.run.env.get("SSL_CERT_FILE", ""),
                     mirrors={}, login=docker_daemon.login(context.run.env, context.console.warn))  # fmt: skip
-    wanted = endpoints(context)
-    legs = [leg for goal in wanted for leg in _from_here(client, goal, found)]
-    legs += _from_the_builder(context, tuple(dict.fromkeys(goal.host for goal in wanted)))
+    targets = endpoints(context)
+    steps = [step for endpoint in targets for step in _from_this_machine(client, endpoint, observations)]
+    steps += _from_builder(context, tuple(dict.fromkeys(endpoint.host for endpoint in targets)))
     return NetworkReport(
-        steps=tuple(legs),
-        skew=found.skew,
-        left=found.left,
+        steps=tuple(steps),
+        skew=observations.skew,
+        left=observations.left,
         env=context.run.env,
         network=context.config.builder.network,
     )
 
 
 def endpoints(context: Context) -> tuple[Endpoint, ...]:
-    """The registries that images are made from, with their mirrors, and the one that they are pushed to."""
-    by_registry = context.config.builder.hosts()
-    found: list[Endpoint] = []
+    """The registries of base images, with their mirrors, and the one that images are pushed to; each once."""
+    mirrors = context.config.builder.hosts()
+    in_use: list[Endpoint] = []
     for component in context.workspace.pick(()):
         base = spec.stage_of(context, component).base or dockerfile.DEFAULT_BASE
         if base != "scratch":
             image = parse(base)
-            hosts = (*by_registry.get(image.registry, ()), image.host)
-            found += [Endpoint(host=host, repository=image.repository, tag=image.version) for host in hosts]
+            hosts = (*mirrors.get(image.registry, ()), image.host)
+            in_use += [Endpoint(host=host, repository=image.repository, tag=image.version) for host in hosts]
         if context.config.registry:
             image = parse(f"{spec.registry(context)}/{component.name.lower()}")
-            found.append(Endpoint(host=image.host, repository=image.repository, tag=component.version, writes=True))
-    # One component speaks for all that are pushed to the same place.
-    return tuple({(goal.host, goal.writes): goal for goal in reversed(found)}.values())[::-1]
+            in_use.append(Endpoint(host=image.host, repository=image.repository, tag=component.version, writes=True))
+    # The first component stands for all that are pushed to the same host.
+    return tuple({(endpoint.host, endpoint.writes): endpoint for endpoint in reversed(in_use)}.values())[::-1]
 
 
-class _Found:
-    """What is seen beside the way."""
+class _Observations:
+    """What the headers of all responses show besides the answers."""
 
-    skew, left = 0.0, None
+    def __init__(self) -> None:
+        self.skew = 0.0  # seconds that this clock is ahead
+        self.left: int | None = None  # requests of a rate limit
 
-    def read(self, headers: Any) -> None:
-        ahead = seconds_until(headers.get("Date", ""))
-        self.skew = self.skew if ahead is None else -ahead
+    def read(self, headers: Mapping[str, str]) -> None:
+        until = seconds_until(headers.get("Date", ""))
+        self.skew = self.skew if until is None else -until
         limit = headers.get("ratelimit-remaining", "").partition(";")[0]
         self.left = int(limit) if limit.isdigit() else self.left
 
@@ -81,132 +86,143 @@ class _Found:
 # --- from this machine ---------------------------------------------------------------------------------------------------
 
 
-def _from_here(client: Client, goal: Endpoint, found: _Found) -> Iterator[ConnectionStep]:
-    """The legs in their order, the last one the first that fails."""
-    for name, leg in _legs(client, goal, found):
+Result = tuple[Failure | None, str]  # why a step failed, None if it did not; and a note
+
+
+def _from_this_machine(client: Client, endpoint: Endpoint, observations: _Observations) -> Iterator[ConnectionStep]:
+    """The steps in order, up to the first that fails."""
+    for name, step in _steps(client, endpoint, observations):
         began = time.monotonic()
         try:
-            failure, note = leg()
+            failure, note = step()
         except OSError as error:
-            failure, note = network_failure(error, f"{goal.host}: {name}"), ""
-        yield ConnectionStep(where=HERE, host=goal.host, name=name, seconds=time.monotonic() - began, failure=failure, note=note)
+            failure, note = network_failure(error, f"{endpoint.host}: {name}"), ""
+        seconds = time.monotonic() - began
+        yield ConnectionStep(
+            where=THIS_MACHINE, host=endpoint.host, name=name, seconds=seconds, failure=failure, note=note
+        )
         if failure:
             return
 
 
-Went = tuple[Failure | None, str]
+def _steps(
+    client: Client, endpoint: Endpoint, observations: _Observations
+) -> Iterator[tuple[str, Callable[[], Result]]]:
+    protocol = scheme(endpoint.host)
+    proxy = get_environ_proxies(f"{protocol}://{endpoint.host}").get(protocol)
+    if not proxy:  # otherwise the proxy looks names up and connects
+        yield from _connection(client, endpoint.host)
+    requests = _Requests(client, endpoint, observations, f"through {urlsplit(proxy).hostname}" if proxy else "")
+    yield "answer", requests.answer
+    if requests.challenge:
+        yield "token", requests.token
+    yield "manifest", requests.manifest
+    if requests.smallest:
+        yield "blob", requests.blob
 
 
-def _legs(client: Client, goal: Endpoint, found: _Found) -> Iterator[tuple[str, Callable[[], Went]]]:
-    proxy = get_environ_proxies(f"{scheme(goal.host)}://{goal.host}").get(scheme(goal.host))
-    if not proxy:  # else it is the proxy that looks names up and connects
-        yield from _connection(client, goal.host)
-    way = _Way(client, goal, found, f"through {urlsplit(proxy).hostname}" if proxy else "")
-    yield "answer", way.answer
-    if way.challenge:
-        yield "token", way.token
-    yield "manifest", way.manifest
-    if way.blob:
-        yield "blob", way.small_blob
+def _connection(client: Client, host: str) -> Iterator[tuple[str, Callable[[], Result]]]:
+    """The steps until a connection stands."""
+    is_secure = scheme(host) == "https"
+    address = urlsplit(f"//{host}")
+    name, port = address.hostname or host, address.port or (443 if is_secure else 80)
+    connections: list[socket.socket] = []
 
+    def dns() -> Result:
+        entries = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+        return None, ", ".join(dict.fromkeys(str(entry[4][0]) for entry in entries[:3]))
 
-def _connection(client: Client, host: str) -> Iterator[tuple[str, Callable[[], Went]]]:
-    secure = scheme(host) == "https"
-    told = urlsplit(f"//{host}")
-    name, port = told.hostname or host, told.port or (443 if secure else 80)
-    opened: list[socket.socket] = []
-
-    def dns() -> Went:
-        found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
-        return None, ", ".join(dict.fromkeys(entry[4][0] for entry in found[:3]))
-
-    def tcp() -> Went:
-        opened.append(socket.create_connection((name, port), TIMEOUT))
+    def tcp() -> Result:
+        connections.append(socket.create_connection((name, port), TIMEOUT))
         return None, ""
 
-    def tls() -> Went:
+    def tls() -> Result:
         trusted = ssl.create_default_context(cafile=client.bundle or None)
-        with opened.pop() as plain, trusted.wrap_socket(plain, server_hostname=name) as safe:
-            return None, safe.version() or ""
+        with connections.pop() as plain, trusted.wrap_socket(plain, server_hostname=name) as encrypted:
+            return None, encrypted.version() or ""
 
     yield "dns", dns
     yield "tcp", tcp
-    if secure:
+    if is_secure:
         yield "tls", tls
-    for plain in opened:
+    for plain in connections:
         plain.close()
 
 
-class _Way:
-    """What one leg has to know of those before it."""
+class _Requests:
+    """The requests to one registry, in order, and what each needs to know of those before it."""
 
-    def __init__(self, client: Client, goal: Endpoint, found: _Found, proxy: str) -> None:
-        self.client, self.goal, self.found, self.proxy = client, goal, found, proxy
-        self.challenge = self.header = self.blob = ""
+    def __init__(self, client: Client, endpoint: Endpoint, observations: _Observations, proxy: str) -> None:
+        self.client, self.endpoint, self.observations, self.proxy = client, endpoint, observations, proxy
+        self.challenge = ""  # the WWW-Authenticate header of a 401
+        self.authorization = ""
+        self.smallest = ""  # the path of what is fetched last
 
     def _get(self, path: str) -> Answer:
-        request = Request(method="GET", host=self.goal.host, path=path, headers={"Accept": MANIFESTS})
-        answer = self.client.send(request, token=self.header)
+        request = Request(method="GET", host=self.endpoint.host, path=path, headers={"Accept": MANIFESTS})
+        answer = self.client.send(request, token=self.authorization)
         if answer.response is not None:
-            self.found.read(answer.response.headers)
+            self.observations.read(answer.response.headers)
         return answer
 
-    def answer(self) -> Went:
+    def answer(self) -> Result:
         answer = self._get("/v2/")
-        if answer.status == 401:
+        if answer.response is not None and answer.status == 401:
             self.challenge = answer.response.headers.get("WWW-Authenticate", "")
         return answer.failure, self.proxy
 
-    def token(self) -> Went:
-        kind, _, told = self.challenge.partition(" ")
-        words = {
-            **parse_dict_header(told),
-            "scope": f"repository:{self.goal.repository}:pull{',push' if self.goal.writes else ''}",
-        }
-        login = self.client.login(self.goal.host)
-        cure, server = f"docker login {self.goal.host}", urlsplit(words.get("realm", "")).netloc
+    def token(self) -> Result:
+        host = self.endpoint.host
+        kind, _, text = self.challenge.partition(" ")
+        parameters: dict[str, str] = parse_dict_header(text)  # type: ignore[no-untyped-call]  # its stub has no types
+        parameters["scope"] = f"repository:{self.endpoint.repository}:pull{',push' if self.endpoint.writes else ''}"
+        login = self.client.login(host)
+        help_text, server = f"docker login {host}", urlsplit(parameters.get("realm", "")).netloc
         if kind.lower() != "bearer":
-            return (None, "password") if login else (Failure("auth", f"{self.goal.host} wants a password", cure), "")
-        answer = self.client.fetch_token(self.goal.host, words, login)
-        if answer.status != 200:
-            return answer.failure or Failure("auth", f"{server}: {answer.status}", cure), ""
-        self.header, _ = read_token(answer.response)
+            return (None, "password") if login else (Failure("auth", f"{host} requires a password", help_text), "")
+        answer = self.client.fetch_token(host, parameters, login)
+        if answer.response is None or answer.status != 200:
+            return answer.failure or Failure("auth", f"{server}: {answer.status}", help_text), ""
+        self.authorization, _ = read_token(answer.response)
         return None, f"{server}, {'logged in' if login else 'anonymous'}"
 
-    def manifest(self) -> Went:
-        answer = self._get(f"/v2/{self.goal.repository}/manifests/{self.goal.tag}")
+    def manifest(self) -> Result:
+        endpoint = self.endpoint
+        answer = self._get(f"/v2/{endpoint.repository}/manifests/{endpoint.tag}")
         if answer.response is None:
             return answer.failure, ""
-        status, said = answer.response.status_code, body_text(answer.response)
-        if status == 404 and self.goal.writes:
-            return None, "nothing is there yet"
+        status, text = answer.response.status_code, body_text(answer.response)
+        if status == 404 and endpoint.writes:
+            return None, "nothing has been pushed yet"
         if status >= 400:
             kind = "not-found" if status == 404 else "auth"
-            return Failure(
-                kind, f"{self.goal.host}: {self.goal.repository}:{self.goal.tag}: {status} {answer.response.reason}"
-            ), ""
-        named = buildx.read_index(said)
-        # An index names manifests, a manifest its configuration: the smallest thing that there is to fetch.
-        first = next((entry["digest"] for entry in named.get("manifests") or ()), "")
-        self.blob = f"manifests/{first}" if first else _configuration(named)
+            name = f"{endpoint.host}: {endpoint.repository}:{endpoint.tag}"
+            return Failure(kind, f"{name}: {status} {answer.response.reason}"), ""
+        manifest = buildx.read_index(text)
+        # An index names manifests, a manifest its configuration, which is the smallest thing to fetch.
+        first = next((entry["digest"] for entry in manifest.get("manifests") or ()), "")
+        self.smallest = f"manifests/{first}" if first else _configuration(manifest)
         return None, ""
 
-    def small_blob(self) -> Went:
-        if self.blob.startswith("manifests/"):
-            answer = self._get(f"/v2/{self.goal.repository}/{self.blob}")
+    def blob(self) -> Result:
+        path = f"/v2/{self.endpoint.repository}"
+        if self.smallest.startswith("manifests/"):
+            answer = self._get(f"{path}/{self.smallest}")
             if answer.response is None:
                 return answer.failure, ""
-            self.blob = _configuration(buildx.read_index(body_text(answer.response)))
-            if not self.blob:
-                return Failure("not-found", f"{self.goal.host}: an index names a manifest that is none"), ""
-        answer = self._get(f"/v2/{self.goal.repository}/{self.blob}")
+            self.smallest = _configuration(buildx.read_index(body_text(answer.response)))
+            if not self.smallest:
+                return Failure(
+                    "not-found", f"{self.endpoint.host}: an index names something that is not a manifest"
+                ), ""
+        answer = self._get(f"{path}/{self.smallest}")
         if answer.response is None:
             return answer.failure, ""
         return None, f"{len(body_text(answer.response))} bytes from {urlsplit(answer.response.url).hostname}"
 
 
 def _configuration(manifest: Mapping[str, Any]) -> str:
-    """The path of a manifest's configuration, "" for what is no manifest."""
+    """The path of a manifest's configuration, "" for anything else."""
     digest = (manifest.get("config") or {}).get("digest", "")
     return f"blobs/{digest}" if digest else ""
 
@@ -214,13 +230,13 @@ def _configuration(manifest: Mapping[str, Any]) -> str:
 # --- from the builder -------------------------------------------------------------------------------------------------------
 
 
-def _from_the_builder(context: Context, hosts: tuple[str, ...]) -> Iterator[ConnectionStep]:
+def _from_builder(context: Context, hosts: tuple[str, ...]) -> Iterator[ConnectionStep]:
     try:
         if not builder_commands.inspect(context).exists:
-            context.console.warn("no builder to look from; help: buildlib builder.create")
+            context.console.warn("no builder, so nothing is checked from inside it; help: buildlib builder.create")
             return
     except BuildError as error:
-        context.console.warn(f"nothing to look from inside: {error.message}")
+        context.console.warn(f"nothing is checked from inside the builder: {error.message}")
         return
     for host in hosts:
         with tempfile.TemporaryDirectory() as folder:
@@ -228,5 +244,6 @@ def _from_the_builder(context: Context, hosts: tuple[str, ...]) -> Iterator[Conn
             context.run(Write(path=file, text=network.dockerfile(f"{scheme(host)}://{host}/v2/")))
             argv = ("docker", "buildx", "build", "--builder", context.config.builder.name, "--no-cache", "--progress", "rawjson",
                     "--output", "type=cacheonly", "--file", str(file), folder)  # fmt: skip
-            asked = context.run(Step(title=f"reach {host} from the builder", argv=argv, quiet=True, timeout=INSIDE))
-            yield network.in_builder(host, asked.output, asked.code)
+            title = f"reach {host} from the builder"
+            outcome = context.run(Step(title=title, argv=argv, quiet=True, timeout=BUILDER_TIMEOUT))
+            yield network.in_builder(host, outcome.output, outcome.code)

@@ -1,4 +1,4 @@
-"""Debian's packages unpacked into the cache, without root: QEMU, and the C library of another architecture."""
+"""Unpack Debian packages into the cache, without root: QEMU, and the C library of another architecture."""
 
 from __future__ import annotations
 
@@ -14,23 +14,25 @@ from buildlib.machine.host import Host
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Packages, and the files of theirs that go into one folder of the cache."""
+    """Packages, and those of their files that are installed in one directory of the cache."""
 
     packages: tuple[str, ...]
-    source: str  # below the root of the packages
+    source: str  # directory in the packages
     pattern: str
     into: Path
 
 
 def selections(host: Host, target: Target) -> tuple[Selection, ...]:
-    """What this machine lacks to start the target's binaries; the second of two parcels for one folder is for where the first has
-    not got it. Nothing where there is no apt to get it with."""
+    """What this machine needs to start the target's binaries and does not have; nothing on a machine without apt.
+
+    Two selections for the same directory are alternatives: the second is needed if the first does not contain the files.
+    """
     if qemu.is_native(host, target) or not (host.which("apt-get") and host.which("dpkg-deb")):
         return ()
-    found = []
+    needed = []
     if not qemu.qemu(host, target):
-        # From Debian 13 on, qemu-user is static, and qemu-user-static an empty package that asks for it.
-        found += [
+        # From Debian 13 on, qemu-user is static, and qemu-user-static is an empty package that depends on it.
+        needed += [
             Selection(
                 packages=(name,),
                 source="usr/bin",
@@ -42,31 +44,31 @@ def selections(host: Host, target: Target) -> tuple[Selection, ...]:
     if not target.is_musl and not qemu.libraries(host, target):
         into = host.cache / "libc" / target.debian / Path(target.loader).parent.name
         packages = tuple(f"{name}-{target.debian}-cross" for name in ("libc6", "libgcc-s1"))
-        found.append(Selection(packages=packages, source=f"usr/{target.gnu}/lib", pattern="*.so*", into=into))
-    return tuple(found)
+        needed.append(Selection(packages=packages, source=f"usr/{target.gnu}/lib", pattern="*.so*", into=into))
+    return tuple(needed)
 
 
-def question(parcel: Selection) -> Step:
-    """Asks apt for the packages' files; it knows what its lists know, and needs no network for it."""
-    argv = ("apt-get", "download", "--print-uris", *parcel.packages)
-    return Step(title=f"files of {' '.join(parcel.packages)}", argv=argv, stdout="keep", quiet=True)
+def question(selection: Selection) -> Step:
+    """The command that lists the packages' files; apt reads them from its package lists, without network."""
+    argv = ("apt-get", "download", "--print-uris", *selection.packages)
+    return Step(title=f"files of {' '.join(selection.packages)}", argv=argv, stdout="keep", quiet=True)
 
 
 def file_names(answer: str) -> tuple[str, ...]:
-    """Their names in what it says: a line 'address' name size checksum for each."""
+    """The file names in the answer to `question`: each line has an address in quotes, a name, a size and a checksum."""
     return tuple(re.findall(r"^'[^']+' (\S+\.deb) ", answer, re.MULTILINE))
 
 
-def unpack(host: Host, parcel: Selection, names: tuple[str, ...]) -> Job:
-    """The job that downloads them, which apt checks against its signed lists, and takes the files out."""
-    title = f"{' '.join(parcel.packages)}, unpacked"
-    scratch = host.cache / "debs" / parcel.into.name / parcel.packages[0]
+def unpack(host: Host, selection: Selection, names: tuple[str, ...]) -> Job:
+    """The job that downloads the packages, whose checksums apt verifies with its signed lists, and installs their files."""
+    title = f"{' '.join(selection.packages)}, unpacked"
+    scratch = host.cache / "debs" / selection.into.name / selection.packages[0]
     return Job(
-        name=title, lock=host.cache / "debs", done=parcel.into, scratch=scratch,
+        name=title, lock=host.cache / "debs", done=selection.into, scratch=scratch,
         steps=(
-            Write(path=scratch / "packages", text="\n".join(parcel.packages)),
-            Step(title=title, argv=("apt-get", "download", *parcel.packages), cwd=scratch, attempts=5),
+            Write(path=scratch / "packages", text="\n".join(selection.packages)),
+            Step(title=title, argv=("apt-get", "download", *selection.packages), cwd=scratch, attempts=5),
             *(Step(title=title, argv=("dpkg-deb", "--extract", name, "tree"), cwd=scratch) for name in names),
-            Install(source=scratch / "tree" / parcel.source, pattern=parcel.pattern, into=parcel.into),
+            Install(source=scratch / "tree" / selection.source, pattern=selection.pattern, into=selection.into),
         ),
     )  # fmt: skip

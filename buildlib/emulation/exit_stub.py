@@ -1,13 +1,13 @@
-"""Programs of a few bytes that do nothing but end with 0: what starts them works."""
+"""Programs of a few bytes that only exit with 0, to find out whether a machine or a container can start programs."""
 
 from __future__ import annotations
 
 import struct
 
-BASE = 0x10000  # where it is loaded; page-aligned for pages of up to 64 KiB
-HEADERS = 64 + 56  # of the file, and of its one segment
+BASE = 0x10000  # load address; aligned for pages of up to 64 KiB
+HEADERS = 64 + 56  # bytes of the ELF header and of one program header
 
-# ELF machine and flags, and exit(0) as the kernel of that machine is asked for it.
+# Per machine: e_machine, e_flags, and the code of the system call exit(0).
 CODE = {
     "x86_64": (62, 0, "31ff b83c000000 0f05"),  # xor edi, edi; mov eax, 60; syscall
     "aarch64": (183, 0, "000080d2 a80b80d2 010000d4"),  # mov x0, 0; mov x8, 93; svc 0
@@ -16,7 +16,7 @@ CODE = {
 
 
 def exit_program(machine: str) -> bytes:
-    """A static ELF program for what `uname -m` says; b"" for a machine that is not in the table."""
+    """A static ELF program for a machine as `uname -m` names it; b"" for a machine that is not in CODE."""
     number, flags, code = CODE.get(machine, (0, 0, ""))
     if not number:
         return b""

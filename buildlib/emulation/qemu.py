@@ -1,4 +1,4 @@
-"""QEMU lines that start a binary of another architecture; no binfmt, no root, no container."""
+"""Start binaries of another architecture with QEMU's user mode, without binfmt_misc, root or a container."""
 
 from __future__ import annotations
 
@@ -12,35 +12,37 @@ from buildlib.core.requirements import Fix, Requirement, apt_install
 from buildlib.core.targets import Target, short_name
 from buildlib.machine.host import Host
 
-TIMEOUT = 30.0  # seconds; QEMU costs a factor of ten or so, and --version does next to nothing
+TIMEOUT = (
+    30.0  # seconds; a program that prints its version needs far less, also with QEMU, which is about ten times slower
+)
 CRASHED = ("uncaught target signal", "Illegal instruction", "Segmentation fault")
 NO_LIBRARY = "error while loading shared libraries"
 
 
 def is_native(host: Host, target: Target) -> bool:
-    """Whether this machine's kernel and CPU run the target's binaries themselves."""
+    """Whether this machine runs the target's binaries without emulation."""
     return short_name(host.machine) == target.name.removesuffix("-musl")
 
 
 def qemu(host: Host, target: Target) -> str | None:
-    """The QEMU user-mode program for the target; the static one first, it runs without its libraries."""
+    """The QEMU user-mode program for the target, None if there is none; a static one is preferred, it needs no libraries."""
     names = (f"qemu-{target.qemu}-static", f"qemu-{target.qemu}")
     return host.which(*names, *(str(unpacked(host, target) / name) for name in names))
 
 
 def unpacked(host: Host, target: Target) -> Path:
-    """The folder of the cache that QEMU is unpacked into where nobody has installed it."""
+    """The directory of the cache into which QEMU is unpacked if it is not installed."""
     return host.cache / "qemu" / target.qemu
 
 
 def libraries(host: Host, target: Target) -> Path | None:
-    """The folder that holds the target's loader and libc: Debian's cross packages, or unpacked into the cache."""
+    """The directory with the target's loader and libc: QEMU_LD_PREFIX, Debian's cross packages, or the cache."""
     folders = (host.env.get("QEMU_LD_PREFIX", ""), f"/usr/{target.gnu}", str(host.cache / "libc" / target.debian))
-    return next((Path(f) for f in folders if f and host.exists(f + target.loader)), None)
+    return next((Path(folder) for folder in folders if folder and host.exists(folder + target.loader)), None)
 
 
 def runner(host: Host, target: Target, *, static: bool) -> tuple[str, ...] | None:
-    """The words to put before a binary, () where it runs by itself, None where nothing here can start it."""
+    """The words in front of a binary: () if this machine runs it itself, None if it cannot start it."""
     if is_native(host, target):
         return ()
     emulator = qemu(host, target)
@@ -53,63 +55,68 @@ def runner(host: Host, target: Target, *, static: bool) -> tuple[str, ...] | Non
 
 
 def start(words: tuple[str, ...], binary: Path, flag: str, cwd: Path) -> Step:
-    """Ask the binary for its version or help: that shows that it starts."""
+    """The command that prints the version or the help of the binary, which shows that it starts."""
     argv = (*words, str(binary), flag)
     return Step(title=f"start {binary.name}", argv=argv, cwd=cwd, stdout="keep", quiet=True, timeout=TIMEOUT)
 
 
 def version(words: tuple[str, ...]) -> Step:
-    """Ask QEMU for its version."""
+    """The command that prints the version of QEMU."""
     return Step(title="QEMU's version", argv=(words[0], "--version"), stdout="keep", quiet=True)
 
 
 def version_of(answer: str) -> str:
-    """7.2.22 out of what QEMU says, "" where it says none."""
-    found = re.search(r"version (\d+\.\d+[.\d]*)", answer)
-    return found[1] if found else ""
+    """The version in the answer of QEMU, such as 7.2.22; "" if it has none."""
+    match = re.search(r"version (\d+\.\d+[.\d]*)", answer)
+    return match[1] if match else ""
 
 
 def too_old(answer: str, target: Target) -> str:
     """Why the QEMU that gave this answer cannot run the target's binaries, "" when it can."""
-    have = re.search(r"version (\d+)\.(\d+)", answer)
+    match = re.search(r"version (\d+)\.(\d+)", answer)
     since = tuple(int(part) for part in target.qemu_since.split("."))
-    if have and (int(have[1]), int(have[2])) < since:
-        return f"QEMU {have[1]}.{have[2]} is too old for {target.name}, {target.qemu_since} is the first that runs it"
+    if match and (int(match[1]), int(match[2])) < since:
+        return f"QEMU {match[1]}.{match[2]} is too old for {target.name}: {target.qemu_since} is the first version that runs it"
     return ""
 
 
-# Rust's std::env::consts::ARCH, where a triple begins with another word.
+# std::env::consts::ARCH of targets whose triple begins with another word.
 CONSTS = {"armv7": "arm", "i686": "x86", "riscv64gc": "riscv64", "powerpc64le": "powerpc64"}
 
 
 def rust_arch(target: Target) -> str:
-    """What std::env::consts::ARCH is there."""
+    """The value of std::env::consts::ARCH in a program for the target."""
     first = target.triple.partition("-")[0]
     return CONSTS.get(first, first)
 
 
-FAMILIES = {"armv6": "arm", "armv7": "arm"}  # QEMU plays the newest CPU of a family unless QEMU_CPU says which
+FAMILIES = {"armv6": "arm", "armv7": "arm"}  # QEMU emulates the newest CPU of a family unless QEMU_CPU names one
 
 
-def probe_mismatch(told: Mapping[str, Any], host: Host, target: Target) -> str:
-    """Why a probe that said this did not run on the target, "" where it did. `machine` is what uname(2) says there."""
-    if told["arch"] != (want := rust_arch(target)):
-        return f"the tests are compiled for {told['arch']}, wanted {want}"
-    if is_same_family(told["machine"], target):
+def probe_mismatch(facts: Mapping[str, Any], host: Host, target: Target) -> str:
+    """Why a probe did not run on the target, "" if it did.
+
+    `facts` is what the probe printed: `arch` is std::env::consts::ARCH, `machine` is that of uname(2).
+    """
+    if facts["arch"] != (expected := rust_arch(target)):
+        return f"the tests are compiled for {facts['arch']}, expected {expected}"
+    if is_same_family(facts["machine"], target):
         return ""
-    here = ", which is this machine" if told["machine"] == host.machine else ""
-    return f"the tests run on {told['machine']}{here}, wanted {target.name.removesuffix('-musl')}"
+    native = ", which is this machine" if facts["machine"] == host.machine else ""
+    return f"the tests run on {facts['machine']}{native}, expected {target.name.removesuffix('-musl')}"
 
 
 def is_same_family(machine: str, target: Target) -> bool:
-    """Whether what `uname -m` said is a machine of the target's family."""
-    have, want = short_name(machine), target.name.removesuffix("-musl")
-    return FAMILIES.get(have, have) == FAMILIES.get(want, want)
+    """Whether a machine, as `uname -m` names it, belongs to the target's family."""
+    actual, expected = short_name(machine), target.name.removesuffix("-musl")
+    return FAMILIES.get(actual, actual) == FAMILIES.get(expected, expected)
 
 
 def start_problem(outcome: Outcome) -> str:
-    """Why a start was none, "" for one that was. A program that dislikes the flag has started all the same, and one
-    that is still running when its time is up has, too."""
+    """Why a program did not start, "" if it did.
+
+    A program that rejects the flag has started, and so has one that is still running after the timeout.
+    """
     if outcome.code in (0, 124):
         return ""
     if outcome.code in (126, 127) and NO_LIBRARY not in outcome.output:
@@ -120,10 +127,10 @@ def start_problem(outcome: Outcome) -> str:
 
 
 def requirements(target: Target) -> tuple[Requirement, ...]:
-    """What starting the target's binaries wants of the machine; the gate does without, and says so."""
+    """What the machine needs to start the target's binaries; without it the gate skips that check and warns."""
     why = f"start {target.name} binaries before they count as built"
     package = "qemu-user-static"
-    found = [
+    needed = [
         Requirement(
             what=f"QEMU for {target.name}",
             why=why,
@@ -134,7 +141,7 @@ def requirements(target: Target) -> tuple[Requirement, ...]:
     ]
     if not target.is_musl and target.debian != "loong64":  # Debian 12 has no LoongArch libc
         packages = (f"libc6-{target.debian}-cross", f"libgcc-s1-{target.debian}-cross")
-        found.append(
+        needed.append(
             Requirement(
                 what=f"C library of {target.name}",
                 why=why,
@@ -143,4 +150,4 @@ def requirements(target: Target) -> tuple[Requirement, ...]:
                 required=False,
             )
         )
-    return tuple(found)
+    return tuple(needed)

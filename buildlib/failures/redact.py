@@ -1,8 +1,8 @@
-"""Secrets out of text, before it gets anywhere that stays. Pure.
+"""Remove secrets from text before it is stored or shown. Pure.
 
-What is a secret by its form (GitHub's, GitLab's, Docker's, cloud providers' and registries' tokens, JSON web tokens), by its
-place (a URL's user and signature, an Authorization header) or by its name (--build-arg NPM_TOKEN=...), and the values of the
-environment's variables of such names.
+Secrets are recognized by their form (tokens of GitHub, GitLab, Docker, cloud providers and registries, JSON web tokens), by
+their place (the user and the signature of a URL, an Authorization header) and by their name (--build-arg NPM_TOKEN=...), and as
+the values of environment variables with such names.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 
 HIDDEN = "***"
-# Words in the names of variables, arguments and keys. KEY alone names too much that is none (CACHE_KEY, key=).
+# Words in the names of variables, arguments and keys. KEY alone also names much that is not secret (CACHE_KEY, key=).
 NAME = r"(?:token|secret|passw(?:or)?d|passphrase|credential|api_?key|access_?key|private_?key|signing_?key|auth|pwd)"
 SECRET_NAME = re.compile(rf"(?:^|[_-]|\b){NAME}s?(?:$|[_-]|\b)|{NAME}$", re.IGNORECASE)
 VALUE = r"(?:\"[^\"\n]*\"?|'[^'\n]*'?|[^\s\"',;&]+)"
-SHORTEST = 6  # characters: a shorter value stands in too many words that are none
+MIN_LENGTH = 6  # characters: a shorter value is part of too many words that are not secret
 
 FORMS = (
-    # Tokens that say by their first letters what they are.
+    # Tokens with a known prefix.
     (r"\b(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|gl[a-z]{2,4}-[\w-]{16,}|dckr_(?:pat|oat)_[\w-]{16,}|npm_[A-Za-z0-9]{16,}"
      r"|pypi-[\w-]{16,}|xox[abeprs]-[\w-]{10,}|(?:AKIA|ASIA)[A-Z0-9]{12,}|AIza[\w-]{20,}|ya29\.[\w-]{10,}|sk-[\w-]{20,}"
      r"|cio[A-Za-z0-9]{28,}|hvs\.[\w-]{16,}"
@@ -33,8 +33,8 @@ FORMS = (
     # Signed addresses: S3, GCS, Azure, CloudFront, and registries' _state.
     (r"([?&;](?:x-(?:amz|goog)-(?:signature|credential|security-token)|signature|sig|token|key-pair-id|awsaccesskeyid|_state|jwt)=)"
      r"[^\s&\"'<>]+", rf"\1{HIDDEN}"),
-    # NAME=value and --name value; "name": value in JSON, NAME: value where the name is a variable's or begins the line. A
-    # sentence goes on behind a colon (`failed to fetch oauth token: unexpected status`).
+    # NAME=value and --name value; "name": value in JSON, NAME: value where the name is a variable's or begins the line. Elsewhere
+    # a sentence continues after the colon (`failed to fetch oauth token: unexpected status`).
     (rf"({NAME}s?\w{{0,64}}[\"']?\s?=\s?){VALUE}", rf"\1{HIDDEN}"),
     (rf"(--(?:[\w-]{{0,64}}-)?{NAME}s?\s+)(?!-|id=){VALUE}", rf"\1{HIDDEN}"),
     (rf"({NAME}s?\w{{0,64}}[\"']\s?:\s?){VALUE}", rf"\1{HIDDEN}"),
@@ -46,12 +46,12 @@ FORMS = (
 
 @cache
 def _rules() -> tuple[tuple[re.Pattern[str], str], ...]:
-    """Compiled when first asked for: most runs have nothing to hide."""
+    """The compiled forms; compiled at first use, because most commands have nothing to hide."""
     return tuple((re.compile(pattern, re.IGNORECASE | re.MULTILINE), replacement) for pattern, replacement in FORMS)
 
 
 def redact(text: str, values: Iterable[str] = ()) -> str:
-    """`text` with `***` where a secret stood. `values` are secrets that are known."""
+    """`text` with `***` in place of each secret. `values` are secrets that are known."""
     for value in sorted(values, key=len, reverse=True):
         text = text.replace(value, HIDDEN)
     for pattern, replacement in _rules():
@@ -60,16 +60,18 @@ def redact(text: str, values: Iterable[str] = ()) -> str:
 
 
 def secret_values(env: Mapping[str, str]) -> tuple[str, ...]:
-    """The values of the variables whose names say that they are secrets."""
-    return tuple(value for name, value in env.items() if SECRET_NAME.search(name) and len(value) >= SHORTEST)
+    """The values of the variables whose names mark them as secrets."""
+    return tuple(value for name, value in env.items() if SECRET_NAME.search(name) and len(value) >= MIN_LENGTH)
 
 
 def redact_argv(words: Iterable[str], values: Iterable[str] = ()) -> list[str]:
-    """A command line without secrets: also the word behind --password or --token."""
-    values, told, hide = tuple(values), [], False
+    """A command line without secrets, including the word after --password or --token."""
+    values = tuple(values)
+    redacted: list[str] = []
+    hide_next = False
     for word in words:
-        told.append(HIDDEN if hide else redact(word, values))
-        named = word.startswith("--") and "=" not in word and SECRET_NAME.search(word.removeprefix("--"))
-        # A file's name or an id is none: --secret id=pip,src=/etc/pip.conf.
-        hide = (bool(named) and word != "--secret") or (word == "-p" and "login" in told)
-    return told
+        redacted.append(HIDDEN if hide_next else redact(word, values))
+        is_secret_flag = word.startswith("--") and "=" not in word and SECRET_NAME.search(word.removeprefix("--"))
+        # The name of a file or an id is not a secret: --secret id=pip,src=/etc/pip.conf.
+        hide_next = (bool(is_secret_flag) and word != "--secret") or (word == "-p" and "login" in redacted)
+    return redacted

@@ -1,63 +1,67 @@
-"""The buildx builder: the one that the settings describe, and in what the one that is there differs.
+"""The buildx builder: as the settings describe it, and how an existing one differs.
 
-Pure. Only the builder of that name is ever touched, and one that differs only when it is told to.
+Pure. Only the builder of that name is ever changed, and one that differs only with --force.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+from msgspec import Struct
+
 from buildlib.core import settings
-from buildlib.core.errors import UsageError
+from buildlib.core.errors import BuildError, UsageError
 from buildlib.core.plan import Action, Step, Write, words
 from buildlib.core.settings import Config
 from buildlib.core.targets import TARGETS, find_target
+from buildlib.core.versions import version
+from buildlib.images import buildx
 from buildlib.registry.reference import is_loopback
 
 DRIVER = "docker-container"
-# So that a build may ask for the host's network; none gets it unasked.
+# Permits a build to request the host's network (--allow network.host); builds that do not request it do not get it.
 FLAGS = ("--allow-insecure-entitlement", "network.host")
 # The first BuildKit that sets the times in layers to SOURCE_DATE_EPOCH (rewrite-timestamp, in its release notes).
 OLDEST = (0, 13)
-# Driver options that are ours to compare; others are the machine's own business.
+# The driver options that the settings control. Others, such as a memory limit, may differ.
 OPTIONS = ("network", "image")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """One BuildKit of a builder: the Docker daemon that it runs on ("" is this machine's), and the platforms that are its."""
+    """One BuildKit instance of a builder."""
 
     name: str
-    endpoint: str = ""
-    platforms: tuple[str, ...] = ()  # none: whatever it says itself
+    endpoint: str = ""  # the Docker daemon that it runs on; "" is this machine's
+    platforms: tuple[str, ...] = ()  # that it builds; () leaves the choice to buildx
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Builder:
-    """A builder as it is wanted."""
+    """A builder as the settings describe it."""
 
     name: str
-    network: str  # "default" leaves it out
-    image: str  # BuildKit's; "" is buildx's own choice
+    network: str  # of BuildKit's container; "default" leaves the option out
+    image: str  # of BuildKit; "" leaves the choice to buildx
     configuration: str  # buildkitd.toml, "" for none
     nodes: tuple[Node, ...]
 
     @property
     def options(self) -> dict[str, str]:
-        """Driver options, as `docker buildx ls` tells them."""
-        told = {"network": "" if self.network == "default" else self.network, "image": self.image}
-        return {name: value for name, value in told.items() if value}
+        """The driver options, as `docker buildx ls` names them."""
+        options = {"network": "" if self.network == "default" else self.network, "image": self.image}
+        return {name: value for name, value in options.items() if value}
 
 
 def configured(config: Config) -> Builder:
-    """The builder that the settings describe. UsageError for nodes that cannot be one builder."""
+    """The builder that the settings describe. UsageError for nodes that cannot form one builder."""
     options = config.builder
     return Builder(
         name=options.name, network=options.network, image=options.image,
@@ -68,16 +72,16 @@ def configured(config: Config) -> Builder:
 def _nodes(name: str, machines: tuple[settings.Node, ...]) -> tuple[Node, ...]:
     """This machine's node, then those of the settings.
 
-    As soon as there are several, each has a list of its own platforms: buildx takes a node without one for everything that it can
+    If there are several, each gets a list of its own platforms: buildx takes a node without one for everything that it can
     emulate, and the native nodes get no work (seen with buildx 0.13).
     """
     others = [_node(f"{name}{number}", machine) for number, machine in enumerate(machines, 1)]
-    taken = [platform for node in others for platform in node.platforms]
-    for platform in taken:
-        if taken.count(platform) > 1:
+    assigned = [platform for node in others for platform in node.platforms]
+    for platform in assigned:
+        if assigned.count(platform) > 1:
             raise UsageError(f"builder.nodes: {platform} belongs to two nodes", "leave one out")
-    left = dict.fromkeys(target.oci for target in TARGETS.values() if target.oci not in taken)
-    return (Node(name=f"{name}0", platforms=tuple(left) if others else ()), *others)
+    remaining = dict.fromkeys(target.oci for target in TARGETS.values() if target.oci not in assigned)
+    return (Node(name=f"{name}0", platforms=tuple(remaining) if others else ()), *others)
 
 
 def _node(name: str, machine: settings.Node) -> Node:
@@ -91,100 +95,131 @@ def _node(name: str, machine: settings.Node) -> Node:
     return Node(name=name, endpoint=machine.endpoint, platforms=tuple(platforms))
 
 
-def configuration(hosts_of: Mapping[str, tuple[str, ...]]) -> str:
-    """buildkitd.toml for these mirrors. Those on the loopback speak plain HTTP, as Docker takes it there."""
+def configuration(mirrors: Mapping[str, tuple[str, ...]]) -> str:
+    """The text of buildkitd.toml for these mirrors. Mirrors on the loopback interface use plain HTTP, as in Docker."""
     lines = []
-    for registry, hosts in hosts_of.items():
+    for registry, hosts in mirrors.items():
         lines += [f"[registry.{json.dumps(registry)}]", f"mirrors = {json.dumps(list(hosts))}"]
-    for host in sorted({host for hosts in hosts_of.values() for host in hosts if is_loopback(host)}):
+    for host in sorted({host for hosts in mirrors.values() for host in hosts if is_loopback(host)}):
         lines += [f"[registry.{json.dumps(host)}]", "http = true"]
     return "".join(f"{line}\n" for line in lines)
 
 
-# --- the one that is there -------------------------------------------------------------------------------------
+# --- the existing builder ----------------------------------------------------------------------------------------------------
+
+
+class ExistingNode(Struct, frozen=True, rename="pascal"):
+    """A node, as `docker buildx ls` lists it. Every field may be missing or null."""
+
+    name: str | None = None
+    endpoint: str | None = None
+    flags: tuple[str, ...] | None = None
+    driver_opts: dict[str, str] | None = None
+    files: dict[str, str] | None = None  # name -> content in base64
+    version: str | None = None  # of BuildKit, known for a node that runs
+    platforms: tuple[str, ...] | None = None
+
+
+class ExistingBuilder(Struct, frozen=True, rename="pascal"):
+    """A builder, as `docker buildx ls` lists it."""
+
+    driver: str | None = None
+    nodes: tuple[ExistingNode, ...] | None = None
 
 
 def question() -> Step:
-    """What builders there are; a JSON object a line."""
+    """The question for the existing builders. The answer has one JSON object per line."""
     argv = ("docker", "buildx", "ls", "--format", "json")
     return Step(title="builders", argv=argv, stdout="keep", quiet=True)
 
 
-def find_builder(answer: str, name: str) -> Mapping[str, Any] | None:
-    """The builder of that name in the answer to `question`."""
-    told = (json.loads(line) for line in answer.splitlines() if line.startswith("{"))
-    return next((builder for builder in told if builder.get("Name") == name), None)
+def find_builder(answer: str, name: str) -> ExistingBuilder | None:
+    """The builder called `name` in the answer to `question`. BuildError if its description has unexpected types."""
+    for line in answer.splitlines():
+        described = buildx.read_index(line)  # {} for a warning or an empty line
+        if described.get("Name") == name:
+            try:
+                return msgspec.convert(described, ExistingBuilder)
+            except msgspec.ValidationError as error:
+                help_text = f"docker buildx inspect {name}; or remove it with `docker buildx rm {name}`"
+                raise BuildError(
+                    f"builder {name}: unexpected output of `docker buildx ls`: {error}", help_text
+                ) from None
+    return None
 
 
-def differences(told: Mapping[str, Any], builder: Builder) -> tuple[str, ...]:
-    """In what the builder that is there is not as wanted, one line each."""
-    nodes = told.get("Nodes") or [{}]
+def differences(existing: ExistingBuilder, builder: Builder) -> tuple[str, ...]:
+    """How the existing builder differs from the settings, one line per difference."""
+    nodes = existing.nodes or (ExistingNode(),)
     facts = [
-        ("driver", told.get("Driver", ""), DRIVER),
-        *_shared(nodes[0], builder),
+        ("driver", existing.driver or "", DRIVER),
+        *_options(nodes[0], builder),
         *_versions(nodes),
-        *_machines(nodes, builder),
+        *_platforms(nodes, builder),
     ]
-    return tuple(f"{name}: is {have or 'none'}, wanted {want or 'none'}" for name, have, want in facts if have != want)
+    return tuple(
+        f"{field}: {actual or 'none'}, expected {expected or 'none'}"
+        for field, actual, expected in facts
+        if actual != expected
+    )
 
 
-Fact = tuple[str, str, str]  # what, as it is, as it is wanted
+Fact = tuple[str, str, str]  # field, actual, expected
 
 
-def _shared(node: Mapping[str, Any], builder: Builder) -> Iterator[Fact]:
-    options = node.get("DriverOpts") or {}
-    yield "flags", " ".join(node.get("Flags") or ()), " ".join(FLAGS)
+def _options(node: ExistingNode, builder: Builder) -> Iterator[Fact]:
+    """What all nodes of a builder have in common."""
+    yield "flags", " ".join(node.flags or ()), " ".join(FLAGS)
     for name in OPTIONS:
-        yield name, options.get(name, ""), builder.options.get(name, "")
-    have, want = _read(node), tomllib.loads(builder.configuration)
-    for section in sorted(have.keys() | want.keys()):
-        yield f"buildkitd.toml [{section}]", _told(have.get(section)), _told(want.get(section))
+        yield name, (node.driver_opts or {}).get(name, ""), builder.options.get(name, "")
+    actual, expected = _existing_configuration(node), tomllib.loads(builder.configuration)
+    for section in sorted(actual.keys() | expected.keys()):
+        field = f"buildkitd.toml [{section}]" if section else "buildkitd.toml"
+        yield field, _json(actual.get(section)), _json(expected.get(section))
 
 
-def _read(node: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration that the builder was made with; buildx keeps it, and tells it as a list of bytes in base 64."""
+def _existing_configuration(node: ExistingNode) -> dict[str, Any]:
+    """The configuration that the builder was created with. buildx keeps it, and prints it in base64."""
     try:
-        return tomllib.loads(base64.b64decode((node.get("Files") or {}).get("buildkitd.toml", "")).decode())
+        return tomllib.loads(base64.b64decode((node.files or {}).get("buildkitd.toml", "")).decode())
     except ValueError:
         return {"": "unreadable"}
 
 
-def _told(table: Any) -> str:
-    return json.dumps(table, sort_keys=True) if table else ""
+def _json(table: Any) -> str:
+    return json.dumps(table, sort_keys=True, default=str) if table else ""
 
 
-def _versions(nodes: list[Mapping[str, Any]]) -> Iterator[Fact]:
-    """BuildKit's version is known of a node that runs."""
+def _versions(nodes: tuple[ExistingNode, ...]) -> Iterator[Fact]:
     for node in nodes:
-        if (found := re.match(r"v(\d+)\.(\d+)", node.get("Version") or "")) and tuple(
-            map(int, found.groups())
-        ) < OLDEST:
-            yield f"BuildKit of {node.get('Name')}", node["Version"], "v{}.{} or newer".format(*OLDEST)
+        actual = node.version or ""
+        if () < version(actual)[:2] < OLDEST:
+            yield f"BuildKit of {node.name or 'a node'}", actual, "v{}.{} or newer".format(*OLDEST)
 
 
-def _machines(nodes: list[Mapping[str, Any]], builder: Builder) -> Iterator[Fact]:
-    """Where the nodes are and which platforms are theirs. buildx lists a node's own before those that it found out."""
+def _platforms(nodes: tuple[ExistingNode, ...], builder: Builder) -> Iterator[Fact]:
+    """Endpoints and platforms. buildx lists the platforms that a node was given before those that it detected."""
     yield "nodes", str(len(nodes)), str(len(builder.nodes))
     if len(nodes) != len(builder.nodes):
         return
-    for have, want in zip(nodes, builder.nodes, strict=True):
-        if want.endpoint:
-            yield f"endpoint of {want.name}", have.get("Endpoint", ""), want.endpoint
-        if want.platforms:
-            first = (have.get("Platforms") or [])[: len(want.platforms)]
-            yield f"platforms of {want.name}", ", ".join(sorted(first)), ", ".join(sorted(want.platforms))
+    for actual, expected in zip(nodes, builder.nodes, strict=True):
+        if expected.endpoint:
+            yield f"endpoint of {expected.name}", actual.endpoint or "", expected.endpoint
+        if expected.platforms:
+            given = (actual.platforms or ())[: len(expected.platforms)]
+            yield f"platforms of {expected.name}", ", ".join(sorted(given)), ", ".join(sorted(expected.platforms))
 
 
-# --- making and removing it ------------------------------------------------------------------------------------
+# --- creating and removing it ------------------------------------------------------------------------------------------------
 
 
 def create(builder: Builder, scratch: Path) -> tuple[Action, ...]:
-    """What makes the builder and boots it; `scratch` is an empty folder."""
+    """The actions that create the builder and boot it. `scratch` is an empty directory."""
     file = scratch / "buildkitd.toml"
-    made = tuple(_add(builder, node, file) for node in builder.nodes)
+    nodes = tuple(_add(builder, node, file) for node in builder.nodes)
     boot = ("docker", "buildx", "inspect", "--bootstrap", builder.name)
-    acts = (*made, Step(title=f"boot builder {builder.name}", argv=boot, stdout="keep", attempts=5))
-    return (Write(path=file, text=builder.configuration), *acts) if builder.configuration else acts
+    steps = (*nodes, Step(title=f"boot builder {builder.name}", argv=boot, stdout="keep", attempts=5))
+    return (Write(path=file, text=builder.configuration), *steps) if builder.configuration else steps
 
 
 def _add(builder: Builder, node: Node, file: Path) -> Step:
@@ -200,5 +235,5 @@ def _add(builder: Builder, node: Node, file: Path) -> Step:
 
 
 def remove(name: str) -> Step:
-    """Takes the builder away, and its cache with it."""
+    """Remove the builder and its cache."""
     return Step(title=f"remove builder {name}", argv=("docker", "buildx", "rm", name))

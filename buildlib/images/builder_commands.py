@@ -49,7 +49,7 @@ def create(context: Context, *, force: bool) -> BuilderState:
     """
     name = context.config.builder.name
     waiting = f"builder {name}: waiting for another command"
-    with locked(context.host.cache / "builders", lambda: context.console.note(waiting)):
+    with locked(context.host.cache / "builders", lambda: context.console.note(waiting), context.console.warn):
         state = inspect(context)
         if state.differences and not force:
             listed = "".join(f"\n  {line}" for line in state.differences)

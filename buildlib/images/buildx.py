@@ -1,4 +1,4 @@
-"""docker buildx as command lines, and what it answers. Pure."""
+"""Command lines of docker buildx, and the errors of docker commands. Pure."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ from buildlib.core.errors import BuildError, MissingRequirements, NetworkError
 from buildlib.core.plan import Outcome, Step, words
 from buildlib.core.targets import Target
 from buildlib.failures.classify import classify
-
-# What an image was made from, as an annotation of its index: who finds it under a tag need not make the image again.
-INPUTS = "buildlib.inputs"
+from buildlib.images.manifests import INPUTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildInputs:
-    """What is the same in every build of one Dockerfile."""
+    """What all builds of one Dockerfile have in common."""
 
     builder: str
     file: Path
@@ -32,46 +30,58 @@ class BuildInputs:
 
 
 def build_step(
-    title: str, recipe: BuildInputs, stage: str, targets: Iterable[Target], *more: str, attested: tuple[str, ...] = ()
+    title: str,
+    inputs: BuildInputs,
+    stage: str,
+    targets: Iterable[Target],
+    *more: str,
+    attestations: tuple[str, ...] = (),
 ) -> Step:
-    """Builds one stage for the platforms of `targets`. `attested` are flags; without any there is no attestation, which
-    buildx would add by itself."""
+    """Build one stage for the platforms of `targets`.
+
+    `attestations` are flags. Without any the image has no attestation; buildx would add a provenance by default.
+    """
     argv = (
-        "docker", "buildx", "build", "--builder", recipe.builder, "--platform", ",".join(target.oci for target in targets),
-        "--file", str(recipe.file), "--target", stage, "--progress", "plain",
-        *(attested or ("--provenance=false",)),
-        *_pairs("--build-context", recipe.contexts), *_pairs("--build-arg", recipe.args), *_pairs("--label", recipe.labels),
-        *recipe.more, *more, str(recipe.context),
+        "docker", "buildx", "build", "--builder", inputs.builder, "--platform", ",".join(target.oci for target in targets),
+        "--file", str(inputs.file), "--target", stage, "--progress", "plain",
+        *(attestations or ("--provenance=false",)),
+        *_pairs("--build-context", inputs.contexts), *_pairs("--build-arg", inputs.args), *_pairs("--label", inputs.labels),
+        *inputs.more, *more, str(inputs.context),
     )  # fmt: skip
-    return Step(title=title, argv=argv, env={"SOURCE_DATE_EPOCH": str(recipe.epoch)}, attempts=10, held=True)
+    return Step(title=title, argv=argv, env={"SOURCE_DATE_EPOCH": str(inputs.epoch)}, attempts=10, held=True)
 
 
 def _pairs(flag: str, values: Mapping[str, str]) -> tuple[str, ...]:
     return words(flag, (f"{name}={value}" for name, value in values.items()))
 
 
-def to_registry(repository: str, inputs: str) -> str:
-    """The output that pushes by digest: no tag is touched."""
-    noted = f",annotation-index.{INPUTS}={inputs}" if inputs else ""
-    return (
-        f"type=image,name={repository},push-by-digest=true,push=true,rewrite-timestamp=true,oci-mediatypes=true{noted}"
-    )
+def to_registry(repository: str, inputs_digest: str) -> str:
+    """The value of --output that pushes by digest, without a tag."""
+    annotation = f",annotation-index.{INPUTS}={inputs_digest}" if inputs_digest else ""
+    options = "push-by-digest=true,push=true,rewrite-timestamp=true,oci-mediatypes=true"
+    return f"type=image,name={repository},{options}{annotation}"
 
 
 def to_layout(folder: Path) -> str:
-    """The output that writes an OCI image layout."""
+    """The value of --output that writes an OCI image layout."""
     return f"type=oci,dest={folder},tar=false,rewrite-timestamp=true"
 
 
-# The output that hands an image for one platform to the Docker daemon, under the names that --tag gives.
+# The value of --output that loads an image for one platform into the Docker daemon, under the names that --tag gives.
 TO_ENGINE = "type=docker,rewrite-timestamp=true"
 
 
-# --- what is in a registry -------------------------------------------------------------------------------------
+def digest_of(metadata: str) -> str:
+    """The digest of the image that was built, from the text of the metadata file; "" if it names none."""
+    digest = read_index(metadata).get("containerimage.digest")
+    return digest if isinstance(digest, str) else ""
+
+
+# --- what is in a registry ---------------------------------------------------------------------------------------------------
 
 
 def manifest_question(builder: str, reference: str) -> Step:
-    """The question for a manifest or index, as the registry has it; the builder's mirrors are asked like the builder would."""
+    """The question for a manifest or index, byte for byte, through the builder's mirrors."""
     argv = ("docker", "buildx", "imagetools", "inspect", "--builder", builder, "--raw", reference)
     return Step(title=f"read {reference}", argv=argv, stdout="keep", quiet=True, attempts=5)
 
@@ -82,41 +92,24 @@ def config_question(builder: str, reference: str) -> Step:
     return Step(title=f"configuration of {reference}", argv=argv, stdout="keep", quiet=True, attempts=5)
 
 
-def tag_step(builder: str, repository: str, found: Iterable[str], tags: Iterable[str], inputs: str = "") -> Step:
-    """Moves the tags, all of them, to what has these digests: an index, or the images that become one with `inputs` noted."""
+def tag_step(builder: str, repository: str, digests: Iterable[str], tags: Iterable[str], inputs: str = "") -> Step:
+    """Move all `tags` at once to `digests`: one index, or images that become one index with `inputs` as annotation."""
     argv = (
         "docker", "buildx", "imagetools", "create", "--builder", builder,
         *words("--tag", (f"{repository}:{tag}" for tag in tags)),
         *(("--annotation", f"index:{INPUTS}={inputs}") if inputs else ()),
-        *(f"{repository}@{digest}" for digest in found),
+        *(f"{repository}@{digest}" for digest in digests),
     )  # fmt: skip
     return Step(title=f"tag {repository}", argv=argv, attempts=10, held=True)
 
 
-def manifests(index: Mapping[str, Any]) -> dict[str, str]:
-    """The images of an index: platform -> digest. Attestations say unknown/unknown, and are none."""
-    platforms = ((entry.get("platform", {}), entry.get("digest", "")) for entry in index.get("manifests", ()))
-    return {platform_of(platform): digest for platform, digest in platforms if platform.get("os") != "unknown"}
-
-
-def platform_of(told: Mapping[str, str]) -> str:
-    """linux/arm/v7 from an index's platform or an image's configuration; linux/arm64/v8 is linux/arm64."""
-    name = "/".join(told[key] for key in ("os", "architecture", "variant") if told.get(key))
-    return "linux/arm64" if name == "linux/arm64/v8" else name
-
-
-def inputs_of(index: Mapping[str, Any]) -> str:
-    """What the image was made from, "" when it does not say."""
-    return (index.get("annotations") or {}).get(INPUTS, "")
-
-
 def read_index(text: str) -> Mapping[str, Any]:
-    """An index as data; nothing for a text that is none."""
+    """The JSON object in `text`; {} if it is anything else."""
     try:
-        told = json.loads(text)
-    except ValueError:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return data if isinstance(data, dict) else {}
 
 
 # --- failures ----------------------------------------------------------------------------------------------------------------
@@ -134,7 +127,7 @@ def docker_error(outcome: Outcome) -> BuildError:
     failure = classify(outcome.output)
     error = NetworkError if failure.transient else MissingRequirements if failure.kind == "builder" else BuildError
     title = outcome.step.title if isinstance(outcome.step, Step) else "docker"
-    return error(f"{title}: {failure.cause or last_line(outcome)}", failure.help)
+    return error(f"{title}: {failure.cause.removeprefix('ERROR: ') or last_line(outcome)}", failure.help)
 
 
 def last_line(outcome: Outcome) -> str:

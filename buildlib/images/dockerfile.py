@@ -1,8 +1,8 @@
-"""The Dockerfile of a workspace, made from its settings; and the one that looks into an image. Pure.
+"""The Dockerfile of a workspace, rendered from its settings, and the Dockerfile that checks an image. Pure.
 
-One file serves two ways: with dist/ as the build context `binaries` nothing is compiled in it; without, the stage `compile`
-cross-compiles on the platform that builds. No architecture is written out in it: dist/ has a folder for each, named as
-TARGETARCH and TARGETVARIANT together are, and a folder that is missing is an error.
+The workspace's Dockerfile works in two ways: with dist/ as the build context `binaries` it compiles nothing; without it the stage
+`compile` cross-compiles on the build platform. It names no architecture: dist/ has a directory per architecture, whose name is
+TARGETARCH and TARGETVARIANT together, and a missing directory is an error.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from buildlib.core.targets import Target
-from buildlib.process.history import FAILURE_LOG
 from buildlib.images.oci import USER, Runtime, platform_of
+from buildlib.process.history import FAILURE_LOG
 
 NAME = "Dockerfile.multiarch"
-# Where a static binary needs nothing, one that is linked against glibc needs a distribution that has it.
+# A static binary needs no base image; a binary that is linked against glibc needs a distribution with glibc.
 DEFAULT_BASE = "debian:trixie-slim"
 STAGES = ("buildlib", "compile", "binaries", "base", "empty", "base-musl")
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
@@ -25,15 +25,17 @@ CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One component's stage: how it runs, what it stands on ("" is the default, nothing for a static binary), and what it says."""
+    """One component's stage of the Dockerfile."""
 
     runtime: Runtime
-    base: str = ""
-    says: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # arch, or "all" -> what its log has at the start
+    base: str = ""  # base image; "" is DEFAULT_BASE, and none for a static binary
+    says: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # arch, or "all" -> texts in its log after the start
 
 
 def libc_suffix(target: Target) -> str:
-    """The build argument LIBC: what stands behind TARGETARCH and TARGETVARIANT in the name of the target's folder in dist/."""
+    """The build argument LIBC: what follows TARGETARCH and TARGETVARIANT in the name of the target's directory in dist/."""
     return "-musl" if target.is_musl else ""
 
 
@@ -43,72 +45,77 @@ def platform_key(target: Target) -> str:
     return f"{platform['architecture']}{platform.get('variant', '')}"
 
 
-def render(parts: Mapping[str, Stage], compiler: str, requirements: Iterable[str]) -> str:
-    """The whole file. `parts` maps a component's name to its stage; `compiler` is the image to compile in, `requirements` are
-    the Python packages that buildlib itself needs there."""
+def render(stages: Mapping[str, Stage], compiler: str, requirements: Iterable[str]) -> str:
+    """The whole Dockerfile.
+
+    `stages` maps a component's name to its stage, `compiler` is the image to compile in, and `requirements` are the Python
+    packages that buildlib itself needs there.
+    """
     text = "\n".join(
         (
-            HEAD.replace("FIRST", next(iter(parts), "COMPONENT")).replace("IMAGE", compiler),
-            COMPILE.replace("REQUIREMENTS", _packages(requirements)),
+            HEAD.replace("FIRST", next(iter(stages), "COMPONENT")).replace("IMAGE", compiler),
+            COMPILE.replace("REQUIREMENTS", " ".join(f"'{requirement}'" for requirement in requirements)),
             BASES,
-            *(runtime(name, part) for name, part in parts.items()),
+            *(runtime(name, stage) for name, stage in stages.items()),
         )
     )
     return f"{_first_line(text)}\n{text}"
 
 
 def is_generated(text: str) -> bool:
-    """Whether nobody has changed what `render` made, now or long ago."""
+    """Whether `text` is what some version of `render` returned, without later changes."""
     first, _, rest = text.partition("\n")
     return first == _first_line(rest)
 
 
 def _first_line(rest: str) -> str:
-    return f"{MADE}{hashlib.sha256(rest.encode()).hexdigest()}"
+    return f"{MARKER}{hashlib.sha256(rest.encode()).hexdigest()}"
 
 
-def runtime(name: str, part: Stage) -> str:
-    """The stage of one component, and all that its image is."""
-    return "".join(f"{line}\n" for line in _stage(name, part))
+def runtime(name: str, stage: Stage) -> str:
+    """The text of one component's stage, which describes its whole image."""
+    return "".join(f"{line}\n" for line in _stage_lines(name, stage))
 
 
-# The first line says what the rest was, so that a file that somebody changed is told from one that is out of date.
-MADE = "# Made by `buildlib dockerfile --write` from the settings in Cargo.toml; sha256 of the rest: "
+# The first line has the digest of the rest, which distinguishes a file that was edited from one that is out of date. The text must
+# not change: `is_generated` would take the files that older versions wrote for edited ones.
+MARKER = "# Made by `buildlib dockerfile --write` from the settings in Cargo.toml; sha256 of the rest: "
 
 HEAD = f"""\
 #
-# Change what you like: `buildlib image` then uses it as it stands here. As long as nobody does, it follows the settings.
-# By hand, with what `buildlib build` made, or compiled on the way:
+# You may edit this file: `buildlib image` then uses it unchanged. Until you do, it follows the settings.
+# Without buildlib, with the binaries in dist/ (made by `buildlib build`), or compiling them in a container:
 #   docker buildx build --file {NAME} --target FIRST --build-context binaries=dist .
 #   docker buildx build --file {NAME} --target FIRST --platform linux/amd64,linux/arm64 .
 
 # "-musl" for static binaries.
 ARG LIBC=
-# What compiles. BuildKit asks for it even where the stage is not used (seen with 0.25); `scratch` needs no asking.
+# The image to compile in. BuildKit requests its manifest even if the stage is not used (seen with 0.25); `scratch` avoids that.
 ARG COMPILER=IMAGE
 
-# buildlib, for the stage `compile`. `buildlib image` hands in the one that runs; any other comes by --build-context buildlib=.
+# buildlib, for the stage `compile`. `buildlib image` passes itself as the build context `buildlib`; another version can be passed
+# with --build-context buildlib=DIR.
 FROM scratch AS buildlib
 COPY buildlib /
 """
 
-COMPILE = rf"""# Runs on the platform that builds, never under emulation. Certificates and pip's configuration are those of the machine
-# that starts the build, where it hands them in: behind a company's proxy nothing else will do.
+COMPILE = rf"""# Runs on the build platform, never under emulation. The certificates and the pip configuration of the machine
+# that starts the build are passed as secrets: behind a company's proxy no download works without them.
 FROM --platform=$BUILDPLATFORM $COMPILER AS compile
 ENV PIP_CERT={CERTIFICATES} CARGO_HOME=/usr/local/cargo
 RUN python3 -c "import ensurepip" || {{ apt-get update && apt-get install --yes --no-install-recommends python3-venv; }}
 RUN --mount=type=secret,id=certificates,target={CERTIFICATES} --mount=type=secret,id=pip,target=/etc/pip.conf \
     --mount=type=cache,id=buildlib-cache,target=/root/.cache \
     python3 -m venv /opt/buildlib && /opt/buildlib/bin/pip install REQUIREMENTS
-COPY --from=buildlib *.py *.toml /opt/buildlib/lib/buildlib/
+COPY --from=buildlib / /opt/buildlib/lib/buildlib/
 ENV PATH=/opt/buildlib/bin:$PATH PYTHONPATH=/opt/buildlib/lib
 WORKDIR /workspace
 COPY . .
 ARG TARGETARCH
 ARG TARGETVARIANT
 ARG LIBC
-# Settings, and the commit, for the repository is not here. WORKSPACE tells one folder from another: cargo goes by the times of
-# files, and would take one clone's target folder for another's. Without it nothing is kept.
+# Settings, and the commit, because the context has no .git. WORKSPACE identifies the workspace's directory: cargo compares the
+# modification times of files, and would take the target directory of one clone for that of another. Without it nothing is kept.
 ARG WORKSPACE
 ARG COMPONENT
 ARG BUILDLIB_PROFILE
@@ -126,7 +133,7 @@ FROM scratch AS binaries
 COPY --from=compile /dist /
 """
 
-BASES = f"""# What a component stands on: a distribution with glibc, or nothing but a user and a /tmp.
+BASES = f"""# The base of a component: a distribution with glibc, or only a user and /tmp for a static binary.
 FROM {DEFAULT_BASE} AS base
 FROM scratch AS empty
 FROM scratch AS base-musl
@@ -138,45 +145,44 @@ passwd
 """
 
 
-def _packages(requirements: Iterable[str]) -> str:
-    return " ".join(f"'{requirement}'" for requirement in requirements)
-
-
-def _stage(name: str, part: Stage) -> Iterator[str]:
-    how = part.runtime
-    (program,) = how.entrypoint
-    yield f"FROM {part.base or 'base${LIBC}'} AS {name}"
+def _stage_lines(name: str, stage: Stage) -> Iterator[str]:
+    runtime = stage.runtime
+    (program,) = runtime.entrypoint
+    yield f"FROM {stage.base or 'base${LIBC}'} AS {name}"
     yield from ("ARG TARGETARCH", "ARG TARGETVARIANT", "ARG LIBC")
     yield f"COPY --from=binaries --chmod=0755 ${{TARGETARCH}}${{TARGETVARIANT}}${{LIBC}}/{name} {program}"
-    for volume in how.volumes:
+    for volume in runtime.volumes:
         yield f"COPY --from=empty --chown={USER}:{USER} / {volume}/"
-    for key, value in sorted(how.env.items()):
+    for key, value in sorted(runtime.env.items()):
         yield f"ENV {key}={_quoted(value)}"
-    yield from (f"EXPOSE {port}" for port in how.ports)
-    yield from (f"VOLUME {json.dumps([volume])}" for volume in how.volumes)
+    yield from (f"EXPOSE {port}" for port in runtime.ports)
+    yield from (f"VOLUME {json.dumps([volume])}" for volume in runtime.volumes)
     yield f"USER {USER}:{USER}"
-    if how.health:
-        yield f"HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD {json.dumps(list(how.health))}"
+    if runtime.health:
+        yield f"HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD {json.dumps(list(runtime.health))}"
     yield f"ENTRYPOINT {json.dumps([program])}"
 
 
 def _quoted(value: str) -> str:
-    """In double quotes, with what means something in them taken literally."""
+    """The value in double quotes, with everything escaped that has a meaning inside them."""
     return '"' + "".join(f"\\{char}" if char in '"\\$' else char for char in value) + '"'
 
 
 def ignored(folders: Iterable[str]) -> str:
-    """The file beside it that keeps out of the build's context what a compile does not read. `folders` are more of those."""
-    return "".join(f"{name}\n" for name in ("**/.git", "**/.venv", "**/target", f"**/{FAILURE_LOG}*", *folders))
+    """The text of the .dockerignore file. It keeps out of the build context what a compilation does not read, and `folders`."""
+    patterns = ("**/.git", "**/.venv", "**/target", "**/__pycache__", f"**/{FAILURE_LOG}*", *folders)
+    return "".join(f"{pattern}\n" for pattern in patterns)
 
 
-# The stages of `check`.
+# The stages of `check_dockerfile`.
 PROGRAM_STAGE, START_STAGE = "taken", "started"
 
 
 def check_dockerfile(images: Mapping[str, str], program: str) -> str:
-    """The Dockerfile that looks into an image, whose manifests `images` has by the name of their platform (`stage`): one stage
-    hands its program out as /program, one starts it there, without a network."""
+    """The Dockerfile that checks an image: one stage exports its program as /program, one starts it, without a network.
+
+    `images` maps the key of a platform (`platform_key`) to the reference of its image.
+    """
     return (
         "".join(f"FROM {reference} AS image-{name}\n" for name, reference in images.items())
         + "FROM image-${TARGETARCH}${TARGETVARIANT} AS image\n"

@@ -61,15 +61,16 @@ def load(context: Context, options: ImageOptions) -> list[ImageResult]:
     """Load every component's image for one platform into the Docker daemon. UsageError for several: it holds one."""
     if len(options.targets) != 1:
         names = ",".join(target.name for target in options.targets)
-        raise UsageError(
-            f"--load takes one platform, not {names}", "use --arch for one of them, or --output DIR for all"
-        )
+        help_text = "use --arch for one of them, or --output DIR for all"
+        raise UsageError(f"--load takes one platform, not {names}", help_text)
     if options.attestations:
         raise UsageError("the Docker daemon takes no attestations", "use --push or --output DIR")
     prefix = f"{spec.registry(context)}/" if context.config.registry else ""
-    return _through_buildx(
-        context, options, lambda assembly: Load(assembly=assembly, repository=f"{prefix}{assembly.name.lower()}")
-    )
+
+    def task(assembly: Assembly) -> Load:
+        return Load(assembly=assembly, repository=f"{prefix}{assembly.name.lower()}")
+
+    return _through_buildx(context, options, task)
 
 
 def save(context: Context, options: ImageOptions, output: Path) -> list[ImageResult]:
@@ -110,13 +111,12 @@ def _locked(context: Context, output: Path) -> Iterator[None]:
     if context.run.dry:
         yield
         return
-    with locked(output, lambda: context.console.note(f"waiting for another command that writes {output}")):
+    waiting = f"waiting for another command that writes {output}"
+    with locked(output, lambda: context.console.note(waiting), context.console.warn):
         yield
 
 
-def _through_buildx(
-    context: Context, options: ImageOptions, task: Callable[[Assembly], Task]
-) -> list[ImageResult]:
+def _through_buildx(context: Context, options: ImageOptions, task: Callable[[Assembly], Task]) -> list[ImageResult]:
     """Build all images concurrently: buildx waits for the network and the builder most of the time."""
     validate(context, options)
     workspace_dockerfile.lint_before_build(context, strict=options.strict)

@@ -1,4 +1,4 @@
-"""Compile in a container of the builder (`image --in-docker`) instead of on this machine."""
+"""Compile in a container (`image --in-docker`): the stage `compile` of the Dockerfile instead of this machine's toolchain."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from buildlib.core.targets import Target
 from buildlib.images import buildx, dockerfile, spec, workspace_dockerfile
 from buildlib.images.buildx import BuildInputs
 from buildlib.process.context import Context
-from buildlib.process.files import read_text
 from buildlib.registry import session
 
 
@@ -29,25 +28,24 @@ class ContainerOptions:
 
 
 def compile_in_container(
-    context: Context,
-    targets: tuple[Target, ...],
-    components: tuple[str, ...],
-    revision: str,
-    epoch: int,
-    options: ContainerOptions,
-) -> None:
+    context: Context, targets: tuple[Target, ...], components: tuple[str, ...], revision: str, epoch: int, options: ContainerOptions
+) -> None:  # fmt: skip
     """Build the stage `binaries` for each target, gate the result again on this machine, and publish it to dist/.
 
     CompileFailed when cargo fails in the container; other exit codes of the buildlib in it become this command's.
     """
     names = tuple(component.name for component in context.workspace.pick(components))
-    with tempfile.TemporaryDirectory() as scratch, session.open_session(context, session.prepare(context)) as registries:
-        recipe = _recipe(context, names, revision, epoch, Path(scratch))
-        recipe = replace(recipe, contexts={**recipe.contexts, **workspace_dockerfile.base_context(context, registries, context.config.builder.compiler)})
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        session.open_session(context, session.prepare(context)) as registries,
+    ):
+        inputs = _inputs(context, names, revision, epoch, Path(scratch))
+        base = workspace_dockerfile.base_context(context, registries, context.config.builder.compiler)
+        inputs = replace(inputs, contexts={**inputs.contexts, **base})
         for target in targets:
             with context.console.fold(f"{target.name} · in a container"):
                 out = Path(scratch) / target.name
-                step = _step(context, recipe, target, out, options)
+                step = _step(context, inputs, target, out, options)
                 outcome = context.run(step)
                 if not outcome:
                     raise _compile_error(target, outcome)
@@ -55,7 +53,7 @@ def compile_in_container(
                     _accept(context, target, names, out)
 
 
-def _recipe(context: Context, names: tuple[str, ...], revision: str, epoch: int, scratch: Path) -> BuildInputs:
+def _inputs(context: Context, names: tuple[str, ...], revision: str, epoch: int, scratch: Path) -> BuildInputs:
     config = context.config
     settings = {"PROFILE": config.profile, "GLIBC": config.glibc, "FEATURES": ",".join(config.features)}
     args = {f"BUILDLIB_{name}": value for name, value in settings.items() if value}
@@ -76,11 +74,8 @@ def secrets(context: Context) -> tuple[str, ...]:
     env, home = context.host.env, context.host.env.get("HOME", "/")
     bundles = (env.get("SSL_CERT_FILE", ""), dockerfile.CERTIFICATES, "/etc/pki/tls/certs/ca-bundle.crt")
     settings = (
-        env.get("PIP_CONFIG_FILE", ""),
-        f"{home}/.config/pip/pip.conf",
-        f"{home}/.pip/pip.conf",
-        "/etc/pip.conf",
-    )
+        env.get("PIP_CONFIG_FILE", ""), f"{home}/.config/pip/pip.conf", f"{home}/.pip/pip.conf", "/etc/pip.conf",
+    )  # fmt: skip
     files = {
         name: next((path for path in paths if path and context.host.exists(Path(path))), "")
         for name, paths in (("certificates", bundles), ("pip", settings))
@@ -88,30 +83,30 @@ def secrets(context: Context) -> tuple[str, ...]:
     return words("--secret", (f"id={name},src={path}" for name, path in files.items() if path))
 
 
-def _step(context: Context, recipe: BuildInputs, target: Target, out: Path, options: ContainerOptions) -> Step:
-    recipe = replace(recipe, args={**recipe.args, "LIBC": dockerfile.libc_suffix(target)})
+def _step(context: Context, inputs: BuildInputs, target: Target, out: Path, options: ContainerOptions) -> Step:
+    inputs = replace(inputs, args={**inputs.args, "LIBC": dockerfile.libc_suffix(target)})
     more = (
         "--output", f"type=local,dest={out}", *_cache(context, target),
         *(("--network", "host", "--allow", "network.host") if options.network == "host" else ()),
         *(("--no-cache",) if options.fresh else ()),
     )  # fmt: skip
-    return replace(buildx.build_step(f"compile {target.name}", recipe, "binaries", (target,), *more), held=False)
+    return replace(buildx.build_step(f"compile {target.name}", inputs, "binaries", (target,), *more), held=False)
 
 
 def _cache(context: Context, target: Target) -> tuple[str, ...]:
-    """A cache outside the builder, one per arch: a build for one arch does not discard that of another."""
-    where = context.config.builder.cache
-    if where == "registry":
+    """The flags for a cache outside the builder, one per arch: a build for one arch must not discard the cache of another."""
+    cache = context.config.builder.cache
+    if cache == "registry":
         reference = f"type=registry,ref={spec.registry(context)}/buildcache:{target.name}"
         return ("--cache-from", reference, "--cache-to", f"{reference},mode=max")
-    if where:
-        folder = context.workspace.root / where / target.name
+    if cache:
+        folder = context.workspace.root / cache / target.name
         return ("--cache-from", f"type=local,src={folder}", "--cache-to", f"type=local,dest={folder},mode=max")
     return ()
 
 
 def _compile_error(target: Target, outcome: Outcome) -> BuildError:
-    """The buildlib in the container has reported the error, which was shown; only its exit code is passed on."""
+    """The error for a failed step. The buildlib in the container has reported why; only its exit code is passed on."""
     codes = re.findall(r"did not complete successfully: exit code: (\d+)", outcome.output)
     errors = {error.code: error for error in (CompileFailed, Refused, NetworkError, MissingRequirements)}
     if codes and int(codes[-1]) in errors:
@@ -121,13 +116,13 @@ def _compile_error(target: Target, outcome: Outcome) -> BuildError:
 
 
 def _accept(context: Context, target: Target, names: tuple[str, ...], out: Path) -> None:
-    """Gate what came out of the stage on this machine, and publish it to dist/."""
-    entries = [
-        e for e in dist.entries(read_text(out / dist.MANIFEST)) if e["arch"] == target.name and e["binary"] in names
-    ]
+    """Check the exported binaries with this machine's gate, and publish them to dist/."""
+    requested = {f"{target.name}/{name}" for name in names}
+    entries = [entry for entry in dist.read(out) if entry["path"] in requested and (out / entry["path"]).is_file()]
     if missing := set(names) - {entry["binary"] for entry in entries}:
         raise Refused(f"{target.name}: the stage `binaries` has no {', '.join(sorted(missing))}", "see above")
-    refusals, accepted = [], []
+    refusals: list[str] = []
+    accepted: list[dist.Entry] = []
     for entry in entries:
         path = out / entry["path"]
         facts = elf.read(path)

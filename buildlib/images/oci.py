@@ -1,6 +1,6 @@
-"""An image as the OCI image specification 1.1 has it: layer, configuration, manifest, index.
+"""Images of static binaries in the formats of the OCI image specification 1.1: layer, configuration, manifest, index.
 
-Pure: bytes in, blobs out. The same input gives the same bytes: names are sorted, times are `epoch`, gzip's header has none.
+Pure: bytes in, blobs out. The same input gives the same bytes: names are sorted, times are `epoch`, gzip headers have no time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 REF_NAME = "org.opencontainers.image.ref.name"
-# Not root, and no user of the host's: what distroless images call nonroot.
+# Neither root nor a user of the host: distroless images call this user nonroot.
 USER = 65532
 
 Json = dict[str, Any]
@@ -36,26 +36,34 @@ class Runtime:
     ports: tuple[int, ...] = ()  # TCP
     health: tuple[str, ...] = ()  # the command line of the health check
     env: Mapping[str, str] = field(default_factory=dict)
-    volumes: tuple[str, ...] = ()  # folders that it may write to
+    volumes: tuple[str, ...] = ()  # directories that it may write to
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """A multi-platform image: the digest of its index, and every blob by digest, as bytes or the file that has them."""
+    """A multi-platform image: its index, and every blob by digest, as bytes or as the file that contains it."""
 
-    digest: str
-    blobs: Mapping[str, bytes | Path]
+    index: bytes
+    blobs: Mapping[str, bytes | Path]  # the index is one of them
+
+    @property
+    def digest(self) -> str:
+        """The digest of the index, by which the image is found."""
+        return digest(self.index)
 
 
 def digest(data: bytes) -> str:
-    """sha256:<hex>."""
+    """The digest of `data` as sha256:<hex>."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
-def root(program: str, binary: bytes, volumes: Iterable[str], epoch: int) -> bytes:
-    """The only layer of an image without a base, as a tar file: a static binary at the path `program`, a user to run it, /tmp,
-    and the folders that the user may write to. `epoch` is in seconds."""
+def root_layer(program: str, binary: bytes, volumes: Iterable[str], epoch: int) -> bytes:
+    """The only layer of an image without a base image, as a tar file.
+
+    It contains the static binary at the path `program`, a user to run it, /tmp, and `volumes`, which the user may write to. `epoch`
+    is the modification time of all of them, in seconds since 1970.
+    """
     passwd = f"root:x:0:0::/root:/sbin/nologin\nnonroot:x:{USER}:{USER}::/:/sbin/nologin\n"
     group = f"root:x:0:\nnonroot:x:{USER}:\n"
     files = {
@@ -63,11 +71,12 @@ def root(program: str, binary: bytes, volumes: Iterable[str], epoch: int) -> byt
         "etc/group": (group.encode(), 0o644),
         program.strip("/"): (binary, 0o755),
     }
-    own = {volume.strip("/") for volume in volumes}
-    folders = {"/".join(name.split("/")[:n]) for name in (*files, *own, "tmp/") for n in range(1, name.count("/") + 1)}
+    writable = {volume.strip("/") for volume in volumes}
+    paths = (*files, *writable, "tmp/")
+    folders = {"/".join(name.split("/")[:n]) for name in paths for n in range(1, name.count("/") + 1)}
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for name in sorted(folders | own | set(files)):
+        for name in sorted(folders | writable | set(files)):
             info = tarfile.TarInfo(name)
             info.mtime = epoch
             if name in files:
@@ -76,16 +85,19 @@ def root(program: str, binary: bytes, volumes: Iterable[str], epoch: int) -> byt
                 tar.addfile(info, io.BytesIO(data))
                 continue
             info.type, info.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
-            if name in own:
+            if name in writable:
                 info.uid = info.gid = USER
             tar.addfile(info)
     return out.getvalue()
 
 
-def image(layers: Mapping[str, bytes], runtime: Runtime, epoch: int, packed: Mapping[str, bytes]) -> Image:
-    """The image of `layers`, which maps a platform ("linux/arm/v7") to the tar file of its only layer. `packed` has layers
-    that need no compressing: the digest of a tar file, and its gzip file."""
-    blobs: dict[str, bytes] = {}
+def image(layers: Mapping[str, bytes], runtime: Runtime, epoch: int, compressed: Mapping[str, bytes]) -> Image:
+    """The image of `layers`, which maps a platform ("linux/arm/v7") to the tar file of its only layer.
+
+    `compressed` has layers that need not be compressed again: the digest of a tar file -> its gzip file. `epoch` is the time of
+    creation, in seconds since 1970.
+    """
+    blobs: dict[str, bytes | Path] = {}
 
     def store(media_type: str, data: bytes, **more: Any) -> Json:
         name = digest(data)
@@ -93,50 +105,54 @@ def image(layers: Mapping[str, bytes], runtime: Runtime, epoch: int, packed: Map
         return {"mediaType": media_type, "digest": name, "size": len(data), **more}
 
     manifests = []
-    with ThreadPoolExecutor() as pool:  # zlib lets go of the interpreter
-        packing = pool.map(lambda tar: packed.get(digest(tar)) or _pack(tar), layers.values())
-    for (platform, tar), data in zip(layers.items(), packing, strict=True):
+    with ThreadPoolExecutor() as pool:  # zlib releases the interpreter's lock
+        compressing = pool.map(lambda tar: compressed.get(digest(tar)) or _compress(tar), layers.values())
+    for (platform, tar), data in zip(layers.items(), compressing, strict=True):
         layer = store(LAYER, data)
         config = store(CONFIG, _json(configuration(platform, digest(tar), runtime, epoch)))
         manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]}
-        told = _json(manifest | {"annotations": dict(runtime.labels)})
-        manifests.append(store(MANIFEST, told, platform=platform_of(platform)))
-    told = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests, "annotations": dict(runtime.labels)}
-    return Image(digest=store(INDEX, _json(told))["digest"], blobs=blobs)
+        annotated = _json(manifest | {"annotations": dict(runtime.labels)})
+        manifests.append(store(MANIFEST, annotated, platform=platform_of(platform)))
+    return with_index(manifests, blobs, runtime.labels)
 
 
-def held(entries: list[Json], blobs: Mapping[str, bytes | Path], annotations: Mapping[str, str]) -> Image:
-    """The image of several, which `entries` describe with their platforms, under an index around them."""
+def with_index(entries: list[Json], blobs: Mapping[str, bytes | Path], annotations: Mapping[str, str]) -> Image:
+    """The image whose index has `entries`: the descriptors of the manifests in `blobs`, with their platforms."""
     index = _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries, "annotations": dict(annotations)})
-    return Image(digest=digest(index), blobs={**blobs, digest(index): index})
+    return Image(index=index, blobs={**blobs, digest(index): index})
 
 
-def _pack(tar: bytes) -> bytes:
+def _compress(tar: bytes) -> bytes:
     return gzip.compress(tar, compresslevel=6, mtime=0)
 
 
-def packed_layers(blobs: Mapping[str, bytes]) -> dict[str, bytes]:
-    """What an earlier image has for `image`'s `packed`. Blobs that are no manifest of ours are passed over."""
-    found = {}
+def compressed_layers(blobs: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The layers in the blobs of an earlier image, for `compressed` of `image`. Blobs that `image` did not return are skipped."""
+    layers = {}
     for data in blobs.values():
         try:
             manifest = json.loads(data)
             (layer,), config = manifest["layers"], json.loads(blobs[manifest["config"]["digest"]])
             (diff_id,) = config["rootfs"]["diff_ids"]
             if digest(blobs[layer["digest"]]) == layer["digest"]:
-                found[diff_id] = blobs[layer["digest"]]
-        except (ValueError, KeyError, TypeError):  # a layer, a configuration, an index; or somebody else's
+                layers[diff_id] = blobs[layer["digest"]]
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            RecursionError,
+        ):  # a layer, a configuration or an index; or of another tool
             continue
-    return found
+    return layers
 
 
 def platform_of(name: str) -> Json:
-    """linux/arm/v7 -> {"os": "linux", "architecture": "arm", "variant": "v7"}."""
+    """The platform as OCI documents write it: linux/arm/v7 is {"os": "linux", "architecture": "arm", "variant": "v7"}."""
     return dict(zip(("os", "architecture", "variant"), name.split("/"), strict=False))
 
 
 def configuration(platform: str, diff_id: str, runtime: Runtime, epoch: int) -> Json:
-    """The image's configuration. Healthcheck is Docker's addition; other engines pass over it."""
+    """The configuration of one platform's image. `Healthcheck` is Docker's extension; other engines ignore it."""
     run: Json = {
         "User": f"{USER}:{USER}",
         "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -166,13 +182,13 @@ def configuration(platform: str, diff_id: str, runtime: Runtime, epoch: int) -> 
 
 
 def timestamp(epoch: int) -> str:
-    """RFC 3339 in UTC."""
+    """`epoch`, in seconds since 1970, as RFC 3339 in UTC."""
     return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def layout_index(made: Image, tags: Iterable[str]) -> bytes:
-    """index.json of a layout that has this image under these tags."""
-    entry = {"mediaType": INDEX, "digest": made.digest, "size": len(made.blobs[made.digest])}
+def layout_index(image: Image, tags: Iterable[str]) -> bytes:
+    """The index.json of a layout that contains `image` under `tags`."""
+    entry = {"mediaType": INDEX, "digest": image.digest, "size": len(image.index)}
     manifests = [entry | {"annotations": {REF_NAME: tag}} for tag in tags]
     return _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests})
 

@@ -1,4 +1,4 @@
-"""OCI image layouts on disk; static binaries become images here without Docker."""
+"""OCI image layouts on disk, and images of static binaries that are made without Docker."""
 
 from __future__ import annotations
 
@@ -13,23 +13,26 @@ from buildlib.process.files import blob_files, blob_path, read_text
 
 
 def write_static(context: Context, images: Iterable[ImageSpec], epoch: int, output: Path) -> list[ImageResult]:
-    """A layout of static binaries for each image, in its own directory below `output`. `epoch` in seconds since 1970."""
+    """Write a layout of static binaries for each image, in its own directory below `output`.
+
+    `epoch` is the time of everything in the image, in seconds since 1970.
+    """
     results = []
     for image in images:
         runtime = image.stage.runtime
         layers = {
-            target.oci: oci.root(
+            target.oci: oci.root_layer(
                 runtime.entrypoint[0], (context.dist / entry["path"]).read_bytes(), runtime.volumes, epoch
             )
             for target, entry in image.entries.items()
         }
-        old = {digest: path.read_bytes() for digest, path in blob_files(output / image.component.name).items()}
-        results.append(write(context, image, oci.image(layers, runtime, epoch, oci.packed_layers(old)), output))
+        blobs = {digest: path.read_bytes() for digest, path in blob_files(output / image.component.name).items()}
+        results.append(write(context, image, oci.image(layers, runtime, epoch, oci.compressed_layers(blobs)), output))
     return results
 
 
 def write(context: Context, image: ImageSpec, data: oci.Image, output: Path) -> ImageResult:
-    """The layout in `output`/<component>, which is left alone when it already holds this image."""
+    """Write the layout `output`/<component>, unless it already contains this image."""
     folder, index = output / image.component.name, oci.layout_index(data, image.tags)
     same = read_text(folder / "index.json").encode() == index
     same = same and all(blob_path(folder, digest).is_file() for digest in data.blobs)

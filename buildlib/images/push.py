@@ -1,115 +1,122 @@
-"""Images in a registry: built by digest, read back, looked into, and only then found under their tags.
+"""Images in a registry: pushed by digest, read back, checked, and only then tagged.
 
-A run that ends anywhere in between leaves every tag where it was.
+A command that ends anywhere in between leaves every tag where it was.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from buildlib.core.plan import Outcome, Status
-from buildlib.images import buildx, oci
+from buildlib.core.errors import BuildError
+from buildlib.core.plan import Status
+from buildlib.core.targets import Target
+from buildlib.images import buildx, manifests, oci
 from buildlib.images.buildx import succeeded
 from buildlib.images.check import Assembly
+from buildlib.images.manifests import Configuration, Index
 from buildlib.images.spec import ImageResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """Digests in the registry: of one index with its inputs noted, or of images that no index holds together yet; and every
-    platform's image."""
+class Pushed:
+    """Manifests in the registry that no tag needs to point to yet."""
 
-    digests: tuple[str, ...]
-    noted: bool
-    manifests: Mapping[str, str]  # platform -> digest
+    digests: tuple[str, ...]  # of one index, or of images that have no common index yet
+    annotated: bool  # whether the digest of the inputs is an annotation of the index
+    images: Mapping[str, str]  # platform -> digest; empty for an index that was checked when it was tagged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Push:
-    """One component's image on its way into the registry."""
+    """Push one component's image: `repository` is the full name, with the registry."""
 
     assembly: Assembly
     repository: str
     tags: tuple[str, ...]
 
     def __call__(self) -> ImageResult:
-        """What is under a tag and was made from the same was looked into before: nothing is built, uploaded or checked."""
-        inputs = self.assembly.inputs()
-        under = {tag: self._raw(f"{self.repository}:{tag}") for tag in self.tags}
-        known = "" if self.assembly.fresh else self._known(under.values(), inputs)
-        if known:
-            return self._tag(Found(digests=(known,), noted=True, manifests={}), under, inputs)
-        found = self._build(inputs)
-        self.assembly.read_back(self.repository, found.manifests)
-        if any(_images(raw) != found.manifests for raw in under.values()):
-            images = {platform: f"{self._there}@{digest}" for platform, digest in found.manifests.items()}
-            self.assembly.look_inside(self.repository, images)
-        return self._tag(found, under, inputs)
+        """Build, check and tag the image. The error of the first step that fails; tags are moved last.
+
+        An image that one of the tags points to, and that has the same inputs, was checked before: nothing is built, uploaded or
+        checked again.
+        """
+        inputs = self.assembly.inputs_digest()
+        tagged = {tag: self._manifest(f"{self.repository}:{tag}") for tag in self.tags}
+        unchanged = "" if self.assembly.fresh else self._unchanged(tagged.values(), inputs)
+        if unchanged:
+            return self._tag(Pushed(digests=(unchanged,), annotated=True, images={}), tagged, inputs)
+        pushed = self._build(inputs)
+        self.assembly.check_platforms(self.repository, pushed.images)
+        if any(manifests.index_of(text).images != pushed.images for text in tagged.values()):
+            images = {platform: f"{self._address}@{digest}" for platform, digest in pushed.images.items()}
+            self.assembly.check_programs(self.repository, images)
+        return self._tag(pushed, tagged, inputs)
 
     @property
-    def _there(self) -> str:
-        """The repository by the name that leads to it."""
+    def _address(self) -> str:
+        """The repository's name for buildx, which may lead through the gateway."""
         return self.assembly.session.name(self.repository)
 
-    def _known(self, under: Any, inputs: str) -> str:
-        """The digest of an index under one of the tags that was made from the same; "" without one."""
+    def _unchanged(self, tagged: Iterable[str], inputs: str) -> str:
+        """The digest of a tagged index that was made from the same inputs for the same platforms, "" without one."""
         platforms = set(self.assembly.image.platforms)
-        for raw in under:
-            index = buildx.read_index(raw)
-            if inputs and buildx.inputs_of(index) == inputs and set(buildx.manifests(index)) == platforms:
-                return oci.digest(raw.encode())
+        for text in tagged:
+            index = manifests.index_of(text)
+            if inputs and index.inputs == inputs and set(index.images) == platforms:
+                return oci.digest(text.encode())
         return ""
 
-    def _raw(self, reference: str) -> str:
-        """What the registry has under a reference, byte for byte; "" for what it does not have."""
-        asked = self._read(reference)
-        return asked.stdout if asked else ""
+    def _manifest(self, reference: str) -> str:
+        """The manifest that the registry has under a reference, byte for byte; "" if it has none."""
+        outcome = self.assembly.read(reference)
+        return outcome.stdout if outcome else ""
 
-    def _read(self, reference: str) -> Outcome:
-        return self.assembly.read(reference)
-
-    def _build(self, inputs: str) -> Found:
-        digests, manifests, noted = [], {}, False
+    def _build(self, inputs: str) -> Pushed:
+        digests: list[str] = []
+        images: dict[str, str] = {}
+        annotated = False
         for group in self.assembly.groups:
-            # Only an index of several can have its inputs noted while it is built (BuildKit's rule).
-            noted = len(group) == len(self.assembly.image.entries) > 1
-            digest = self.assembly.build(group, buildx.to_registry(self._there, inputs if noted else ""))
-            reference = f"{self._there}@{digest}"
-            index = json.loads(succeeded(self._read(f"{self.repository}@{digest}")).stdout)
-            manifests |= buildx.manifests(index) if "manifests" in index else {self._platform(reference): digest}
+            # Only an index of several images can be annotated while it is built (BuildKit's rule).
+            annotated = len(group) == len(self.assembly.image.entries) > 1
+            digest = self._push(group, inputs if annotated else "")
+            text = succeeded(self.assembly.read(f"{self.repository}@{digest}")).stdout
+            manifest = manifests.read(text, f"{self.repository}@{digest}")
+            images |= manifest.images if isinstance(manifest, Index) else {self._platform(digest): digest}
             digests.append(digest)
-        return Found(digests=tuple(digests), noted=noted, manifests=manifests)
+        return Pushed(digests=tuple(digests), annotated=annotated, images=images)
 
-    def _platform(self, reference: str) -> str:
-        """An image for one platform is no index; its configuration says which."""
-        return buildx.platform_of(
-            json.loads(succeeded(self.assembly.context.run(buildx.config_question(self.assembly.builder, reference))).stdout)
-        )
+    def _push(self, group: tuple[Target, ...], inputs: str) -> str:
+        digest = self.assembly.build(group, buildx.to_registry(self._address, inputs))
+        if not digest:
+            message = f"{self.repository}: docker buildx reported no digest for the pushed image"
+            raise BuildError(message, "update Docker and buildx")
+        return digest
 
-    def _tag(self, found: Found, under: Mapping[str, str], inputs: str) -> ImageResult:
-        """The tags that are not there yet, all at once."""
-        moved = [tag for tag, raw in under.items() if not _is(raw, found)]
+    def _platform(self, digest: str) -> str:
+        """The platform of an image without an index, from its configuration."""
+        question = buildx.config_question(self.assembly.builder, f"{self._address}@{digest}")
+        answer = succeeded(self.assembly.context.run(question)).stdout
+        return manifests.decode(answer, Configuration, f"{self.repository}@{digest}: invalid configuration").oci
+
+    def _tag(self, pushed: Pushed, tagged: Mapping[str, str], inputs: str) -> ImageResult:
+        """Move all tags at once that do not point to the image yet."""
+        moved = [tag for tag, text in tagged.items() if not _is_same(text, pushed)]
         if moved:
-            # Without anything to note, an index stays what it is, byte for byte.
-            noted = "" if found.noted else inputs
-            succeeded(self.assembly.context.run(buildx.tag_step(self.assembly.builder, self._there, found.digests, moved, noted)))
+            # Without a new annotation the index stays the same, byte for byte.
+            annotation = "" if pushed.annotated else inputs
+            step = buildx.tag_step(self.assembly.builder, self._address, pushed.digests, moved, annotation)
+            succeeded(self.assembly.context.run(step))
         (first, *_) = self.tags
-        raw = self._raw(f"{self.repository}:{first}") if moved else under[first]
+        text = self._manifest(f"{self.repository}:{first}") if moved else tagged[first]
         return ImageResult(
             component=self.assembly.name, status=Status.DONE if moved else Status.UNCHANGED, tags=self.tags,
-            platforms=self.assembly.image.platforms, where=self.repository, digest=oci.digest(raw.encode()),
+            platforms=self.assembly.image.platforms, where=self.repository, digest=oci.digest(text.encode()),
         )  # fmt: skip
 
 
-def _images(raw: str) -> dict[str, str]:
-    return buildx.manifests(buildx.read_index(raw))
-
-
-def _is(raw: str, found: Found) -> bool:
-    """Whether what is under a tag is what was found: the index itself, or one of the same images."""
-    if found.noted and found.digests == (oci.digest(raw.encode()),):
+def _is_same(text: str, pushed: Pushed) -> bool:
+    """Whether the manifest `text` of a tag is the pushed index, or an index of the same images."""
+    if pushed.annotated and pushed.digests == (oci.digest(text.encode()),):
         return True
-    return bool(found.manifests) and _images(raw) == found.manifests
+    return bool(pushed.images) and manifests.index_of(text).images == pushed.images

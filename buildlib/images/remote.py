@@ -1,25 +1,28 @@
-"""`verify IMAGE`: the program of each platform, read out of the image where it lies in its registry, and held against the gate. No
-daemon is asked, and nothing is started."""
+"""`verify IMAGE`: read the program of each platform out of an image in its registry, and pass it through the gate.
+
+No daemon is used, and nothing is started.
+"""
 
 from __future__ import annotations
 
 import io
-import json
 import posixpath
 import re
 import sys
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import TYPE_CHECKING
 
 from buildlib.binaries import elf
 from buildlib.binaries.verify import Verdict
 from buildlib.core.errors import BuildError, NetworkError, UsageError
 from buildlib.core.targets import TARGETS, Target
+from buildlib.images import manifests
+from buildlib.images.manifests import Configuration, Index, Manifest, Platform, Process
 from buildlib.machine import docker_daemon
 from buildlib.process.context import Context
 from buildlib.registry.client import MANIFESTS, Client
@@ -31,14 +34,18 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")  # where no PATH is set
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+# The PATH of images whose configuration sets none.
+FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 SHEBANG = re.compile(rb"#!\s*(?P<program>\S+)")
 ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878, 3.1.1
-LINKS = 8  # symbolic links that are followed, one after the other
+LINKS = 8  # the longest chain of symbolic links that is followed
 
 
 def is_reference(word: str) -> bool:
-    """Whether a word of the command line is an image's name, with its tag or digest; a file of that name comes first."""
+    """Whether a word of the command line names an image with tag or digest. An existing file of that name takes precedence."""
     try:
         reference = parse(word)
     except UsageError:
@@ -47,102 +54,125 @@ def is_reference(word: str) -> bool:
 
 
 def verify(context: Context, word: str) -> list[Verdict]:
-    """A verdict for each platform of the image. NetworkError or BuildError where the registry does not have it, or does not say."""
+    """A verdict for each platform of the image.
+
+    NetworkError or BuildError if the registry does not return the image, or returns something that is not one.
+    """
     reference = parse(word)
     run = context.run
     client = Client(
         run.budget, run.sleep, lambda title, failure, attempt, wait: run.failed(title, (), failure, attempt, wait),
-        bundle=run.env.get("SSL_CERT_FILE", ""), mirrors=context.config.builder.hosts(), login=docker_daemon.login(run.env, context.console.warn),
+        bundle=run.env.get("SSL_CERT_FILE", ""), mirrors=context.config.builder.hosts(),
+        login=docker_daemon.login(run.env, context.console.warn),
     )  # fmt: skip
-    store = Store(client, reference.registry, reference.repository, reference.version)
-    with tempfile.TemporaryDirectory() as folder:
-        return [_verdict(context, str(reference), image, Path(folder)) for image in store.images()]
+    repository = Repository(client, reference.registry, reference.repository)
+    name = word.removeprefix("docker://")
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            return [_verdict(context, name, image, Path(folder)) for image in repository.images(reference.version)]
+    finally:
+        for session in client.sessions.values():
+            session.close()
 
 
 @dataclass(frozen=True)
 class Image:
-    """One platform's image: its configuration, and its layers, the lowest first."""
+    """The image for one platform."""
 
-    store: Store
-    platform: str
-    config: Mapping[str, Any]
-    layers: tuple[str, ...]
+    repository: Repository
+    platform: Platform
+    process: Process
+    layers: tuple[str, ...]  # digests, the lowest layer first
 
 
 @dataclass(frozen=True)
-class Store:
-    """One repository in its registry."""
+class Repository:
+    """A repository in its registry."""
 
     client: Client
     registry: str
-    repository: str
-    version: str
+    name: str
 
-    def images(self) -> Iterator[Image]:
-        """The images of all platforms; attestations are none."""
-        told = self._json(f"manifests/{self.version}")
-        for entry in told.get("manifests") or ({"digest": self.version, "platform": {}},):
-            if entry.get("platform", {}).get("os") == "unknown":
-                continue
-            manifest = self._json(f"manifests/{entry['digest']}") if "manifests" in told else told
-            config = self._json(f"blobs/{manifest['config']['digest']}")
-            platform = {
-                **{key: config.get(key) for key in ("os", "architecture", "variant")},
-                **entry.get("platform", {}),
-            }
-            name = "/".join(platform[key] for key in ("os", "architecture", "variant") if platform.get(key))
-            layers = tuple(layer["digest"] for layer in manifest["layers"])
-            yield Image(self, name, config.get("config") or {}, layers)
+    def images(self, version: str) -> Iterator[Image]:
+        """The images of all platforms under a tag or digest, without attestations. BuildError if there is none."""
+        manifest = self._manifest(version)
+        if isinstance(manifest, Manifest):
+            yield self._image(manifest, Platform())
+            return
+        entries = [entry for entry in manifest.manifests if entry.is_image]
+        if not entries:
+            raise BuildError(f"{self}: {version}: the index contains no image", manifests.HELP)
+        for entry in entries:
+            manifest = self._manifest(entry.digest)
+            if isinstance(manifest, Index):
+                raise BuildError(f"{self}: {entry.digest}: an index in an index, expected a manifest", manifests.HELP)
+            yield self._image(manifest, entry.platform or Platform())
 
-    def open(self, path: str) -> IO[bytes]:
-        """A manifest or a blob."""
-        title = f"{self.registry}/{self.repository}"
-        request, answer = self.client.reach(
-            "GET", self.registry, f"/v2/{self.repository}/{path}", {"Accept": MANIFESTS}
-        )
+    def _manifest(self, version: str) -> Index | Manifest:
+        return manifests.read(self.open(f"manifests/{version}").read(), f"{self}: {version}")
+
+    def _image(self, manifest: Manifest, platform: Platform) -> Image:
+        """The image of a manifest. `platform` is that of the index, which takes precedence over the configuration."""
+        digest = manifest.config.digest
+        content = self.open(f"blobs/{digest}").read()
+        config = manifests.decode(content, Configuration, f"{self}: {digest}: invalid configuration")
+        names = ("os", "architecture", "variant")
+        merged = Platform(*(getattr(platform, name) or getattr(config, name) for name in names))
+        return Image(self, merged, config.config or Process(), tuple(layer.digest for layer in manifest.layers))
+
+    def open(self, path: str) -> io.RawIOBase:
+        """The content of a manifest or a blob, read as it arrives. NetworkError or BuildError if the registry does not return it."""
+        request, answer = self.client.reach("GET", self.registry, f"/v2/{self.name}/{path}", {"Accept": MANIFESTS})
         if answer.failure:
-            raise (NetworkError if answer.failure.transient else BuildError)(
-                f"{title}: {answer.failure.cause}", answer.failure.help
-            )
+            error = NetworkError if answer.failure.transient else BuildError
+            raise error(f"{self}: {answer.failure.cause}", answer.failure.help)
         if answer.status != 200:
-            said = "not found" if answer.status == 404 else denial(answer.response, request.title).cause
-            raise BuildError(f"{title}: {path.partition('/')[2]}: {said}")
-        return _Stream(self.client.read(request, answer))
+            with answer.received as response:
+                reason = "not found" if answer.status == 404 else denial(response, request.title).cause
+            raise BuildError(f"{self}: {path.partition('/')[2]}: {reason}")
+        return _Stream(str(self), self.client.read(request, answer))
 
-    def _json(self, path: str) -> dict[str, Any]:
-        try:
-            told = json.loads(self.open(path).read())
-            return told if isinstance(told, dict) else {}
-        except ValueError:
-            raise BuildError(f"{self.registry}/{self.repository}: {path}: is no JSON") from None
+    def __str__(self) -> str:
+        return f"{self.registry}/{self.name}"
 
 
 class _Stream(io.RawIOBase):
-    """Chunks as a file that is read from the beginning to the end."""
+    """Chunks of a download as a file that is read from the beginning to the end. NetworkError if the download breaks off."""
 
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks, self._left = chunks, b""
+    def __init__(self, title: str, chunks: Iterator[bytes]) -> None:
+        self._title, self._chunks, self._rest = title, chunks, b""
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int:
-        while not self._left:
-            chunk = next(self._chunks, None)
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Fill `buffer` as far as the next chunk reaches. Returns the number of bytes, 0 at the end."""
+        while not self._rest:
+            chunk = self._next()
             if chunk is None:
                 return 0
-            self._left = chunk
-        size = min(len(buffer), len(self._left))
-        buffer[:size], self._left = self._left[:size], self._left[size:]
+            self._rest = chunk
+        view = memoryview(buffer).cast("B")
+        size = min(len(view), len(self._rest))
+        view[:size], self._rest = self._rest[:size], self._rest[size:]
         return size
+
+    def _next(self) -> bytes | None:
+        try:
+            return next(self._chunks, None)
+        except OSError as error:
+            raise NetworkError(f"{self._title}: {error}", "check the network: buildlib doctor --network") from None
 
 
 def _verdict(context: Context, reference: str, image: Image, folder: Path) -> Verdict:
-    words = [*(image.config.get("Entrypoint") or ()), *(image.config.get("Cmd") or ())]
-    row = next((target for target in TARGETS.values() if target.oci == image.platform.removesuffix("/v8")), None)
+    words = (*(image.process.entrypoint or ()), *(image.process.cmd or ()))
+    row = next((target for target in TARGETS.values() if target.oci == image.platform.oci), None)
     name = Path(f"{reference} · {image.platform}")
-    if not words or row is None:
-        refusal = "has no program to start" if row else f"platform: {image.platform} is none that is known"
+    if not row:
+        refusal = f"platform: {str(image.platform) or 'none'}, expected one that buildlib knows"
+        return Verdict(path=name, target=None, facts=None, refusals=(refusal,))
+    if not words:
+        refusal = "program: none, expected Entrypoint or Cmd in the configuration"
         return Verdict(path=name, target=row, facts=None, refusals=(refusal,))
     try:
         path, data = program(image, words[0])
@@ -158,62 +188,67 @@ def _gate(context: Context, name: Path, file: Path, row: Target) -> Verdict:
         facts = elf.read(file)
     except BuildError as error:
         return Verdict(path=name, target=row, facts=None, refusals=(error.message.removeprefix(f"{file}: "),))
-    found = elf.guess(facts)
-    target = found if found and found.oci == row.oci else row  # a static binary has a row of its own
-    refusals = elf.check(facts, target, context.config.glibc)
-    return Verdict(path=name, target=target, facts=facts, refusals=tuple(map(str, refusals)))
+    guess = elf.guess(facts)
+    target = guess if guess and guess.oci == row.oci else row  # a static binary has a target of its own
+    mismatches = elf.check(facts, target, context.config.glibc)
+    return Verdict(path=name, target=target, facts=facts, refusals=tuple(map(str, mismatches)))
+
+
+# --- the program in an image -------------------------------------------------------------------------------------------------
 
 
 def program(image: Image, word: str) -> tuple[str, bytes]:
-    """The program that a word starts in the image: its path, and what is in it. A script's is the interpreter. LookupError where
-    it is not there."""
-    env = dict(line.partition("=")[::2] for line in image.config.get("Env") or ())
+    """The program that `word` starts in the image: its path and its content.
+
+    For a script these are its interpreter's. LookupError if the program is not in the image.
+    """
+    env = dict(line.partition("=")[::2] for line in image.process.env or ())
     folders = env["PATH"].split(":") if env.get("PATH") else FOLDERS
-    named = [word] if "/" in word else [posixpath.join(folder, word) for folder in folders]
-    wanted = [posixpath.normpath(posixpath.join("/", image.config.get("WorkingDir") or "/", path)) for path in named]
-    path, data = _file(image, wanted)
+    candidates = [word] if "/" in word else [posixpath.join(folder, word) for folder in folders]
+    working_dir = posixpath.join("/", image.process.working_dir or "/")
+    path, data = _file(image, [posixpath.normpath(posixpath.join(working_dir, candidate)) for candidate in candidates])
     script = SHEBANG.match(data)
     return _file(image, [script["program"].decode("utf-8", "replace")]) if script else (path, data)
 
 
-def _file(image: Image, wanted: list[str]) -> tuple[str, bytes]:
-    """The first of these files that is in the image, its links followed."""
+def _file(image: Image, paths: list[str]) -> tuple[str, bytes]:
+    """Path and content of the first of `paths` that the image contains. Links are followed."""
     for _ in range(LINKS):
-        found = _look(image, wanted)
-        if found is None:
+        entry = _find(image, paths)
+        if entry is None:
             raise LookupError("is not in the image")
-        path, link, data = found
+        path, link, data = entry
         if not link:
             return path, data
-        wanted = [posixpath.normpath(posixpath.join(posixpath.dirname(path), link))]
-    raise LookupError("its links lead nowhere")
+        paths = [posixpath.normpath(posixpath.join(posixpath.dirname(path), link))]
+    raise LookupError(f"a loop of symbolic links, or a chain of more than {LINKS}")
 
 
-def _layer(stream: IO[bytes]) -> tarfile.TarFile:
-    """A layer, which is a tar file that gzip, zstd or nothing has made smaller, read from its beginning to its end."""
-    buffered = io.BufferedReader(stream)  # type: ignore[arg-type]
+def _layer(stream: io.RawIOBase) -> tarfile.TarFile:
+    """A layer: a tar file, compressed with gzip, zstd or not at all, that is read from the beginning to the end."""
+    buffered = io.BufferedReader(stream)
     if buffered.peek(len(ZSTD))[: len(ZSTD)] == ZSTD:
         return tarfile.open(fileobj=zstd.ZstdFile(buffered), mode="r|")
     return tarfile.open(fileobj=buffered, mode="r|*")
 
 
-def _look(image: Image, wanted: list[str]) -> tuple[str, str, bytes] | None:
-    """Path, what it links to, and content of one of these files, as the topmost layer has it. /bin may be /usr/bin."""
-    names = [path.lstrip("/") for path in wanted]
+def _find(image: Image, paths: list[str]) -> tuple[str, str, bytes] | None:
+    """Path, link target and content of the first of `paths` in the topmost layer that has one. /bin may be a link to /usr/bin."""
+    names = [path.lstrip("/") for path in paths]
     names += [f"usr/{name}" for name in names if name.startswith(("bin/", "sbin/"))]
     for digest in reversed(image.layers):
-        told: dict[str, tuple[str, str, bytes]] = {}
+        entries: dict[str, tuple[str, str, bytes]] = {}
         try:
-            with _layer(image.store.open(f"blobs/{digest}")) as layer:
+            with _layer(image.repository.open(f"blobs/{digest}")) as layer:
                 for entry in layer:
                     name = posixpath.normpath(entry.name).lstrip("/")
                     if name in names and (entry.issym() or entry.islnk()):
-                        told[name] = (f"/{name}", entry.linkname if entry.issym() else f"/{entry.linkname}", b"")
+                        entries[name] = (f"/{name}", entry.linkname if entry.issym() else f"/{entry.linkname}", b"")
                     elif name in names and entry.isfile():
                         stream = layer.extractfile(entry)
-                        told[name] = (f"/{name}", "", stream.read() if stream else b"")
+                        entries[name] = (f"/{name}", "", stream.read() if stream else b"")
         except (tarfile.TarError, zlib.error, zstd.ZstdError, EOFError) as error:
             raise LookupError(f"layer {digest[:19]} cannot be read: {error}") from None
-        if told:
-            return next(told[name] for name in names if name in told)
+        if entries:
+            return next(entries[name] for name in names if name in entries)
     return None

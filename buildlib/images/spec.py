@@ -16,7 +16,6 @@ from buildlib.images.dockerfile import Stage
 from buildlib.images.oci import Runtime
 from buildlib.machine.workspace import Component
 from buildlib.process.context import Context
-from buildlib.process.files import read_text
 from buildlib.registry.reference import TAG, parse
 
 
@@ -57,7 +56,8 @@ def check_options(targets: Iterable[Target], tags: Iterable[str]) -> None:
         seen[target.oci] = target
     for tag in tags:
         if not TAG.fullmatch(tag):
-            raise UsageError(f"{tag!r} is not a tag", "letters, digits, _ . and -, at most 128, not beginning with . or -")
+            help_text = "letters, digits, _ . and -, at most 128, not beginning with . or -"
+            raise UsageError(f"{tag!r} is not a tag", help_text)
 
 
 def image_specs(
@@ -70,13 +70,9 @@ def image_specs(
     specs = []
     for component in context.workspace.pick(components):
         stage = stage_of(context, component)
-        runtime = replace(stage.runtime, labels=labels(component, epoch, revision))
-        specs.append(
-            ImageSpec(
-                component=component, stage=replace(stage, runtime=runtime), tags=tags or (component.version,),
-                entries=gated_binaries(context, component, targets),
-            )
-        )  # fmt: skip
+        stage = replace(stage, runtime=replace(stage.runtime, labels=labels(component, epoch, revision)))
+        entries = gated_binaries(context, component, targets)
+        specs.append(ImageSpec(component=component, stage=stage, tags=tags or (component.version,), entries=entries))
     return specs
 
 
@@ -108,17 +104,23 @@ def stage_of(context: Context, component: Component) -> Stage:
 
 
 def registry(context: Context) -> str:
-    """HOST/PATH before the components' names. UsageError without one, or for what is not one."""
+    """HOST/PATH, which precedes the components' names. UsageError if it is not set, or not the name of a registry."""
     prefix = context.config.registry
     if not prefix:
         raise UsageError("no registry to push to", "use --registry HOST/PATH, or set `registry`")
+    if not _is_registry(prefix):
+        lower = prefix.lower()
+        help_text = f"did you mean {lower!r}?" if _is_registry(lower) else "write it as ghcr.io/acme"
+        raise UsageError(f"registry: {prefix!r} is not the name of a registry", help_text)
+    return prefix
+
+
+def _is_registry(prefix: str) -> bool:
     try:
         parse(f"{prefix}/component")
     except UsageError:
-        lower = prefix.lower()
-        help_text = f"did you mean {lower!r}?" if lower != prefix else "write it as ghcr.io/acme"
-        raise UsageError(f"registry: {prefix!r} is not the name of a registry", help_text) from None
-    return prefix
+        return False
+    return "://" not in prefix and prefix == prefix.lower()  # also hosts are written in lower case
 
 
 def labels(component: Component, epoch: int, revision: str) -> Mapping[str, str]:
@@ -147,7 +149,7 @@ def commit(context: Context) -> tuple[int, str]:
 
 def gated_binaries(context: Context, component: Component, targets: Iterable[Target]) -> dict[Target, dist.Entry]:
     """The manifest's entry for each target. Refused when the file is missing, or is not the one that passed the gate."""
-    entries = {entry["path"]: entry for entry in dist.entries(read_text(context.dist / dist.MANIFEST))}
+    entries = {entry["path"]: entry for entry in dist.read(context.dist)}
     gated = {}
     for target in targets:
         name = f"{target.name}/{component.name}"

@@ -1,13 +1,12 @@
-"""Which Dockerfile images are built from: the workspace's own, or one made from the settings."""
+"""The Dockerfile that images are built from: the workspace's own, or one that is rendered from the settings."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from buildlib.core.errors import Refused, UsageError
+from buildlib.core.errors import MissingRequirements, Refused, UsageError
 from buildlib.core.plan import Write
 from buildlib.images import dockerfile, spec
-from buildlib.lint import command as lint
 from buildlib.machine.installation import DISTRIBUTION
 from buildlib.machine.workspace import Component
 from buildlib.process.context import Context
@@ -16,34 +15,37 @@ from buildlib.registry.session import Session
 
 
 def is_own(context: Context) -> bool:
-    """Whether the workspace has a Dockerfile that somebody wrote, or changed."""
+    """Whether the workspace has a Dockerfile that was written or edited by a user."""
     text = read_text(context.workspace.root / dockerfile.NAME)
     return bool(text) and not dockerfile.is_generated(text)
 
 
 def is_out_of_date(context: Context) -> bool:
-    """Whether its Dockerfile was made from other settings than today's."""
+    """Whether the workspace has a Dockerfile that was rendered from other settings, and not edited."""
     text = read_text(context.workspace.root / dockerfile.NAME)
     return dockerfile.is_generated(text) and text != render(context)
 
 
 def render(context: Context, only: Component | None = None) -> str:
-    """The Dockerfile that the settings make, of all components or of one."""
+    """The text of the Dockerfile that follows from the settings, for all components or for one."""
     components = (only,) if only else context.workspace.pick(())
     stages = {component.name: spec.stage_of(context, component) for component in components}
     return dockerfile.render(stages, context.config.builder.compiler, _requirements())
 
 
 def _requirements() -> list[str]:
-    """What buildlib itself needs in a container, and the host tools that crates may run there."""
-    from importlib.metadata import requires  # 20 ms that no other command needs
+    """The Python packages that buildlib needs in a container, with the host tools that crates may run there."""
+    from importlib.metadata import PackageNotFoundError, requires  # 20 ms that no other command needs
 
-    lines = (requirement.partition(";") for requirement in requires(DISTRIBUTION) or ())
+    try:
+        lines = [requirement.partition(";") for requirement in requires(DISTRIBUTION) or ()]
+    except PackageNotFoundError:  # on PYTHONPATH
+        raise MissingRequirements(f"{DISTRIBUTION} is not installed", f"pip install {DISTRIBUTION}") from None
     return [name.strip() for name, _, marker in lines if not marker or "host-tools" in marker]
 
 
 def file_of(context: Context, scratch: Path, only: Component | None = None) -> Path:
-    """The workspace's own Dockerfile, or one made in `scratch` from the settings: of all components, or of one."""
+    """The workspace's own Dockerfile, or one that is written to `scratch`, for all components or for one."""
     if is_own(context):
         return context.workspace.root / dockerfile.NAME
     for action in files(context, scratch, only):
@@ -52,7 +54,7 @@ def file_of(context: Context, scratch: Path, only: Component | None = None) -> P
 
 
 def files(context: Context, folder: Path, only: Component | None = None) -> tuple[Write, Write]:
-    """The Dockerfile of all components, or of one, and its .dockerignore, in `folder`."""
+    """The actions that write the Dockerfile, for all components or for one, and its .dockerignore into `folder`."""
     root = context.workspace.root
     outputs = [path for path in (context.workspace.target_dir, context.dist) if path.is_relative_to(root)]
     ignored = dockerfile.ignored(str(path.relative_to(root)) for path in outputs)
@@ -64,13 +66,13 @@ def files(context: Context, folder: Path, only: Component | None = None) -> tupl
 
 
 def write(context: Context) -> tuple[Write, ...]:
-    """Write both files into the workspace; an existing .dockerignore stays.
+    """Write both files into the workspace, and return what was written; an existing .dockerignore is kept.
 
-    UsageError where there is a Dockerfile that somebody wrote, or changed.
+    UsageError if there is a Dockerfile that was written or edited by a user.
     """
     if is_own(context):
         raise UsageError(
-            f"{dockerfile.NAME} exists and was not made by buildlib, or was changed since",
+            f"{dockerfile.NAME} exists, and was not written by buildlib or was edited since",
             "compare it with `buildlib dockerfile`, or remove it first",
         )
     file, ignored = files(context, context.workspace.root)
@@ -81,10 +83,9 @@ def write(context: Context) -> tuple[Write, ...]:
 
 
 def base_context(context: Context, session: Session, base: str) -> dict[str, str]:
-    """The build context that makes BuildKit find a base image through the gateway.
+    """The named build context that makes BuildKit pull a base image through the gateway.
 
-    Nothing without a base image, and where BuildKit asks registries directly. The base images of the workspace's own Dockerfile
-    are not known.
+    {} without a base image or gateway, and for the workspace's own Dockerfile, whose base images are not known.
     """
     if not base or session.direct or is_own(context):
         return {}
@@ -92,9 +93,11 @@ def base_context(context: Context, session: Session, base: str) -> dict[str, str
 
 
 def lint_before_build(context: Context, *, strict: bool) -> None:
-    """Lint the workspace's own Dockerfile: warn of what is found, or raise Refused with `strict`."""
+    """Lint the workspace's own Dockerfile: findings are warnings; with `strict` they raise Refused."""
     if not is_own(context):
         return
+    from buildlib.lint import command as lint  # loads grammars, which only a workspace with its own Dockerfile needs
+
     linted = lint.lint([context.workspace.root / dockerfile.NAME], context.config, context.workspace.root)
     findings = [finding for finding in linted.findings if finding.severity != "info"]
     for finding in findings:

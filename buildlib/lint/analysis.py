@@ -1,4 +1,4 @@
-"""What rules ask of a file: its scripts, what chooses between architectures in it, and what its variables hold."""
+"""What rules ask of a Dockerfile: its scripts, what selects an architecture in it, and the values of its variables."""
 
 from __future__ import annotations
 
@@ -8,193 +8,219 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from buildlib.lint.parsing import shell
+from buildlib.lint.parsing.arch_words import TRIPLE, ArchWord, arches_of_pattern, can_run, find_arch_words
 from buildlib.lint.parsing.containerfile import File, Instruction, Piece, Stage
-from buildlib.lint.parsing.script import Guard, Shell
+from buildlib.lint.parsing.script import VARIABLE, Assignment, Guard, ParsedScript
 from buildlib.lint.parsing.source import Source
-from buildlib.lint.parsing.words import TRIPLE, Found, find, meant
 
 EXPANSION = re.compile(
     r"\$\{\{.*?\}\}|\$\{(?:[^{}]|\{[^{}]*\})*\}|\$\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)|`[^`]*`|\$(?:\d|[A-Za-z_]\w*)",
     re.DOTALL,
 )
 CASE = re.compile(r"\$\(\s*case\b.*?\besac\b[^)]*\)", re.DOTALL)
-NAME = re.compile(r"\$\{?(\w+)")
-NAMED = re.compile(r"\$\{?(\w+)\}?")
-# An image to compile with, for the one target in its name; not one to stand on.
-CROSS_IMAGE = re.compile(r"cross|muslcc|musl-builder|rust-musl|crosstool|zigbuild|osxcross|qemu|xx$", re.IGNORECASE)
+WHOLE_VARIABLE = re.compile(r"\$\{?(\w+)\}?")
 COMPILES = re.compile(
     r"\b(?:cargo|cargo-zigbuild|cross)\s+(?:\+\S+\s+)?(?:z?build|zigbuild|install|rustc)\b|\bgo\s+(?:build|install)\b"
 )
-TOOLCHAIN = re.compile(
+CROSS_COMPILER = re.compile(
     r"\b(?:gcc|g\+\+)-(?:\d+-)?[\w-]+-linux-gnu\w*|crossbuild-essential-\w+|(?:musl|cross|gcc)-toolchain|musl-cross|crosstool|ct-ng|binutils-[\w-]+-linux-gnu"
     r"|--target=[\w-]+-(?:linux|elf|eabi)",
 )
-TABLE = re.compile(r"\(\s*\[")  # of bash's, by key
-ELSEWHERE = re.compile(
+BASH_TABLE = re.compile(r"\(\s*\[")  # an array with keys
+OTHER_SYSTEM = re.compile(
     r"android|windows|mingw|darwin|apple|freebsd|netbsd|solaris|illumos|fuchsia|ohos|wasm|uefi", re.IGNORECASE
 )
-# What cargo, cc and bindgen read for one target: an image that sets it was made for that.
+# Variables that cargo, cc and bindgen read for one target only: an image that sets them is made for that target.
 PER_TARGET = re.compile(r"^CARGO_TARGET_|^(?:CC|CXX|AR|RANLIB|CFLAGS|CXXFLAGS)_(?:\w+_)(?:linux|unknown|none)_\w+$")
+# BuildKit's predefined arguments.
+PLATFORM_ARGS = frozenset(
+    f"{side}{part}" for side in ("TARGET", "BUILD") for part in ("PLATFORM", "OS", "ARCH", "VARIANT")
+)
 
 
 @dataclass(frozen=True)
 class Value:
-    """What a variable holds where nothing chooses it. `parameter` is the default of an ARG, which a caller may change."""
+    """The value of a variable that does not depend on the architecture.
+
+    `is_parameter` marks the default of an ARG, which a caller may change.
+    """
 
     piece: Piece
-    parameter: bool = False
+    is_parameter: bool = False
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
-    """One file, looked at once."""
+class Analysis:
+    """One Dockerfile; answers are computed once."""
 
     file: File
 
     @property
     def source(self) -> Source:
+        """The file's bytes."""
         return self.file.source
 
-    def runs(self) -> Iterator[tuple[Stage, Instruction, Shell]]:
-        """The scripts that a build runs."""
+    def runs(self) -> Iterator[tuple[Stage, Instruction, ParsedScript]]:
+        """Every RUN whose script can be read."""
         for stage in self.file.stages:
             for instruction in stage.instructions:
-                if found := self.script(stage, instruction):
-                    yield stage, instruction, found
+                if script := self.script(stage, instruction):
+                    yield stage, instruction, script
 
-    def script(self, stage: Stage, instruction: Instruction) -> Shell | None:
-        """What a RUN does; None for another instruction, and in a shell that is none of POSIX's."""
+    def script(self, stage: Stage, instruction: Instruction) -> ParsedScript | None:
+        """The script of a RUN; None for another instruction, and in a stage whose shell is not a POSIX shell."""
         return self._scripts.get(id(instruction)) if instruction.kind == "run" and stage.posix else None
 
     @cached_property
-    def _scripts(self) -> Mapping[int, Shell]:
-        runs = (i for stage in self.file.stages if stage.posix for i in stage.instructions if i.kind == "run")
-        return {id(run): shell.read(run.script) if run.script else shell.exec_form(run.words, run.span) for run in runs}
+    def _scripts(self) -> Mapping[int, ParsedScript]:
+        runs = (run for stage in self.file.stages if stage.posix for run in stage.instructions if run.kind == "run")
+        return {
+            id(run): shell.read(run.script) if run.script else shell.read_exec_form(run.words, run.span) for run in runs
+        }
 
-    # --- what chooses ----------------------------------------------------------------------------------------------
+    # --- what selects an architecture ------------------------------------------------------------------------------
 
-    @cached_property
-    def made_for(self) -> frozenset[str]:
-        """The architectures that the file's own name or folder speaks of: Dockerfile.arm64, docker/arm64/Dockerfile. With another
-        system beside it, that is what is compiled for; this image is one of Linux."""
-        parts = (part for part in self.source.path.parts[-2:] if not ELSEWHERE.search(part))
-        return frozenset(found.arch for part in parts for found in find(part))
-
-    def guard(self, stage: Stage) -> tuple[Guard, ...]:
-        """What chooses a whole stage: the file's name, or a FROM that has a variable in the name."""
-        guards = [Guard(self.made_for)] if self.made_for else []
-        for one in self.file.line(stage):
-            if one.name in self._chosen:
-                named = frozenset(found.arch for found in find(one.name))
-                guards.append(Guard(named or meant(re.split(r"[-_.]", one.name)[-1])))
-        return tuple(guards)
+    def stage_guards(self, stage: Stage) -> tuple[Guard, ...]:
+        """What selects a whole stage: the file's name, or a FROM with a variable in the stage's name."""
+        return self._stage_guards[stage.number]
 
     @cached_property
-    def _chosen(self) -> frozenset[str]:
-        """The names of stages that a FROM chooses by a variable in the name. One that is nothing but a variable chooses among stages
-        that are called as architectures are; otherwise it may be any image."""
-        alone = any(EXPANSION.fullmatch(stage.base.text) for stage in self.file.stages)
+    def _stage_guards(self) -> list[tuple[Guard, ...]]:
+        of_file = (Guard(self._file_arches),) if self._file_arches else ()
+        guards = []
+        for stage in self.file.stages:
+            names = [ancestor.name for ancestor in self.file.ancestry(stage) if ancestor.name in self._selected_names]
+            guards.append((*of_file, *(Guard(_arches_of_name(name)) for name in names)))
+        return guards
+
+    @cached_property
+    def _file_arches(self) -> frozenset[str]:
+        """The architectures in the names of the file and its directory: Dockerfile.arm64, docker/arm64/Dockerfile.
+
+        A name with another system says what is compiled in the image; the image itself is for Linux.
+        """
+        parts = (part for part in self.source.path.parts[-2:] if not OTHER_SYSTEM.search(part))
+        return frozenset(match.arch for part in parts for match in find_arch_words(part))
+
+    @cached_property
+    def _selected_names(self) -> frozenset[str]:
+        """The names of stages that a FROM selects with a variable.
+
+        A FROM that is nothing but a variable selects among stages with the names of architectures; otherwise it may name any image.
+        """
+        only_variable = any(EXPANSION.fullmatch(stage.base.text) for stage in self.file.stages)
         return frozenset(
             stage.name
             for stage in self.file.stages
             if stage.name
             and (
-                any(pattern.fullmatch(stage.name) for pattern in self._choosing)
-                or (alone and any(found.word == stage.name for found in find(stage.name)))
+                any(pattern.fullmatch(stage.name) for pattern in self._name_patterns)
+                or (only_variable and any(match.word == stage.name for match in find_arch_words(stage.name)))
             )
         )
 
     @cached_property
-    def _choosing(self) -> list[re.Pattern[str]]:
-        """How names of stages look that a FROM chooses by a variable in them."""
-        bases = [stage.base.text for stage in self.file.stages if "$" in stage.base.text]
-        images = [
-            flag.text for s in self.file.stages for i in s.instructions if (flag := i.flag("from")) and "$" in flag.text
-        ]
-        told = [EXPANSION.split(text) for text in (*bases, *images)]
-        return [re.compile(".+".join(map(re.escape, parts)), re.IGNORECASE) for parts in told if any(parts)]
+    def _name_patterns(self) -> list[re.Pattern[str]]:
+        """A pattern for each stage name that contains a variable."""
+        names = [stage.base.text for stage in self.file.stages if "$" in stage.base.text]
+        for stage in self.file.stages:
+            images = (instruction.flag("from") for instruction in stage.instructions)
+            names += [image.text for image in images if image and "$" in image.text]
+        constant_parts = [EXPANSION.split(name) for name in names]
+        return [re.compile(".+".join(map(re.escape, parts)), re.IGNORECASE) for parts in constant_parts if any(parts)]
 
-    def is_stage(self, image: Piece) -> bool:
+    def may_be_stage(self, image: Piece) -> bool:
         """Whether an image with variables in its name may be a stage of this file."""
+        if "$" not in image.text:
+            return False
         pattern = re.compile(".*".join(map(re.escape, EXPANSION.split(image.text))), re.IGNORECASE)
-        return "$" in image.text and any(pattern.fullmatch(stage.name) for stage in self.file.stages if stage.name)
+        return any(pattern.fullmatch(stage.name) for stage in self.file.stages if stage.name)
 
-    def filled(self, text: str) -> str:
-        """The text with the defaults of global ARGs put in, as FROM reads it when nobody says otherwise."""
-        outer = _pairs(self.file.before)
-        for _ in range(3):  # a default may be made of others
-            text = NAMED.sub(lambda found: outer[found[1]].piece.bare if found[1] in outer else found[0], text)
-        return text
+    # --- cross toolchains ------------------------------------------------------------------------------------------
 
     def is_toolchain(self, stage: Stage) -> bool:
-        """Whether a stage is made to compile with, for one target: it has cross compilers, and compiles no project, nor does one
-        that stands on it."""
-        return self._cross[stage.number] is not None and not self._compiling[stage.number]
+        """Whether a stage only provides cross compilers: neither it nor a stage based on it compiles a project."""
+        return self._cross_arches[stage.number] is not None and not self._compiles[stage.number]
 
-    def targets(self, stage: Stage) -> frozenset[str]:
-        """The architectures that a toolchain's compilers are for."""
-        return (self._cross[stage.number] if self.is_toolchain(stage) else None) or frozenset()
+    def toolchain_arches(self, stage: Stage) -> frozenset[str]:
+        """The architectures that a toolchain stage compiles for."""
+        return (self._cross_arches[stage.number] if self.is_toolchain(stage) else None) or frozenset()
 
     @cached_property
-    def _cross(self) -> list[frozenset[str] | None]:
-        """What the cross compilers of each stage, and of those below it, are for; None where there are none."""
-        told: list[frozenset[str] | None] = []
+    def _cross_arches(self) -> list[frozenset[str] | None]:
+        """The targets of the cross compilers in each stage and its ancestors; None without cross compilers."""
+        arches: list[frozenset[str] | None] = []
         for stage in self.file.stages:
-            below = told[stage.parent] if stage.parent is not None else None
-            compilers = [match[0] for match in TOOLCHAIN.finditer(self._run(stage))]
+            inherited = arches[stage.parent] if stage.parent is not None else None
+            compilers = [match[0] for match in CROSS_COMPILER.finditer(self._text(stage))]
             triples = (TRIPLE.search(compiler.partition("-")[2]) for compiler in compilers)
-            own = frozenset(found.arch for match in triples if match for found in find(match[0]))
-            has = compilers or any(PER_TARGET.match(name.text) for i in stage.instructions for name, _ in i.pairs)
-            told.append(own | (below or frozenset()) if has else below)
-        return told
+            own = frozenset(match.arch for triple in triples if triple for match in find_arch_words(triple[0]))
+            is_cross = compilers or any(PER_TARGET.match(name.text) for i in stage.instructions for name, _ in i.pairs)
+            arches.append(own | (inherited or frozenset()) if is_cross else inherited)
+        return arches
 
     @cached_property
-    def _compiling(self) -> list[bool]:
-        """Whether a project is compiled in a stage, in one below it, or in one that stands on it."""
-        told: list[bool] = []
+    def _compiles(self) -> list[bool]:
+        """Whether a project is compiled in each stage, in an ancestor, or in a stage based on it."""
+        compiles: list[bool] = []
         for stage in self.file.stages:
-            below = stage.parent is not None and told[stage.parent]
-            told.append(below or bool(COMPILES.search(self._run(stage))))
+            inherited = stage.parent is not None and compiles[stage.parent]
+            compiles.append(inherited or bool(COMPILES.search(self._text(stage))))
         for stage in reversed(self.file.stages):
-            if stage.parent is not None and told[stage.number]:
-                told[stage.parent] = True
-        return told
+            if stage.parent is not None and compiles[stage.number]:
+                compiles[stage.parent] = True
+        return compiles
 
-    def _run(self, stage: Stage) -> str:
-        """All that a build runs in a stage."""
+    def _text(self, stage: Stage) -> str:
+        """All scripts of a stage."""
         return " ".join(self._scripts[id(i)].text for i in stage.instructions if id(i) in self._scripts)
 
-    # --- what variables hold ---------------------------------------------------------------------------------------
+    # --- values of variables ---------------------------------------------------------------------------------------
 
-    def value(self, stage: Stage, script: Shell | None, name: str) -> Value | None:
-        """The one text that a variable holds in a script; None where something chooses it, or nobody knows."""
+    def value(self, stage: Stage, script: ParsedScript | None, name: str) -> Value | None:
+        """The single value of a variable in a script; None if it depends on a choice or is unknown."""
         if script is not None:
-            told = [a for a in script.assignments if a.name == name]
-            if told or name in script.sets:
-                plain = (
-                    len(told) == 1 and not told[0].guards and told[0].values and not TABLE.match(told[0].values[0].text)
-                )
-                # A loop over files of one architecture takes that one's.
-                alike = plain and len({frozenset(one.arch for one in words(value)) for value in told[0].values}) == 1
-                return Value(told[0].values[0]) if alike else None
-        for one in self.file.line(stage):
-            if found := self._values[one.number].get(name):
-                return found
+            assignments = [assignment for assignment in script.assignments if assignment.name == name]
+            if assignments or name in script.otherwise_set:
+                return _single_value(assignments[0]) if len(assignments) == 1 else None
+        for ancestor in self.file.ancestry(stage):
+            if value := self._values[ancestor.number].get(name):
+                return value
         return None
 
     @cached_property
     def _values(self) -> list[dict[str, Value]]:
-        """What ENV and ARG say, for each stage; a global ARG where the stage declares it."""
-        outer = _pairs(self.file.before)
-        told = []
+        """The values of ENV and ARG in each stage, with the global ARGs that the stage declares."""
+        global_args = _declared(self.file.before)
+        values = []
         for stage in self.file.stages:
-            inner = _pairs(stage.instructions)
-            declared = {n.text for i in stage.instructions if i.kind == "arg" for n, value in i.pairs if value is None}
-            told.append({name: outer[name] for name in declared if name in outer} | inner)
-        return told
+            args = [
+                pair for instruction in stage.instructions if instruction.kind == "arg" for pair in instruction.pairs
+            ]
+            declared = {name.text for name, value in args if value is None}
+            inherited = {name: global_args[name] for name in declared if name in global_args}
+            values.append(inherited | _declared(stage.instructions))
+        return values
+
+    def with_global_args(self, text: str) -> str:
+        """The text with the defaults of global ARGs, as FROM reads it without --build-arg."""
+        args = _declared(self.file.before)
+        for _ in range(3):  # a default may contain another ARG
+            text = WHOLE_VARIABLE.sub(lambda match: args[match[1]].piece.bare if match[1] in args else match[0], text)
+        return text
 
 
-def _pairs(instructions: tuple[Instruction, ...]) -> dict[str, Value]:
+def _single_value(assignment: Assignment) -> Value | None:
+    values = assignment.values
+    if assignment.guards or not values or BASH_TABLE.match(values[0].text):
+        return None
+    # A loop over files of one architecture sets the variable to files of that architecture.
+    arches = {frozenset(match.arch for match in arch_words(value)) for value in values}
+    return Value(values[0]) if len(arches) == 1 else None
+
+
+def _declared(instructions: tuple[Instruction, ...]) -> dict[str, Value]:
+    """The values of ARG and ENV."""
     return {
         name.text: Value(value, instruction.kind == "arg")
         for instruction in instructions
@@ -204,19 +230,35 @@ def _pairs(instructions: tuple[Instruction, ...]) -> dict[str, Value]:
     }
 
 
-def literal(text: str) -> str:
-    """The text with blanks for what variables and commands put into it; as long as it was."""
-    # The patterns of a `case` close parentheses that nobody opened, so these go first.
+def _arches_of_name(name: str) -> frozenset[str]:
+    """The architectures in a stage's name; otherwise that of its last part, as in `dl-386`."""
+    arches = frozenset(match.arch for match in find_arch_words(name))
+    return arches or arches_of_pattern(re.split(r"[-_.]", name)[-1])
+
+
+def mismatch(guards: tuple[Guard, ...], arches: set[str]) -> str:
+    """The architecture of the innermost branch, if it runs nothing that is for `arches`; "" if it does or is unknown."""
+    selected = next((guard.arches for guard in reversed(guards) if guard.arches), frozenset())
+    if not selected or not arches or any(can_run(machine, arch) for machine in selected for arch in arches):
+        return ""
+    return " or ".join(sorted(selected))
+
+
+def constant_text(text: str) -> str:
+    """The text with placeholders for variables and command substitutions; its length stays the same."""
+    if "$" not in text and "`" not in text:
+        return text
+    # CASE first: the patterns of a `case` have closing parentheses without opening ones.
     for pattern in (CASE, EXPANSION):
-        text = pattern.sub(lambda found: "\x01" * len(found[0]), text)
+        text = pattern.sub(lambda match: "\x01" * len(match[0]), text)
     return text
 
 
-def words(piece: Piece) -> list[Found]:
-    """The words for architectures that stand in a piece as they are."""
-    return list(find(literal(piece.text)))
+def arch_words(piece: Piece) -> list[ArchWord]:
+    """The words for architectures that are written out in a piece."""
+    return list(find_arch_words(constant_text(piece.text)))
 
 
-def names(piece: Piece) -> list[str]:
-    """The variables that a piece is made of."""
-    return NAME.findall(piece.text)
+def variables(piece: Piece) -> list[str]:
+    """The names of the variables in a piece."""
+    return VARIABLE.findall(piece.text)

@@ -1,4 +1,4 @@
-"""One file, whatever kind it is of, and all that lint has to say of it."""
+"""Check one file of any kind."""
 
 from __future__ import annotations
 
@@ -7,27 +7,46 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePath
 
-from buildlib.lint.analysis import Look
-from buildlib.lint.finding import Finding, found
-from buildlib.lint.parsing import containerfile
-from buildlib.lint.parsing.containerfile import File
+from buildlib.lint import workflows
+from buildlib.lint.analysis import Analysis
+from buildlib.lint.finding import Finding
+from buildlib.lint.ignore_comments import WHOLE_FILE, ignored_rules
+from buildlib.lint.parsing import containerfile, toml_file
+from buildlib.lint.parsing.arch_words import arches_of_pattern, can_run, find_arch_words
+from buildlib.lint.parsing.containerfile import Script, of_script
 from buildlib.lint.parsing.source import Source
-from buildlib.lint.rules import branches, cargo, compiling, downloads, platforms, triples, variables, workflows
-
-IGNORED = re.compile(
-    r"#\s*buildlib\s+(?P<all>global\s+)?ignore\s*=\s*(?P<rules>[\w-]+(?:\s*,\s*[\w-]+)*)", re.IGNORECASE
+from buildlib.lint.parsing.toml_file import TomlFile
+from buildlib.lint.rules import (
+    arch_specific_base,
+    arg_lost_after_from,
+    buildplatform_in_last_stage,
+    cache_mount_not_per_arch,
+    cross_image_platform,
+    emulated_compile,
+    hardcoded_arch_download,
+    hardcoded_platform,
+    hardcoded_target_triple,
+    host_only_linker,
+    missing_arch_case,
+    not_read,
+    shadowed_platform_arg,
+    wrong_arch_mapping,
 )
+
 DOCKERFILE = re.compile(r"^(?:docker|container)file(?:[._-]|$)|[.-](?:docker|container)file$")
-# Programs, texts and leftovers that are called after a Dockerfile.
-NO_DOCKERFILE = (
+# Programs, texts and backups that are named after a Dockerfile.
+NOT_DOCKERFILE = (
     ".dockerignore", ".md", ".rst", ".txt", ".html", ".sh", ".py", ".go", ".rs", ".js", ".ts", ".rb", ".java", ".json", ".yml",
     ".yaml", ".toml", ".lock", ".lua", ".vim", ".so", "~", ".orig", ".rej", ".swp",
 )  # fmt: skip
-RULES = (downloads, platforms, triples, variables, branches, compiling)
+DOCKERFILE_RULES = (
+    hardcoded_arch_download, hardcoded_platform, arch_specific_base, hardcoded_target_triple, arg_lost_after_from, wrong_arch_mapping,
+    missing_arch_case, emulated_compile, buildplatform_in_last_stage, cache_mount_not_per_arch, shadowed_platform_arg, not_read,
+)  # fmt: skip
 
 
 def kind(path: PurePath) -> str:
-    """What a file is by its name: "dockerfile", "workflow", "cargo", "cross", or "" for none that lint reads."""
+    """The kind of a file by its name: "dockerfile", "workflow", "cargo", "cross", or "" for a file that lint does not read."""
     name = path.name.lower()
     if name == "cross.toml":
         return "cross"
@@ -35,73 +54,56 @@ def kind(path: PurePath) -> str:
         return "cargo"
     if path.parent.name == "workflows" and path.suffix in (".yml", ".yaml"):
         return "workflow"
-    if not name.endswith(NO_DOCKERFILE) and DOCKERFILE.search(name):
+    if not name.endswith(NOT_DOCKERFILE) and DOCKERFILE.search(name):
         return "dockerfile"
     return ""
 
 
 def check(path: Path, data: bytes, severities: Mapping[str, str]) -> list[Finding]:
-    """The findings in a file, in its order, without those that a comment or the settings take back. `severities` maps a rule to
-    another severity than its own, or to "off". What is of no known kind is read as a Dockerfile."""
+    """The findings in a file, in the order of its lines, without those that a comment or the settings turn off.
+
+    A file of unknown kind is read as a Dockerfile. `severities` maps a rule to a severity in place of its own, or to "off".
+    """
     source = Source(path, data)
-    match kind(path):
+    ignored = ignored_rules(source)
+    findings = []
+    for finding in _findings(source):
+        severity = severities.get(finding.rule)
+        if severity != "off" and not any(finding.rule in ignored.get(at, ()) for at in (WHOLE_FILE, finding.line)):
+            findings.append(replace(finding, severity=severity) if severity else finding)
+    return sorted(findings, key=lambda finding: (finding.line, finding.column, finding.rule))
+
+
+def _findings(source: Source) -> Iterator[Finding]:
+    match kind(source.path):
         case "workflow":
-            told = list(workflows.check(source))
+            yield from workflows.check(source)
         case "cargo":
-            told = list(cargo.configuration(source))
+            file = toml_file.read(source)
+            yield from host_only_linker.check(file)
+            yield from wrong_arch_mapping.check_cargo_config(file)
+            yield from hardcoded_target_triple.check_cargo_config(file)
         case "cross":
-            told = list(cargo.cross(source))
+            file = toml_file.read(source)
+            yield from cross_image_platform.check(file)
+            yield from _pre_build(file)
         case _:
-            told = list(dockerfile(containerfile.read(source)))
-    ignored = _ignored(source)
-    kept = (
-        replace(one, severity=severities.get(one.rule, one.severity))
-        for one in told
-        if one.rule not in ignored.get(0, ()) and one.rule not in ignored.get(one.line, ())
-    )
-    return sorted((one for one in kept if one.severity != "off"), key=lambda one: (one.line, one.column, one.rule))
+            analysis = Analysis(containerfile.read(source))
+            for rule in DOCKERFILE_RULES:
+                yield from rule.check(analysis)
 
 
-def dockerfile(file: File) -> Iterator[Finding]:
-    """The findings in a Dockerfile; those within an instruction are also those of its first line, for comments."""
-    look = Look(file)
-    for room in RULES:
-        yield from room.check(look)
-    # A parser that lost its way says so often; the first place of a script is the one to look at.
-    for span in (*file.broken, *(script.broken[0] for _, _, script in look.runs() if script.broken)):
-        if told := look.source.part(span).strip():
-            yield found(look.source, "not-read", span, f"{told.splitlines()[0][:40]!r} is not read")
-
-
-def _ignored(source: Source) -> dict[int, set[str]]:
-    """The rules that `# buildlib ignore=rule` takes back, by line: of the instruction that follows, and of the comment's own.
-    0 is the whole file."""
-    told: dict[int, set[str]] = {}
-    lines = source.text.decode("utf-8", "replace").split("\n")
-    for number, line in enumerate(source.raw.decode("utf-8", "replace").splitlines(), 1):
-        match = IGNORED.search(line)
-        if not match:
-            continue
-        rules = {rule.strip() for rule in match["rules"].split(",")}
-        if match["all"]:
-            told.setdefault(0, set()).update(rules)
-            continue
-        for covered in _covered(lines, number):
-            told.setdefault(covered, set()).update(rules)
-    return told
-
-
-def _covered(lines: list[str], number: int) -> Iterator[int]:
-    """The line of a comment and, where it stands alone, the instruction behind it, with all lines that it goes on for."""
-    yield number
-    if not lines[number - 1].lstrip().startswith("#"):
-        return
-    at = number
-    while at < len(lines) and (not lines[at].strip() or lines[at].lstrip().startswith("#")):
-        at += 1
-    while at < len(lines):
-        yield at + 1
-        text = lines[at].rstrip()
-        at += 1
-        if not text.endswith("\\") and not text.lstrip().startswith("#"):
-            break
+def _pre_build(file: TomlFile) -> Iterator[Finding]:
+    """The commands of `pre-build` in Cross.toml, checked like a RUN. Commands for a target may be for its architecture."""
+    for triple, table in file.cross_tables():
+        lines = table.get("pre-build", [])
+        for line in lines if isinstance(lines, list) else []:
+            if not isinstance(line, str):
+                continue
+            arches = {word.arch for word in find_arch_words(line)}
+            if any(can_run(machine, arch) for machine in arches_of_pattern(triple) for arch in arches):
+                continue
+            place = file.place(line, triple)
+            analysis = Analysis(of_script(file.source, Script(line.encode(), place.start), place))
+            yield from hardcoded_arch_download.check(analysis)
+            yield from wrong_arch_mapping.check_downloads(analysis)

@@ -1,4 +1,4 @@
-"""What lint finds, and the table of what it looks for."""
+"""Findings, and the table of rules (rules/rules.toml)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SEVERITIES = ("error", "warning", "info")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """`number` and `name` mean the same; `severity` is the default one."""
+    """A rule; users may write its name or its number. `severity` is the default."""
 
     name: str
     number: str
@@ -26,7 +26,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edit:
-    """A mechanical help: these bytes become that text."""
+    """A mechanical fix: replace these bytes by this text."""
 
     span: Span
     text: str
@@ -34,7 +34,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Lines and columns count from 1; the end column is the one behind the last character."""
+    """A problem in a file. Lines and columns count from 1; the end column is the one after the last character."""
 
     file: str
     rule: str
@@ -50,15 +50,15 @@ class Finding:
 
 @cache
 def rules() -> Mapping[str, Rule]:
-    """By name."""
-    told = tomllib.loads(Path(__file__).parent.joinpath("rules", "rules.toml").read_text(encoding="utf-8"))
-    return {name: Rule(name=name, **row) for name, row in told.items()}
+    """All rules by name."""
+    table = tomllib.loads(Path(__file__).parent.joinpath("rules", "rules.toml").read_text(encoding="utf-8"))
+    return {name: Rule(name=name, **row) for name, row in table.items()}
 
 
-def found(
+def make_finding(
     source: Source, rule: str, span: Span, message: str, *, help: str = "", edits: tuple[Edit, ...] = ()
 ) -> Finding:
-    """A finding of a rule at a place of the file."""
+    """A finding of a rule at a place of the file, with the rule's severity, and the rule's help unless `help` is given."""
     row = rules()[rule]
     last = max(span.start, span.end - 1)
     return Finding(

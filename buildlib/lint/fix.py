@@ -1,4 +1,4 @@
-"""Cures that need no thought."""
+"""Apply mechanical fixes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from buildlib.lint.finding import Finding
 
 
-def fixed(data: bytes, findings: Iterable[Finding]) -> bytes:
-    """The file with the edits of these findings; each edit once, and none that another one overlaps."""
-    edits = sorted({(*edit.span, edit.text) for one in findings for edit in one.edits})
-    told, at = b"", 0
-    for start, end, text in edits:
-        if start >= at:
-            told += data[at:start] + text.encode()
-            at = end
-    return told + data[at:]
+def apply_edits(data: bytes, findings: Iterable[Finding]) -> bytes:
+    """The file with the edits of the findings: each edit once, and none that overlaps an earlier one."""
+    edits = sorted({(*edit.span, edit.text) for finding in findings for edit in finding.edits})
+    parts, end = [], 0
+    for edit_start, edit_end, text in edits:
+        if edit_start >= end:
+            parts += [data[end:edit_start], text.encode()]
+            end = edit_end
+    return b"".join([*parts, data[end:]])

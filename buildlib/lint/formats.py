@@ -1,4 +1,4 @@
-"""Findings as text, JSON, SARIF and annotations of GitHub's."""
+"""Findings as text, JSON, SARIF and annotations of GitHub Actions."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from buildlib import __version__
 from buildlib.lint.finding import Finding, rules
 
 FORMATS = ("text", "json", "sarif", "github")
-LEVELS = {"error": "error", "warning": "warning", "info": "note"}
+SARIF_LEVELS = {"error": "error", "warning": "warning", "info": "note"}
+GITHUB_COMMANDS = {"error": "error", "warning": "warning", "info": "notice"}
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
-def plain(findings: Iterable[Finding]) -> list[str]:
-    """Two lines a finding: where and what, and the cure."""
-    told = []
-    for one in findings:
-        told += [
-            f"{one.file}:{one.line}:{one.column}: {one.severity}: {one.message} [{one.rule}]", f"  help: {one.help}",
-        ]  # fmt: skip
-    return told
+def text_lines(findings: Iterable[Finding]) -> list[str]:
+    """Two lines for each finding: the place with the message, and the help."""
+    lines = []
+    for finding in findings:
+        place = f"{finding.file}:{finding.line}:{finding.column}"
+        lines += [f"{place}: {finding.severity}: {finding.message} [{finding.rule}]", f"  help: {finding.help}"]
+    return lines
 
 
 class FindingData(TypedDict):
@@ -41,24 +41,28 @@ class FindingData(TypedDict):
 
 
 def as_data(findings: Iterable[Finding]) -> list[FindingData]:
-    """For programs."""
+    """The findings for `--format json`."""
     return [
         {
-            "file": one.file, "line": one.line, "end_line": one.end_line, "column": one.column, "end_column": one.end_column,
-            "rule": one.rule, "number": rules()[one.rule].number, "severity": one.severity, "message": one.message,
-            "help": one.help, "fixable": bool(one.edits),
+            "file": finding.file, "line": finding.line, "end_line": finding.end_line, "column": finding.column,
+            "end_column": finding.end_column, "rule": finding.rule, "number": rules()[finding.rule].number,
+            "severity": finding.severity, "message": finding.message, "help": finding.help, "fixable": bool(finding.edits),
         }
-        for one in findings
+        for finding in findings
     ]  # fmt: skip
 
 
-def github(findings: Iterable[Finding]) -> list[str]:
-    """Workflow commands, which become annotations."""
-    return [
-        f"::{LEVELS[one.severity].replace('note', 'notice')} file={_property(one.file)},line={one.line},endLine={one.end_line},"
-        f"col={one.column},title={one.rule}::{_data(f'{one.message}; {one.help}')}"
-        for one in findings
-    ]
+def github_commands(findings: Iterable[Finding]) -> list[str]:
+    """One workflow command for each finding, which GitHub Actions shows as an annotation.
+
+    Escapes are those of @actions/core: a raw line break would end the command.
+    """
+    commands = []
+    for finding in findings:
+        place = f"file={_property(finding.file)},line={finding.line},endLine={finding.end_line},col={finding.column}"
+        command = f"::{GITHUB_COMMANDS[finding.severity]} {place},title={_property(finding.rule)}::"
+        commands.append(command + _data(f"{finding.message}; {finding.help}"))
+    return commands
 
 
 def _data(text: str) -> str:
@@ -70,27 +74,30 @@ def _property(text: str) -> str:
 
 
 def sarif(findings: Sequence[Finding]) -> str:
-    """SARIF 2.1.0, as code scanning takes it."""
+    """A SARIF 2.1.0 log, for code scanning."""
     table = list(rules().values())
     driver = {
         "name": "buildlib", "version": __version__,
         "rules": [
             {
                 "id": rule.number, "name": rule.name, "shortDescription": {"text": rule.summary}, "help": {"text": rule.help},
-                "defaultConfiguration": {"level": LEVELS[rule.severity]},
+                "defaultConfiguration": {"level": SARIF_LEVELS[rule.severity]},
             }
             for rule in table
         ],
     }  # fmt: skip
-    results = [_result(one, [rule.name for rule in table].index(one.rule)) for one in findings]
+    indexes = {rule.name: index for index, rule in enumerate(table)}
+    results = [_result(finding, indexes[finding.rule]) for finding in findings]
     run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
     return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2, ensure_ascii=False)
 
 
-def _result(one: Finding, index: int) -> dict[str, Any]:
-    region = {"startLine": one.line, "startColumn": one.column, "endLine": one.end_line, "endColumn": one.end_column}
-    place = {"artifactLocation": {"uri": one.file.replace("\\", "/")}, "region": region}
+def _result(finding: Finding, index: int) -> dict[str, Any]:
+    region = {
+        "startLine": finding.line, "startColumn": finding.column, "endLine": finding.end_line, "endColumn": finding.end_column,
+    }  # fmt: skip
+    location = {"artifactLocation": {"uri": finding.file.replace("\\", "/")}, "region": region}
     return {
-        "ruleId": rules()[one.rule].number, "ruleIndex": index, "level": LEVELS[one.severity],
-        "message": {"text": f"{one.message}; {one.help}"}, "locations": [{"physicalLocation": place}],
+        "ruleId": rules()[finding.rule].number, "ruleIndex": index, "level": SARIF_LEVELS[finding.severity],
+        "message": {"text": f"{finding.message}; {finding.help}"}, "locations": [{"physicalLocation": location}],
     }  # fmt: skip

@@ -1,10 +1,11 @@
-"""The Docker daemon that the command `docker` talks to, for the SDK, which (7.2) knows DOCKER_HOST and no contexts."""
+"""The Docker daemon that the command `docker` uses, for the Docker SDK, which (7.2) reads DOCKER_HOST but no contexts."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,69 +13,100 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from docker import DockerClient
 
+NO_DAEMON = "the answer is not that of a Docker daemon"
+REASON_WIDTH = 200  # characters of a reason; a proxy may answer with a whole page
+
 
 def config_folder(env: Mapping[str, str]) -> Path:
-    """Where `docker` keeps its configuration."""
+    """The directory in which `docker` keeps its configuration."""
     return Path(env.get("DOCKER_CONFIG") or Path(env.get("HOME", "/"), ".docker"))
 
 
 def read_config(env: Mapping[str, str]) -> dict[str, Any]:
-    """Its config.json; {} where that is not there, or is none."""
+    """The content of config.json; {} if it does not exist or is not a JSON object."""
     return _read(config_folder(env) / "config.json")
 
 
 def environment(env: Mapping[str, str]) -> dict[str, str]:
-    """`env` with the daemon's address in it where a context says that: DOCKER_CONTEXT, else the one that `docker context use` chose.
-    DOCKER_HOST goes before both. ContextNotFound (a DockerException) for one that is not there."""
-    name = "" if env.get("DOCKER_HOST") else env.get("DOCKER_CONTEXT") or read_config(env).get("currentContext", "")
-    if name in ("", "default"):
+    """`env` with the address of the daemon in DOCKER_HOST, if a context names it.
+
+    The context is DOCKER_CONTEXT, or the one that `docker context use` chose. DOCKER_HOST in `env` has precedence over both.
+    ContextNotFound (a DockerException) for a context that does not exist.
+    """
+    context = "" if env.get("DOCKER_HOST") else env.get("DOCKER_CONTEXT") or read_config(env).get("currentContext")
+    if not context or context == "default":
         return dict(env)
-    # The CLI's store: contexts/{meta,tls}/<SHA-256 of the name>.
-    contexts, number = config_folder(env) / "contexts", hashlib.sha256(name.encode()).hexdigest()
+    # The directories of the CLI: contexts/{meta,tls}/<SHA-256 of the name>.
+    number = hashlib.sha256(str(context).encode("utf-8", "surrogateescape")).hexdigest()
+    contexts = config_folder(env) / "contexts"
     try:
         address = str(_read(contexts / "meta" / number / "meta.json")["Endpoints"]["docker"]["Host"])
     except (KeyError, TypeError):
         from docker.errors import ContextNotFound
 
-        raise ContextNotFound(name) from None
+        raise ContextNotFound(context) from None
     keys = contexts / "tls" / number / "docker"
     tls = {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(keys)} if keys.is_dir() else {}
     return {**env, "DOCKER_HOST": address, **tls}
 
 
 def client(env: Mapping[str, str], *, timeout: int) -> DockerClient:
-    """The SDK's client of that daemon, which need not be there. DockerException where its address is none. `timeout` in seconds."""
+    """An SDK client for the daemon, which need not run. DockerException for an invalid address. `timeout` in seconds."""
     import docker
 
     return docker.from_env(timeout=timeout, environment=environment(env))
 
 
+def describe(env: Mapping[str, str], *, timeout: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The daemon's version with those of its parts, and `docker info`. `timeout` in seconds, for each answer.
+
+    ConnectionError with a reason in one line if no daemon answers, or what answers is not one.
+    """
+    from docker.errors import DockerException
+
+    try:
+        with closing(client(env, timeout=timeout)) as connection:
+            version, info = connection.version(), connection.info()
+    # The SDK passes on what requests and urllib3 raise: timeouts (OSError), a port that is not a number and an answer that is not JSON
+    # (ValueError), an answer of another type (the others).
+    except (DockerException, OSError, ValueError, TypeError, AttributeError, LookupError) as error:
+        raise ConnectionError(reason(error)) from error
+    if not isinstance(version, dict) or not isinstance(info, dict) or not isinstance(version.get("Version"), str):
+        raise ConnectionError(NO_DAEMON)
+    return version, info
+
+
 def reason(error: BaseException) -> str:
-    """Why a daemon did not answer, in the system's words where it has any: the SDK wraps them in three exceptions."""
-    told: list[object] = [error]
-    for one in told:
-        if isinstance(one, OSError) and one.strerror:
-            return one.strerror
-        if isinstance(one, BaseException):
-            told += (*one.args, one.__cause__)
-    return str(error)
+    """Why a daemon did not answer, in one line, in the system's words if it has any: the SDK wraps them in three exceptions."""
+    causes: list[object] = [error]
+    for cause in causes:
+        if isinstance(cause, json.JSONDecodeError):  # before OSError: that of requests is both
+            return NO_DAEMON
+        if isinstance(cause, TimeoutError):
+            return cause.strerror or "timed out"
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        if isinstance(cause, BaseException):
+            causes += (*cause.args, cause.__cause__)
+    return " ".join(str(error).split())[:REASON_WIDTH]
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        told = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return data if isinstance(data, dict) else {}
 
 
 Login = Callable[[str], tuple[str, str] | None]
 
 
 def login(env: Mapping[str, str], warn: Callable[[str], object]) -> Login:
-    """The credentials that `docker login` has stored: (user, password) for a host, ("", token) for an identity token.
+    """A function that returns the credentials `docker login` has stored for a host.
 
-    Credential helpers are asked once for each host; `warn` gets a line for one that fails.
+    They are (user, password), or ("", token) for an identity token, or None. A credential helper is started once for each host;
+    `warn` gets a line for one that fails.
     """
     import warnings
 
@@ -85,17 +117,25 @@ def login(env: Mapping[str, str], warn: Callable[[str], object]) -> Login:
     path = str(Path(folder) / "config.json") if folder else None
 
     @cache
-    def known(host: str) -> tuple[str, str] | None:
+    def credentials(host: str) -> tuple[str, str] | None:
         registry = "docker.io" if host == "registry-1.docker.io" else host
         try:
-            with warnings.catch_warnings(action="ignore"):  # of a missing helper: the error says it too
+            with warnings.catch_warnings(action="ignore"):  # about a missing helper: the error says it too
                 stored = auth.load_config(path, credstore_env=dict(env)).resolve_authconfig(registry)
         except DockerException as error:
             warn(f"no credentials for {host}: {error}")
+            return None
+        except (
+            ValueError,
+            TypeError,
+            AttributeError,
+            LookupError,
+        ):  # nothing of the content is shown: it may be a password
+            warn(f"no credentials for {host}: config.json of docker has an entry that is not valid")
             return None
         entry = {name.lower(): value for name, value in (stored or {}).items()}
         if entry.get("identitytoken"):
             return "", entry["identitytoken"]
         return (entry["username"], entry.get("password") or "") if entry.get("username") else None
 
-    return known
+    return credentials

@@ -1,4 +1,4 @@
-"""What this machine has. Looked at once, read only; planners get the facts, tests invent them."""
+"""The facts about this machine, read once and never changed; planners get them, tests invent them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from buildlib.machine.rust_toolchains import Pin, SearchContext, Toolchain
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handler:
-    """What the kernel starts binaries of another machine with: an entry of binfmt_misc."""
+    """An entry of binfmt_misc: the interpreter with which the kernel starts binaries of another machine."""
 
     name: str
     interpreter: str
@@ -31,8 +31,10 @@ class Handler:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Daemon:
-    """What a container engine says of itself: its version, those of its parts (containerd, runc), and `docker info`. `error` is
-    why none answers."""
+    """A container engine: its version, those of its parts (containerd, runc), and `docker info`.
+
+    `error` is the reason if none answers, in one line.
+    """
 
     version: str = ""
     parts: Mapping[str, str] = field(default_factory=dict)
@@ -51,27 +53,27 @@ class Host:
     path: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: Path = Path()
-    cache: Path = Path()  # the user's cache folder for buildlib (XDG)
+    cache: Path = Path()  # the user's cache directory for buildlib (XDG)
     python: Path = Path()
-    scripts: Path = Path()  # where this python keeps console scripts
+    scripts: Path = Path()  # the directory of this Python's console scripts
     root: bool = False
     kernel: str = ""  # uname -r
     page_size: int = 4096  # bytes
     toolchains: tuple[Toolchain, ...] = ()
     pin: Pin | None = None
-    rustup_error: str = ""  # why rustup gave no toolchain here, in its own words
+    rustup_error: str = ""  # why rustup has no toolchain for this directory, in its own words
     zig: Path | None = None
     zig_version: str = ""
     zigbuild: Path | None = None
     zigbuild_version: str = ""
-    libclang: Path | None = None  # the folder of the libclang wheel, where the system has none of its own
+    libclang: Path | None = None  # the directory of the libclang wheel, if the system has no libclang
     system_libclang: bool = False
     linkers: Mapping[str, str] = field(default_factory=dict)  # triple -> linker, from cargo's configuration files
-    runners: frozenset[str] = frozenset()  # the triples for which they name a runner
+    runners: frozenset[str] = frozenset()  # the triples for which cargo's configuration files name a runner
 
     def which(self, *names: str) -> str | None:
-        """The first of `names` that PATH holds, as an absolute path; a name with a slash is the file itself."""
-        return next((found for name in names if (found := self._which(name))), None)
+        """The first of `names` that is on PATH, as an absolute path; a name with a slash is the file itself."""
+        return next((path for name in names if (path := self._which(name))), None)
 
     def _which(self, name: str) -> str | None:
         if "/" in name:
@@ -80,71 +82,78 @@ class Host:
 
     @cached_property
     def _executables(self) -> dict[str, str]:
-        found: dict[str, str] = {}
+        programs: dict[str, str] = {}
         for folder in self.path:
             try:
                 with os.scandir(folder) as entries:
                     for entry in entries:
-                        if entry.name not in found and os.access(entry.path, os.X_OK) and not entry.is_dir():
-                            found[entry.name] = entry.path
+                        if entry.name not in programs and os.access(entry.path, os.X_OK) and not entry.is_dir():
+                            programs[entry.name] = entry.path
             except OSError:
-                continue  # a PATH entry that is not there is no error to any shell
-        return found
+                continue  # a directory in PATH that does not exist is no error in any shell
+        return programs
 
     def exists(self, path: str | Path) -> bool:
+        """Whether the file or directory exists; invented machines answer from a list."""
         return os.path.exists(path)
 
     @property
     def engine(self) -> str | None:
-        """The version of a container engine that answers, None without one."""
+        """The version of the container engine, None if none answers."""
         return self.daemon.version or None
 
     @cached_property
     def daemon(self) -> Daemon:
-        """The container engine, asked once."""
-        import docker
-
+        """The container engine, asked once; `error` is set if it does not answer within 5 seconds."""
         try:
-            client = docker_daemon.client(self.env, timeout=5)
-            told, info = client.version(), client.info()
-        except docker.errors.DockerException as error:
-            return Daemon(error=docker_daemon.reason(error))
-        parts = {str(part.get("Name")): str(part.get("Version", "")) for part in told.get("Components") or ()}
-        return Daemon(version=told.get("Version", ""), parts=parts, info=info)
+            version, info = docker_daemon.describe(self.env, timeout=5)
+        except ConnectionError as error:
+            return Daemon(error=str(error))
+        components = version.get("Components")
+        parts = {
+            str(part.get("Name")): str(part.get("Version", ""))
+            for part in (components if isinstance(components, list) else ())
+            if isinstance(part, dict)
+        }
+        return Daemon(version=version["Version"], parts=parts, info=info)
 
     @cached_property
     def handlers(self) -> Mapping[str, Handler] | None:
-        """By name, None where binfmt_misc is not mounted."""
+        """The handlers of binfmt_misc by name, None if it is not mounted."""
         if not (BINFMT / "status").exists():
             return None
-        found = {}
+        handlers = {}
         for entry in sorted(BINFMT.iterdir()):
             if entry.name not in ("status", "register"):
-                with suppress(OSError):  # it may be gone by now
-                    found[entry.name] = parse_handler(entry.name, entry.read_text(encoding="utf-8", errors="replace"))
-        return found
+                with suppress(OSError):  # it may have been removed meanwhile
+                    handlers[entry.name] = parse_handler(
+                        entry.name, entry.read_text(encoding="utf-8", errors="replace")
+                    )
+        return handlers
 
     def free(self, path: Path) -> int | None:
-        """Bytes that are left where `path` is, or would be; None where nobody knows."""
+        """Free space in bytes where `path` is or would be created, None if the file system does not report it."""
         while not path.exists() and path != path.parent:
             path = path.parent
         try:
-            told = os.statvfs(path)
+            status = os.statvfs(path)
         except OSError:
             return None
-        return told.f_bavail * told.f_frsize
+        return status.f_bavail * status.f_frsize
 
 
 def probe(env: Mapping[str, str], cwd: Path) -> Host:
-    """Look at the machine. Starts `rustc` (at most three) and nothing else; touches no network."""
+    """Read the facts about this machine. Starts `rustc` at most four times and nothing else; uses no network."""
     configured = tuple(_configured(env, cwd))
     scripts = Path(sysconfig.get_path("scripts"))
     path = tuple(dict.fromkeys((*env.get("PATH", "").split(os.pathsep), str(scripts))))
     bare = Host(machine=platform.machine(), path=path, env=env, cwd=cwd, cache=cache_folder())
-    toolchains, pin, rustup_error = rust_toolchains.find_toolchains(SearchContext(env=env, cwd=cwd, which=bare.which, cache=bare.cache))
+    toolchains, pin, rustup_error = rust_toolchains.find_toolchains(
+        SearchContext(env=env, cwd=cwd, which=bare.which, cache=bare.cache)
+    )
     zig, zig_version = _zig()
     system_libclang = _system_libclang()
-    zigbuild = executable(scripts, "cargo-zigbuild") or _found(bare.which("cargo-zigbuild"))
+    zigbuild = executable(scripts, "cargo-zigbuild") or _path(bare.which("cargo-zigbuild"))
     return Host(
         machine=bare.machine,
         path=path,
@@ -171,29 +180,30 @@ def probe(env: Mapping[str, str], cwd: Path) -> Host:
 
 
 def parse_handler(name: str, text: str) -> Handler:
-    """An entry of binfmt_misc, as the kernel writes it."""
-    told = dict(line.partition(" ")[::2] for line in text.replace("flags:", "flags").splitlines())
+    """An entry of binfmt_misc from the text that the kernel writes: a line per field, the first is `enabled` or `disabled`."""
+    fields = dict(line.partition(" ")[::2] for line in text.replace("flags:", "flags").splitlines())
     return Handler(
         name=name,
-        interpreter=told.get("interpreter", ""),
-        flags=told.get("flags", "").strip(),
-        enabled="enabled" in told,
+        interpreter=fields.get("interpreter", ""),
+        flags=fields.get("flags", "").strip(),
+        enabled="enabled" in fields,
     )
 
 
 def cache_folder() -> Path:
-    """$XDG_CACHE_HOME/buildlib, or what platformdirs knows of this system; works without HOME."""
+    """$XDG_CACHE_HOME/buildlib, or the cache directory that platformdirs has for this system; works without HOME."""
     from platformdirs import user_cache_path
 
     return user_cache_path("buildlib", appauthor=False)
 
 
 def executable(folder: Path, name: str) -> Path | None:
+    """The program `name` in `folder`, None if it does not exist or may not be executed."""
     tool = folder / name
     return tool if tool.is_file() and os.access(tool, os.X_OK) else None
 
 
-def _found(word: str | None) -> Path | None:
+def _path(word: str | None) -> Path | None:
     return Path(word) if word else None
 
 
@@ -223,28 +233,34 @@ def _zig() -> tuple[Path | None, str]:
 def _system_libclang() -> bool:
     folders = (*Path("/usr/lib").glob("llvm-*/lib"), *Path("/usr/lib").glob("*-linux-gnu"), Path("/usr/lib64"))
     # libclang-cpp is another library, which bindgen cannot use.
-    found = (file.name for folder in folders for file in folder.glob("libclang*.so*"))
-    return any(re.fullmatch(r"libclang(-[\d.]+)?\.so(\.[\d.]+)?", name) for name in found)
+    names = (file.name for folder in folders for file in folder.glob("libclang*.so*"))
+    return any(re.fullmatch(r"libclang(-[\d.]+)?\.so(\.[\d.]+)?", name) for name in names)
 
 
 def _configured(env: Mapping[str, str], cwd: Path) -> Iterator[tuple[Path, str, Mapping[str, Any]]]:
-    """The tables [target.<triple>] in cargo's configuration files, each with the folder that it speaks from; the nearest file
-    first, as cargo merges them."""
+    """The tables [target.<triple>] in cargo's configuration files, each with the directory that its paths are relative to.
+
+    The nearest file comes first, as cargo merges them.
+    """
     home = Path(env.get("CARGO_HOME") or Path(env.get("HOME", "/nonexistent"), ".cargo"))
     for folder in (*(parent / ".cargo" for parent in (cwd, *cwd.parents)), home):
         for name in ("config.toml", "config"):
             try:
-                targets = tomllib.loads((folder / name).read_text(encoding="utf-8")).get("target", {})
-            except (OSError, ValueError):
-                continue  # not there; where it is broken, cargo says so in its own words
-            yield from ((folder.parent, triple, table) for triple, table in targets.items() if isinstance(table, dict))
+                targets = tomllib.loads((folder / name).read_text(encoding="utf-8")).get("target")
+            except (OSError, ValueError, RecursionError):
+                continue  # no such file; what is wrong in a file is reported by cargo
+            if isinstance(targets, dict):
+                yield from (
+                    (folder.parent, triple, table) for triple, table in targets.items() if isinstance(table, dict)
+                )
 
 
 def _linkers(configured: Iterable[tuple[Path, str, Mapping[str, Any]]]) -> dict[str, str]:
     """Triple -> linker."""
-    found: dict[str, str] = {}
+    linkers: dict[str, str] = {}
     for folder, triple, table in configured:
-        if linker := table.get("linker"):
+        linker = table.get("linker")
+        if linker and isinstance(linker, str):
             relative = "/" in linker and not linker.startswith("/")
-            found.setdefault(triple, str(folder / linker) if relative else linker)
-    return found
+            linkers.setdefault(triple, str(folder / linker) if relative else linker)
+    return linkers

@@ -1,4 +1,4 @@
-"""The Rust on this machine: which compilers there are, which std each has, and what rust-toolchain.toml asks for."""
+"""The Rust compilers on this machine, the std of each, and the version that rust-toolchain.toml requires."""
 
 from __future__ import annotations
 
@@ -9,45 +9,46 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-# Part of the path of every managed sysroot: cargo does not notice when a sysroot's content changes,
-# so a change in how std is built (toolchain.py) must change this.
+# Part of the path of every managed sysroot: cargo does not notice when the content of a sysroot changes, so a change in how std is
+# built (rust/std.py) must change this.
 STD_VERSION = "std1"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Toolchain:
-    """One rustc with its cargo. `stds` are the triples whose standard library lies in `sysroot`."""
+    """One rustc with its cargo. `stds` are the triples whose standard library is in `sysroot`."""
 
     origin: str  # "RUSTC", "rustup", "system"
     rustc: Path
     cargo: Path
     release: str  # "1.96.0"
-    commit: str  # commit hash, or what stands for it
+    commit: str  # commit hash, "unknown" if rustc does not print one
     host: str  # triple
     sysroot: Path
     stds: frozenset[str] = frozenset()
-    managed: frozenset[str] = frozenset()  # triples whose std buildlib has built for it
-    managed_root: Path = Path()  # the sysroot that holds those
-    sources: Path | None = None  # the `library` folder that belongs to exactly this rustc
-    vendored: bool = False  # whether the crates that std needs lie in there, too
+    managed: frozenset[str] = frozenset()  # triples whose std buildlib has built for this rustc
+    managed_root: Path = Path()  # the sysroot of those
+    sources: Path | None = None  # the `library` directory of exactly this rustc
+    vendored: bool = False  # whether the crates that std needs are in it
 
     def __str__(self) -> str:
         return f"rustc {self.release} ({self.origin})"
 
     @property
     def key(self) -> str:
+        """The compiler in names of directories: two compilers never have the same key."""
         return _key(self.release, self.commit)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pin:
-    """What rust-toolchain.toml asks for."""
+    """The toolchain that a rust-toolchain file requires."""
 
     channel: str
     file: Path
 
     def allows(self, toolchain: Toolchain) -> bool:
-        """rustup resolves its own pins; for another rustc the release must be the one that is named."""
+        """Whether the toolchain is the required one: rustup resolves pins itself, any other rustc must have that release."""
         if toolchain.origin in ("rustup", "RUSTC"):
             return True
         numbered = toolchain.release.split("-")[0]
@@ -56,7 +57,7 @@ class Pin:
 
 
 def find_pin(cwd: Path) -> Pin | None:
-    """The rust-toolchain file that rustup would obey in `cwd`: the nearest one upwards."""
+    """The rust-toolchain file that rustup uses in `cwd`: the first in it and the directories above, None without a channel."""
     for folder in (cwd, *cwd.parents):
         for name in ("rust-toolchain", "rust-toolchain.toml"):
             file = folder / name
@@ -64,26 +65,31 @@ def find_pin(cwd: Path) -> Pin | None:
                 continue
             text = file.read_text(encoding="utf-8", errors="replace")
             try:
-                channel = tomllib.loads(text).get("toolchain", {}).get("channel", "")
-            except tomllib.TOMLDecodeError:
+                table = tomllib.loads(text).get("toolchain")
+                channel = table.get("channel") if isinstance(table, dict) else ""
+            except (ValueError, RecursionError):
                 channel = text.strip()  # the old form: the channel alone
-            return Pin(channel=channel, file=file) if channel else None
+            return Pin(channel=channel, file=file) if channel and isinstance(channel, str) else None
     return None
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchContext:
-    """What the search needs to know of the machine."""
+    """What the search for compilers depends on."""
 
     env: Mapping[str, str]
     cwd: Path
-    which: Callable[..., str | None]  # names -> the first that PATH holds
+    which: Callable[..., str | None]  # names -> the first that is on PATH
     cache: Path
 
 
 def find_toolchains(around: SearchContext) -> tuple[tuple[Toolchain, ...], Pin | None, str]:
-    """The compilers in order of preference (what RUSTC names, alone then; rustup's; the distribution's), the pin, and why
-    there is no first one ("" when there is). Starts each rustc twice; no network."""
+    """Find the compilers. Starts each rustc twice; uses no network.
+
+    Returns:
+        The compilers in order of preference: only the one in RUSTC if it is set, else that on PATH, then the distribution's. The pin.
+        The reason why a compiler cannot be used, "" if all can.
+    """
     named, cargo = around.env.get("RUSTC"), around.env.get("CARGO")
     candidates: dict[str, tuple[str, str | None]] = {}
     if named:
@@ -93,22 +99,22 @@ def find_toolchains(around: SearchContext) -> tuple[tuple[Toolchain, ...], Pin |
             candidates[on_path] = ("", cargo)
         candidates.setdefault("/usr/bin/rustc", ("system", None))
     with ThreadPoolExecutor() as pool:
-        asked = list(pool.map(lambda item: _toolchain(around, item[0], *item[1]), candidates.items()))
-    found: dict[Path, Toolchain] = {}
-    for toolchain in asked:
-        if isinstance(toolchain, Toolchain):
-            found.setdefault(toolchain.sysroot, toolchain)
-    error = next((answer for answer in asked if isinstance(answer, str) and answer), "")
-    return tuple(found.values()), find_pin(around.cwd), error
+        answers = list(pool.map(lambda item: _toolchain(around, item[0], *item[1]), candidates.items()))
+    toolchains: dict[Path, Toolchain] = {}
+    for answer in answers:
+        if isinstance(answer, Toolchain):
+            toolchains.setdefault(answer.sysroot, answer)
+    error = next((answer for answer in answers if isinstance(answer, str) and answer), "")
+    return tuple(toolchains.values()), find_pin(around.cwd), error
 
 
 def _toolchain(around: SearchContext, rustc: str, origin: str, cargo: str | None) -> Toolchain | str:
-    """The toolchain behind `rustc`, or why there is none ("" when the file is simply not there)."""
-    # A question must not make rustup download a pinned toolchain.
+    """The toolchain of `rustc`, or why it cannot be used ("" if the file does not exist)."""
+    # rustup must not download a pinned toolchain to answer.
     env = {**around.env, "RUSTUP_AUTO_INSTALL": "0"}
     try:
         sysroot = Path(_ask((rustc, "--print", "sysroot"), env, around.cwd))
-        # rustup's rustc is a proxy: the real one saves its start-up in every call.
+        # rustup's rustc is a proxy: calling the real one saves the start of the proxy in every call.
         real = sysroot / "bin" / "rustc"
         verbose = _ask((str(real if real.is_file() else rustc), "-vV"), env, around.cwd)
     except FileNotFoundError:
@@ -129,7 +135,7 @@ def _toolchain(around: SearchContext, rustc: str, origin: str, cargo: str | None
 
 
 def _read(sysroot: Path, verbose: str, rustc: Path, cargo: Path, origin: str, cache: Path) -> Toolchain:
-    """The toolchain, from what `rustc -vV` says and its sysroot holds."""
+    """The toolchain, from the output of `rustc -vV` and the content of its sysroot."""
     facts = {name: value for name, _, value in (line.partition(": ") for line in verbose.splitlines())}
     release, commit = facts.get("release", ""), facts.get("commit-hash", "unknown")
     root = cache / "sysroots" / f"{_key(release, commit)}-{STD_VERSION}"
@@ -151,15 +157,16 @@ def _read(sysroot: Path, verbose: str, rustc: Path, cargo: Path, origin: str, ca
 
 
 def _key(release: str, commit: str) -> str:
-    """Names a compiler in folder names: two compilers never share one."""
+    """The name of a compiler in names of directories."""
     return f"{release}-{commit[:9]}"
 
 
 def _ask(argv: tuple[str, ...], env: Mapping[str, str], cwd: Path) -> str:
+    """The output of a command. ValueError with the first line of its errors if it fails."""
     done = subprocess.run(argv, env=dict(env), cwd=cwd, capture_output=True, text=True, check=False)
     if done.returncode:
-        told = [line for line in done.stderr.splitlines() if line.strip()]
-        raise ValueError(told[0].removeprefix("error: ") if told else f"{argv[0]} exited with {done.returncode}")
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        raise ValueError(lines[0].removeprefix("error: ") if lines else f"{argv[0]} exited with code {done.returncode}")
     return done.stdout.strip()
 
 
@@ -168,12 +175,14 @@ def _stds(sysroot: Path) -> frozenset[str]:
 
 
 def _sources(sysroot: Path, release: str) -> Path | None:
-    """The library sources of exactly this rustc. Debian keeps the version beside them; rustup's component
-    lies inside the toolchain, so it belongs to it."""
+    """The library sources of exactly this rustc, None if there are none.
+
+    Debian's package has a file with the version; rustup's component is inside the toolchain, so it always fits.
+    """
     tree = sysroot / "lib" / "rustlib" / "src" / "rust"
     if not (tree / "library" / "std" / "Cargo.toml").is_file():
         return None
-    stated = tree / "src" / "version"
-    if stated.is_file() and stated.read_text(encoding="utf-8").strip() != release.split("-", maxsplit=1)[0]:
+    version = tree / "src" / "version"
+    if version.is_file() and version.read_text(encoding="utf-8").strip() != release.split("-", maxsplit=1)[0]:
         return None
     return tree / "library"

@@ -1,4 +1,4 @@
-"""`cargo metadata` -> the workspace's binaries, and the host tools that its crates will run."""
+"""The workspace and its binaries, from `cargo metadata`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Component:
     name: str
     package: str
     version: str
-    # What its Cargo.toml says of it, "" where it says nothing.
+    # From the Cargo.toml of its package, "" if absent.
     description: str = ""
     repository: str = ""
     license: str = ""
@@ -28,7 +28,7 @@ class Component:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
-    """What cargo says of the workspace, without its dependencies."""
+    """The workspace as `cargo metadata` describes it, without its dependencies."""
 
     root: Path
     target_dir: Path
@@ -37,18 +37,22 @@ class Workspace:
 
     @property
     def lock(self) -> Path:
+        """The path of Cargo.lock."""
         return self.root / "Cargo.lock"
 
     def pick(self, names: Iterable[str]) -> tuple[Component, ...]:
-        """The components of those names, all without names. NothingToDo for a workspace without binaries."""
+        """The components with these names, all of them if there are no names. A name may hold several, separated by commas.
+
+        NothingToDo for a workspace without binaries, UsageError with the nearest name for an unknown one.
+        """
         if not self.components:
             raise NothingToDo(f"{self.root} has no binaries", "add a [[bin]] or src/main.rs; libraries need no build")
         known = {component.name: component for component in self.components}
-        wanted = [part.strip() for name in names for part in name.split(",") if part.strip()]
-        for name in wanted:
+        requested = [part.strip() for name in names for part in name.split(",") if part.strip()]
+        for name in requested:
             if name not in known:
-                raise UsageError(f"no component is called {name!r}", suggestion(name, known))
-        return tuple(known[name] for name in dict.fromkeys(wanted)) or self.components
+                raise UsageError(f"unknown component {name!r}", suggestion(name, known))
+        return tuple(known[name] for name in dict.fromkeys(requested)) or self.components
 
 
 def find_manifest(cwd: Path) -> Path:
@@ -56,31 +60,32 @@ def find_manifest(cwd: Path) -> Path:
     for folder in (cwd, *cwd.parents):
         if (manifest := folder / "Cargo.toml").is_file():
             return manifest
-    raise UsageError(f"no Cargo.toml in {cwd} or above it", "run in the folder of a Rust workspace")
+    raise UsageError(f"no Cargo.toml in {cwd} or above it", "run in the directory of a Rust workspace")
 
 
 def metadata_step(cargo: Path, cwd: Path) -> Step:
-    """The question for the workspace's own packages; asks no registry."""
+    """The command that lists the workspace's own packages; it needs no registry."""
     argv = (str(cargo), "metadata", "--format-version", "1", "--no-deps")
     return Step(title="workspace", argv=argv, cwd=cwd, stdout="keep", quiet=True)
 
 
 def parse_metadata(answer: str) -> Workspace:
-    """`metadata`'s answer as data; binaries in cargo's order."""
-    told = json.loads(answer)
-    members = [package for package in told["packages"] if package["id"] in set(told["workspace_members"])]
+    """The workspace, from the output of `cargo metadata`; binaries in cargo's order."""
+    metadata = json.loads(answer)
+    member_ids = set(metadata["workspace_members"])
+    members = [package for package in metadata["packages"] if package["id"] in member_ids]
     return Workspace(
-        root=Path(told["workspace_root"]),
-        target_dir=Path(told["target_directory"]),
+        root=Path(metadata["workspace_root"]),
+        target_dir=Path(metadata["target_directory"]),
         components=tuple(
-            Component(name=made["name"], package=package["name"], version=package["version"], **_told(package))
+            Component(name=target["name"], package=package["name"], version=package["version"], **_details(package))
             for package in members
-            for made in package["targets"]
-            if "bin" in made["kind"]
+            for target in package["targets"]
+            if "bin" in target["kind"]
         ),
         manifests=tuple(Path(package["manifest_path"]) for package in members),
     )
 
 
-def _told(package: Mapping[str, Any]) -> dict[str, str]:
+def _details(package: Mapping[str, Any]) -> dict[str, str]:
     return {key: package.get(key) or "" for key in ("description", "repository", "license")}

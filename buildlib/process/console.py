@@ -1,38 +1,49 @@
-"""The only voice. Work is told on stderr, results (tables, JSON) on stdout."""
+"""The only module that prints. Progress and messages go to stderr, results (tables, JSON, lines) to stdout."""
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
+import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from shlex import join
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from buildlib.core.errors import BuildError
 
 if TYPE_CHECKING:
     from rich.console import Console as Rich
+    from rich.text import Text
 
-# What cargo says on its way; on a terminal it moves the status line instead of scrolling by.
-ON_ITS_WAY = re.compile(
+# cargo's progress; on a terminal it updates the status line instead of scrolling by.
+PROGRESS = re.compile(
     r"^\s*(Compiling|Downloaded|Downloading|Updating|Locking|Fresh|Finished|Checking|Adding|Unpacking|Blocking)\b"
 )
 
 
 class Console:
-    """Plain lines where nobody watches (pipes, CI), a status line on a terminal, folds in GitHub Actions."""
+    """Plain lines in pipes and CI, a status line on a terminal, folds and annotations in GitHub Actions.
+
+    All text is printed literally: `[bold]` is no markup. A character that the stream's encoding does not have is escaped.
+    """
 
     def __init__(self, env: Mapping[str, str], *, quiet: bool = False) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            _escape_unencodable(stream)
         self.github = env.get("GITHUB_ACTIONS") == "true"
         self.summary = Path(env["GITHUB_STEP_SUMMARY"]) if self.github and env.get("GITHUB_STEP_SUMMARY") else None
         self.quiet = quiet
-        self.watched = sys.stderr.isatty() and not self.github and "CI" not in env and env.get("TERM") != "dumb"
-        self.colour = self.watched and not env.get("NO_COLOR")
-        self._status: Any = None
+        self.interactive = (
+            _is_terminal(sys.stderr) and not self.github and "CI" not in env and env.get("TERM") != "dumb"
+        )
+        self.colour = self.interactive and not env.get("NO_COLOR")
+        self._show_status: Callable[[str], None] | None = None
 
     @cached_property
     def _err(self) -> Rich:
@@ -40,110 +51,162 @@ class Console:
 
     @cached_property
     def _out(self) -> Rich:
-        return _rich(sys.stdout, self.colour and sys.stdout.isatty())
+        return _rich(sys.stdout, self.colour and _is_terminal(sys.stdout))
 
-    def _say(self, text: str, style: str = "") -> None:
-        self._err.print(text, style=style or None, markup=False, highlight=False, soft_wrap=True)
+    def _message(self, text: str | Text, style: str = "") -> None:
+        """Print to stderr. A message that cannot be written (full disk, terminal gone) must not end the command."""
+        try:
+            self._err.print(text, style=style or None, soft_wrap=True)
+        except BrokenPipeError:
+            raise
+        except OSError:
+            return
 
-    # --- work --------------------------------------------------------------------------------------
+    # --- progress ----------------------------------------------------------------------------------
 
     @contextmanager
-    def fold(self, title: str):
-        """A named stretch of work: a fold in GitHub Actions, a headline elsewhere."""
+    def fold(self, title: str) -> Iterator[None]:
+        """Group the output of one part of the work: a fold in GitHub Actions, a headline elsewhere."""
         if not self.quiet:
-            self._say(f"::group::{title}" if self.github else f"▸ {title}", "bold")
+            self._message(_github("group", title) if self.github else f"▸ {title}", "bold")
         try:
             yield
         finally:
             if self.github and not self.quiet:
-                self._say("::endgroup::")
+                self._message("::endgroup::")
 
     @contextmanager
-    def working(self, title: str):
-        """A status line while one command runs, where somebody watches."""
-        if not self.watched or self.quiet:
+    def working(self, title: str) -> Iterator[None]:
+        """Show a status line while one command runs, on a terminal only."""
+        if not self.interactive or self.quiet:
             yield
             return
-        with self._err.status(title) as status:
-            self._status = lambda text: status.update(f"{title} · {text}")
+        from rich.text import Text
+
+        with self._err.status(Text(title)) as status:
+            self._show_status = lambda text: status.update(Text(f"{title} · {text}"))
             try:
                 yield
             finally:
-                self._status = None
+                self._show_status = None
 
     def command(self, argv: Sequence[str]) -> None:
+        """Show a command line."""
         if not self.quiet:
-            self._say(f"  + {join(argv)}", "bright_black")
+            self._message(f"  + {join(argv)}", "bright_black")
 
     def output(self, line: str) -> None:
-        """A line of a tool's own output. Colours in it are the tool's."""
-        if self._status and ON_ITS_WAY.match(line):
-            self._status(line.strip())
+        """Show a line of a tool's output. Colours in it are the tool's."""
+        progress = PROGRESS.match(line)
+        if progress and self._show_status:
+            self._show_status(line.strip())
+        elif progress and self.quiet:
             return
-        if self.quiet and ON_ITS_WAY.match(line):
-            return
-        if self.colour:
+        elif self.colour:
             from rich.text import Text
 
-            self._err.print(Text.from_ansi(line), soft_wrap=True)
+            self._message(Text.from_ansi(line))
         else:
-            self._say(line)
+            self._message(line)
 
     def done(self, seconds: float, note: str = "") -> None:
+        """Show that a command has succeeded, and how long it took."""
         if not self.quiet:
-            self._say(f"  ✓ {seconds:.1f}s{f' · {note}' if note else ''}", "green")
+            self._message(f"  ✓ {seconds:.1f}s{f' · {note}' if note else ''}", "green")
 
     def note(self, text: str) -> None:
+        """Show a line of information."""
         if not self.quiet:
-            self._say(f"  {text}")
+            self._message(f"  {text}")
 
     def warn(self, text: str) -> None:
-        self._say(f"::warning::{text}" if self.github else f"warning: {text}", "yellow")
+        """Show a warning; an annotation in GitHub Actions."""
+        self._message(_github("warning", text) if self.github else f"warning: {text}", "yellow")
 
     def error(self, error: BuildError) -> None:
-        """An error and its cure, one line each."""
-        self._say(f"::error::{_escape(error.message)}" if self.github else f"error: {error.message}", "bold red")
+        """Show an error and its help, one line each."""
+        self._message(_github("error", error.message) if self.github else f"error: {error.message}", "bold red")
         if error.help:
-            self._say(f"  help: {error.help}")
+            self._message(f"  help: {error.help}")
 
     # --- results --------------------------------------------------------------------------------------
 
     def table(self, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Also on the summary page of a job in GitHub Actions."""
+        """Print a table, also to the job's summary page in GitHub Actions. BuildError if stdout cannot be written."""
         from rich.table import Table
+        from rich.text import Text
 
         rows = [tuple(row) for row in rows]
-        table = Table(*head, box=None, pad_edge=False, header_style="bold")
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for title in head:
+            table.add_column(Text(title))
         for row in rows:
-            table.add_row(*row)
-        # A pipe has no width; a narrow guess would fold digests.
-        self._out.print(table, highlight=False, soft_wrap=True)
+            table.add_row(*map(Text, row))
+        with _writing_to_stdout():
+            # A pipe has no width; a guess that is too narrow would fold digests.
+            self._out.print(table, soft_wrap=True)
         if self.summary:
             text = "".join(map(_markdown, (head, ("---",) * len(head), *rows)))
-            # A page that cannot be written takes nothing from the result.
+            # A summary page that cannot be written must not change the result.
             with suppress(OSError), self.summary.open("a", encoding="utf-8") as page:
                 page.write(f"{text}\n")
 
     def json(self, data: Any) -> None:
-        print(json.dumps(data, indent=2, ensure_ascii=False), file=sys.stdout)
+        """Print JSON. BuildError if stdout cannot be written."""
+        with _writing_to_stdout():
+            print(json.dumps(data, indent=2, ensure_ascii=not _is_utf8(sys.stdout)), file=sys.stdout)
 
     def failure(self, text: str) -> None:
-        """A line of a result that is a failure, such as a failed test: an annotation in GitHub Actions."""
+        """Print a line of a result that is a failure, such as a failed test; also an annotation in GitHub Actions."""
         self.line(f"✗ {text}")
         if self.github:
-            self._say(f"::error::{_escape(text)}")
+            self._message(_github("error", text))
 
     def line(self, text: str) -> None:
-        self._out.print(text, markup=False, highlight=False, soft_wrap=True)
+        """Print a line of a result. BuildError if stdout cannot be written."""
+        with _writing_to_stdout():
+            self._out.print(text, soft_wrap=True)
 
     # --- questions ---------------------------------------------------------------------------------------
 
     def confirm(self, question: str) -> bool:
-        """Yes or no from the person at the terminal; no terminal: no."""
-        if not sys.stdin.isatty():
+        """Ask the user at the terminal a yes/no question. False without a terminal."""
+        if not _is_terminal(sys.stdin):
             return False
-        self._say(f"{question} [y/N] ")
+        self._message(f"{question} [y/N] ")
         return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def flush_stdout() -> None:
+    """Write what is still buffered. BuildError if stdout cannot be written, for example because its disk is full.
+
+    What could not be written is dropped then: the interpreter would try to write it once more when it exits, and fail again.
+    """
+    with _writing_to_stdout():
+        pass
+
+
+@contextmanager
+def _writing_to_stdout() -> Iterator[None]:
+    try:
+        yield
+        if sys.stdout is not None:  # it is None if the command was started with stdout closed
+            sys.stdout.flush()
+    except BrokenPipeError:  # the reader has gone; `cli.app` gives that its own exit code
+        raise
+    except OSError as error:
+        discard_stdout()
+        raise BuildError(
+            f"stdout: {error.strerror or error}", "free some space, or redirect the output elsewhere"
+        ) from None
+
+
+def discard_stdout() -> None:
+    """Redirect stdout to /dev/null, with what is still buffered."""
+    with suppress(OSError, ValueError):  # a replaced stdout (in tests) may have no file descriptor
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
 
 
 def _markdown(cells: Sequence[str]) -> str:
@@ -151,14 +214,38 @@ def _markdown(cells: Sequence[str]) -> str:
     return f"| {' | '.join(escaped)} |\n"
 
 
-def _escape(text: str) -> str:
-    # GitHub's workflow commands end at a line break.
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+def _github(command: str, text: str) -> str:
+    """A workflow command of GitHub Actions, which ends at a line break; encoded as actions/toolkit's `escapeData` does."""
+    encoded = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return f"::{command}::{encoded}"
 
 
-def _rich(stream: Any, colour: bool) -> Rich:
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()
+
+
+def _is_utf8(stream: TextIO | None) -> bool:
+    return codecs.lookup(getattr(stream, "encoding", None) or "utf-8").name == "utf-8"
+
+
+def _escape_unencodable(stream: TextIO | None) -> None:
+    """Escape what the encoding (ASCII, Latin-1) does not have, such as ✓, instead of failing.
+
+    In the C locale Python does it itself (PEP 538, PEP 540), and prints the bytes of file names as they are.
+    """
+    if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        stream.reconfigure(errors="backslashreplace")
+
+
+def _rich(stream: TextIO, colour: bool) -> Rich:
     from rich.console import Console as Rich
 
-    return Rich(
-        file=stream, force_terminal=colour or None, no_color=not colour, emoji=False, width=None if colour else 200
-    )
+    class Output(Rich):
+        def on_broken_pipe(self) -> None:
+            """Let BrokenPipeError through; rich would exit with code 1 from here."""
+            raise  # noqa: PLE0704  called while the error is handled
+
+    return Output(
+        file=stream, force_terminal=colour or None, no_color=not colour, markup=False, highlight=False, emoji=False,
+        width=None if colour else 200,
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What every command starts from: the machine, the workspace, the settings, and a hand to act with."""
+"""What every command starts with: the machine, the workspace, the settings, and a runner."""
 
 from __future__ import annotations
 
@@ -15,21 +15,20 @@ from buildlib.core.errors import MissingRequirements, UsageError
 from buildlib.core.plan import Write
 from buildlib.core.settings import Config
 from buildlib.core.targets import Target, select
-from buildlib.process.history import FAILURE_LOG
 from buildlib.failures.redact import redact, secret_values
 from buildlib.machine import workspace as workspaces
 from buildlib.machine.host import Host, probe
 from buildlib.machine.workspace import Workspace
 from buildlib.process.console import Console
-from buildlib.process.history import NO_HISTORY, History
+from buildlib.process.history import FAILURE_LOG, NO_HISTORY, History
 from buildlib.process.runner import DryRunner, Runner
 
-HISTORY = Path("buildlib", "journal.jsonl")  # in the target folder
+HISTORY = Path("buildlib", "journal.jsonl")  # in the target directory
 
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """Handed to every flow."""
+    """Machine, workspace, settings, runner and console of one command."""
 
     config: Config
     host: Host
@@ -40,24 +39,25 @@ class Context:
 
     @property
     def dist(self) -> Path:
+        """The directory of verified binaries."""
         return self.workspace.root / self.config.dist
 
     @property
     def reports(self) -> Path:
-        """The folder of what sessions report."""
+        """The directory of the reports of tests and benchmarks."""
         return self.workspace.target_dir / "buildlib" / "reports"
 
-    def report(self, title: str, told: Mapping[str, Any]) -> Write:
-        """A session's report for programs."""
-        text = json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+    def report(self, title: str, data: Mapping[str, Any]) -> Write:
+        """The action that writes a report for programs."""
+        text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
         return Write(path=self.reports / f"{title}.json", text=text)
 
     def targets(self, words: tuple[str, ...], default: str) -> tuple[Target, ...]:
-        """The rows that `--arch` names; `default` ("native", "all") without any."""
+        """The targets that `--arch` names; `default` ("native", "all") is used without any."""
         return select(words or (default,), self.config.arches, self.host.machine)
 
     def refreshed(self) -> Context:
-        """The same with the machine as it is now, after something was installed."""
+        """The same context with the machine probed again, after something was installed."""
         return replace(self, host=probe(self.host.env, self.host.cwd))
 
 
@@ -71,50 +71,66 @@ def open_context(
     anywhere: bool = False,
     command: str = "",
 ) -> Context:
-    """Look around in `cwd`. `flags` are settings by their own names; those not given are left out.
+    """Probe the machine and the workspace of `cwd`, and resolve the settings.
 
-    UsageError where no workspace is, unless the command can do without (`anywhere`).
+    `flags` are settings by their own names; empty ones are ignored. `anywhere` is for commands that need no workspace. `command` is
+    the command line for the history.
+
+    Raises:
+        UsageError: There is no workspace, or a setting is wrong, such as a table for a component that does not exist.
+        MissingRequirements: There is no cargo.
     """
+    manifest = _manifest(cwd, anywhere=anywhere)
     with ThreadPoolExecutor(max_workers=1) as pool:
-        looking = pool.submit(probe, env, cwd)
-        workspace = _workspace(console, env, cwd, anywhere)
-        host = looking.result()
+        probing = pool.submit(probe, env, cwd)
+        if manifest:
+            workspace = read_workspace(console, env, manifest.parent)
+        else:
+            workspace = Workspace(root=cwd, target_dir=cwd / "target", components=())
+        host = probing.result()
     config = layers.resolve(
         *layers.files(workspace.root), layers.environment(env), ("flag", {k: v for k, v in flags.items() if v})
     )
+    if manifest:
+        layers.check_components(config, {component.name: component for component in workspace.components})
     if config.target_dir:
         workspace = replace(workspace, target_dir=workspace.root / config.target_dir)
-    hand = DryRunner if dry else Runner
-    journal = History(None if dry else workspace.target_dir / HISTORY, redact(command, secret_values(env)))
-    run = hand(console, env, config.retry, record=workspace.root / FAILURE_LOG, history=journal)
-    return Context(config=config, host=host, workspace=workspace, run=run, console=console, history=journal)
+    runner = DryRunner if dry else Runner
+    history = History(None if dry else workspace.target_dir / HISTORY, redact(command, secret_values(env)))
+    run = runner(console, env, config.retry, record=workspace.root / FAILURE_LOG, history=history)
+    return Context(config=config, host=host, workspace=workspace, run=run, console=console, history=history)
 
 
-def _workspace(console: Console, env: Mapping[str, str], cwd: Path, anywhere: bool) -> Workspace:
+def _manifest(cwd: Path, *, anywhere: bool) -> Path | None:
     try:
-        manifest = workspaces.find_manifest(cwd)
+        return workspaces.find_manifest(cwd)
     except UsageError:
-        if not anywhere:
-            raise
-        return Workspace(root=cwd, target_dir=cwd / "target", components=())
-    # Every cargo says the same of the workspace's own packages, so whichever is first need not wait for the probe.
-    ask = Runner(console, env, layers.resolve().retry)
-    return workspaces.parse_metadata(_metadata(ask, _first_cargo(env), manifest.parent))
+        if anywhere:
+            return None
+        raise
+
+
+def read_workspace(console: Console, env: Mapping[str, str], folder: Path) -> Workspace:
+    """What `cargo metadata` prints of the workspace in `folder`. Errors as in `open_context`."""
+    # Every cargo gives the same answer about the workspace's own packages, so the first one need not wait for the probe.
+    query = Runner(console, env, layers.resolve().retry)
+    return workspaces.parse_metadata(_metadata(query, _first_cargo(env), folder))
 
 
 def _first_cargo(env: Mapping[str, str]) -> Path:
-    found = env.get("CARGO") or shutil.which("cargo", path=env.get("PATH"))
-    if not found:
+    cargo = env.get("CARGO") or shutil.which("cargo", path=env.get("PATH"))
+    if not cargo:
         raise MissingRequirements("no cargo on PATH", "buildlib setup; or install Rust from https://rustup.rs")
-    return Path(found)
+    return Path(cargo)
 
 
-def _metadata(ask: Runner, cargo: Path, folder: Path) -> str:
-    # A pin that is not installed must not stop the question what the workspace is.
+def _metadata(query: Runner, cargo: Path, folder: Path) -> str:
+    """The output of `cargo metadata`. UsageError with cargo's own message if it fails."""
+    # A pinned toolchain that is not installed must not prevent the answer.
     question = workspaces.metadata_step(cargo, folder)
-    outcome = ask(replace(question, env={"RUSTUP_AUTO_INSTALL": "0"}))
+    outcome = query(replace(question, env={"RUSTUP_AUTO_INSTALL": "0"}))
     if not outcome and "is not installed" in outcome.output:
-        outcome = ask(replace(question, env={"RUSTUP_AUTO_INSTALL": "0", "RUSTUP_TOOLCHAIN": "stable"}))
+        outcome = query(replace(question, env={"RUSTUP_AUTO_INSTALL": "0", "RUSTUP_TOOLCHAIN": "stable"}))
     if not outcome:
-        raise UsageError(outcome.output.strip().removeprefix("error: ") or "cargo metadata failed", "mend Cargo.toml")
+        raise UsageError(outcome.output.strip().removeprefix("error: ") or "cargo metadata failed", "fix Cargo.toml")
     return outcome.stdout

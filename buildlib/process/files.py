@@ -1,8 +1,9 @@
-"""Files that appear whole or not at all, and folders that one process holds at a time."""
+"""Files that are written atomically, and directories that one process locks at a time."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -12,65 +13,69 @@ from pathlib import Path
 from buildlib.core.errors import BuildError
 from buildlib.core.plan import AtomicUpdate, Install, Link, OciLayout
 
+# What flock(2) answers on a file system without locks: NFS without its lock daemon, some FUSE and 9p mounts.
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+
 
 def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """The file with exactly `data`, or untouched. An equal file is left alone, so that its time does not change."""
-    if _same(path, data, mode):
+    """Write a file with exactly `data`, or leave it untouched. An equal file is not written, so that its time stays."""
+    if _is_equal(path, data, mode):
         return
-    beside = _beside(path)
+    temporary = _temporary(path)
     try:
-        _write(beside, data, mode)
-        os.replace(beside, path)
+        _write(temporary, data, mode)
+        os.replace(temporary, path)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def append(path: Path, line: str, limit: int) -> None:
-    """One more line. A file of more than `limit` bytes becomes <name>.1 first, and takes the place of the one before."""
+    """Append a line. A file of more than `limit` bytes is renamed to <name>.1, which replaces the previous one."""
     with path.open("ab") as file:
-        # Whoever waited for the lock may hold a file that was renamed meanwhile; its line is in the older one then.
-        fcntl.flock(file, fcntl.LOCK_EX)
+        # While this process waited for the lock, another may have renamed the file: the line is in <name>.1 then.
+        _flock(file.fileno(), fcntl.LOCK_EX)
         file.write(f"{line}\n".encode())
         if file.tell() > limit and path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
             os.replace(path, path.with_name(f"{path.name}.1"))
 
 
 def read_text(path: Path) -> str:
-    """The file's text; "" for one that is not there, or that is no text."""
+    """The text of a file; "" for a file that does not exist or is not UTF-8."""
     try:
         return path.read_text(encoding="utf-8")
     except (FileNotFoundError, UnicodeDecodeError):
         return ""
 
 
-def update(act: AtomicUpdate) -> None:
-    ready: list[tuple[Path, Path]] = []
+def update(action: AtomicUpdate) -> None:
+    """Write all files of the update, or none. OSError names the file that could not be written."""
+    written: list[tuple[Path, Path]] = []
     try:
-        for source, path in act.copies:
-            ready.append((_beside(path), path))
+        for source, path in action.copies:
+            written.append((_temporary(path), path))
             with _named(path):
-                shutil.copy2(source, ready[-1][0])
-        for write in act.writes:
-            ready.append((_beside(write.path), write.path))
-            _write(ready[-1][0], write.text.encode(), write.mode)
-        when = act.as_old_as.stat().st_mtime_ns
-        for beside, path in ready:  # a rename needs no space
-            os.utime(beside, ns=(when, when))
-            os.replace(beside, path)
+                shutil.copy2(source, written[-1][0])
+        for write in action.writes:
+            written.append((_temporary(write.path), write.path))
+            _write(written[-1][0], write.text.encode(), write.mode)
+        when = action.as_old_as.stat().st_mtime_ns
+        for temporary, path in written:  # a rename needs no space
+            os.utime(temporary, ns=(when, when))
+            os.replace(temporary, path)
     finally:
-        for beside, _ in ready:
-            beside.unlink(missing_ok=True)
+        for temporary, _ in written:
+            temporary.unlink(missing_ok=True)
 
 
-def _same(path: Path, data: bytes, mode: int) -> bool:
+def _is_equal(path: Path, data: bytes, mode: int) -> bool:
     try:
         return path.read_bytes() == data and path.stat().st_mode & 0o777 == mode
     except FileNotFoundError:
         return False
 
 
-def _beside(path: Path) -> Path:
-    """A name in the same folder, for what will be renamed to `path`."""
+def _temporary(path: Path) -> Path:
+    """A name in the same directory, which is created, for what will be renamed to `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.with_name(f".{path.name}.{os.getpid()}")
 
@@ -85,7 +90,7 @@ def _write(path: Path, data: bytes, mode: int) -> None:
 
 @contextlib.contextmanager
 def _named(path: Path) -> Iterator[None]:
-    # write(2) fails without a name in it; a person wants to know which file.
+    """Add the file's name to an OSError: write(2) fails without one, and the user needs to know which file it was."""
     try:
         yield
     except OSError as error:
@@ -93,82 +98,112 @@ def _named(path: Path) -> Iterator[None]:
         raise
 
 
-def link(act: Link) -> None:
-    if act.path.is_symlink() and act.path.readlink() == act.to:
+def link(action: Link) -> None:
+    """Create or replace a symbolic link atomically."""
+    if action.path.is_symlink() and action.path.readlink() == action.to:
         return
-    beside = _beside(act.path)
-    beside.symlink_to(act.to)
-    os.replace(beside, act.path)
+    temporary = _temporary(action.path)
+    temporary.symlink_to(action.to)
+    os.replace(temporary, action.path)
 
 
-def install(act: Install) -> None:
-    beside = _beside(act.into)
-    remove_tree(beside)
+def install(action: Install) -> None:
+    """Create a directory with copies of files, atomically."""
+    temporary = _temporary(action.into)
+    remove_tree(temporary)
     try:
-        beside.mkdir(parents=True)
-        for file in act.source.glob(act.pattern):
-            shutil.copy2(file, beside / file.name)
-        for name in act.empty:
-            (beside / name).parent.mkdir(exist_ok=True)
-            (beside / name).touch()
-        os.replace(beside, act.into)
+        temporary.mkdir(parents=True)
+        for file in action.source.glob(action.pattern):
+            shutil.copy2(file, temporary / file.name)
+        for name in action.empty:
+            (temporary / name).parent.mkdir(exist_ok=True)
+            (temporary / name).touch()
+        os.replace(temporary, action.into)
     finally:
-        remove_tree(beside)
+        remove_tree(temporary)
 
 
-def layout(act: OciLayout) -> None:
-    blobs = {blob_path(act.folder, digest): data for digest, data in act.blobs.items()}
+def layout(action: OciLayout) -> None:
+    """Write an OCI layout: blobs first, then the index, then remove blobs that the index does not need."""
+    blobs = {blob_path(action.folder, digest): data for digest, data in action.blobs.items()}
     for path, data in blobs.items():
         if isinstance(data, bytes):
             write_whole(path, data)
         elif path != data:
             write_whole(path, data.read_bytes())
-    write_whole(act.folder / "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
-    write_whole(act.folder / "index.json", act.index)
-    for path in (act.folder / "blobs").glob("*/*"):
+    write_whole(action.folder / "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
+    write_whole(action.folder / "index.json", action.index)
+    for path in (action.folder / "blobs").glob("*/*"):
         if path not in blobs:
             path.unlink()
 
 
 def blob_path(folder: Path, digest: str) -> Path:
-    """Where an OCI layout in `folder` has the blob: sha256:<hex> -> blobs/sha256/<hex>."""
+    """The path of a blob in the OCI layout `folder`: sha256:<hex> -> blobs/sha256/<hex>."""
     return folder.joinpath("blobs", *digest.split(":"))
 
 
 def blob_files(folder: Path) -> dict[str, Path]:
-    """Every blob of an OCI layout, by the digest that its name says."""
+    """Every blob of an OCI layout, by the digest that its file name states."""
     return {f"{path.parent.name}:{path.name}": path for path in (folder / "blobs").glob("*/*")}
 
 
 def remove_tree(folder: Path) -> None:
+    """Remove a directory, as far as that is possible."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def locked(folder: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """The folder's lock, for one process at a time; `waiting` is called when another has it. The kernel lets go of it
-    when its holder dies, so nothing stale is left."""
+def locked(folder: Path, waiting: Callable[[], object], warn: Callable[[str], object] | None = None) -> Iterator[None]:
+    """Hold the lock of a directory, which is created; one process at a time has it.
+
+    `waiting` is called if another process holds the lock. The kernel releases a lock when its holder ends, so none becomes stale.
+    On a file system without locks the work continues without one, and `warn` gets one line about it: commands that run at the same
+    time may then repeat each other's work, but every file is still written atomically.
+
+    Raises:
+        BuildError: The directory cannot be created or opened.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise disk_error(error) from None
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            waiting()
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        if not _acquire(handle, folder, waiting) and warn:
+            warn(f"{folder}: the file system has no locks; do not run two commands there at the same time")
         yield
     finally:
         os.close(handle)
 
 
+def _acquire(handle: int, folder: Path, waiting: Callable[[], object]) -> bool:
+    try:
+        with _named(folder):
+            return _flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        waiting()
+    except OSError as error:
+        raise disk_error(error) from None
+    return _flock(handle, fcntl.LOCK_EX)
+
+
+def _flock(handle: int, operation: int) -> bool:
+    """Lock an open file. False where the file system has no locks."""
+    try:
+        fcntl.flock(handle, operation)
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        return False
+    return True
+
+
 def disk_error(error: OSError) -> BuildError:
-    """What the file system refused, in one line."""
-    cure = {
-        28: "free some space, or write elsewhere: --dist, --target-dir",
-        30: "the folder is read-only: write elsewhere with --dist, --target-dir",
-        13: "no permission: write elsewhere with --dist, --target-dir",
+    """What the file system refused, as one line."""
+    help_text = {
+        errno.ENOSPC: "free some space, or write elsewhere: --dist, --target-dir",
+        errno.EROFS: "the directory is read-only: write elsewhere with --dist, --target-dir",
+        errno.EACCES: "no permission: write elsewhere with --dist, --target-dir",
     }.get(error.errno or 0, "")
-    return BuildError(f"{error.filename or 'disk'}: {error.strerror}", cure)
+    return BuildError(f"{error.filename or 'disk'}: {error.strerror}", help_text)

@@ -1,4 +1,4 @@
-"""What ran when, and how large, slow or long it all was: a line of JSON for each step and each number, over many runs."""
+"""The history of a workspace: when which step ran, its time, sizes and counts, as one line of JSON each, over many commands."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Any
 from buildlib.process.files import append
 
 FAILURE_LOG = ".build-failures.log"  # beside Cargo.toml: one JSON object per failed attempt
-MAX_BYTES = 4_000_000  # bytes; some hundred runs
+MAX_BYTES = 4_000_000  # enough for some hundred commands
 
 
 class History:
-    """One run's part of the journal in `path`; nothing is written without one. `command` is what the person said."""
+    """One command's part of the history in `path`; None writes nothing. `command` is the command line as the user typed it."""
 
     def __init__(self, path: Path | None, command: str = "") -> None:
         self.path = path
@@ -26,7 +26,7 @@ class History:
         self.lock = threading.Lock()
 
     def __call__(self, kind: str, **facts: Any) -> None:
-        """One line: `kind` and its facts. A journal that cannot be written does not make anything worse."""
+        """Append one line: `kind` and its facts. A history that cannot be written must not fail the command."""
         if not self.path:
             return
         with self.lock, contextlib.suppress(OSError):
@@ -38,9 +38,9 @@ NO_HISTORY = History(None)
 
 
 def read(text: str) -> Iterator[Mapping[str, Any]]:
-    """The lines that are whole; one that was cut off is passed over."""
+    """The complete lines of a history; one that was cut off is skipped."""
     for line in text.splitlines():
         with contextlib.suppress(ValueError):
-            told = json.loads(line)
-            if isinstance(told, dict) and {"run", "command", "kind"} <= told.keys():
-                yield told
+            entry = json.loads(line)
+            if isinstance(entry, dict) and {"run", "command", "kind"} <= entry.keys():
+                yield entry

@@ -1,24 +1,25 @@
-"""What a running step says, line by line: shown, kept, or read as cargo's JSON."""
+"""Reads the output of a running step, line by line: shows it, keeps it, or reads it as cargo's JSON messages."""
 
 from __future__ import annotations
 
 import json
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from buildlib.core.plan import Step
 from buildlib.process.console import Console
 
-TAIL = 5000  # lines of a tool's stderr kept for reading its failure; a build's cause may stand far above its end
+TAIL = 5000  # lines of output kept for reading the failure; a build's cause may be far above the end
 
 
 class OutputReader:
-    """What a running step says, line by line: shown, kept, or read as cargo's JSON."""
+    """Reads both streams of a step, each in a thread of its own. `translate` is applied to each line before it is shown."""
 
-    def __init__(self, step: Step, console: Console, spoken: Callable[[str], str]) -> None:
-        self.step, self.console, self.translate = step, console, spoken
+    def __init__(self, step: Step, console: Console, translate: Callable[[str], str]) -> None:
+        self.step, self.console, self.translate = step, console, translate
         self.stdout: list[str] = []
         self.tail: deque[str] = deque(maxlen=TAIL)
         self.executables: list[Path] = []
@@ -26,48 +27,62 @@ class OutputReader:
         self.benches: list[tuple[Path, Path]] = []
         self.compiled = self.fresh = 0
 
-    def read_stdout(self, pipe: Any) -> None:
-        for line in _lines(pipe):
-            match self.step.stdout:
-                case "keep":
+    def read_stdout(self, pipe: IO[bytes]) -> None:
+        """Read stdout to its end, as the step's `stdout` says."""
+        with suppress(BrokenPipeError):  # nobody reads what is shown: closing the pipe ends the step too
+            for line in _lines(pipe):
+                if self.step.stdout in ("keep", "both"):
                     self.stdout.append(line)
-                case "both":
-                    self.stdout.append(line)
-                    self._told(line)
-                case "json" if line.startswith("{"):
-                    self._message(json.loads(line))
-                case _:
-                    self._told(line)
+                is_message = self.step.stdout == "json" and line.startswith("{") and self._read_message(line)
+                if self.step.stdout != "keep" and not is_message:
+                    self._show(line)
 
-    def read_stderr(self, pipe: Any) -> None:
-        for line in _lines(pipe):
-            self._told(line)
+    def read_stderr(self, pipe: IO[bytes]) -> None:
+        """Read stderr to its end."""
+        with suppress(BrokenPipeError):
+            for line in _lines(pipe):
+                self._show(line)
 
-    def _told(self, line: str) -> None:
+    def _show(self, line: str) -> None:
         line = self.translate(line.rstrip("\n"))
         self.tail.append(line)
         if not (self.step.quiet or self.step.held):
             self.console.output(line)
 
-    def _message(self, message: dict[str, Any]) -> None:
-        if message.get("reason") == "compiler-artifact":
-            self.fresh += message["fresh"]
-            self.compiled += not message["fresh"]
-            if message.get("executable") and message["profile"]["test"]:
-                self.tests.append(Path(message["executable"]))
-                if "bench" in message["target"]["kind"]:
-                    self.benches.append((Path(message["executable"]), Path(message["manifest_path"]).parent))
-            elif message.get("executable") and "bin" in message["target"]["kind"]:
-                self.executables.append(Path(message["executable"]))
+    def _read_message(self, line: str) -> bool:
+        """Read one of cargo's JSON messages. False for a line that is not one: a build script may print anything."""
+        try:
+            message = json.loads(line)
+            if message["reason"] == "compiler-artifact":
+                self._read_artifact(message)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return False
+        return True
+
+    def _read_artifact(self, message: dict[str, Any]) -> None:
+        # All keys first: a message that lacks one is counted nowhere.
+        fresh, kinds, is_test = bool(message["fresh"]), message["target"]["kind"], message["profile"]["test"]
+        package = Path(message["manifest_path"]).parent
+        executable = Path(message["executable"]) if message.get("executable") else None
+        self.fresh += fresh
+        self.compiled += not fresh
+        if executable and is_test:
+            self.tests.append(executable)
+            if "bench" in kinds:
+                self.benches.append((executable, package))
+        elif executable and "bin" in kinds:
+            self.executables.append(executable)
 
     def summary(self) -> str:
+        """What cargo has compiled, "" for another step."""
         if self.step.stdout != "json":
             return ""
-        return f"{self.compiled} crates compiled" if self.compiled else "nothing to compile"
+        crates = "crate" if self.compiled == 1 else "crates"
+        return f"{self.compiled} {crates} compiled" if self.compiled else "nothing to compile"
 
 
-def _lines(pipe: Any) -> Iterator[str]:
-    # Tools print what they like; a broken byte must not end the reading.
+def _lines(pipe: IO[bytes]) -> Iterator[str]:
+    # Tools print any bytes; invalid UTF-8 must not end the reading.
     with pipe:
         for line in pipe:
             yield line.decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""The only hand: runs steps, writes files, holds locks, and retries what passes."""
+"""The runner: executes steps and file actions, holds locks, and retries transient failures."""
 
 from __future__ import annotations
 
@@ -14,82 +14,86 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 from buildlib.core.errors import Interrupted, MissingRequirements, UsageError
 from buildlib.core.plan import Action, AtomicUpdate, Install, Job, Link, OciLayout, Outcome, Step, Write
 from buildlib.core.settings import Retry
 from buildlib.failures.classify import Failure, classify
-from buildlib.failures.redact import redact, secret_values
-from buildlib.failures.redact import redact_argv as safe_argv
+from buildlib.failures.redact import redact, redact_argv, secret_values
 from buildlib.process.console import Console
 from buildlib.process.files import append, disk_error, install, layout, link, locked, remove_tree, update, write_whole
 from buildlib.process.history import NO_HISTORY, History
 from buildlib.process.output_reader import OutputReader
 from buildlib.process.retry import Budget, with_retries
 
-LARGEST = 1_000_000  # bytes, then a new file is begun and the old one kept beside it
-PATIENCE = 5.0  # seconds that children get to end by themselves after SIGINT, then after SIGTERM
+MAX_RECORD = 1_000_000  # bytes of the failure log, before it is renamed and a new one begins
+PATIENCE = 5.0  # seconds that children get to exit after SIGINT, then after SIGTERM
+TIMED_OUT = 124  # the exit code that timeout(1) uses
 
 
 class Runner:
-    """Does what a plan says. `env` is the environment that steps start from, `record` the file that says what failed, `journal` what
-    ran when; `sleep` is handed in for tests."""
+    """Executes what a plan says.
+
+    `env` is the environment that steps start from, `record` the file of failed tries, `history` what ran when. `sleep` waits
+    between tries, by default until `stop` is called. `translate` is applied to command lines and to each line of output before
+    they are shown and read: while a gateway to the registries is open, it maps the gateway's names back to those that the user
+    knows.
+    """
+
+    dry = False
 
     def __init__(
         self, console: Console, env: Mapping[str, str], retry: Retry, sleep: Callable[[float], object] | None = None,
         record: Path | None = None, history: History = NO_HISTORY,
-    ):  # fmt: skip
+    ) -> None:  # fmt: skip
         self.console = console
         self.env = env
         self.budget = Budget(retry)
         self.record = record
         self.history = history
-        # How a line of a tool is shown and read: with the names that a person knows.
         self.translate: Callable[[str], str] = str
         self.stopped = threading.Event()
         self.sleep = sleep or self.stopped.wait
         self.running: set[subprocess.Popen[bytes]] = set()
 
-    dry = False
-
     def stop(self) -> None:
-        """Ends what other threads have running, and lets nothing more begin: a Ctrl-C reaches the main thread alone."""
+        """End what other threads are running, and let nothing start any more: Ctrl-C interrupts only the main thread."""
         self.stopped.set()
         for process in tuple(self.running):
             _end_all(process)
 
-    def __call__(self, act: Action) -> Outcome:
-        """The outcome of one act. BuildError where the machine itself will not do it (no such program, disk full)."""
+    def __call__(self, action: Action) -> Outcome:
+        """Execute one action. BuildError if the machine cannot do it (no such program, disk full)."""
         try:
-            match act:
+            match action:
                 case Step():
-                    return self._tried(replace(act, title=self.translate(act.title)))
+                    return self._run(replace(action, title=self.translate(action.title)))
                 case Write():
-                    write_whole(act.path, act.text.encode(), act.mode)
+                    write_whole(action.path, action.text.encode(), action.mode)
                 case Link():
-                    link(act)
+                    link(action)
                 case Install():
-                    install(act)
+                    install(action)
                 case AtomicUpdate():
-                    update(act)
+                    update(action)
                 case OciLayout():
-                    layout(act)
+                    layout(action)
         except OSError as error:
             raise disk_error(error) from None
-        return Outcome(step=act, code=0, seconds=0.0)
+        return Outcome(step=action, code=0, seconds=0.0)
 
     def job(self, job: Job) -> Outcome:
-        """Every step of `job` in order; the outcome of the first that fails, or of the last."""
+        """Execute the steps of `job` in order. Returns the outcome of the first that fails, or of the last."""
         with contextlib.ExitStack() as stack:
             if job.lock:
-                stack.enter_context(
-                    locked(job.lock, lambda: self.console.note(f"{job.name}: another build is at it, waiting"))
-                )
+                waiting = functools.partial(self.console.note, f"{job.name}: waiting for another command that builds it")
+                stack.enter_context(locked(job.lock, waiting, self.console.warn))
             outcome = Outcome(step=job.steps[-1], code=0, seconds=0.0)
             if job.done and job.done.exists():
                 return outcome
             if job.scratch:
-                remove_tree(job.scratch)  # of one that was killed
+                remove_tree(job.scratch)  # left by a command that was killed
                 stack.callback(remove_tree, job.scratch)
             for step in job.steps:
                 outcome = self(step)
@@ -97,60 +101,84 @@ class Runner:
                     return outcome
             return outcome
 
-    # --- commands -------------------------------------------------------------------------------------
+    def failed(self, title: str, argv: tuple[str, ...], failure: Failure, attempt: int, wait: float | None) -> None:
+        """Write a failed try to the record. A record that cannot be written must not change the result."""
+        if not self.record:
+            return
+        values = secret_values(self.env)
+        entry = {
+            "time": datetime.now(UTC).isoformat(timespec="seconds"), "step": title, "argv": redact_argv(argv, values),
+            "class": failure.kind, "cause": redact(failure.cause, values), "attempt": attempt, "wait": wait,
+        }  # fmt: skip
+        with contextlib.suppress(OSError):
+            append(self.record, json.dumps(entry, ensure_ascii=False), MAX_RECORD)
 
-    def _tried(self, step: Step) -> Outcome:
-        """The step's outcome, after as many tries as it may have and its failures deserve."""
+    # --- steps ----------------------------------------------------------------------------------------
+
+    def _run(self, step: Step) -> Outcome:
+        """Run the step, as often as it allows and its failures justify."""
         limit = min(step.attempts, self.budget.policy.attempts)
 
         def failure_of(outcome: Outcome) -> Failure | None:
             return None if outcome else classify(outcome.output, outcome.code, Path(step.argv[0]).name)
 
-        def tell(failure: Failure, attempt: int, wait: float | None) -> None:
+        def on_failure(failure: Failure, attempt: int, wait: float | None) -> None:
             if step.quiet and not failure.transient:
-                return  # a question, and the answer is no
+                return  # the answer to a question is no
             self.failed(step.title, step.argv, failure, attempt, wait)
             if wait is not None:
                 self.console.note(
                     f"{step.title}: retrying {attempt + 1} of {limit} in {wait:.0f} s: {redact(failure.cause)}"
                 )
             elif failure.transient and self.budget.down:
-                self.console.warn("the network is down: for a while now, most of what was tried has failed")
+                self.console.warn("the network is down: most of the recent tries have failed")
 
-        return with_retries(lambda: self._once(step), failure_of, self.budget, attempts=limit, delay=self.budget.policy.delay,
-                     sleep=self._pause, tell=tell)  # fmt: skip
+        return with_retries(
+            lambda: self._run_once(step), failure_of, self.budget, attempts=limit, delay=self.budget.policy.delay,
+            sleep=self._pause, on_failure=on_failure,
+        )  # fmt: skip
 
     def _pause(self, seconds: float) -> None:
         self.sleep(seconds)
         if self.stopped.is_set():
             raise Interrupted("interrupted")
 
-    def failed(self, title: str, argv: tuple[str, ...], failure: Failure, attempt: int, wait: float | None) -> None:
-        """A line in the record of what failed. A record that cannot be written does not make anything worse."""
-        if not self.record:
-            return
-        values = secret_values(self.env)
-        told = {
-            "time": datetime.now(UTC).isoformat(timespec="seconds"), "step": title, "argv": safe_argv(argv, values),
-            "class": failure.kind, "cause": redact(failure.cause, values), "attempt": attempt, "wait": wait,
-        }  # fmt: skip
-        with contextlib.suppress(OSError):
-            append(self.record, json.dumps(told, ensure_ascii=False), LARGEST)
-
-    def _once(self, step: Step) -> Outcome:
+    def _run_once(self, step: Step) -> Outcome:
         if self.stopped.is_set():
             raise Interrupted("interrupted")
         if not step.quiet:
             self.console.command(tuple(map(self.translate, step.argv)))
-        at, began = time.time(), time.monotonic()
-        told = OutputReader(step, self.console, self.translate)
+        started_at, start = time.time(), time.monotonic()
+        reader = OutputReader(step, self.console, self.translate)
+        process = self._start(step)
+        threads = [_thread(reader.read_stdout, process.stdout), _thread(reader.read_stderr, process.stderr)]
+        self.running.add(process)
+        with self.console.working(step.title) if not step.quiet else contextlib.nullcontext():
+            try:
+                code = _wait(process, step)
+            finally:
+                self.running.discard(process)
+                for thread in threads:
+                    # A server that the step has left behind (sccache does) may keep the pipe open for ever.
+                    thread.join(PATIENCE)
+        seconds = time.monotonic() - start
+        if not step.quiet:
+            self.history("step", title=step.title, at=round(started_at, 3), seconds=round(seconds, 3), code=code)
+        if code == 0 and not step.quiet:
+            self.console.done(seconds, reader.summary())
+        return Outcome(
+            step=step, code=code, seconds=seconds, stdout="".join(reader.stdout), output="\n".join(reader.tail),
+            executables=tuple(reader.executables), tests=tuple(reader.tests), benches=tuple(reader.benches),
+        )  # fmt: skip
+
+    def _start(self, step: Step) -> subprocess.Popen[bytes]:
         env = step_environment(self.env, step)
         if self.console.colour and not step.quiet:
             env.setdefault("CARGO_TERM_COLOR", "always")
         try:
-            # A group of its own: a Ctrl-C is passed on by us, to all of the step's children at once. What reads from the
-            # terminal has to stay in the terminal's own group, or the kernel stops it.
-            process = subprocess.Popen(
+            # A process group of its own: the runner passes Ctrl-C on to all of the step's children at once. A step that reads
+            # from the terminal must stay in the terminal's foreground group, or the kernel stops it (SIGTTIN).
+            return subprocess.Popen(
                 step.argv, env=env, cwd=step.cwd, stdin=None if step.terminal else subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=None if step.terminal else 0,
             )  # fmt: skip
@@ -158,52 +186,39 @@ class Runner:
             raise MissingRequirements(f"{error.filename}: no such program", "run `buildlib doctor`") from None
         except PermissionError as error:
             raise UsageError(f"{error.filename}: {error.strerror}") from None
-        readers = [
-            threading.Thread(target=told.read_stdout, args=(process.stdout,), daemon=True),
-            threading.Thread(target=told.read_stderr, args=(process.stderr,), daemon=True),
-        ]
-        for reader in readers:
-            reader.start()
-        self.running.add(process)
-        with self.console.working(step.title) if not step.quiet else contextlib.nullcontext():
-            try:
-                code = _wait(process, step)
-            finally:
-                self.running.discard(process)
-                for reader in readers:
-                    # A server that the step left behind (sccache does) may hold the pipe for ever.
-                    reader.join(PATIENCE)
-        seconds = time.monotonic() - began
-        if not step.quiet:
-            self.history("step", title=step.title, at=round(at, 3), seconds=round(seconds, 3), code=code)
-        if code == 0 and not step.quiet:
-            self.console.done(seconds, told.summary())
-        return Outcome(step=step, code=code, seconds=seconds, stdout="".join(told.stdout), output="\n".join(told.tail),
-                       executables=tuple(told.executables), tests=tuple(told.tests), benches=tuple(told.benches))  # fmt: skip
 
 
 class DryRunner(Runner):
-    """Shows the steps instead of running them. Questions are asked all the same: they change nothing."""
+    """Shows steps instead of running them. Questions (`quiet` steps) are run, because they change nothing."""
 
     dry = True
 
-    def __call__(self, act: Action) -> Outcome:
-        if isinstance(act, Step) and act.quiet:
-            return super().__call__(act)
-        if isinstance(act, Step):
-            self.console.command(act.argv)
-        return Outcome(step=act, code=0, seconds=0.0, ran=False)
+    def __call__(self, action: Action) -> Outcome:
+        """Show a step, skip a file action, run a question."""
+        if isinstance(action, Step) and action.quiet:
+            return super().__call__(action)
+        if isinstance(action, Step):
+            self.console.command(action.argv)
+        return Outcome(step=action, code=0, seconds=0.0, ran=False)
 
     def job(self, job: Job) -> Outcome:
+        """Show the steps of `job`."""
         return [self(step) for step in job.steps][-1]
 
 
 def step_environment(base: Mapping[str, str], step: Step) -> dict[str, str]:
-    """`base` without what the step unsets, with what it sets."""
+    """The environment of a step: `base` without what the step unsets, with what it sets."""
     exact = {name for name in step.unset if not name.endswith("*")}
     prefixes = tuple(name[:-1] for name in step.unset if name.endswith("*"))
     kept = {k: v for k, v in base.items() if k not in exact and not (prefixes and k.startswith(prefixes))}
     return kept | dict(step.env)
+
+
+def _thread(read: Callable[[IO[bytes]], None], pipe: IO[bytes] | None) -> threading.Thread:
+    assert pipe is not None, "both streams are pipes"
+    thread = threading.Thread(target=read, args=(pipe,), daemon=True)
+    thread.start()
+    return thread
 
 
 def _wait(process: subprocess.Popen[bytes], step: Step) -> int:
@@ -212,23 +227,29 @@ def _wait(process: subprocess.Popen[bytes], step: Step) -> int:
         return code if code >= 0 else 128 - code
     except subprocess.TimeoutExpired:
         _end(process, signal.SIGKILL, step.terminal)
-        return 124  # as timeout(1) has it
-    except BaseException:  # Ctrl-C above all: no child outlives us
+        return TIMED_OUT
+    except BaseException:  # above all Ctrl-C: no child must outlive this process
         _end_all(process, step.terminal)
         raise
 
 
 def _end_all(process: subprocess.Popen[bytes], terminal: bool = False) -> None:
-    """Asks the step to end, and then sees to it."""
+    """Ask the step to exit, then force it."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         if _end(process, number, terminal):
             break
 
 
 def _end(process: subprocess.Popen[bytes], number: signal.Signals, terminal: bool) -> bool:
-    """Signal the step's whole group; whether all of it ended in time. A terminal's step is in our own group."""
+    """Signal the step's process group. True if all of it has exited in time.
+
+    A step at the terminal is in this process's own group, so only the step itself is signalled.
+    """
     try:
-        (process.send_signal if terminal else functools.partial(os.killpg, process.pid))(number)
+        if terminal:
+            process.send_signal(number)
+        else:
+            os.killpg(process.pid, number)
         process.wait(PATIENCE)
         deadline = time.monotonic() + (0 if terminal else PATIENCE)
         while time.monotonic() < deadline:

@@ -1,9 +1,9 @@
-"""A gateway on the loopback, between buildx and BuildKit on this side and registries on the other.
+"""A gateway on the loopback between buildx and BuildKit, and the registries.
 
-BuildKit repeats manifests and blobs for about seven seconds and a token request never, buildx's imagetools nothing at all; so a
-build of dozens of requests fails where one in six of them does. Through here each request is tried again by itself, downloads go
-on where they broke, uploads begin anew, and one token serves all processes of a run. It is open while one command runs, to who
-knows a password that was made for it.
+BuildKit repeats requests for manifests and blobs for about seven seconds and token requests never; buildx's imagetools repeats
+nothing. So a build of dozens of requests fails on a network where one in six of them does. The gateway retries each request by
+itself, resumes downloads where they broke, restarts uploads, and shares one token between all processes of a command. It is open
+while one command runs, for clients that know a password made for it.
 """
 
 from __future__ import annotations
@@ -25,31 +25,32 @@ from typing import Any
 from buildlib.failures.classify import RETRIES_EXHAUSTED
 from buildlib.registry.client import MANIFESTS, Client
 from buildlib.registry.connection import Connection, SharedState, decode_registry, encode_registry
-from buildlib.registry.http import denial
+from buildlib.registry.http import denial, scheme
 from buildlib.registry.reference import parse
 
 
 @dataclass
 class Gateway(SharedState):
-    """That, and where it listens."""
+    """Shared state plus the address that the gateway listens on."""
 
     address: str = ""  # host:port
 
     def name(self, reference: str) -> str:
-        """What an image is called by here: docker.io/library/debian:12 behind the gateway's address."""
+        """The gateway's name for an image: its address, then docker.io/library/debian:12."""
         image = parse(reference)
         return str(replace(image, registry=f"{self.address}/{encode_registry(image.registry)}"))
 
     def manifest(self, reference: str) -> bytes:
-        """What a registry has under a reference that a person knows. OSError with the cause where it cannot be had."""
+        """The manifest of an image, given the user's name for it. OSError with the cause if it cannot be read."""
         image = parse(reference)
         path = f"/v2/{image.repository}/manifests/{image.version}"
         request, answer = self.client.reach("GET", image.registry, path, {"Accept": MANIFESTS})
         if answer.failure:
-            raise OSError(f"{RETRIES_EXHAUSTED}: {answer.failure.cause}" if answer.failure.transient else answer.failure.cause)
+            cause = answer.failure.cause
+            raise OSError(f"{RETRIES_EXHAUSTED}: {cause}" if answer.failure.transient else cause)
         if answer.status != 200:
-            said = denial(answer.response, request.title).cause  # reads all of it, so that the connection is free
-            raise OSError(f"{image}: {'not found' if answer.status == 404 else said}")
+            cause = denial(answer.received, request.title).cause  # reads all of it, so that the connection is free
+            raise OSError(f"{image}: {'not found' if answer.status == 404 else cause}")
         data = b"".join(self.client.read(request, answer))
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
         if image.digest and digest != image.digest:
@@ -57,30 +58,39 @@ class Gateway(SharedState):
         return data
 
     def translate(self, line: str) -> str:
-        """A tool's line with the names that a person knows."""
-        line = line.replace(f"http://{self.address}/v2/", "https://")
-        return re.sub(rf"({re.escape(self.address)}/)([^/\s]+)", lambda found: decode_registry(found[2]), line)
+        """A tool's line with the gateway's names and URLs replaced by those that the user knows."""
+
+        def original(match: re.Match[str]) -> str:
+            registry = decode_registry(match["registry"])
+            return f"{scheme(registry)}://{registry}" if match["url"] else registry
+
+        address = re.escape(self.address)
+        return re.sub(rf"(?:(?P<url>http://{address}/v2/)|{address}/)(?P<registry>[^/\s]+)", original, line)
 
 
 class Server(ThreadingHTTPServer):
+    """One thread for each connection."""
+
     daemon_threads = True
-    request_queue_size = 128  # BuildKit opens dozens of connections at once; five, the default, make some wait a second
+    request_queue_size = 128  # BuildKit opens dozens of connections at once; with 5, the default, some wait a second
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A tool that has what it wanted may reset its connections."""
+        """Ignore connections that the client has closed; Go's tools reset those that they do not need any more."""
         if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):
             super().handle_error(request, client_address)
 
 
-PORTS = range(20000, 32000)  # below those that kernels give to clients
+PORTS = range(20000, 32000)  # below the ephemeral ports of Linux (32768 to 60999)
 
 
 @contextmanager
 def open_gateway(client: Client, builder: str = "") -> Iterator[Gateway]:
-    """A gateway that listens on the port of the builder's, if it is free: what BuildKit has cached knows images by their names,
-    which have the port in them."""
+    """Open a gateway on the port that belongs to the builder's name, if it is free; "" takes any port.
+
+    BuildKit's cache refers to images by name, and the port is part of the gateway's names.
+    """
     gateway = Gateway(client, secrets.token_urlsafe(32))
-    server = _listening(PORTS[zlib.crc32(builder.encode()) % len(PORTS)] if builder else 0, gateway)
+    server = _listen(PORTS[zlib.crc32(builder.encode()) % len(PORTS)] if builder else 0, gateway)
     gateway.address = f"127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
@@ -93,18 +103,21 @@ def open_gateway(client: Client, builder: str = "") -> Iterator[Gateway]:
             body.close()
 
 
-def _listening(port: int, gateway: Gateway) -> Server:
+def _listen(port: int, gateway: Gateway) -> Server:
     connection = type("Connection", (Connection,), {"gateway": gateway})
     try:
         return Server(("127.0.0.1", port), connection)
-    except OSError:  # somebody else has it
+    except OSError:  # another process uses the port
         return Server(("127.0.0.1", 0), connection)
 
 
-def configuration(told: str, gateway: Gateway) -> str:
-    """Docker's config.json with the gateway's password. A credential store would be asked instead of the file: not for this."""
+def configuration(text: str, gateway: Gateway) -> str:
+    """Docker's config.json with the gateway's password added.
+
+    docker asks a credential store instead of the file; the gateway's address is excluded from that.
+    """
     try:
-        config: Any = json.loads(told or "{}")
+        config: Any = json.loads(text or "{}")
     except ValueError:
         config = {}
     config = config if isinstance(config, dict) else {}
@@ -116,11 +129,14 @@ def configuration(told: str, gateway: Gateway) -> str:
 
 
 def docker_config(folder: Path, real: Path, gateway: Gateway) -> dict[str, str]:
-    """Variables that make docker and buildx see the person's own configuration, contexts and plugins, with one password more."""
+    """Make `folder` a copy of the user's docker configuration with the gateway's password; contexts and plugins are linked.
+
+    Returns the environment variables that make docker and buildx use it.
+    """
     for entry in real.iterdir() if real.is_dir() else ():
         if entry.name != "config.json":
             (folder / entry.name).symlink_to(entry)
-    told = (real / "config.json").read_text(encoding="utf-8") if (real / "config.json").exists() else ""
-    (folder / "config.json").write_text(configuration(told, gateway), encoding="utf-8")
+    text = (real / "config.json").read_text(encoding="utf-8") if (real / "config.json").exists() else ""
+    (folder / "config.json").write_text(configuration(text, gateway), encoding="utf-8")
     (folder / "config.json").chmod(0o600)
     return {"DOCKER_CONFIG": str(folder), "BUILDX_CONFIG": str(real / "buildx")}

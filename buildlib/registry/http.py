@@ -1,4 +1,4 @@
-"""A request to a registry, and what came of it: an answer to be read, or the kind of failure that it is."""
+"""A request to a registry, and its answer: a response whose body can be read, or a classified failure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import IO, Any
+from typing import IO
 from urllib.parse import urlsplit
 
 import requests
@@ -17,7 +17,8 @@ from urllib3.exceptions import HTTPError
 from buildlib.failures.classify import Failure, classify
 from buildlib.registry.reference import is_loopback
 
-PASSING = frozenset({408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
+# 408, 429 and 5xx, without those that a retry does not change (501, 505, …); 520 to 524 are Cloudflare's.
+TRANSIENT = frozenset({408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 REPOSITORY = re.compile(r"^/v2/(.+)/(?:manifests|blobs|tags|referrers)/")
 
 Body = bytes | IO[bytes] | None
@@ -25,7 +26,7 @@ Body = bytes | IO[bytes] | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request to one host. `path` begins with /v2/, or is a whole address that the registry has given."""
+    """One request to one host. `path` begins with /v2/, or is a complete URL from the registry (`Location`, `realm`)."""
 
     method: str
     host: str
@@ -35,26 +36,29 @@ class Request:
 
     @property
     def url(self) -> str:
+        """The complete URL."""
         return self.path if "://" in self.path else f"{scheme(self.host)}://{self.host}{self.path}"
 
     @property
     def title(self) -> str:
-        """Without what is behind the question mark: registries sign addresses there."""
+        """Method and URL for messages, without the query: registries put signatures there."""
         return f"{self.method} {self.url.partition('?')[0]}"
 
     @property
     def repository(self) -> str:
-        found = REPOSITORY.match(urlsplit(self.url).path)
-        return found[1] if found else ""
+        """The repository that the request is about, "" for another request."""
+        match = REPOSITORY.match(urlsplit(self.url).path)
+        return match[1] if match else ""
 
     @property
     def writes(self) -> bool:
+        """Whether the request changes something."""
         return self.method not in ("GET", "HEAD")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a request: a response whose body is not read yet, or why there is none. `final`: its tries are used up."""
+    """The answer to a request: a response whose body is not read yet, or a failure. `final`: it is not tried again."""
 
     response: requests.Response | None = None
     failure: Failure | None = None
@@ -62,56 +66,64 @@ class Answer:
 
     @property
     def status(self) -> int:
-        """HTTP's, 999 without a response."""
-        return self.response.status_code if self.response is not None else 999
+        """The HTTP status; 999 without a response."""
+        return 999 if self.response is None else self.response.status_code
+
+    @property
+    def received(self) -> requests.Response:
+        """The response of an answer that has one: its `failure` is None, or its `status` is not 999."""
+        assert self.response is not None, self.failure
+        return self.response
 
 
 def scheme(host: str) -> str:
-    """Registries on the loopback speak plain HTTP, as Docker takes it there."""
+    """Registries on the loopback use plain HTTP, as Docker expects."""
     return "http" if is_loopback(host) else "https"
 
 
 def network_failure(error: Exception, title: str = "") -> Failure:
-    """What the network did. The words of an error that no rule reads are still those of a connection that broke."""
-    cause: Any = error
-    while (inner := getattr(cause, "reason", None) or (cause.args[0] if cause.args else None)) and isinstance(
-        inner, Exception
-    ):
+    """Map an exception of requests, urllib3 or a socket to a Failure. One that no rule matches is a broken connection."""
+    cause: object = error
+    while isinstance(cause, Exception):
+        inner = getattr(cause, "reason", None) or (cause.args[0] if cause.args else None)
+        if not isinstance(inner, Exception):
+            break
         cause = inner
-    told = f"{title}: {error if isinstance(error, requests.exceptions.SSLError) else cause}".removeprefix(": ")
-    # urllib3 names its objects, requests the host once more.
-    told = re.sub(r"<[\w.]+ object at 0x[0-9a-f]+>:? ?|HTTPS?Connection(Pool)?\([^)]*\): ?", "", told)
-    # A host says something, a path is somebody's choice of words.
+    is_tls = isinstance(error, requests.exceptions.SSLError)
+    text = f"{title}: {error if is_tls else cause}".removeprefix(": ")
+    # urllib3 prints its objects, requests repeats the host.
+    text = re.sub(r"<[\w.]+ object at 0x[0-9a-f]+>:? ?|HTTPS?Connection(Pool)?\([^)]*\): ?", "", text)
+    # Rules may match the host, but not the path, which has names that users have chosen.
     failure = classify(re.sub(r"(://[^/\s]+)\S*", r"\1", f"{title}: {error}"))
-    if failure.kind == "unknown" and not isinstance(error, requests.exceptions.SSLError):
-        return Failure("transient-network", told, "check the network: buildlib doctor --network")
-    return replace(failure, cause=told, line=None)
+    if failure.kind == "unknown" and not is_tls:
+        return Failure("transient-network", text, "check the network: buildlib doctor --network")
+    return replace(failure, cause=text, line=None)
 
 
 def transient_status(response: requests.Response, title: str) -> Failure | None:
-    """What a status says that passes: 429 and 5xx, and the 403 of a limit."""
+    """Map a transient HTTP status to a Failure: 408, 429, 5xx, and a 403 that states a rate limit. None for any other."""
     status = response.status_code
-    if status not in PASSING and status != 403:
+    if status not in TRANSIENT and status != 403:
         return None
-    told = f"{title}: {status} {response.reason}"
-    if status == 403 and not classify(f"{told}: {body_text(response)}").transient:
+    cause = f"{title}: {status} {response.reason}"
+    if status == 403 and not classify(f"{cause}: {body_text(response)}").transient:
         return None
     response.close()
     kind = "rate-limited" if status in (403, 429) else "transient-network"
-    return Failure(kind, told, wait=_retry_after(response.headers.get("Retry-After", "")))
+    return Failure(kind, cause, wait=_retry_after(response.headers.get("Retry-After", "")))
 
 
 def denial(response: requests.Response, title: str) -> Failure:
-    """What a refusal says for itself."""
+    """The Failure of a refused request, with the registry's own message if it has one."""
     try:
-        said = str(json.loads(body_text(response))["errors"][0]["message"])
+        message = str(json.loads(body_text(response))["errors"][0]["message"])
     except (ValueError, LookupError, TypeError):
-        said = ""
-    return Failure("auth", f"{title}: {response.status_code} {response.reason}: {said}".removesuffix(": "))
+        message = ""
+    return Failure("auth", f"{title}: {response.status_code} {response.reason}: {message}".removesuffix(": "))
 
 
 def body_text(response: requests.Response) -> str:
-    """The body of a refusal, which is small; it can be asked for again."""
+    """The body of a small response, such as an error; "" if it cannot be read. May be called more than once."""
     try:
         return response.content.decode("utf-8", "replace")
     except (requests.RequestException, HTTPError, OSError):
@@ -119,22 +131,22 @@ def body_text(response: requests.Response) -> str:
 
 
 def range_of(headers: Mapping[str, str]) -> tuple[int, str]:
-    """First and last byte that were asked for; from 0, and "" for the end, without a range."""
-    found = re.fullmatch(r"bytes=(\d+)-(\d*)", headers.get("Range", ""))
-    return (int(found[1]), found[2]) if found else (0, "")
+    """The first and last byte of a Range header; (0, "") without one, "" is the end."""
+    match = re.fullmatch(r"bytes=(\d+)-(\d*)", headers.get("Range", ""))
+    return (int(match[1]), match[2]) if match else (0, "")
 
 
-def _retry_after(told: str) -> float | None:
-    """Seconds from the header: a number, or a date."""
-    if told.isdigit():
-        return float(told)
-    seconds = seconds_until(told)
+def _retry_after(value: str) -> float | None:
+    """Seconds from a Retry-After header: a number or a date (RFC 9110, 10.2.3)."""
+    if value.isdigit():
+        return float(value)
+    seconds = seconds_until(value)
     return None if seconds is None else max(0.0, seconds)
 
 
-def seconds_until(told: str) -> float | None:
-    """Seconds from now to an HTTP date (RFC 9110), negative when it has passed; None for what is no date."""
+def seconds_until(date: str) -> float | None:
+    """Seconds from now to an HTTP date (RFC 9110, 5.6.7), negative for the past; None for a text that is not a date."""
     try:
-        return (parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds()
+        return (parsedate_to_datetime(date) - datetime.now(UTC)).total_seconds()
     except (ValueError, TypeError):
         return None

@@ -1,8 +1,11 @@
-"""How buildx and BuildKit get to the registries while images are made: through a gateway that retries each request, where they
-can reach one."""
+"""How buildx and BuildKit reach the registries while images are made.
+
+Through a gateway that retries each request, if BuildKit can reach one; directly otherwise.
+"""
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import platform
@@ -25,100 +28,112 @@ if TYPE_CHECKING:
     from buildlib.registry.gateway import Gateway
 
 
-LINGERS = 600.0  # seconds; six killed clients kept BuildKit 0.25.1 busy for seven minutes
+# Seconds for which another port is used after a command was killed; six killed clients kept BuildKit 0.25.1 busy for seven minutes.
+AFTER_KILL = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """The way to the registries: straight, or through the gateway."""
+    """The connection to the registries: direct, or through the gateway."""
 
     gateway: Gateway | None = None
 
     @property
     def direct(self) -> bool:
+        """Whether there is no gateway."""
         return self.gateway is None
 
     def name(self, reference: str) -> str:
-        """What an image is called in a command line, given the name that a person knows."""
+        """The name of an image in a command line, given the user's name for it."""
         return self.gateway.name(reference) if self.gateway else reference
 
     def read(self, context: Context, reference: str, question: Step) -> Outcome:
-        """What a registry has under a reference, byte for byte, as the stdout of a question. The gateway asks for it itself:
-        buildx takes 70 ms to be started, and a push asks seven times."""
+        """The manifest of an image as the stdout of an outcome, byte for byte as the registry has it.
+
+        `question` is the command that reads it without a gateway. The gateway sends the request itself: buildx takes 70 ms to
+        start, and a push asks seven times.
+        """
         if self.gateway is None:
             return context.run(question)
         try:
             return Outcome(step=question, code=0, seconds=0.0, stdout=self.gateway.manifest(reference).decode())
         except (OSError, UnicodeDecodeError) as error:
-            return Outcome(step=question, code=1, seconds=0.0, output=f"ERROR: {error}")  # as buildx has it
+            return Outcome(step=question, code=1, seconds=0.0, output=f"ERROR: {error}")  # in buildx's format
 
 
 DIRECT = Session()
 
 
 def prepare(context: Context, *, attested: bool = False) -> Callable[[], bool]:
-    """Finds out in the background whether a gateway can be used: 0.2 s, while docker is asked for the builder. The answer waits
-    for it.
+    """Find out in the background whether a gateway can be used: it takes 0.2 s, while docker is asked about the builder.
 
-    Attestations name what they speak of, so these images are pushed under their own names, straight; and so is all where BuildKit
-    does not run on this machine's network, or retries are off.
+    Returns a function that waits for the answer. It is no for images with attestations, which contain the name that they were
+    pushed to; if BuildKit does not use this machine's network; and if retries are off.
     """
     if attested or context.run.dry or context.config.retry.attempts == 1:
         return lambda: False
     pool = ThreadPoolExecutor(max_workers=2)
-    pool.submit(importlib.import_module, "buildlib.gateway")
-    found = pool.submit(_reachable, context)
+    pool.submit(importlib.import_module, "buildlib.registry.gateway")
+    reachable = pool.submit(_reachable, context)
     pool.shutdown(wait=False)
-    return found.result
+    return reachable.result
 
 
 @contextmanager
-def open_session(context: Context, foreseen: Callable[[], bool]) -> Iterator[Session]:
-    """The way to the registries, for as long as this is open; `foreseen` is what `foresee` gave. One run at a time at a builder:
-    BuildKit merges what several clients load under the same digest, and then asks any of them for the password of any name it came
-    by. A run that does not know the other one's gateway gets `unauthorized` for that (seen with 0.25.1)."""
+def open_session(context: Context, prepared: Callable[[], bool]) -> Iterator[Session]:
+    """Open the connection to the registries; `prepared` is what `prepare` has returned.
+
+    Only one command at a time uses a builder: BuildKit merges what several clients load under the same digest, and then asks any of
+    them for the password of any name that it has seen. A command that does not know the other's gateway gets `unauthorized` for
+    that (seen with BuildKit 0.25.1).
+    """
     if context.run.dry:
         yield DIRECT
         return
     name = context.config.builder.name
     folder = context.host.cache / "builders" / name
-    with locked(folder, lambda: context.console.note(f"builder {name}: waiting for another run")):
-        if not foreseen():
+    waiting = functools.partial(context.console.note, f"builder {name}: waiting for another command")
+    with locked(folder, waiting, context.console.warn):
+        if not prepared():
             yield DIRECT
             return
-        with _marked(folder) as killed, _gateway(context, "" if killed else name) as way:
-            yield way
+        with _killed_recently(folder) as killed, _open_gateway(context, "" if killed else name) as session:
+            yield session
 
 
 @contextmanager
-def _marked(folder: Path) -> Iterator[bool]:
-    """Whether a run at this builder was killed lately. What that one asked BuildKit for goes on there, by a gateway that is gone and
-    with a client that nobody is any more, for a minute or more; who asks for the same name hangs on that. So it gets another port."""
+def _killed_recently(folder: Path) -> Iterator[bool]:
+    """Whether a command that used this builder was killed in the last ten minutes.
+
+    BuildKit goes on with what that command requested, through a gateway that has gone and for a client that has gone, for a minute
+    or more; a request for the same name then hangs. A gateway on another port has other names.
+    """
     mark, killed = folder / "open", folder / "killed"
-    lately = False
-    with suppress(OSError):  # a full disk is said by whoever writes what is wanted
+    recently = False
+    with suppress(OSError):  # a full disk is reported by whatever writes the result
         if mark.exists():
             killed.touch()
-        lately = killed.exists() and time.time() - killed.stat().st_mtime < LINGERS
+        recently = killed.exists() and time.time() - killed.stat().st_mtime < AFTER_KILL
         mark.touch()
     try:
-        yield lately
+        yield recently
     finally:
         with suppress(OSError):
             mark.unlink()
 
 
 @contextmanager
-def _gateway(context: Context, port_of: str) -> Iterator[Session]:
+def _open_gateway(context: Context, builder: str) -> Iterator[Session]:
+    # Imported late: requests and http.server are needed for nothing else.
     from buildlib.registry import gateway as gateways
     from buildlib.registry.client import Client
 
-    again: list[float] = []
+    waits: list[float] = []  # seconds
 
-    def tell(title: str, failure: Failure, attempt: int, wait: float | None) -> None:
+    def on_failure(title: str, failure: Failure, attempt: int, wait: float | None) -> None:
         context.run.failed(title, (), failure, attempt, wait)
         if wait is not None:
-            again.append(wait)
+            waits.append(wait)
         if wait is not None and wait >= 1.0:
             limit = context.config.retry.attempts
             context.console.note(
@@ -126,32 +141,39 @@ def _gateway(context: Context, port_of: str) -> Iterator[Session]:
             )
 
     run, env = context.run, context.run.env
-    client = Client(run.budget, run.sleep, tell, bundle=env.get("SSL_CERT_FILE", ""),
-                    mirrors=context.config.builder.hosts(), login=docker_daemon.login(env, context.console.warn))  # fmt: skip
+    client = Client(
+        run.budget, run.sleep, on_failure, bundle=env.get("SSL_CERT_FILE", ""), mirrors=context.config.builder.hosts(),
+        login=docker_daemon.login(env, context.console.warn),
+    )  # fmt: skip
     real = docker_daemon.config_folder(env)
-    with tempfile.TemporaryDirectory() as folder, gateways.open_gateway(client, port_of) as gateway:
+    with tempfile.TemporaryDirectory() as folder, gateways.open_gateway(client, builder) as gateway:
         run.env, run.translate = {**env, **gateways.docker_config(Path(folder), real, gateway)}, gateway.translate
         try:
             yield Session(gateway)
         finally:
             run.env, run.translate = env, str
-            if again:
-                context.console.note(
-                    f"network: {len(again)} requests were tried again, after {sum(again):.1f} s of waits in all"
-                )
+            if waits:
+                requests = f"{len(waits)} {'request was' if len(waits) == 1 else 'requests were'}"
+                context.console.note(f"network: {requests} tried again, after waits of {sum(waits):.1f} s in all")
 
 
 def _reachable(context: Context) -> bool:
-    """Whether BuildKit can reach this process on the loopback: it has this machine's network, and the daemon runs here. One in a
-    virtual machine, on another host or in a rootless namespace has a loopback of its own, and says another name or `rootless`."""
+    """Whether BuildKit can reach this process on the loopback: it uses this machine's network, and the daemon runs here.
+
+    A daemon in a virtual machine, on another host or in a rootless namespace has a loopback of its own; it reports another name, or
+    `rootless`. A daemon that does not answer in time counts as not reachable.
+    """
     if context.config.builder.network != "host" or context.config.builder.nodes:
         return False
     argv = ("docker", "info", "--format", '{"name":{{json .Name}},"security":{{json .SecurityOptions}}}')
-    asked = context.run(Step(title="docker info", argv=argv, stdout="keep", quiet=True, timeout=30.0))
+    outcome = context.run(Step(title="docker info", argv=argv, stdout="keep", quiet=True, timeout=30.0))
+    if not outcome:
+        return False
     try:
-        told = json.loads(asked.stdout) if asked else {}
+        info = json.loads(outcome.stdout)
     except ValueError:
         return False
-    return told.get("name") == platform.node() and not any(
-        "rootless" in option for option in told.get("security") or ()
-    )
+    if not isinstance(info, dict):
+        return False
+    rootless = any("rootless" in option for option in info.get("security") or ())
+    return info.get("name") == platform.node() and not rootless

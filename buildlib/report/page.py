@@ -1,4 +1,7 @@
-"""The journal as one HTML page that needs no network: where the time of the last runs went, and how sizes and counts moved."""
+"""The history as one HTML page: where the last commands spent their time, and how sizes and counts changed.
+
+The page is complete in itself: it loads nothing from a network and runs no script.
+"""
 
 from __future__ import annotations
 
@@ -9,52 +12,53 @@ from typing import Any
 
 Line = Mapping[str, Any]
 
-RUNS = 12  # the latest runs that are shown as timelines
-WIDTH, ROW, LABEL = 960, 18, 300  # pixels of a timeline: in all, of a row, of the titles
-CHART, HEIGHT = 220, 48  # pixels of a small plot
+RUNS = 12  # timelines, of the latest runs
+WIDTH, ROW, LABEL = 960, 18, 300  # pixels: width of a timeline, height of a row, width of the titles
+CHART, HEIGHT = 220, 48  # pixels: width and height of a small chart
 KINDS = {"size": "Sizes of binaries (bytes)", "instructions": "Instructions per iteration"}
 
 
 def page(lines: Iterable[Line]) -> str:
-    """The document. A run is what one command did; the newest comes first."""
+    """Return the HTML document for the lines of the history. A run is one command; the newest comes first."""
     lines = list(lines)
     runs: dict[str, list[Line]] = defaultdict(list)
     for line in lines:
         runs[str(line["run"])].append(line)
     newest = [runs[name] for name in sorted(runs, reverse=True)]
-    timelines = [made for told in newest if (made := timeline(told))][:RUNS]
-    body = "".join(timelines) or "<p>Nothing has run yet.</p>"
-    plots = "".join(plotted(kind, title, lines) for kind, title in KINDS.items())
-    return PAGE.format(style=STYLE, body=body, plots=plots)
+    timelines = [svg for run in newest if (svg := timeline(run))][:RUNS]
+    body = "".join(timelines) or "<p>No command has been recorded yet.</p>"
+    series = "".join(charts(kind, title, lines) for kind, title in KINDS.items())
+    return PAGE.format(style=STYLE, body=body, charts=series)
 
 
 def timeline(lines: Sequence[Line]) -> str:
-    """One run: a bar a step, from its beginning to its end; "" for a run without steps."""
+    """Return one run as a chart with a bar per step, from its start to its end; "" for a run without steps."""
     steps = [
         line for line in lines if line["kind"] == "step" and _number(line.get("at")) and _number(line.get("seconds"))
     ]
     if not steps:
         return ""
     start = min(step["at"] for step in steps)
-    whole = max(max(step["at"] + step["seconds"] for step in steps) - start, 0.001)
-    scale = (WIDTH - LABEL - 60) / whole
+    duration = max(max(step["at"] + step["seconds"] for step in steps) - start, 0.001)
+    scale = (WIDTH - LABEL - 60) / duration
     rows = "".join(
         _bar(number, step, LABEL + (step["at"] - start) * scale, max(step["seconds"] * scale, 1.0))
         for number, step in enumerate(sorted(steps, key=lambda step: step["at"]))
     )
     failed = sum(bool(step.get("code")) for step in steps)
-    told = f"{whole:.1f} s, {len(steps)} steps{f', {failed} failed' if failed else ''}"
+    plural = "" if len(steps) == 1 else "s"
+    summary = f"{duration:.1f} s, {len(steps)} step{plural}{f', {failed} failed' if failed else ''}"
     return (
         f"<details open><summary><code>buildlib {escape(str(lines[0]['command']))}</code> "
-        f"<span>{escape(str(lines[0]['run']))} · {told}</span></summary>"
-        f'<svg width="{WIDTH}" height="{ROW * len(steps) + 4}" role="img">{rows}</svg>{_spent(steps)}</details>\n'
+        f"<span>{escape(str(lines[0]['run']))} · {summary}</span></summary>"
+        f'<svg width="{WIDTH}" height="{ROW * len(steps) + 4}" role="img">{rows}</svg>{_time_by_arch(steps)}</details>\n'
     )
 
 
 def _bar(number: int, step: Line, left: float, width: float) -> str:
     y = number * ROW
-    whole = str(step.get("title", ""))
-    title, end, seconds = escape(whole), escape(whole[-44:]), f"{step['seconds']:.1f} s"
+    text = str(step.get("title", ""))
+    title, end, seconds = escape(text), escape(text[-44:]), f"{step['seconds']:.1f} s"
     kind = "bad" if step.get("code") else "good"
     return (
         f'<g><title>{title}: {seconds}</title><text x="{LABEL - 8}" y="{y + 13}" text-anchor="end">{end}</text>'
@@ -63,45 +67,45 @@ def _bar(number: int, step: Line, left: float, width: float) -> str:
     )
 
 
-def _spent(steps: Sequence[Line]) -> str:
-    """Where the time went: by what stands before the dot of a title, which is the arch."""
+def _time_by_arch(steps: Sequence[Line]) -> str:
+    """Return the time spent on each arch, which is the part of a title before the dot."""
     spent: dict[str, float] = defaultdict(float)
     for step in steps:
         arch, dot, _ = str(step.get("title", "")).partition(" · ")
         spent[arch if dot else "other"] += step["seconds"]
     if len(spent) < 2:
         return ""
-    told = (f"{escape(name)} {seconds:.1f} s" for name, seconds in sorted(spent.items(), key=lambda pair: -pair[1]))
-    return f"<p>{' · '.join(told)}</p>"
+    shares = (f"{escape(name)} {seconds:.1f} s" for name, seconds in sorted(spent.items(), key=lambda pair: -pair[1]))
+    return f"<p>{' · '.join(shares)}</p>"
 
 
-def plotted(kind: str, title: str, lines: Iterable[Line]) -> str:
-    """A small plot for every series of a kind, its values run by run; "" without any."""
+def charts(kind: str, title: str, lines: Iterable[Line]) -> str:
+    """Return a small chart for every series of a kind, with a value per run; "" without any."""
     series: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     for line in lines:
         if line["kind"] == kind and _number(line.get("value")):
             series[str(line.get("arch")), str(line.get("name"))][str(line["run"])] = float(line["value"])
     if not series:
         return ""
-    charts = "".join(
+    figures = "".join(
         _chart(f"{arch} · {name}", [values[run] for run in sorted(values)])
         for (arch, name), values in sorted(series.items())
     )
-    return f'<h2>{escape(title)}</h2><div class="plots">{charts}</div>\n'
+    return f'<h2>{escape(title)}</h2><div class="plots">{figures}</div>\n'
 
 
 def _chart(name: str, values: Sequence[float]) -> str:
     low, high = min(values), max(values)
     span = high - low or 1.0
     step = (CHART - 12) / max(len(values) - 1, 1)
-    places = [(6 + at * step, HEIGHT - 6 - (value - low) / span * (HEIGHT - 12)) for at, value in enumerate(values)]
-    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-    x, y = places[-1]
+    points = [(6 + at * step, HEIGHT - 6 - (value - low) / span * (HEIGHT - 12)) for at, value in enumerate(values)]
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    x, y = points[-1]
     change = 100 * (values[-1] / values[0] - 1) if values[0] else 0.0
-    told = f"{values[-1]:,.0f}" + (f" ({change:+.1f} % since {values[0]:,.0f})" if len(values) > 1 else "")
+    label = f"{values[-1]:,.0f}" + (f" ({change:+.1f} % since {values[0]:,.0f})" if len(values) > 1 else "")
     return (
-        f'<figure><figcaption>{escape(name)}<br><b>{told}</b></figcaption><svg width="{CHART}" height="{HEIGHT}" role="img">'
-        f'<polyline points="{points}"/><circle cx="{x:.1f}" cy="{y:.1f}" r="3"/></svg></figure>'
+        f'<figure><figcaption>{escape(name)}<br><b>{label}</b></figcaption><svg width="{CHART}" height="{HEIGHT}" role="img">'
+        f'<polyline points="{line}"/><circle cx="{x:.1f}" cy="{y:.1f}" r="3"/></svg></figure>'
     )
 
 
@@ -123,8 +127,8 @@ PAGE = """\
 <html lang="en">
 <head><meta charset="utf-8"><title>buildlib</title><style>{style}</style></head>
 <body>
-<h1>What ran, and where the time went</h1>
+<h1>Recent commands</h1>
 {body}
-{plots}</body>
+{charts}</body>
 </html>
 """

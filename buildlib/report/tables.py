@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def build(console: Console, results: Sequence[BuildResult], *, as_json: bool) -> None:
-    """The result of `build`: one row per binary."""
+    """Print the result of `build`: one row per binary."""
     if as_json:
         rows: list[data.BuildData] = [
             {
@@ -55,12 +55,12 @@ def _binary(result: BuildResult, entry: Entry | None) -> tuple[str, ...]:
 
 
 def size(count: int) -> str:
-    """A number of bytes for users: 1.2 MiB."""
+    """Return a number of bytes with its unit, as in 1.2 MiB."""
     return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.1f} KiB"
 
 
 def image(console: Console, images: Sequence[ImageResult], *, as_json: bool) -> None:
-    """The result of `image`: one row per image."""
+    """Print the result of `image`: one row per image."""
     if as_json:
         rows: list[data.ImageData] = [
             {
@@ -83,7 +83,7 @@ def image(console: Console, images: Sequence[ImageResult], *, as_json: bool) -> 
 
 
 def builder(console: Console, state: BuilderState, *, as_json: bool) -> None:
-    """Whether the builder exists, and how it differs from the settings."""
+    """Print whether the builder exists, and how it differs from the settings."""
     if as_json:
         result: data.BuilderData = {
             "name": state.configured.name,
@@ -101,7 +101,7 @@ def builder(console: Console, state: BuilderState, *, as_json: bool) -> None:
 
 
 def dockerfile(console: Console, files: Sequence[Write], *, written: bool) -> None:
-    """The Dockerfile, or the names of the files that were written."""
+    """Print the Dockerfile, or the names of the files that were written."""
     if written:
         for file in files:
             console.line(f"wrote {file.path.name}")
@@ -110,7 +110,7 @@ def dockerfile(console: Console, files: Sequence[Write], *, written: bool) -> No
 
 
 def verify(console: Console, verdicts: Sequence[Verdict], *, as_json: bool) -> None:
-    """The result of the gate: one line per file, one line per mismatch."""
+    """Print the result of the gate: one line per file, one line per mismatch."""
     if as_json:
         rows: list[data.VerifyData] = [
             {
@@ -132,7 +132,7 @@ def verify(console: Console, verdicts: Sequence[Verdict], *, as_json: bool) -> N
 
 
 def plan(console: Console, builds: Sequence[Build], *, as_json: bool) -> None:
-    """What `build` would run: one row per target."""
+    """Print what `build` would run: one row per target."""
     compiles = [(build, step) for build in builds for step in build.job.steps if isinstance(step, Step)]
     if as_json:
         rows: list[data.PlanData] = [
@@ -159,7 +159,7 @@ def plan(console: Console, builds: Sequence[Build], *, as_json: bool) -> None:
 
 
 def config(console: Console, config: Config, *, as_json: bool) -> None:
-    """Every setting, its value and what set it."""
+    """Print every setting, its value and the layer that set it."""
     values = flat(config)
     if as_json:
         result: Mapping[str, data.ConfigData] = {
@@ -177,7 +177,7 @@ def _shown(value: Any) -> str:
 
 
 def explain(console: Console, name: str, log: str, *, as_json: bool) -> None:
-    """The class, cause and help of a failed log: as JSON in one line, or for users."""
+    """Print the class, cause and help of a failed log: as JSON in one line, or for users."""
     failure = classify(log)
     cause = redact(failure.cause)
     if as_json:
@@ -204,7 +204,7 @@ def explain(console: Console, name: str, log: str, *, as_json: bool) -> None:
 
 
 def network(console: Console, report: NetworkReport, *, as_json: bool) -> None:
-    """The connection to each registry, one line per step, and what to change."""
+    """Print the connection to each registry, one row per step, and what to change."""
     from buildlib.doctor import network as analysis
 
     advice = analysis.advice(report)
@@ -230,18 +230,18 @@ def _step(step: ConnectionStep) -> str:
 def doctor(
     console: Console, requirements: Sequence[Requirement], absent: Iterable[Requirement], *, as_json: bool
 ) -> None:
-    """What the machine has and lacks: one line per requirement."""
-    names = {one.what for one in absent}
+    """Print what the machine has and lacks: one row per requirement."""
+    names = {requirement.what for requirement in absent}
     rows: list[data.RequirementData] = [
         {
-            "section": one.section,
-            "need": one.what,
-            "state": "ok" if one.what not in names else "fail" if one.required else "warn",
-            "have": one.have,
-            "why": one.why,
-            "help": [fix.text for fix in one.fixes] if one.what in names else [],
+            "section": requirement.section,
+            "need": requirement.what,
+            "state": "ok" if requirement.what not in names else "fail" if requirement.required else "warn",
+            "have": requirement.have,
+            "why": requirement.why,
+            "help": [fix.text for fix in requirement.fixes] if requirement.what in names else [],
         }
-        for one in requirements
+        for requirement in requirements
     ]
     if as_json:
         console.json(rows)

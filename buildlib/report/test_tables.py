@@ -14,7 +14,7 @@ from buildlib.testing.tests import TestResult
 
 
 def tests(console: Console, results: Sequence[TestResult], *, as_json: bool) -> None:
-    """The results of `test` and `smoke`: one row per target, and every case that did not pass."""
+    """Print the results of `test` and `smoke`: one row per target, and every case that did not pass."""
     if as_json:
         console.json([test_reports.report(result) for result in results])
         return
@@ -48,7 +48,10 @@ def _failures(console: Console, result: TestResult) -> None:
 
 
 def benches(console: Console, results: Sequence[BenchResult], *, as_json: bool) -> None:
-    """Instructions per iteration, the plain implementation against the others; criterion has printed its own numbers."""
+    """Print the instructions per iteration, the plain implementation compared with the others.
+
+    criterion has printed its own results.
+    """
     if as_json:
         console.json([bench_reports.report(result) for result in results])
         return
@@ -71,4 +74,4 @@ def benches(console: Console, results: Sequence[BenchResult], *, as_json: bool) 
             for name, value in result.counted.items():
                 console.line(f"{result.target.name} · {name}: {value:,.0f} instructions")
         for name in result.uncounted:
-            console.line(f"{result.target.name} · {name}: each body ran once; it does not read {counts.ITERATIONS}")
+            console.line(f"{result.target.name} · {name}: each body ran once: it does not read {counts.ITERATIONS}")

@@ -15,15 +15,15 @@ from buildlib.rust.environment import environment, fingerprint
 from buildlib.rust.std import Compiler
 
 JSON = ("--message-format", "json-render-diagnostics")
-# What an outer cargo leaves in the environment of its children; it would be taken for the user's own wish.
+# Variables that an outer cargo sets for its children; the inner cargo would take them for the user's settings.
 STALE = ("CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "CARGO_PKG_*", "CARGO_BUILD_TARGET")
-# The directories of profiles whose names differ from them (cargo's reference, "Custom profiles").
+# Profiles whose directory has another name (the Cargo Book, "Custom profiles").
 PROFILE_DIRECTORIES = {"dev": "debug", "test": "debug", "bench": "release"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Toolset:
-    """What compiles for one target. `compiler` is None where the backend brings its own, in a container."""
+    """The backend and compiler for one target. `compiler` is None where the backend has its own, in a container."""
 
     target: Target
     backend: Backend
@@ -32,26 +32,29 @@ class Toolset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invocation:
-    """What all command lines for one target share."""
+    """The part that all command lines for one target share."""
 
     program: tuple[str, ...]  # before `build` or `test`
     triple: str  # of --target
     flags: tuple[str, ...]
     env: dict[str, str]
-    scripts: tuple[Write, ...]  # that the environment names
+    scripts: tuple[Write, ...]  # the environment names them
     target_dir: Path
     tools: Path  # the directory of the scripts
 
     def step(self, workspace: Workspace, title: str, argv: tuple[str, ...]) -> Step:
-        """A step that compiles. It is retried: a download may break; what is downloaded and compiled stays."""
+        """Return a step that compiles.
+
+        It is retried: a download may break, and a retry keeps everything that is downloaded and compiled already.
+        """
         return Step(title=title, argv=argv, env=self.env, unset=STALE, cwd=workspace.root, stdout="json", attempts=10)
 
 
 def invocation(host: Host, config: Config, workspace: Workspace, toolset: Toolset) -> Invocation:
-    """The shared part of the command lines that compile `workspace` with `toolset`."""
+    """Return the shared part of the command lines that compile `workspace` with `toolset`."""
     target, backend, compiler = toolset.target, toolset.backend, toolset.compiler
     rustc = compiler.toolchain.key if compiler else "image"
-    # The musl targets share the directory, and with it the compiled build scripts, of the gnu ones.
+    # musl targets share the directory of the gnu ones, and with it the compiled build scripts.
     libc = backend.minimum_glibc or config.glibc or "2.31"
     target_dir = workspace.target_dir / "buildlib" / f"{backend.name}-{libc}-{rustc}-{fingerprint(host, backend)}"
     tools = target_dir / "tools" / target.name
@@ -69,7 +72,7 @@ def invocation(host: Host, config: Config, workspace: Workspace, toolset: Toolse
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """One target's compilation: the job, and the directory in which its binaries will be."""
+    """The compilation for one target: the job, and the directory that its binaries are written to."""
 
     toolset: Toolset
     job: Job
@@ -77,7 +80,7 @@ class Build:
 
     @property
     def target(self) -> Target:
-        """The target that is compiled for."""
+        """The target of the binaries."""
         return self.toolset.target
 
     @property
@@ -87,14 +90,14 @@ class Build:
 
     @property
     def compiler(self) -> Compiler | None:
-        """The compiler, None where the backend brings its own."""
+        """The compiler, None where the backend has its own."""
         return self.toolset.compiler
 
 
 def build(
     host: Host, config: Config, workspace: Workspace, toolset: Toolset, components: tuple[Component, ...]
 ) -> Build:
-    """The job that compiles `components`."""
+    """Return the job that compiles `components`."""
     line = invocation(host, config, workspace, toolset)
     name = toolset.target.name
     argv = (

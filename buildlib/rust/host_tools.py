@@ -1,4 +1,4 @@
-"""The programs that crates run on the build machine (protoc, cmake, perl, libclang …): which, why, and whether they are there."""
+"""Programs that crates run on the build machine (protoc, cmake, perl, libclang …), and whether they are installed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Package:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
-    """A program that crates run at build time, how it is found and what brings it."""
+    """A program that crates run at build time, how to find it and what installs it."""
 
     name: str
     commands: tuple[str, ...]
@@ -46,7 +46,7 @@ class Tool:
 
 @cache
 def known() -> tuple[tuple[Mapping[str, Any], ...], Mapping[str, Tool]]:
-    """host_tools.toml: the rows about crates, and the tools they name."""
+    """Return the contents of host_tools.toml: the rows about crates, and the tools that they name."""
     table = tomllib.loads(Path(__file__).with_name("host_tools.toml").read_text(encoding="utf-8"))
     tools = {
         name: Tool(name=name, commands=tuple(row.get("commands", ())), env=row.get("env", ""),
@@ -57,14 +57,16 @@ def known() -> tuple[tuple[Mapping[str, Any], ...], Mapping[str, Tool]]:
 
 
 def may_need_tools(lock: str) -> bool:
-    """Whether a Cargo.lock names any crate that host_tools.toml knows. A lock lists everything that could
-    be compiled, so "no" is certain and saves asking for the graph."""
+    """Return whether a Cargo.lock names any crate of host_tools.toml.
+
+    A lock file lists everything that could be compiled, so False is certain and saves a question for the crate graph.
+    """
     locked = set(re.findall(r'^name = "([^"]+)"$', lock, re.MULTILINE))
     return bool(locked & {row["name"] for row in known()[0]})
 
 
 def graph(cargo: Path, workspace: Workspace, target: Target, features: tuple[str, ...]) -> Step:
-    """The question for the whole resolved graph; fetches what the build will need anyway."""
+    """Return the question for the whole resolved graph. cargo downloads for it what the build needs anyway."""
     argv = (
         str(cargo), "metadata", "--format-version", "1", "--filter-platform", target.triple,
         *(("--locked",) if workspace.lock.is_file() else ()),
@@ -74,7 +76,7 @@ def graph(cargo: Path, workspace: Workspace, target: Target, features: tuple[str
 
 
 def read_graph(answer: str) -> tuple[Package, ...]:
-    """`graph`'s answer as data: what will be compiled, dev-dependencies left out."""
+    """Return the packages of the answer to `graph` that will be compiled; dev-dependencies are left out."""
     metadata = json.loads(answer)
     names = {package["id"]: package["name"] for package in metadata["packages"]}
     nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
@@ -86,7 +88,9 @@ def read_graph(answer: str) -> tuple[Package, ...]:
         if current in reached:
             continue
         reached.add(current)
-        dependencies = [dep["pkg"] for dep in nodes[current]["deps"] if any(kind["kind"] != "dev" for kind in dep["dep_kinds"])]
+        dependencies = [
+            dep["pkg"] for dep in nodes[current]["deps"] if any(kind["kind"] != "dev" for kind in dep["dep_kinds"])
+        ]
         edges[current] = frozenset(names[pkg] for pkg in dependencies)
         queue.extend(dependencies)
     return tuple(
@@ -95,7 +99,7 @@ def read_graph(answer: str) -> tuple[Package, ...]:
 
 
 def tools_for(packages: Iterable[Package]) -> dict[str, tuple[str, ...]]:
-    """Tool name -> the packages that run it, sorted."""
+    """Return the packages that run each tool, sorted, by the tool's name."""
     packages = tuple(packages)
     present = {package.name for package in packages}
     users: dict[str, set[str]] = {}
@@ -104,17 +108,17 @@ def tools_for(packages: Iterable[Package]) -> dict[str, tuple[str, ...]]:
             continue
         for package in packages:
             if row.get("dependents"):
-                hit = row["name"] in package.depends_on and package.name not in row.get("except", ())
+                matches = row["name"] in package.depends_on and package.name not in row.get("except", ())
             else:
-                hit = package.name == row["name"]
-            if hit and (not row.get("feature") or row["feature"] in package.features):
+                matches = package.name == row["name"]
+            if matches and (not row.get("feature") or row["feature"] in package.features):
                 for tool in row["tools"]:
                     users.setdefault(tool, set()).add(package.name)
     return {tool: tuple(sorted(names)) for tool, names in users.items()}
 
 
 def requirement(tool: Tool, crates: tuple[str, ...]) -> Requirement:
-    """That the machine has `tool`, which `crates` run."""
+    """Require that the machine has `tool`, which `crates` run."""
     wheel = (Fix(text=pip_install("host-tools")),) if tool.wheel else ()
     apt = Fix(text=f"apt-get install {tool.apt}", steps=(apt_install(tool.apt),))
     return Requirement(
@@ -126,21 +130,21 @@ def requirement(tool: Tool, crates: tuple[str, ...]) -> Requirement:
 
 
 def has_tool(host: Host, tool: Tool) -> bool:
-    """Whether the machine has the tool: named in the environment, on PATH, or as a wheel in this environment."""
+    """Return whether the machine has the tool: in a variable, on PATH, or as a wheel in this Python environment."""
     if tool.env and host.env.get(tool.env):
         return True
     match tool.name:
         case "libclang":
             return host.system_libclang or host.libclang is not None
-        case "c++":  # zig brings one; for gcc it comes with the compiler's own package
+        case "c++":  # zig has one; for gcc it is in the package of the compiler
             return host.zig is not None or host.which("c++", "g++") is not None
     return host.which(*tool.commands) is not None
 
 
 def used_by(context: Context, targets: tuple[Target, ...]) -> dict[str, tuple[str, ...]]:
-    """Host tool -> the crates that run it, over all targets.
+    """Return the crates that run each host tool, over all targets, by the tool's name.
 
-    cargo is asked for the crate graph only when the lock file names a crate that is known to run something.
+    cargo is asked for the crate graph only if the lock file names a crate that is known to run something.
     """
     lock = read_text(context.workspace.lock)
     if not context.host.toolchains or (lock and not may_need_tools(lock)):
@@ -153,10 +157,10 @@ def used_by(context: Context, targets: tuple[Target, ...]) -> dict[str, tuple[st
 
 
 def _tools_of(context: Context, target: Target, lock: str) -> dict[str, tuple[str, ...]]:
-    """The same for one target.
+    """Return the same for one target.
 
-    The answer is kept beside the target directories: in a large workspace the graph takes cargo longer than a build with
-    nothing to do, and it cannot change while lock file and manifests do not.
+    The answer is cached beside the target directories: in a large workspace cargo takes longer for the graph than for a build
+    with nothing to do, and the graph cannot change while lock file and manifests stay the same.
     """
     features = context.config.features
     manifests = [path.read_text(encoding="utf-8") for path in context.workspace.manifests]

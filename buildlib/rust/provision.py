@@ -22,13 +22,13 @@ from buildlib.rust.std import Compiler, StdSource
 
 
 def backends(context: Context, targets: Iterable[Target]) -> dict[Target, Backend]:
-    """The backend of each target."""
+    """Return the backend of each target."""
     chosen = {target: choose(context.host, context.config, target, linked_version) for target in targets}
     return {target: _with_headers(context, backend) for target, backend in chosen.items()}
 
 
 def _with_headers(context: Context, backend: Backend) -> Backend:
-    """A gcc backend with gcc's own headers where libclang is the wheel, which brings none."""
+    """Add gcc's own headers to a gcc backend where libclang is the wheel, which has none."""
     if not isinstance(backend, Gcc) or not backend.gcc or not context.host.libclang:
         return backend
     argv = (backend.gcc, "-print-file-name=include")
@@ -37,7 +37,7 @@ def _with_headers(context: Context, backend: Backend) -> Backend:
 
 
 def requirements(context: Context, chosen: Mapping[Target, Backend]) -> tuple[Requirement, ...]:
-    """Everything a build for these targets needs of this machine."""
+    """Return everything that a build for these targets needs of this machine."""
     local = tuple(target for target, backend in chosen.items() if backend.local)
     return build_requirements(chosen, host_tools.used_by(context, local))
 
@@ -45,7 +45,7 @@ def requirements(context: Context, chosen: Mapping[Target, Backend]) -> tuple[Re
 def build_requirements(
     chosen: Mapping[Target, Backend], tools: Mapping[str, tuple[str, ...]]
 ) -> tuple[Requirement, ...]:
-    """The same without asking cargo: `tools` maps a host tool to the crates that run it."""
+    """Return the same without asking cargo: `tools` maps a host tool to the crates that run it."""
     needed = [std.requirement(target) for target, backend in chosen.items() if backend.local]
     needed += [requirement for target, backend in chosen.items() for requirement in backend.requirements(target)]
     needed += [host_tools.requirement(host_tools.known()[1][name], crates) for name, crates in tools.items()]
@@ -54,9 +54,10 @@ def build_requirements(
 
 
 def toolsets(context: Context, chosen: Mapping[Target, Backend]) -> tuple[Context, tuple[Toolset, ...]]:
-    """The toolset of each target, std in place, and the context with what was installed for it.
+    """Return the toolset of each target, with its std installed, and the context after the installation.
 
-    MissingRequirements names all targets whose std no source could provide.
+    Raises:
+        MissingRequirements: names all targets whose std no source could provide.
     """
     local = tuple(target for target, backend in chosen.items() if backend.local)
     context, compilers = provide_std(context, local)
@@ -66,18 +67,23 @@ def toolsets(context: Context, chosen: Mapping[Target, Backend]) -> tuple[Contex
 
 
 def require(requirements: Iterable[Requirement], context: Context) -> None:
-    """MissingRequirements that lists, all at once, which of those that are required this machine does not meet."""
-    if absent := [one for one in missing(requirements, context.host) if one.required]:
+    """Raise MissingRequirements that lists every requirement that is required and not met."""
+    if absent := [requirement for requirement in missing(requirements, context.host) if requirement.required]:
         raise MissingRequirements(f"missing on this machine:\n{describe(absent)}")
 
 
 def provide_std(
     context: Context, targets: tuple[Target, ...], *, compiling: bool = True
 ) -> tuple[Context, dict[Target, Compiler]]:
-    """The compiler for every target, with std from the first source that succeeds.
+    """Return the compiler of every target, with std from the first source that succeeds, and the context afterwards.
 
-    `compiling` False leaves out the source that takes a minute, and targets that have no other. Otherwise MissingRequirements
-    names all targets whose std no source could provide.
+    Args:
+        context: The context of the command.
+        targets: The targets to provide std for.
+        compiling: False leaves out the source that compiles std, which takes a minute, and targets without another source.
+
+    Raises:
+        MissingRequirements: names all targets whose std no source could provide; only if `compiling`.
     """
     compilers: dict[Target, Compiler] = {}
     tried: set[str] = set()
@@ -91,16 +97,16 @@ def provide_std(
             tried.add(source.job.name)
             outcome = _try(context, source)
             if not outcome.ran:
-                compiler = source.provides  # a dry run: as if it had worked
+                compiler = source.provides  # a dry run continues as if the source had succeeded
                 break
-            # A network that is down for one target is down for the next: do not wait for it twice.
+            # A network that is down for one target is down for the next: its timeouts are waited for once.
             offline = offline or (source.network and not outcome and classify(outcome.output).transient)
             context = context.refreshed()
         if compiler:
             compilers[target] = compiler
-    out_of_reach = tuple(target for target in targets if target not in compilers)
-    if out_of_reach and compiling:
-        raise std.unavailable(context.host, out_of_reach)
+    unavailable = tuple(target for target in targets if target not in compilers)
+    if unavailable and compiling:
+        raise std.unavailable(context.host, unavailable)
     return context, compilers
 
 
@@ -114,14 +120,14 @@ def _try(context: Context, source: StdSource) -> Outcome:
 
 
 def unpack_emulators(context: Context, targets: Iterable[Target]) -> None:
-    """Put QEMU and the targets' C libraries into the cache, as far as they are missing and apt has them."""
+    """Unpack QEMU and the targets' C libraries into the cache, as far as they are missing and apt has them."""
     for target in targets:
         for selection in apt_cache.selections(context.host, target):
             answer = context.run(apt_cache.question(selection))
             names = apt_cache.file_names(answer.stdout) if answer else ()
             if not names or selection not in apt_cache.selections(context.host, target):
-                continue  # no such package, or an earlier one has brought the files
+                continue  # no such package, or an earlier package contained the files
             with context.console.fold(f"{' '.join(selection.packages)} into {selection.into}"):
                 outcome = context.run.job(apt_cache.unpack(context.host, selection, names))
-                if not outcome:
+                if not outcome and isinstance(outcome.step, Step):
                     context.console.note(f"{outcome.step.title} failed: {classify(outcome.output).cause}")

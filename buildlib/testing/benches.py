@@ -24,7 +24,7 @@ class BenchResult:
     target: Target
     emulator: str = ""
     counted: Mapping[str, float] = field(default_factory=dict)
-    uncounted: tuple[str, ...] = ()  # benchmarks that cannot be told how often to run a body
+    uncounted: tuple[str, ...] = ()  # benchmarks that do not read counts.ITERATIONS
     error: BuildError | None = None
     planned: bool = False
 
@@ -55,9 +55,7 @@ def bench(context: Context, targets: tuple[Target, ...], options: BenchOptions) 
     """The benchmarks of each target, one after the other. UsageError for a baseline that is not a report."""
     baseline = _read_baseline(options.baseline) if options.baseline else {}
     context, toolsets = tests.toolsets(context, targets)
-    plans = (
-        cargo_test.bench_plan(context.host, context.config, context.workspace, toolset) for toolset in toolsets
-    )
+    plans = (cargo_test.bench_plan(context.host, context.config, context.workspace, toolset) for toolset in toolsets)
     return [_bench_one(context, plan, options, baseline) for plan in plans]
 
 
@@ -72,9 +70,7 @@ def _read_baseline(path: Path) -> Mapping[str, float]:
         raise UsageError(f"{path}: not a report of `bench`", help_text) from None
 
 
-def _bench_one(
-    context: Context, plan: BenchPlan, options: BenchOptions, baseline: Mapping[str, float]
-) -> BenchResult:
+def _bench_one(context: Context, plan: BenchPlan, options: BenchOptions, baseline: Mapping[str, float]) -> BenchResult:
     target = plan.target
     words = qemu.runner(context.host, target, static=target.is_musl) or ()
     result = BenchResult(target=target, emulator=tests.emulator_name(context, words))

@@ -127,9 +127,9 @@ def _runner_files(
     host: Host, target: Target, folder: Path, emulator: tuple[str, ...], timeout: float
 ) -> tuple[Action, ...]:
     spec = {
-        "words": emulator,
-        "emulated": target.name if emulator else "",
-        "patience": timeout,
+        "emulator": emulator,
+        "emulated_arch": target.name if emulator else "",
+        "timeout": timeout,
         "record": str(folder / "record.jsonl"),
     }
     # Python itself and not a shell, which drops variables whose names it does not allow: cargo sets CARGO_BIN_EXE_cli-command.

@@ -1,25 +1,32 @@
-"""How many instructions a program executes under QEMU: python3 tally.py QEMU ARGS... -- BINARY ARGS... prints the number.
+"""Count the instructions that a program executes under QEMU: `python3 instruction_log.py QEMU ARGS... -- BINARY ARGS...`.
 
-Debian's QEMU has no plugins, so its log tells: `in_asm` writes down each block of instructions when it is translated, `exec` each
-time that one is entered, and `nochain` lets no block go on to the next without that. Run as a program of its own, for it reads a
-million lines a second: nothing of buildlib is imported.
+The program prints the number. Debian's QEMU has no plugins, so it reads QEMU's log: `in_asm` logs each block of instructions when
+it is translated, `exec` logs each entry of a block, and `nochain` keeps blocks from jumping to the next one without a log line.
+The log has a million lines a second: this program must be fast and imports nothing of buildlib.
 """
+
+from __future__ import annotations
 
 import os
 import shutil
 import subprocess
 import sys
 
+TYPE_CHECKING = False  # type checkers take it for typing's, which need not be imported
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 LOG = ("-d", "nochain,exec,in_asm")
 
 
-def main(*words):
+def main(*words: str) -> None:
+    """Run the binary and print the number of its instructions, or exit with its exit code if it fails."""
     at = words.index("--")
     emulator, program = words[:at], words[at + 1 :]
-    # Without this, addresses differ from run to run, and with them how many instructions a start takes.
-    still = ("setarch", "-R") if shutil.which("setarch") else ()
+    # With address space randomization, addresses differ from run to run, and so does the number of instructions of a start.
+    fixed_addresses = ("setarch", "-R") if shutil.which("setarch") else ()
     reader, writer = os.pipe()
-    argv = (*still, *emulator, *LOG, "-D", f"/dev/fd/{writer}", *program)
+    argv = (*fixed_addresses, *emulator, *LOG, "-D", f"/dev/fd/{writer}", *program)
     with subprocess.Popen(argv, pass_fds=(writer,), stdout=subprocess.DEVNULL) as process:
         os.close(writer)
         with open(reader, "rb") as log:
@@ -29,17 +36,19 @@ def main(*words):
     sys.stdout.write(f"{count}\n")
 
 
-def total(log):
-    """The sum over all entries of a block of the instructions in it.
+def total(log: Iterable[bytes]) -> int:
+    """The number of instructions in a log: the sizes of all blocks that were entered, added up.
 
     A block is `IN:` and a line for each instruction, `0x<address>:  <bytes>  <words>`; an entry is
-    `Trace 0: 0x<host> [<base>/<address>/<flags>/<flags>] <symbol>`; how many leading zeros an address has depends on the place.
+    `Trace 0: 0x<host> [<base>/<address>/<flags>/<flags>] <symbol>`; the two write addresses with different numbers of leading zeros.
     """
-    count, sizes, block = 0, {}, None
+    count = 0
+    sizes: dict[bytes, int] = {}
+    block: bytes | None = None
     for line in log:
         if line.startswith(b"Trace"):
             count += sizes[line.split(b"/", 2)[1].lstrip(b"0")]
-        elif line.startswith(b"Stopped"):  # announced, and not entered
+        elif line.startswith(b"Stopped"):  # the entry was logged, but did not happen
             count -= sizes[line[line.index(b"[") + 1 : line.index(b"]")].lstrip(b"0")]
         elif line.startswith(b"IN:"):
             block = None

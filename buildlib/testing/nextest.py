@@ -1,4 +1,4 @@
-"""The same tests by cargo-nextest, where it is installed: each test a process of its own, and doc tests by cargo, as before."""
+"""Run the same tests by cargo-nextest if it is installed: each test in its own process, and doc tests still by cargo."""
 
 from __future__ import annotations
 
@@ -11,26 +11,17 @@ from buildlib.core.settings import Config
 from buildlib.machine.host import Host
 from buildlib.testing.cargo_test import TestPlan
 
-# Words for cargo that nextest does not know, or takes for something else.
-CARGO_S = ("--doc", "--profile", "--quiet", "-q", "--message-format", "--no-run", "--jobs", "-j", "--timings")
-# Words for the binaries that nextest does in their stead.
-BINARIES = ("--skip", "--exact", "--ignored", "--include-ignored")
-# Words that choose among targets; cargo runs no doc tests then.
-CHOSEN = (
-    "--lib",
-    "--bin",
-    "--bins",
-    "--test",
-    "--tests",
-    "--example",
-    "--examples",
-    "--bench",
-    "--benches",
-    "--all-targets",
-)
+# Options of `cargo test` that nextest does not know, or that mean something else to it.
+CARGO_ONLY = ("--doc", "--profile", "--quiet", "-q", "--message-format", "--no-run", "--jobs", "-j", "--timings")
+# Options of test binaries that nextest implements itself.
+BINARY_OPTIONS = ("--skip", "--exact", "--ignored", "--include-ignored")
+# Options that select targets; with them cargo runs no doc tests.
+TARGET_SELECTION = (
+    "--lib", "--bin", "--bins", "--test", "--tests", "--example", "--examples", "--bench", "--benches", "--all-targets",
+)  # fmt: skip
 
-# nextest asks a cargo of its own; this one compiles as buildlib does. cargo-zigbuild is called for `test` alone, and without the
-# word on colours that nextest puts before it.
+# nextest starts the program in $CARGO to compile; this script compiles as buildlib does. cargo-zigbuild is called only for `test`,
+# and without the colour option that nextest puts before it.
 CARGO = """\
 #!{python} -IS
 import os, sys
@@ -46,23 +37,25 @@ os.execv(program[0], [*program, *words])
 
 
 def is_used(host: Host, config: Config, tests: TestPlan, rest: tuple[str, ...]) -> bool:
-    """Whether nextest runs these tests. UsageError for a setting that is none, Lacking where it is asked for and not there. It can
-    neither tell who crashed nor who hangs without the record of a runner of buildlib's, nor speak cargo's every word."""
-    wanted = config.test.runner
-    there = host.which("cargo-nextest") is not None
-    if wanted == "nextest" and not there:
+    """Whether nextest runs these tests. MissingRequirements if the setting requires it and it is not installed.
+
+    nextest is not used without the test runner's record, which says what crashed and what hung, nor with options of cargo or of
+    test binaries that it does not know.
+    """
+    installed = host.which("cargo-nextest") is not None
+    if config.test.runner == "nextest" and not installed:
         raise MissingRequirements(
             "cargo-nextest is not installed", 'cargo install --locked cargo-nextest, or test.runner = "cargo"'
         )
     at = rest.index("--") if "--" in rest else len(rest)
-    speaks = not any(word.partition("=")[0] in CARGO_S for word in rest[:at]) and all(
-        not word.startswith("-") or word in BINARIES for word in rest[at + 1 :]
+    understood = not any(word.partition("=")[0] in CARGO_ONLY for word in rest[:at]) and all(
+        not word.startswith("-") or word in BINARY_OPTIONS for word in rest[at + 1 :]
     )
-    return wanted != "cargo" and there and speaks and tests.record is not None
+    return config.test.runner != "cargo" and installed and understood and tests.record is not None
 
 
 def with_nextest(host: Host, tests: TestPlan, rest: tuple[str, ...]) -> TestPlan:
-    """The tests with nextest in the place of `cargo test`, and a step more for doc tests, unless targets were chosen."""
+    """The plan with nextest instead of `cargo test`, and with one more step for doc tests unless options select targets."""
     at = tests.run.argv.index("test")
     program, words = tests.run.argv[:at], tests.run.argv[at + 1 :]
     triple = words[words.index("--target") + 1]
@@ -73,13 +66,14 @@ def with_nextest(host: Host, tests: TestPlan, rest: tuple[str, ...]) -> TestPlan
     )
     argv = (str(host.which("cargo-nextest")), "nextest", "run", "--no-tests=pass",
             *(target if word == triple else word for word in words))  # fmt: skip
-    chosen = any(word.partition("=")[0] in CHOSEN for word in rest[: rest.index("--") if "--" in rest else None])
+    for_cargo = rest[: rest.index("--") if "--" in rest else None]
+    selected = any(word.partition("=")[0] in TARGET_SELECTION for word in for_cargo)
     doc_tests = replace(tests.run, title=f"{tests.target.name} · doc tests", argv=(*program, "test", "--doc", *words))
     return replace(
         tests,
         scripts=(*tests.scripts, Write(path=folder / "cargo", text=text, mode=0o755)),
         run=replace(tests.run, argv=argv, env={**tests.run.env, "CARGO": str(folder / "cargo")}),
-        doc_tests=None if chosen else doc_tests,
+        doc_tests=None if selected else doc_tests,
     )
 
 
@@ -87,5 +81,5 @@ NO_LIBRARY = "no library targets found"
 
 
 def has_no_library(output: str) -> bool:
-    """Whether `cargo test --doc` only says that there is nothing to document."""
+    """Whether `cargo test --doc` failed only because the workspace has no library."""
     return NO_LIBRARY in output

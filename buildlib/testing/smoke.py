@@ -1,298 +1,156 @@
-"""The command `smoke`: every image of every platform started as a container, and asked what it promises.
+"""The command `smoke`: start every image of every platform as a container, and check that it works.
 
-Containers run through Docker's SDK, as strictly as an image allows: a root file system that cannot be written, no capabilities, no
-new privileges. All that a run has started carries its label and is taken away at its end, whatever ends it.
+Containers run through Docker's SDK, as strictly as an image allows: read-only root file system, no capabilities, no new privileges.
+Every container of a command has its label and is removed at the end, whatever ends the command.
 """
 
 from __future__ import annotations
 
 import secrets
-import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 from buildlib.core.errors import MissingRequirements, TestsFailed
-from buildlib.core.plan import last_line
 from buildlib.core.targets import Target
-from buildlib.emulation.qemu import is_native, is_same_family, rust_arch
+from buildlib.emulation.qemu import is_native
 from buildlib.failures.classify import classify
-from buildlib.failures.log import ESCAPES
 from buildlib.images import spec
 from buildlib.images.dockerfile import Stage
 from buildlib.machine import docker_daemon
 from buildlib.machine.workspace import Component
 from buildlib.process.context import Context
 from buildlib.testing import tests
-from buildlib.testing.libtest import FAILED, IGNORED, PASSED, Case, Suite
+from buildlib.testing.libtest import FAILED, Case, Suite
+from buildlib.testing.smoke_checks import HEALTHY, LABEL, Trial, checks, reason, sdk_errors
 from buildlib.testing.tests import TestResult
 
 if TYPE_CHECKING:
     from docker import DockerClient
-    from docker.models.containers import Container
 
-LABEL = "io.github.buildlib.smoke"
-HEALTHY = 120.0  # seconds in which a service has to be healthy, or to answer where it has no health check; QEMU is slow
-STOP = 15  # seconds from SIGTERM to the end
-STRICT = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges"]}
-SIDE_BY_SIDE = 4  # containers wait most of the time
+CONCURRENT = 4  # containers wait most of the time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmokeOptions:
-    """Which images: of which targets and components, under which tag ("" is each component's version)."""
+    """Which images: of which targets and components, and under which tag ("" is each component's version)."""
 
     targets: tuple[Target, ...]
     components: tuple[str, ...] = ()
     tag: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
-    """One image on its platform. `image` is its ID in the daemon."""
+def smoke(context: Context, options: SmokeOptions) -> list[TestResult]:
+    """The checks of every image, one suite for each component; one that fails does not stop the others.
 
-    client: DockerClient
-    label: str
-    target: Target
-    component: Component
-    stage: Stage
-    image: str
-
-    def run(self, *words: str, entrypoint: str | None = None, **more: Any) -> Container:
-        """A container that has begun."""
-        return self.client.containers.run(
-            self.image, list(words), entrypoint=entrypoint, platform=self.target.oci, detach=True, labels={LABEL: self.label},
-            **STRICT, **more,
-        )  # fmt: skip
-
-    def said(self, *words: str, entrypoint: str | None = None) -> str:
-        """What one that ends by itself says. Fault with its last line when it does not end well."""
-        container = self.run(*words, entrypoint=entrypoint)
-        code = container.wait(timeout=HEALTHY)["StatusCode"]
-        told = _logs(container)
-        if code:
-            raise SmokeFailure(f"exit code {code}: {last_line(told)}")
-        return told
-
-
-class SmokeFailure(Exception):
-    """What an image does not keep."""
-
-
-def smoke(context: Context, asked: SmokeOptions) -> list[TestResult]:
-    """The checks of every image, a suite a component; one that fails does not keep the others from theirs."""
+    MissingRequirements without a Docker daemon, UsageError for options or settings that are wrong.
+    """
     registry = spec.registry(context)
-    spec.check_options(asked.targets, (asked.tag,) if asked.tag else ())
-    components = context.workspace.pick(asked.components)
-    parts = {component.name: spec.stage_of(context, component) for component in components}
+    spec.check_options(options.targets, (options.tag,) if options.tag else ())
+    components = context.workspace.pick(options.components)
+    stages = {component.name: spec.stage_of(context, component) for component in components}
     with _daemon(context) as (client, label):
-        found = []
-        for target in asked.targets:
-            with context.console.fold(f"{target.name} · smoke"):
-                found.append(_target(context, client, label, target, components, parts, registry, asked.tag))
-        return found
+        check = partial(_check_component, client, label, stages, registry, options.tag)
+        return [_check_target(context, target, components, check) for target in options.targets]
 
 
 @contextmanager
 def _daemon(context: Context) -> Iterator[tuple[DockerClient, str]]:
-    """The daemon, and the label of this run; what carries it is gone afterwards. Lacking where no daemon answers."""
-    from docker.errors import DockerException
-
+    """The daemon, and the label of this command's containers, which are removed at the end."""
+    errors = sdk_errors()
     try:
         client = docker_daemon.client(context.run.env, timeout=int(2 * HEALTHY))
         client.ping()
-    except DockerException as error:
+    except errors as error:
         raise MissingRequirements(
             f"no Docker daemon answers: {docker_daemon.reason(error)}",
             "start Docker; binaries are tested without it: `buildlib test`",
         ) from None
-    label = secrets.token_hex(8)
+    label = f"{LABEL}={secrets.token_hex(8)}"
     try:
-        yield client, label
+        yield client, label.partition("=")[2]
     finally:
-        for container in client.containers.list(all=True, filters={"label": f"{LABEL}={label}"}):
-            with suppress(DockerException):
-                container.remove(force=True, v=True)
+        try:
+            for container in client.containers.list(all=True, filters={"label": label}, ignore_removed=True):
+                with suppress(*errors):
+                    container.remove(force=True, v=True)
+        except errors as error:
+            context.console.warn(f"containers with the label {label} may remain: {reason(error)}")
         client.close()
 
 
-def _target(
-    context: Context, client: DockerClient, label: str, target: Target, components: tuple[Component, ...], parts: dict[str, Stage],
-    registry: str, tag: str,
-) -> TestResult:  # fmt: skip
-    began = time.monotonic()
+def _check_target(
+    context: Context, target: Target, components: tuple[Component, ...], check: Callable[[Target, Component], Suite]
+) -> TestResult:
+    with context.console.fold(f"{target.name} · smoke"):
+        began = time.monotonic()
+        with ThreadPoolExecutor(max_workers=CONCURRENT) as pool:
+            suites = tuple(pool.map(partial(check, target), components))
+        machine = next((case.detail for suite in suites for case in suite.cases if case.name == "machine"), "")
+        result = TestResult(
+            session="smoke", target=target, emulator="" if is_native(context.host, target) else "binfmt", suites=suites,
+            ran_on={"machine": machine} if machine else {}, seconds=time.monotonic() - began,
+        )  # fmt: skip
+        failed = [
+            f"{suite.name}: {case.name}: {case.detail}"
+            for suite in suites for case in suite.cases if case.result == FAILED
+        ]  # fmt: skip
+        if failed:
+            more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
+            error = TestsFailed(f"{target.name}: {'; '.join(failed[:3])}{more}")
+            result = replace(result, error=error)
+            context.console.error(error)
+        tests.write_reports(context, result)
+        return result
 
-    def one(component: Component) -> Suite:
-        reference = f"{registry}/{component.name}:{tag or component.version}"
-        with _pulled(client, reference, target) as found:
-            if isinstance(found, Case):
-                return Suite(name=component.name, cases=(found,))
-            trial = Trial(
-                client=client, label=label, target=target, component=component, stage=parts[component.name], image=found
-            )
-            start = time.monotonic()
-            return Suite(name=component.name, cases=tuple(_checks(trial)), seconds=round(time.monotonic() - start, 3))
 
-    with ThreadPoolExecutor(max_workers=SIDE_BY_SIDE) as pool:
-        suites = tuple(pool.map(one, components))
-    machine = next((case.detail for suite in suites for case in suite.cases if case.name == "machine"), "")
-    made = TestResult(
-        session="smoke", target=target, emulator="" if is_native(context.host, target) else "binfmt", suites=suites,
-        ran_on={"machine": machine} if machine else {}, seconds=time.monotonic() - began,
-    )  # fmt: skip
-    if bad := [
-        f"{suite.name}: {case.name}: {case.detail}" for suite in suites for case in suite.cases if case.result == FAILED
-    ]:
-        more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
-        made = replace(made, error=TestsFailed(f"{target.name}: {'; '.join(bad[:3])}{more}"))
-        context.console.error(made.error)
-    tests.write_reports(context, made)
-    return made
+def _check_component(
+    client: DockerClient, label: str, stages: Mapping[str, Stage], registry: str, tag: str, target: Target, component: Component
+) -> Suite:  # fmt: skip
+    reference = f"{registry}/{component.name}:{tag or component.version}"
+    with _pulled(client, reference, target) as image:
+        if isinstance(image, Case):
+            return Suite(name=component.name, cases=(image,))
+        trial = Trial(
+            client=client, label=label, target=target, component=component, stage=stages[component.name], image=image
+        )
+        began = time.monotonic()
+        return Suite(name=component.name, cases=tuple(checks(trial)), seconds=round(time.monotonic() - began, 3))
 
 
 @contextmanager
 def _pulled(client: DockerClient, reference: str, target: Target) -> Iterator[str | Case]:
-    """The ID of the image for the platform, pulled; or the case that it is not. What was not here before is gone afterwards, and the
-    name stands for what it stood for: a daemon has one platform under a name, and pulling another moves it."""
-    from docker.errors import DockerException, ImageNotFound
+    """Pull the image for the platform and yield its ID, or a failed case.
 
-    before = {found.id for found in client.images.list(all=True)}
+    Afterwards an image that was not in the daemon before is removed, and the name means what it meant before: a daemon has one
+    platform under a name, and pulling another one moves the name.
+    """
+    from docker.errors import ImageNotFound
+
+    errors = sdk_errors()
     repository, _, tag = reference.rpartition(":")
-    old = None
-    with suppress(ImageNotFound):
-        old = client.images.get(reference).id
+    previous = None
     try:
-        found = client.images.pull(repository, tag=tag, platform=target.oci)
-    except DockerException as error:
-        yield Case(name="pull", result=FAILED, detail=classify(str(error)).cause or str(error))
+        before = {image.id for image in client.images.list(all=True)}
+        with suppress(ImageNotFound):
+            previous = client.images.get(reference).id
+        pulled: str = client.images.pull(repository, tag=tag, platform=target.oci).id
+    except errors as error:
+        detail = reason(error)
+        yield Case(name="pull", result=FAILED, detail=classify(detail).cause or detail)
         return
     try:
-        yield found.id
+        yield pulled
     finally:
-        with suppress(DockerException):
-            if old is None:
+        with suppress(*errors):
+            if previous is None:
                 client.images.remove(reference)
             else:
-                client.api.tag(old, repository, tag)
-        if found.id not in before:
-            with suppress(DockerException):
-                client.images.remove(found.id, force=True)
-
-
-# --- what is asked --------------------------------------------------------------------------------------------------
-
-
-def _checks(trial: Trial) -> Iterator[Case]:
-    """Each promise, as a case."""
-    from docker.errors import DockerException
-    from requests.exceptions import RequestException
-
-    checks: dict[str, Callable[[Trial], str]] = {
-        "platform": _platform,
-        "user": _user,
-        "machine": _machine,
-        "version": _version,
-    }
-    if trial.stage.runtime.ports:
-        checks["service"] = _service
-    for name, check in checks.items():
-        try:
-            told = check(trial)
-        except (SmokeFailure, DockerException, RequestException) as error:
-            yield Case(name=name, result=FAILED, detail=str(error))
-        else:
-            yield Case(name=name, result=PASSED if told is not SKIPPED else IGNORED, detail=told)
-
-
-SKIPPED = "there is no such program in it"
-
-
-def _platform(trial: Trial) -> str:
-    told = trial.client.images.get(trial.image).attrs
-    have = "/".join(part for part in (told["Os"], told["Architecture"], told.get("Variant")) if part)
-    want = trial.target.oci
-    if have not in (want, f"{want}/v8"):
-        raise SmokeFailure(f"is {have}, wanted {want}")
-    return have
-
-
-def _user(trial: Trial) -> str:
-    user = trial.client.images.get(trial.image).attrs["Config"].get("User", "")
-    if user.partition(":")[0] in ("", "0", "root"):
-        raise SmokeFailure(f"runs as {user or 'root'}")
-    return user
-
-
-def _machine(trial: Trial) -> str:
-    """What uname(1) says; a static image has none."""
-    if trial.target.is_musl:
-        return SKIPPED
-    machine = trial.said("-m", entrypoint="uname")
-    if not is_same_family(machine, trial.target):
-        raise SmokeFailure(f"ran on {machine}, wanted {trial.target.name}")
-    return machine
-
-
-def _version(trial: Trial) -> str:
-    told = trial.said("--version")
-    if trial.component.version not in told:
-        raise SmokeFailure(f"--version says {told!r}, wanted {trial.component.version}")
-    return told
-
-
-def _service(trial: Trial) -> str:
-    """It starts, is healthy, answers on its ports, says something, and ends with 0 when it is told to."""
-    ports = {f"{port}/tcp": ("127.0.0.1", None) for port in trial.stage.runtime.ports}
-    began = time.monotonic()
-    container = trial.run(ports=ports)
-    _wait(container, "not healthy", lambda: _healthy(trial, container))
-    for name in ports:
-        (place, *_) = container.ports[name]
-        _wait(container, f"no answer on {name}", lambda place=place: _answers(place["HostIp"], int(place["HostPort"])))
-    healthy = time.monotonic() - began
-    told = _logs(container)
-    if not told:
-        raise SmokeFailure("has said nothing at its start")
-    if missing := [text for text in _expected(trial) if text not in told]:
-        raise SmokeFailure(f"has not said {missing[0]!r}")
-    began = time.monotonic()
-    container.stop(timeout=STOP)
-    code, seconds = container.wait(timeout=HEALTHY)["StatusCode"], time.monotonic() - began
-    if code:
-        raise SmokeFailure(f"ended with {code} {seconds:.1f} s after SIGTERM")
-    return f"healthy in {healthy:.1f} s, ended {seconds:.1f} s after SIGTERM"
-
-
-def _expected(trial: Trial) -> list[str]:
-    """What the settings want of its log, on every arch and on this one; {arch} is Rust's name for it."""
-    says, arch = trial.stage.says, trial.target.name.removesuffix("-musl")
-    return [text.replace("{arch}", rust_arch(trial.target)) for text in (*says.get("all", ()), *says.get(arch, ()))]
-
-
-def _logs(container: Container) -> str:
-    return ESCAPES.sub("", container.logs().decode("utf-8", "replace")).strip()
-
-
-def _healthy(trial: Trial, container: Container) -> bool:
-    container.reload()
-    state = container.attrs["State"]
-    if not state["Running"]:
-        raise SmokeFailure(f"ended with {state['ExitCode']}: {last_line(_logs(container))}")
-    return not trial.stage.runtime.health or state.get("Health", {}).get("Status") == "healthy"
-
-
-def _answers(host: str, port: int) -> bool:
-    with suppress(OSError), socket.create_connection((host, port), timeout=5):
-        return True
-    return False
-
-
-def _wait(container: Container, what: str, done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + HEALTHY
-    while not done():
-        if time.monotonic() > deadline:
-            raise SmokeFailure(f"{what} within {HEALTHY:.0f} s")
-        time.sleep(0.2)
+                client.api.tag(previous, repository, tag)
+        if pulled not in before:
+            with suppress(*errors):
+                client.images.remove(pulled, force=True)

@@ -1,8 +1,11 @@
-"""What cargo starts a test binary through: python3 harness.py SPEC BINARY ARGS...
+"""Run a test binary for cargo: `python3 test_runner.py SPEC BINARY ARGS...`, the runner of a target.
 
-Runs it under the emulator that SPEC names, hands on what it says, ends it when nothing more happens, starts it once more when it
-was the emulator that crashed, and adds a line of JSON to a record. Runs before every test binary: nothing of buildlib is imported.
+The program runs the binary under the emulator that SPEC names, forwards its output, kills it when it makes no progress, runs it
+once more when the emulator crashed, and appends a line of JSON to a record. It runs before every test binary: it must start fast
+and imports nothing of buildlib.
 """
+
+from __future__ import annotations
 
 import contextlib
 import json
@@ -15,114 +18,145 @@ import subprocess
 import sys
 import time
 
-# Set while a binary runs: a test that starts another program by the same runner starts it straight.
+TYPE_CHECKING = False  # type checkers take it for typing's, whose import would cost milliseconds in every start
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Set while a binary runs: a test that starts another program by the same runner starts it directly.
 INSIDE = "_BUILDLIB_HARNESS"
 # Documented: tests that make no sense under emulation look for it.
 EMULATED = "BUILDLIB_EMULATED"
-LIST = 60.0  # seconds for a binary to say which tests it has
-LINGER = 1.0  # seconds for what a test has left running to let go of the pipes
-KEPT = 4 << 20  # bytes of stdout, which names all tests
-TAIL = 8 << 10  # bytes of stderr
+LIST_TIMEOUT = 60.0  # seconds for a binary to list its tests
+LINGER = 1.0  # seconds that processes which a test has left running may hold the pipes
+STDOUT_LIMIT = 4 << 20  # bytes of stdout that are recorded; it names all tests
+STDERR_LIMIT = 8 << 10  # bytes of stderr that are recorded
 FINISHED = re.compile(rb"^test .+ \.\.\. ", re.MULTILINE)
 LIBTEST = re.compile(rb"^running \d+ tests?$", re.MULTILINE)
-# QEMU's own words when it is QEMU that failed: signal.c and user-exec.c of linux-user, tcg.c, and GLib's assertions.
-BROKEN = re.compile(
+# What QEMU prints when QEMU itself failed: signal.c and user-exec.c of linux-user, tcg.c, and GLib's assertions.
+EMULATOR_CRASH = re.compile(
     rb"QEMU internal SIG|unhandled CPU exception|qemu: fatal:|tcg fatal error|^(\*\*\n)?ERROR:\S*(accel|tcg|linux-user|target)/"
     rb"|^qemu-\S+: \S+:\d+: [^\n]*Assertion",
     re.MULTILINE,
 )
-GUEST = re.compile(rb"uncaught target signal (\d+)")
-# What a wrong translation looks like to the guest; an abort is the program's own word.
-DOUBTFUL = frozenset({signal.SIGILL, signal.SIGTRAP, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV})
+GUEST_SIGNAL = re.compile(rb"uncaught target signal (\d+)")
+# Signals that a wrong translation raises in the guest; SIGABRT is raised by the program itself.
+AMBIGUOUS = frozenset({signal.SIGILL, signal.SIGTRAP, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV})
 
 
-def main(spec, binary, *args):
-    with open(spec, encoding="utf-8") as stream:
-        told = json.load(stream)
-    words = [*told["words"], binary, *args]
+class Run:
+    """One run of the binary. The attributes are keys of the record.
+
+    `code` is the exit code, negative for the signal that ended the process; `crash` is what classify_crash returned; `hung` says
+    that the process was killed because it made no progress.
+    """
+
+    def __init__(self, *, code: int, seconds: float, hung: bool, crash: str, stdout: str, stderr: str) -> None:
+        self.code = code
+        self.seconds = seconds
+        self.hung = hung
+        self.crash = crash
+        self.stdout = stdout
+        self.stderr = stderr
+
+
+def main(spec_path: str, binary: str, *args: str) -> None:
+    """Run the binary, record the result, and exit as the binary did."""
+    with open(spec_path, encoding="utf-8") as stream:
+        spec = json.load(stream)
+    words = [*spec["emulator"], binary, *args]
     if INSIDE in os.environ or "--list" in args:
         os.execvp(words[0], words)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches the whole group; there is nothing to say about it
-    env = {**os.environ, INSIDE: "1", **({EMULATED: told["emulated"]} if told["emulated"] else {})}
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches the whole process group; nothing needs to be reported
+    arch = spec["emulated_arch"]
+    env = {**os.environ, INSIDE: "1", **({EMULATED: arch} if arch else {})}
     crashes = []
-    ran = run(words, env, told)
-    if ran["crash"] in ("emulator", "doubtful"):
-        crashes.append(last_line(ran["stderr"]))
-        os.write(2, f"buildlib: {crashes[0]}; once more\n".encode())
-        ran = run(words, env, told)
-    if ran["crash"] == "doubtful":  # twice the same is the program's own
-        ran["crash"], crashes = "program", []
-    cut_short = ran["crash"] or ran["hung"]
-    names = listed([*words, "--list", "--format", "terse"]) if cut_short else []
+    result = run(words, env, spec["timeout"], arch)
+    if result.crash in ("emulator", "ambiguous"):
+        crashes.append(last_line(result))
+        os.write(2, f"buildlib: {crashes[0]}; running it once more\n".encode())
+        result = run(words, env, spec["timeout"], arch)
+    if result.crash == "ambiguous":  # the same crash twice is the program's
+        result.crash, crashes = "program", []
+    cut_short = result.crash or result.hung
+    names = list_tests([*words, "--list", "--format", "terse"]) if cut_short else []
+    facts = {"binary": binary, "args": args, "threads": os.cpu_count(), "crashes": crashes, "listed": names}
     try:
-        record(told["record"], binary, args, {**ran, "crashes": crashes, "listed": names})
+        append(spec["record"], json.dumps({**facts, **vars(result)}))
     except OSError as error:
-        sys.exit(f"buildlib: {told['record']}: {error.strerror} (os error {error.errno})")
-    finish(ran)
+        sys.exit(f"buildlib: {spec['record']}: {error.strerror} (os error {error.errno})")
+    exit_like(result)
 
 
-def run(words, env, told):
-    """One run: exit code (negative: a signal's number), seconds, what it said, who crashed, and whether it was ended because
-    nothing happened for the `patience` that it was `told`: no test finished, or nothing at all was said where it is not libtest
-    that speaks."""
-    began = seen = time.monotonic()
+def run(words: Sequence[str], env: dict[str, str], timeout: float, arch: str) -> Run:
+    """Run the words once. `arch` is the emulated one, "" without an emulator.
+
+    The process is killed when it makes no progress for `timeout` seconds: with libtest, when no test finishes; with another
+    harness, when there is no output.
+    """
+    began = progress = time.monotonic()
     process = subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    said = {process.stdout: bytearray(), process.stderr: bytearray()}
-    out = {process.stdout: 1, process.stderr: 2}
-    libtest, hung, gone = False, False, None
+    assert process.stdout and process.stderr
+    stdout, stderr = process.stdout.fileno(), process.stderr.fileno()
+    output = {stdout: bytearray(), stderr: bytearray()}
+    forward_to = {stdout: 1, stderr: 2}
+    libtest, hung, exited = False, False, None
     with selectors.DefaultSelector() as pipes:
-        for pipe in said:
+        for pipe in output:
             pipes.register(pipe, selectors.EVENT_READ)
         while pipes.get_map():
             for key, _ in pipes.select(0.2):
                 chunk = os.read(key.fd, 1 << 16)
                 if not chunk:
-                    pipes.unregister(key.fileobj)
+                    pipes.unregister(key.fd)
                     continue
-                os.write(out[key.fileobj], chunk)
-                said[key.fileobj] += chunk
+                os.write(forward_to[key.fd], chunk)
+                output[key.fd] += chunk
                 libtest = libtest or bool(LIBTEST.search(chunk))
                 if FINISHED.search(chunk) or not libtest:
-                    seen = time.monotonic()
+                    progress = time.monotonic()
             now = time.monotonic()
             if process.poll() is not None:
-                gone = gone or now
-                if now - gone > LINGER:
+                exited = exited or now
+                if now - exited > LINGER:
                     break
-            elif now - seen > told["patience"]:
+            elif now - progress > timeout:
                 hung = True
-                kill(process.pid)
+                kill_tree(process.pid)
     code = process.wait()
-    text = {name: bytes(data).decode("utf-8", "replace") for name, data in
-            (("stdout", said[process.stdout][-KEPT:]), ("stderr", said[process.stderr][-TAIL:]))}  # fmt: skip
-    crash = judge(code, text["stderr"], told["emulated"])
-    return {"code": code, "seconds": round(time.monotonic() - began, 3), "hung": hung, "crash": crash, **text}
+    error_output = output[stderr][-STDERR_LIMIT:].decode("utf-8", "replace")
+    return Run(
+        code=code, seconds=round(time.monotonic() - began, 3), hung=hung, crash=classify_crash(code, error_output, arch),
+        stdout=output[stdout][-STDOUT_LIMIT:].decode("utf-8", "replace"), stderr=error_output,
+    )  # fmt: skip
 
 
-def judge(code, stderr, emulated):
-    """Who crashed: "program", "emulator", "doubtful" where it may be either, "" for nobody."""
+def classify_crash(code: int, stderr: str, arch: str) -> str:
+    """What crashed: "program", "emulator", "ambiguous" where it may be either, "" where nothing did.
+
+    `arch` is the emulated one, "" without an emulator.
+    """
     data = stderr.encode()
-    if emulated and BROKEN.search(data):
+    if arch and EMULATOR_CRASH.search(data):
         return "emulator"
-    guest = GUEST.search(data)
-    if guest and emulated:
-        return "doubtful" if int(guest[1]) in DOUBTFUL else "program"
+    guest = GUEST_SIGNAL.search(data)
+    if guest and arch:
+        return "ambiguous" if int(guest[1]) in AMBIGUOUS else "program"
     if code >= 0:
         return ""
-    # QEMU says so when it is the guest that dies of a signal; these three are sent from outside.
+    # QEMU prints a line when the guest dies of a signal; these three are sent from outside.
     outside = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
-    return "emulator" if emulated and -code not in outside else "program"
+    return "emulator" if arch and -code not in outside else "program"
 
 
-def kill(pid):
-    """Ends a process and all that came of it; they share the group of who started us, so the tree tells them."""
-    children = {}
+def kill_tree(pid: int) -> None:
+    """Kill a process and its descendants. All share the process group of cargo, so only the tree identifies them."""
+    children: dict[int, list[int]] = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as stream:
                 parent = int(stream.read().rpartition(")")[2].split()[1])
         except (OSError, IndexError):
-            continue  # gone meanwhile
+            continue  # the process has exited meanwhile
         children.setdefault(parent, []).append(int(name))
     doomed = [pid]
     for parent in doomed:
@@ -132,23 +166,26 @@ def kill(pid):
             os.kill(number, signal.SIGKILL)
 
 
-def listed(words):
-    """The tests that a binary has, in the order in which it starts them; none where it does not say."""
+def list_tests(words: Sequence[str]) -> list[str]:
+    """The tests of a binary, in the order in which it starts them; [] where it does not list them."""
     try:
-        asked = subprocess.run(words, env={**os.environ, INSIDE: "1"}, capture_output=True, timeout=LIST, check=False)
+        answer = subprocess.run(
+            words, env={**os.environ, INSIDE: "1"}, capture_output=True, timeout=LIST_TIMEOUT, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return []
-    lines = asked.stdout.decode("utf-8", "replace").splitlines()
+    lines = answer.stdout.decode("utf-8", "replace").splitlines()
     return [line.removesuffix(": test") for line in lines if line.endswith(": test")]
 
 
-def last_line(text):
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "it ended without a word"
+def last_line(result: Run) -> str:
+    """The last line of stderr that is not blank, or how the process ended."""
+    lines = [line.strip() for line in result.stderr.splitlines() if line.strip()]
+    return lines[-1] if lines else f"ended by signal {-result.code} with no output"
 
 
-def record(path, binary, args, ran):
-    line = json.dumps({"binary": binary, "args": args, "threads": os.cpu_count(), **ran})
+def append(path: str, line: str) -> None:
+    """Append a line in one write, for several binaries may run at once."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         os.write(descriptor, f"{line}\n".encode())
@@ -156,16 +193,16 @@ def record(path, binary, args, ran):
         os.close(descriptor)
 
 
-def finish(ran):
-    """As the binary ended: cargo says of which signal."""
-    if ran["hung"]:
+def exit_like(result: Run) -> None:
+    """Exit as the binary did, by a signal as well: cargo reports which one. 124 for a binary that hung."""
+    if result.hung:
         sys.exit(124)
-    if ran["code"] >= 0:
-        sys.exit(ran["code"])
+    if result.code >= 0:
+        sys.exit(result.code)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if -ran["code"] != signal.SIGKILL:
-        signal.signal(-ran["code"], signal.SIG_DFL)
-    os.kill(os.getpid(), -ran["code"])
+    if -result.code != signal.SIGKILL:
+        signal.signal(-result.code, signal.SIG_DFL)
+    os.kill(os.getpid(), -result.code)
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def test(context: Context, targets: tuple[Target, ...], rest: tuple[str, ...]) -
     MissingRequirements lists everything that is missing at once.
     """
     context, plans = plan(context, targets, rest)
-    return [_test_one(context, one) for one in plans]
+    return [_test_one(context, tests) for tests in plans]
 
 
 def toolsets(context: Context, targets: tuple[Target, ...]) -> tuple[Context, tuple[Toolset, ...]]:
@@ -94,8 +94,9 @@ def toolsets(context: Context, targets: tuple[Target, ...]) -> tuple[Context, tu
     """
     backends = provision.backends(context, targets)
     local = tuple(target for target, backend in backends.items() if backend.local)
-    requirements = {one.what: one for one in provision.requirements(context, backends)}
-    requirements |= {one.what: replace(one, required=True) for target in local for one in qemu.requirements(target)}
+    requirements = {requirement.what: requirement for requirement in provision.requirements(context, backends)}
+    emulators = [requirement for target in local for requirement in qemu.requirements(target)]
+    requirements |= {requirement.what: replace(requirement, required=True) for requirement in emulators}
     provision.unpack_emulators(context, local)
     provision.require(requirements.values(), context)
     return provision.toolsets(context, backends)
@@ -138,7 +139,7 @@ def emulator_name(context: Context, words: tuple[str, ...]) -> str:
 
 def _run(context: Context, tests: TestPlan, result: TestResult) -> TestResult:
     waiting = f"{tests.target.name}: waiting for other tests in this workspace"
-    with locked(tests.folder, lambda: context.console.note(waiting)):
+    with locked(tests.folder, lambda: context.console.note(waiting), context.console.warn):
         try:
             for action in tests.scripts:
                 context.run(action)

@@ -1,5 +1,5 @@
-//! Reads proto/ with protox, a protobuf compiler written in Rust: no protoc has to be found for the
-//! architecture of the machine that builds.
+//! Compiles proto/ with protox, a protobuf compiler written in Rust: no protoc is needed for the architecture of the build
+//! machine.
 
 const PROTOS: [&str; 2] = ["proto/placement.proto", "proto/journal.proto"];
 

@@ -1,4 +1,4 @@
-//! What `--version` tells beside the number: the target triple and the commit.
+//! The parts of `--version` beside the number: the target triple and the commit.
 
 use std::env;
 use std::path::Path;
@@ -11,14 +11,14 @@ fn main() {
     println!("cargo::rustc-env=SERVICE_COMMIT={}", commit());
 }
 
-/// `SOURCE_COMMIT` where the build has no repository (a container, a tarball), else HEAD. Uncommitted changes are not
-/// told: a mark for them would compile every program anew at the first change to any of them.
+/// `SOURCE_COMMIT` if the build has no repository (a container, a tarball), else HEAD. Uncommitted changes are not shown:
+/// a mark for them would recompile every program at the first change to any of them.
 fn commit() -> String {
     println!("cargo::rerun-if-env-changed=SOURCE_COMMIT");
-    if let Ok(told) = env::var("SOURCE_COMMIT") {
-        return told.chars().take(12).collect();
+    if let Ok(commit) = env::var("SOURCE_COMMIT") {
+        return commit.chars().take(12).collect();
     }
-    // Every commit and every checkout adds a line to HEAD's log. A file that is missing would rerun this each time.
+    // Every commit and every checkout adds a line to HEAD's log. A missing file would rerun this script each time.
     if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|log| Path::new(log).exists()) {
         println!("cargo::rerun-if-changed={log}");
     }
@@ -26,7 +26,7 @@ fn commit() -> String {
 }
 
 fn git(words: &[&str]) -> Option<String> {
-    let said = Command::new("git").args(words).output().ok()?;
-    let text = String::from_utf8(said.stdout).ok()?;
-    said.status.success().then(|| text.trim().to_owned())
+    let output = Command::new("git").args(words).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| text.trim().to_owned())
 }

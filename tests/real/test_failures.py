@@ -1,7 +1,6 @@
-"""What today's tools print when they fail, caused for real, and read by `buildlib explain`."""
+"""Errors of current versions of all tools, caused for real and classified by `buildlib explain`."""
 
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -9,31 +8,33 @@ import sys
 import threading
 import time
 
-import engine
+import base_images
+import containers
 import pytest
-from bed import BUILDLIB, packages, run
-from faulty import faulty
+from faulty_registry import faulty_proxy
+from testbed import BUILDLIB, install_packages, run, skip_or_fail
 
 from buildlib.core.plan import words
 
 
-def explained(log):
+def explain(log):
     done = subprocess.run([BUILDLIB, "explain", "--json"], input=log, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 
-def assert_read(done, kind, said=""):
-    assert done.code != 0, done
-    log = done.out + done.err
-    told = explained(log)
-    assert (told["class"], said.lower() in told["cause"].lower()) == (kind, True), (told, done)
-    assert told["retry"] is (kind in ("transient-network", "rate-limited"))
-    assert told["line"] is None or told["line"] <= log.count("\n") + 1
+def assert_classified(failed, kind, cause=""):
+    """The command failed, and `explain` finds this class, with `cause` in the cause that it shows."""
+    assert failed.code != 0, failed
+    log = failed.out + failed.err
+    failure = explain(log)
+    assert (failure["class"], cause.lower() in failure["cause"].lower()) == (kind, True), (failure, failed)
+    assert failure["retry"] is (kind in ("transient-network", "rate-limited"))
+    assert failure["line"] is None or failure["line"] <= log.count("\n") + 1
 
 
 @pytest.fixture(scope="module")
 def closed():
-    """host:port where nobody listens."""
+    """host:port where nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         return f"127.0.0.1:{free.getsockname()[1]}"
 
@@ -42,63 +43,57 @@ def closed():
 
 
 @pytest.fixture(scope="module")
-def build(bed, pristine, tmp_path_factory):
-    """buildx on a Dockerfile, with the test bed's builder."""
-    made = pristine.push("--component", "cli-command", arches="amd64")  # makes the builder
-    assert made.code == 0, made
+def build(engine, shared_project, tmp_path_factory):
+    """Builds a Dockerfile with buildx and the tests' builder."""
+    pushed = shared_project.push("--component", "cli-command", arches="amd64")  # creates the builder
+    assert pushed.code == 0, pushed
 
-    def build(dockerfile, *more, progress="plain"):
+    def build(dockerfile, *options, progress="plain"):
         folder = tmp_path_factory.mktemp("context")
         (folder / "Dockerfile").write_text(dockerfile)
-        (folder / "foreign").write_bytes(
-            b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xf7\x00" + bytes(100)
-        )  # BPF: nothing runs it
+        # An executable for BPF, which no machine can run.
+        (folder / "foreign").write_bytes(b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xf7\x00" + bytes(100))
         (folder / "foreign").chmod(0o755)
-        return run(
-            "docker",
-            "buildx",
-            "build",
-            "--builder",
-            engine.BUILDER,
-            "--progress",
-            progress,
-            *(more or (folder,)),
-            env=bed.env,
-        )
+        flags = ("--builder", containers.BUILDER, "--progress", progress)
+        return run("docker", "buildx", "build", *flags, *(options or (folder,)), env=engine.env)
 
     return build
 
 
-BASE = f"FROM {engine.BASE}\n"
+BASE = f"FROM {base_images.BASE}\n"
+# Per title: instructions, class, and a part of the cause.
 DOCKERFILES = {
     "foreign binary": ('COPY foreign /foreign\nRUN ["/foreign"]\n', "emulation", "exec format error"),
     "full tmpfs": ("RUN --mount=type=tmpfs,target=/t,size=1048576 head -c 9m /dev/zero > /t/x\n", "resource", "No space left"),
     "killed": ("RUN sh -c 'kill -9 $$'\n", "resource", "137"),
     "nothing to copy": ("COPY nothing /\n", "not-found", "nothing"),
     "not an instruction": ("RUNN true\n", "usage", "RUNN"),
-    "a compiler's words": ("RUN printf 'error[E0308]: connection reset\\n' >&2; exit 101\n", "compile", "E0308"),
-    "apt's words": (
+    "a compiler's output": ("RUN printf 'error[E0308]: connection reset\\n' >&2; exit 101\n", "compile", "E0308"),
+    "apt's output": (
         "RUN printf 'W: Temporary failure resolving x\\nE: Unable to locate package y\\n' >&2; exit 100\n",
         "transient-network", "W: Temp",
     ),
-    "no reason": ("RUN false\n", "unknown", "exit code: 1"),
+    "no output": ("RUN false\n", "unknown", "exit code: 1"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("progress", ["plain", "rawjson"])
-@pytest.mark.parametrize("name", DOCKERFILES)
-def test_a_step_of_a_dockerfile(build, name, progress):
-    text, kind, said = DOCKERFILES[name]
-    assert_read(build(BASE + text, progress=progress), kind, said)
+@pytest.mark.parametrize("title", DOCKERFILES)
+def test_a_step_of_a_dockerfile(build, title, progress):
+    text, kind, cause = DOCKERFILES[title]
+    assert_classified(build(BASE + text, progress=progress), kind, cause)
 
 
-def test_images_that_cannot_be_had(build, closed):
-    assert_read(build("FROM debian:no-such-tag\n"), "not-found", "debian:no-such-tag")
-    assert_read(build(f"FROM {closed}/a\n"), "transient-network", "connection refused")
-    assert_read(build("FROM no-such-host.invalid/a\n"), "not-found", "no such host")
-    assert_read(build(BASE, "a", "b"), "usage", "1 argument")
-    assert_read(build(BASE, "--no-such-flag", "."), "usage", "unknown flag")
-    assert_read(build(BASE, "--platform", "linux/s390x", "-"), "usage")
+def test_images_that_are_not_available(build, closed):
+    assert_classified(build("FROM debian:no-such-tag\n"), "not-found", "debian:no-such-tag")
+    assert_classified(build(f"FROM {closed}/a\n"), "transient-network", "connection refused")
+    assert_classified(build("FROM no-such-host.invalid/a\n"), "not-found", "no such host")
+
+
+def test_wrong_options_of_buildx(build):
+    assert_classified(build(BASE, "a", "b"), "usage", "1 argument")
+    assert_classified(build(BASE, "--no-such-flag", "."), "usage", "unknown flag")
+    assert_classified(build(BASE, "--platform", "linux/s390x", "-"), "usage")
 
 
 @pytest.mark.parametrize(
@@ -108,54 +103,51 @@ def test_images_that_cannot_be_had(build, closed):
         ("/manifests/", 429, "rate-limited"), ("/manifests/", 401, "auth"),
     ],
 )  # fmt: skip
-def test_a_registry_that_says_no(build, bed, part, status, kind):
-    with faulty(bed.registry) as proxy:
-        proxy.play(0, refuse={part: (status, {"errors": []})})
-        assert_read(build(f"FROM {proxy.address}/library/{engine.BASE}\n"), kind)
+def test_a_registry_that_refuses(build, engine, part, status, kind):
+    with faulty_proxy(engine.registry) as proxy:
+        proxy.inject(0, refuse={part: (status, {"errors": []})})
+        assert_classified(build(f"FROM {proxy.address}/library/{base_images.BASE}\n"), kind)
 
 
-def test_a_builder_that_is_killed(build, bed):
+def test_a_builder_that_is_killed(build, engine):
+    container = f"buildx_buildkit_{containers.BUILDER}0"
+
     def kill():
         time.sleep(4)
-        run("docker", "kill", f"buildx_buildkit_{engine.BUILDER}0", env=bed.env)
+        run("docker", "kill", container, env=engine.env)
 
     killer = threading.Thread(target=kill)
     killer.start()
     try:
-        assert_read(build(f"{BASE}RUN echo {time.time()}; sleep 30\n"), "builder")
+        assert_classified(build(f"{BASE}RUN echo {time.time()}; sleep 60\n"), "builder")
     finally:
         killer.join()
-        run("docker", "start", f"buildx_buildkit_{engine.BUILDER}0", env=bed.env)
+        run("docker", "start", container, env=engine.env)
 
 
-# --- the others -----------------------------------------------------------------------------------------------------------
+# --- other tools ----------------------------------------------------------------------------------------------------------
 
 
 def test_docker_without_a_daemon(tmp_path):
-    assert_read(run("docker", "info", env={"DOCKER_HOST": f"unix://{tmp_path}/none"}), "builder")
+    assert_classified(run("docker", "info", env={"DOCKER_HOST": f"unix://{tmp_path}/none"}), "builder")
 
 
 def test_git(closed, tmp_path):
     quiet = {"GIT_TERMINAL_PROMPT": "0"}
-    assert_read(
-        run("git", "clone", f"http://{closed}/a", tmp_path / "a", env=quiet), "transient-network", "Failed to connect"
-    )
-    assert_read(
-        run("git", "clone", "https://no-such-host.invalid/a", tmp_path / "b", env=quiet),
-        "transient-network",
-        "Could not resolve",
-    )
-    assert_read(run("git", "clone", tmp_path / "none", tmp_path / "c"), "not-found", "does not exist")
-    assert_read(
-        run("git", "status", cwd=tmp_path, env={"GIT_CEILING_DIRECTORIES": "/"}), "usage", "not a git repository"
-    )
+    refused = run("git", "clone", f"http://{closed}/a", tmp_path / "a", env=quiet)
+    assert_classified(refused, "transient-network", "Failed to connect")
+    unknown_host = run("git", "clone", "https://no-such-host.invalid/a", tmp_path / "b", env=quiet)
+    assert_classified(unknown_host, "transient-network", "Could not resolve")
+    assert_classified(run("git", "clone", tmp_path / "none", tmp_path / "c"), "not-found", "does not exist")
+    outside = run("git", "status", cwd=tmp_path, env={"GIT_CEILING_DIRECTORIES": "/"})
+    assert_classified(outside, "usage", "not a git repository")
 
 
-def test_curl(closed, bed):
-    packages("curl")
-    assert_read(run("curl", "-sS", f"http://{closed}/"), "transient-network", "(7)")
-    assert_read(run("curl", "-sSf", f"http://{bed.registry}/none"), "not-found", "404")
-    assert_read(run("curl", "-sS", f"https://{bed.registry}/"), "usage", "(35)")
+def test_curl(closed, engine):
+    install_packages("curl")
+    assert_classified(run("curl", "-sS", f"http://{closed}/"), "transient-network", "(7)")
+    assert_classified(run("curl", "-sSf", f"http://{engine.registry}/none"), "not-found", "404")
+    assert_classified(run("curl", "-sS", f"https://{engine.registry}/"), "usage", "(35)")
 
 
 @pytest.fixture
@@ -175,58 +167,47 @@ TEST = '#[test]\nfn connection_reset() { panic!("Connection refused (os error 11
 
 
 def test_cargo(crate, closed):
-    tools = {"CARGO_HTTP_TIMEOUT": "2", "CARGO_NET_RETRY": "1"}
-    assert_read(
-        run("cargo", "build", cwd=crate('fn main() { let timed_out: u8 = "connection reset"; }\n')), "compile", "E0308"
-    )
-    assert_read(run("cargo", "build", "--relase", cwd=crate()), "usage", "--relase")
-    assert_read(run("cargo", "build", cwd=crate(dependencies='b = { path = "none" }\n')), "not-found")
-    assert_read(
-        run("cargo", "build", "--offline", cwd=crate(dependencies='no-such-crate-anywhere = "1"\n')), "not-found"
-    )
-    assert_read(
-        run("cargo", "build", cwd=crate(dependencies=f'b = {{ git = "http://{closed}/b" }}\n'), env=tools),
-        "transient-network",
-    )
-    assert_read(run("cargo", "test", cwd=crate(TEST)), "test")
+    network = {"CARGO_HTTP_TIMEOUT": "2", "CARGO_NET_RETRY": "1"}
+
+    def cargo(*argv, cwd, env=None):
+        return run("cargo", *argv, cwd=cwd, env=env)
+
+    mistyped = cargo("build", cwd=crate('fn main() { let timed_out: u8 = "connection reset"; }\n'))
+    assert_classified(mistyped, "compile", "E0308")
+    assert_classified(cargo("build", "--relase", cwd=crate()), "usage", "--relase")
+    assert_classified(cargo("build", cwd=crate(dependencies='b = { path = "none" }\n')), "not-found")
+    unknown = cargo("build", "--offline", cwd=crate(dependencies='no-such-crate-anywhere = "1"\n'))
+    assert_classified(unknown, "not-found")
+    refused = cargo("build", cwd=crate(dependencies=f'b = {{ git = "http://{closed}/b" }}\n'), env=network)
+    assert_classified(refused, "transient-network")
+    assert_classified(cargo("test", cwd=crate(TEST)), "test")
     linked = crate('extern "C" { fn no_such_symbol(); }\nfn main() { unsafe { no_such_symbol() } }\n')
-    assert_read(run("cargo", "build", cwd=linked), "compile", "no_such_symbol")
-    assert_read(run("cargo", "build", "--target", "no-such-triple", cwd=crate()), "usage", "no-such-triple")
+    assert_classified(cargo("build", cwd=linked), "compile", "no_such_symbol")
+    assert_classified(cargo("build", "--target", "no-such-triple", cwd=crate()), "usage", "no-such-triple")
 
 
-def test_a_full_disk_under_cargo(crate, tmp_path):
+def test_cargo_with_a_full_disk(crate, tmp_path):
     target = tmp_path / "small"
     target.mkdir()
     if run("mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", target).code:
-        pytest.skip("needs root to mount a small disk") if "CI" not in os.environ else pytest.fail("mount")
+        skip_or_fail("a small file system", "run as root")
     try:
-        assert_read(run("cargo", "build", "--target-dir", target, cwd=crate()), "resource")
+        assert_classified(run("cargo", "build", "--target-dir", target, cwd=crate()), "resource")
     finally:
         run("umount", target)
 
 
 def test_pip(closed, tmp_path):
-    pip = (
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "--disable-pip-version-check",
-        "--retries",
-        "1",
-        "--timeout",
-        "2",
-        "--target",
-        tmp_path,
-    )
+    options = ("--disable-pip-version-check", "--retries", "1", "--timeout", "2", "--target", tmp_path)
+    pip = (sys.executable, "-m", "pip", "install", *options)
     refused = run(*pip, "--index-url", f"http://{closed}/simple", "no-such-package-anywhere")
-    assert_read(refused, "transient-network", "onnection refused")
-    assert_read(run(*pip, "--no-index", "no-such-package-anywhere"), "not-found")
+    assert_classified(refused, "transient-network", "onnection refused")
+    assert_classified(run(*pip, "--no-index", "no-such-package-anywhere"), "not-found")
 
 
 def test_apt(closed, tmp_path):
     if not shutil.which("apt-get"):
-        pytest.skip("no apt here")
+        pytest.skip("this machine has no apt")
     (tmp_path / "sources").write_text(f"deb [trusted=yes] http://{closed}/debian bookworm main\n")
     (tmp_path / "lists" / "partial").mkdir(parents=True)
     settings = (f"Dir::Etc::SourceList={tmp_path}/sources", "Dir::Etc::SourceParts=-", f"Dir::State::Lists={tmp_path}/lists",
@@ -234,21 +215,18 @@ def test_apt(closed, tmp_path):
     alone = words("-o", settings)
     updated = run("apt-get", *alone, "update")
     missing = run("apt-get", *alone, "install", "--yes", "no-such-package-anywhere")
-    assert_read(missing, "not-found", "no-such-package-anywhere")
-    # As one RUN prints both: apt only warns of lists that it could not fetch.
+    assert_classified(missing, "not-found", "no-such-package-anywhere")
+    # A RUN prints both: apt only warns of lists that it could not download.
     missing.out, missing.err = updated.out + missing.out, updated.err + missing.err
-    assert_read(missing, "transient-network", "Connection refused")
+    assert_classified(missing, "transient-network", "Connection refused")
 
 
 def test_qemu(qemu, tmp_path):
     (tmp_path / "a.c").write_text("int main(void) { return *(volatile int *)0; }\n")
-    packages("gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross")
-    made = run("aarch64-linux-gnu-gcc", "-o", tmp_path / "a", tmp_path / "a.c")
-    assert made.code == 0, made
-    assert_read(run("qemu-aarch64-static", tmp_path / "a"), "emulation", "ld-linux-aarch64")
-    assert_read(
-        run("qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu", tmp_path / "a"),
-        "emulation",
-        "uncaught target signal 11",
-    )
-    assert_read(run("qemu-aarch64-static", "/bin/true"), "emulation", "Invalid ELF")
+    install_packages("gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross")
+    compiled = run("aarch64-linux-gnu-gcc", "-o", tmp_path / "a", tmp_path / "a.c")
+    assert compiled.code == 0, compiled
+    assert_classified(run("qemu-aarch64-static", tmp_path / "a"), "emulation", "ld-linux-aarch64")
+    crashed = run("qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu", tmp_path / "a")
+    assert_classified(crashed, "emulation", "uncaught target signal 11")
+    assert_classified(run("qemu-aarch64-static", "/bin/true"), "emulation", "Invalid ELF")

@@ -1,67 +1,61 @@
-"""`buildlib image --in-docker`: the stage `compile`, and what it makes passes the gate on this machine."""
+"""`buildlib image --in-docker`: the stage `compile` builds the binaries, and they pass the gate on this machine."""
 
 import json
 
-import engine
+import base_images
+import containers
 import pytest
-from bed import buildlib, run
+from testbed import buildlib, run
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def bed_with_compiler(bed, tmp_path_factory):
-    engine.compiler(bed, tmp_path_factory.mktemp("compiler"))
-    return bed
+def engine_with_compiler(engine, tmp_path_factory):
+    base_images.publish_compiler(engine, tmp_path_factory.mktemp("compiler"))
+    return engine
 
 
 @pytest.fixture
-def hello(bed_with_compiler, workspace):
-    """A small workspace without anything in dist/, and with a Dockerfile of nobody's."""
+def hello(engine_with_compiler, workspace):
+    """A small workspace without dist/ and without a Dockerfile of its own."""
     root = workspace("hello")
-    (root / "buildlib.toml").write_text(bed_with_compiler.settings())
+    (root / "buildlib.toml").write_text(engine_with_compiler.settings())
     return root
 
 
-def test_it_compiles_in_a_container_and_not_again(hello, bed, tmp_path):
-    def image(*more):
-        flags = (
-            "--arch",
-            "arm64",
-            "--in-docker",
-            "--push",
-            "--cache",
-            tmp_path / "cache",
-            "--network",
-            "host",
-            "--json",
-        )
-        return buildlib("image", *flags, *more, cwd=hello, env=bed.env)
+def test_a_container_compiles_once(hello, engine, tmp_path):
+    cache = tmp_path / "cache"
+    argv = ("image", "--arch", "arm64", "--in-docker", "--push", "--cache", cache, "--network", "host", "--json")
+
+    def image():
+        return buildlib(*argv, cwd=hello, env=engine.env)
 
     first = image()
     assert first.code == 0, first
-    (made,) = json.loads(first.out)
-    assert (made["status"], made["platforms"]) == ("done", ["linux/arm64"])
-    name = f"{bed.registry}/acme/{made['component']}:latest"
-    ran = run("docker", "run", "--rm", "--platform", "linux/arm64", "--entrypoint", "uname", name, "-m", env=bed.env)
-    assert ran.out.strip() == "aarch64", ran
+    (result,) = json.loads(first.out)
+    assert (result["status"], result["platforms"]) == ("done", ["linux/arm64"])
+    name = f"{engine.registry}/acme/{result['component']}:latest"
+    flags = ("--rm", "--platform", "linux/arm64", "--entrypoint", "uname")
+    machine = run("docker", "run", *flags, name, "-m", env=engine.env)
+    assert machine.out.strip() == "aarch64", machine
     verified = buildlib("verify", "--json", cwd=hello)
     assert [verdict["arch"] for verdict in json.loads(verified.out)] == ["arm64"], verified
-    assert (tmp_path / "cache" / "arm64" / "index.json").is_file()
+    assert (cache / "arm64" / "index.json").is_file()
 
     again = image()
-    assert json.loads(again.out) == [{**made, "status": "unchanged"}]
+    assert json.loads(again.out) == [{**result, "status": "unchanged"}]
     assert "Compiling" not in again.err, again
 
     source = (hello / "src" / "main.rs").read_text()
     (hello / "src" / "main.rs").write_text("fn main() { let x: u8 = 256; }\n")
-    broken = image()
-    assert broken.code == 101 and "literal out of range" in broken.err, broken
-    assert buildlib("verify", "--json", cwd=hello).out == verified.out  # dist/ is as it was
+    failed = image()
+    assert failed.code == 101 and "literal out of range" in failed.err, failed
+    assert buildlib("verify", "--json", cwd=hello).out == verified.out  # dist/ is unchanged
 
-    # An empty builder takes it from the cache beside it.
+    # An empty builder takes the result from the exported cache.
     (hello / "src" / "main.rs").write_text(source)
-    run("docker", "buildx", "prune", "--builder", engine.BUILDER, "--all", "--force", env=bed.env)
-    anew = image()
-    assert json.loads(anew.out)[0]["digest"] == made["digest"], anew
-    assert "Compiling" not in anew.err, anew
+    run("docker", "buildx", "prune", "--builder", containers.BUILDER, "--all", "--force", env=engine.env)
+    from_cache = image()
+    assert json.loads(from_cache.out)[0]["digest"] == result["digest"], from_cache
+    assert "Compiling" not in from_cache.err, from_cache

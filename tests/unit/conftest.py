@@ -1,12 +1,17 @@
-"""Unit tests start no process: what they would start, they assert instead."""
+"""Unit tests start no process, except those marked `processes`: they assert the commands instead."""
 
 import subprocess
 from pathlib import Path
 
+import hypothesis
 import pytest
 from machines import Machine
 
 from buildlib.machine.rust_toolchains import Toolchain
+
+# The time of one example depends on what else the machine does.
+hypothesis.settings.register_profile("unit", deadline=None)
+hypothesis.settings.load_profile("unit")
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +30,7 @@ HOST_TRIPLE = "x86_64-unknown-linux-gnu"
 
 @pytest.fixture
 def machine():
+    """The class of invented machines."""
     return Machine
 
 

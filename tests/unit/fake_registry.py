@@ -1,4 +1,4 @@
-"""Stands for docker, buildx and a registry: answers as they do, and remembers tags."""
+"""Emulates docker, buildx and a registry: answers as they do, and remembers tags."""
 
 import hashlib
 import json
@@ -6,13 +6,12 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-from test_spec import here
+from image_workspace import STATIC, workspace
 
-from buildlib.process.files import layout, write_whole
 from buildlib.core.plan import OciLayout, Outcome, Write
 from buildlib.core.targets import TARGETS
+from buildlib.process.files import layout, write_whole
 
-PAIR = (TARGETS["amd64-musl"], TARGETS["armv7-musl"])
 BUILDER = {
     "Name": "multiarch-builder",
     "Driver": "docker-container",
@@ -24,55 +23,72 @@ def digest(text):
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
+def fields(platform):
+    """The platform as OCI documents write it."""
+    return dict(zip(("os", "architecture", "variant"), platform.split("/"), strict=False))
+
+
+def manifest(platform):
+    """The manifest of one image."""
+    blobs = {"config": {"digest": digest(f"config {platform}")}, "layers": [{"digest": digest(f"layer {platform}")}]}
+    return json.dumps({"schemaVersion": 2, **blobs})
+
+
 def entry(platform):
-    told = dict(zip(("os", "architecture", "variant"), platform.split("/"), strict=False))
-    return {"digest": digest(platform), "platform": told}
+    return {"digest": digest(manifest(platform)), "platform": fields(platform)}
 
 
 def index(*platforms, inputs=""):
-    noted = {"annotations": {"buildlib.inputs": inputs}} if inputs else {}
-    return json.dumps({"manifests": [entry(platform) for platform in platforms], **noted})
+    annotations = {"annotations": {"buildlib.inputs": inputs}} if inputs else {}
+    return json.dumps({"schemaVersion": 2, "manifests": [entry(platform) for platform in platforms], **annotations})
 
 
-def after(words, flag):
-    return [word for before, word in pairwise(words) if before == flag]
+def values_of(words, flag):
+    """The values of a flag that may be repeated."""
+    return [value for name, value in pairwise(words) if name == flag]
 
 
-class Registry:
-    """`platforms` is what a build makes of what it is asked for; `faults` maps a title's start to an output."""
+class FakeRegistry:
+    """Stands for the runner.
 
-    def __init__(self, found, dist, platforms=None, faults=(), builders=(BUILDER,)):
-        self.console, self.dry = found.run.console, False
-        self.dist, self.platforms, self.faults = dist, platforms, dict(faults)
-        self.builders = "".join(json.dumps(b) + "\n" for b in builders)
-        self.there, self.loaded, self.titles, self.acts = {}, {}, [], []
+    `platforms` are those that a build produces, whatever was requested; `faults` maps the start of a step's title to the output of
+    its failure; `metadata` replaces what buildx writes into its metadata file.
+    """
 
-    def __call__(self, act):
-        if isinstance(act, Write):
-            write_whole(act.path, act.text.encode())
-            return Outcome(step=act, code=0, seconds=0)
-        if isinstance(act, OciLayout):
-            layout(act)
-            return Outcome(step=act, code=0, seconds=0)
-        if act.title == "docker info":
-            return Outcome(
-                step=act, code=1, seconds=0.0
-            )  # asked in the background, at no certain place among the others
-        self.titles.append(act.title)
-        self.acts.append(act)
-        fault = next((text for start, text in self.faults.items() if act.title.startswith(start)), None)
+    def __init__(self, context, dist, platforms=None, faults=(), builders=(BUILDER,), metadata=None):
+        self.console, self.dry = context.run.console, False
+        self.dist, self.platforms, self.faults, self.metadata = dist, platforms, dict(faults), metadata
+        self.builders = "".join(json.dumps(builder) + "\n" for builder in builders)
+        self.manifests, self.loaded, self.titles, self.steps = {}, {}, [], []
+
+    def __call__(self, action):
+        if isinstance(action, Write):
+            write_whole(action.path, action.text.encode())
+            return Outcome(step=action, code=0, seconds=0)
+        if isinstance(action, OciLayout):
+            layout(action)
+            return Outcome(step=action, code=0, seconds=0)
+        if action.title == "docker info":  # runs in the background, at no fixed place among the others
+            return Outcome(step=action, code=1, seconds=0)
+        self.titles.append(action.title)
+        self.steps.append(action)
+        fault = next((output for start, output in self.faults.items() if action.title.startswith(start)), None)
         if fault:
-            return Outcome(step=act, code=1, seconds=0, output=fault)
-        said = getattr(self, f"_{act.title.split()[0]}", lambda _: "")(act)
-        return Outcome(step=act, code=1 if said is None else 0, seconds=0, stdout=said or "")
+            return Outcome(step=action, code=1, seconds=0, output=fault)
+        answer = getattr(self, f"_{action.title.split()[0]}", lambda _: "")(action)
+        return Outcome(step=action, code=1 if answer is None else 0, seconds=0, stdout=answer or "")
 
     def stop(self):
         pass
 
+    def argvs(self, title):
+        """The command lines of the steps with this title."""
+        return [step.argv for step in self.steps if step.title == title]
+
     @property
     def tags(self):
-        """What is found by name."""
-        return {name: raw for name, raw in self.there.items() if "@" not in name and name != "debian:trixie-slim"}
+        """What the registry has under a tag, without base images."""
+        return {name: text for name, text in self.manifests.items() if "@" not in name and name != "debian:trixie-slim"}
 
     def _builders(self, _):
         return self.builders
@@ -80,89 +96,88 @@ class Registry:
     def _commit(self, _):
         return "1700000000 abc\n"
 
-    def _read(self, act):
-        return self.there.get(act.argv[-1])
+    def _read(self, step):
+        return self.manifests.get(step.argv[-1])
 
-    def _configuration(self, act):
-        return self.there[act.argv[-1]]
+    def _configuration(self, step):
+        name = step.argv[-1].partition("@")[2]
+        return next(json.dumps(fields(target.oci)) for target in STATIC if digest(manifest(target.oci)) == name)
 
-    def _loaded(self, act):
-        return self.loaded.get(act.argv[-1])
+    def _inspect(self, step):
+        return self.loaded.get(step.argv[-1])
 
-    def _build(self, act):
-        (asked,), (output,) = after(act.argv, "--platform"), after(act.argv, "--output")
-        platforms = asked.split(",") if self.platforms is None else self.platforms
+    def _build(self, step):
+        (requested,), (output,) = values_of(step.argv, "--platform"), values_of(step.argv, "--output")
+        platforms = requested.split(",") if self.platforms is None else self.platforms
         inputs = output.partition("buildlib.inputs=")[2]
-        raw = index(*platforms, inputs=inputs) if len(platforms) > 1 else json.dumps(entry(*platforms)["platform"])
-        (told,) = after(act.argv, "--metadata-file")
-        Path(told).write_text(json.dumps({"containerimage.digest": digest(raw)}))
+        text = index(*platforms, inputs=inputs) if len(platforms) > 1 else manifest(*platforms)
+        (metadata,) = values_of(step.argv, "--metadata-file")
+        default = json.dumps({"containerimage.digest": digest(text)})
+        Path(metadata).write_text(default if self.metadata is None else self.metadata)
         if output.startswith("type=image"):
             repository = output.partition("name=")[2].split(",")[0]
-            self.there[f"{repository}@{digest(raw)}"] = raw
+            self.manifests[f"{repository}@{digest(text)}"] = text
         elif output.startswith("type=oci"):
-            self._lay_out(Path(output.partition("dest=")[2].split(",")[0]), platforms, raw)
+            self._write_layout(Path(output.partition("dest=")[2].split(",")[0]), platforms)
         else:
-            self.loaded |= dict.fromkeys(after(act.argv, "--tag"), digest(raw))
+            self.loaded |= dict.fromkeys(values_of(step.argv, "--tag"), digest(text))
         return ""
 
-    def _lay_out(self, folder, platforms, raw):
+    def _write_layout(self, folder, platforms):
         """What buildx writes: an index for several platforms, a plain manifest for one."""
-        blobs, manifests = {}, []
+        blobs, entries = {}, []
         for platform in platforms:
-            config = json.dumps(entry(platform)["platform"])
-            layer = f"layer {platform}"
+            config, layer = json.dumps(fields(platform)), f"layer {platform}"
             text = json.dumps({"config": {"digest": digest(config)}, "layers": [{"digest": digest(layer)}]})
             blobs |= {digest(blob): blob.encode() for blob in (config, layer, text)}
-            manifests.append(entry(platform) | {"digest": digest(text), "size": len(text), "mediaType": "m"})
-        top = {key: manifests[0][key] for key in ("digest", "size", "mediaType")}
+            entries.append(entry(platform) | {"digest": digest(text), "size": len(text), "mediaType": "m"})
+        top = {key: entries[0][key] for key in ("digest", "size", "mediaType")}
         if len(platforms) > 1:
-            text = json.dumps({"manifests": manifests})
+            text = json.dumps({"manifests": entries})
             blobs[digest(text)] = text.encode()
             top["digest"] = digest(text)
         layout(OciLayout(folder=folder, blobs=blobs, index=json.dumps({"manifests": [top]}).encode()))
 
-    def _look(self, act):
-        (asked,), (output,) = after(act.argv, "--platform"), after(act.argv, "--output")
+    def _extract(self, step):
+        (requested,), (output,) = values_of(step.argv, "--platform"), values_of(step.argv, "--output")
         out = Path(output.split("dest=")[1])
-        for target in PAIR:
-            if target.oci in asked.split(","):
-                inside = out / target.oci.replace("/", "_") if "," in asked else out
-                write_whole(inside / "program", (self.dist / target.name / "a").read_bytes())
+        first = TARGETS[out.name.removeprefix("program-")]
+        for target in TARGETS.values():
+            if target.oci in requested.split(",") and target.is_musl == first.is_musl:
+                folder = out / target.oci.replace("/", "_") if "," in requested else out
+                write_whole(folder / "program", (self.dist / target.name / "a").read_bytes())
         return ""
 
-    def _tag(self, act):
-        digests = [word.partition("@")[2] for word in act.argv if "@sha256:" in word]
-        repository = act.argv[-1].partition("@")[0]
-        noted = after(act.argv, "--annotation")
-        raws = [self.there[f"{repository}@{digest}"] for digest in digests]
-        if len(raws) == 1 and "manifests" in raws[0] and not noted:
-            (raw,) = raws
+    def _tag(self, step):
+        digests = [word.partition("@")[2] for word in step.argv if "@sha256:" in word]
+        repository = step.argv[-1].partition("@")[0]
+        annotations = values_of(step.argv, "--annotation")
+        texts = [self.manifests[f"{repository}@{digest}"] for digest in digests]
+        if len(texts) == 1 and "manifests" in texts[0] and not annotations:
+            (text,) = texts
         else:
-            inputs = noted[0].partition("=")[2] if noted else ""
-            platforms = ["/".join(json.loads(raw).values()) for raw in raws]
-            raw = index(*platforms, inputs=inputs)
-        self.there |= dict.fromkeys(after(act.argv, "--tag"), raw)
-        self.there[f"{repository}@{digest(raw)}"] = raw
+            inputs = annotations[0].partition("=")[2] if annotations else ""
+            platforms = [target.oci for target in STATIC if digest(manifest(target.oci)) in digests]
+            text = index(*platforms, inputs=inputs)
+        self.manifests |= dict.fromkeys(values_of(step.argv, "--tag"), text)
+        self.manifests[f"{repository}@{digest(text)}"] = text
         return ""
 
 
-def ready(tmp_path, monkeypatch, env=None, **flags):
-    """A function that makes a context whose registry answers, with an ELF gate that takes our stand-ins."""
+def prepare(tmp_path, monkeypatch, env=None, **flags):
+    """A function that returns a context whose runner is a FakeRegistry. The ELF gate accepts the stand-ins for binaries."""
     from buildlib.images import check
 
-    found = here(tmp_path, env=env, **{"registry": "r.test/acme", **flags})
-    manifest = tmp_path / "dist" / "manifest.json"
-    told = json.loads(manifest.read_text())
-    manifest.write_text(json.dumps({**told, "binaries": [{**e, "floor": ""} for e in told["binaries"]]}))
+    context = workspace(tmp_path, env=env, **{"registry": "r.test/acme", **flags})
 
     class Facts:
         def __init__(self, path):
             self.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
 
-    monkeypatch.setattr(check.artifacts, "read", Facts)
-    monkeypatch.setattr(check.artifacts, "check", lambda *_: ())
+    monkeypatch.setattr(check.elf, "read", Facts)
+    monkeypatch.setattr(check.elf, "check", lambda *_: ())
 
-    def make(**more):
-        return replace(found, run=Registry(found, tmp_path / "dist", **more))
+    def create(**options):
+        return replace(context, run=FakeRegistry(context, tmp_path / "dist", **options))
 
-    return make
+    return create

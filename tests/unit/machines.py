@@ -1,17 +1,17 @@
-"""Invented machines for planners, and a runner that records."""
+"""Invented machines for planners, and a runner that records what it would run."""
 
 from pathlib import Path
 
+from buildlib.core import layers
+from buildlib.core.plan import Outcome, Step, Write
+from buildlib.core.targets import TARGETS
+from buildlib.machine.host import Host
+from buildlib.machine.workspace import Workspace
+from buildlib.process.console import Console
+from buildlib.process.context import Context
 from buildlib.rust.backends import choice
 from buildlib.rust.cargo import Toolset
 from buildlib.rust.std import Compiler
-from buildlib.core import layers
-from buildlib.process.console import Console
-from buildlib.process.context import Context
-from buildlib.machine.host import Host
-from buildlib.core.plan import Outcome, Write
-from buildlib.core.targets import TARGETS
-from buildlib.machine.workspace import Workspace
 
 ARM64, AMD64, MUSL = TARGETS["arm64"], TARGETS["amd64"], TARGETS["arm64-musl"]
 WITH_ZIG = {"zig": Path("/zig/zig"), "zig_version": "0.17.1", "zigbuild": Path("/v/bin/cargo-zigbuild"),
@@ -43,30 +43,33 @@ def settings(**flags):
 
 
 def choose(host, target=ARM64, libc="", **flags):
-    """The backend that is chosen on an invented machine."""
+    """The backend that is chosen on an invented machine; `libc` is the glibc that a cross compiler links against."""
     return choice.choose(host, settings(**flags), target, lambda _: libc)
 
 
 def toolset(host, toolchain, target=ARM64, **flags):
-    """What compiles for `target` there with `toolchain`."""
+    """What compiles for `target` with `toolchain` on an invented machine."""
     return Toolset(target=target, backend=choose(host, target, **flags), compiler=Compiler(toolchain=toolchain))
 
 
 class Recorder:
-    """Stands for the runner: `answers` maps a job's name or a step's title to (code, output)."""
+    """A runner that runs nothing: `answers` maps a job's name or a step's title to (code, output), `asked` has what was requested."""
 
     def __init__(self, answers=(), *, dry=False):
         self.answers, self.dry, self.asked, self.console = dict(answers), dry, [], Console({})
 
-    def __call__(self, act):
-        if isinstance(act, Write):
-            act.path.parent.mkdir(parents=True, exist_ok=True)
-            act.path.write_text(act.text)
-            return Outcome(step=act, code=0, seconds=0)
-        return self._answer(act, act.title, " ".join(act.argv))
+    def __call__(self, action):
+        if isinstance(action, Write):
+            action.path.parent.mkdir(parents=True, exist_ok=True)
+            action.path.write_text(action.text)
+            return Outcome(step=action, code=0, seconds=0)
+        return self._answer(action, action.title, " ".join(action.argv))
 
     def job(self, job):
-        return self._answer(job.steps[-1], job.name, job.name)
+        """A job that fails does so in its first command."""
+        failed = self.answers.get(job.name, (0, ""))[0] != 0
+        commands = [step for step in job.steps if isinstance(step, Step)]
+        return self._answer(commands[0] if failed and commands else job.steps[-1], job.name, job.name)
 
     def _answer(self, step, key, asked):
         self.asked.append(asked)

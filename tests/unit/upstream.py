@@ -1,4 +1,4 @@
-"""A registry that is played: it wants tokens, keeps blobs, and breaks as it is told to."""
+"""A registry for tests: it requires tokens, stores blobs, and fails as requested."""
 
 import base64
 import hashlib
@@ -13,12 +13,16 @@ def digest(data):
 
 
 class Upstream(ThreadingHTTPServer):
-    """A registry that wants tokens. `faults` has what becomes of a path's next requests: a status, "cut", "reset"."""
+    """A registry on the loopback.
+
+    `faults` maps a part of a path to the faults of its next requests: (status, body, headers), "cut" for half a body, "reset" for a
+    closed connection. `asked` counts the requests.
+    """
 
     daemon_threads, request_queue_size = True, 128
 
     def __init__(self):
-        super().__init__(("127.0.0.1", 0), Played)
+        super().__init__(("127.0.0.1", 0), Handler)
         self.address = f"127.0.0.1:{self.server_address[1]}"
         self.blobs, self.faults, self.asked, self.tokens = {}, {}, Counter(), set()
         self.ranges, self.password, self.denied = True, "", ""
@@ -30,7 +34,7 @@ class Upstream(ThreadingHTTPServer):
         pass
 
 
-class Played(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
@@ -46,11 +50,11 @@ class Played(BaseHTTPRequestHandler):
             self.close_connection = True
             return self.connection.close()
         if isinstance(fault, tuple):
-            return self.say(*fault)
+            return self.answer(*fault)
         if path == "/token":
             return self.token()
         if self.headers.get("Authorization", "").removeprefix("Bearer ") not in server.tokens:
-            return self.say(401, b'{"errors":[{"code":"UNAUTHORIZED","message":"who are you"}]}',
+            return self.answer(401, b'{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}',
                             {"WWW-Authenticate": f'Bearer realm="http://{server.address}/token",service="s",scope="x:y"'})  # fmt: skip
         if "/uploads/" in path:
             return self.upload(path, parse_qs(query))
@@ -61,30 +65,30 @@ class Played(BaseHTTPRequestHandler):
     def token(self):
         expected = f"Basic {base64.b64encode(self.server.password.encode()).decode()}"
         if self.server.password and self.headers.get("Authorization") != expected:
-            return self.say(401, b'{"errors":[{"message":"incorrect username or password"}]}')
+            return self.answer(401, b'{"errors":[{"message":"incorrect username or password"}]}')
         token = f"t{len(self.server.tokens)}"
         self.server.tokens.add(token)
-        return self.say(200, json.dumps({"token": token}).encode())
+        return self.answer(200, json.dumps({"token": token}).encode())
 
     def upload(self, path, query):
         if self.command == "POST" and query.get("mount", [""])[0] in self.server.blobs:
-            return self.say(201, b"", {"Location": f"/v2/a/b/blobs/{query['mount'][0]}"})
+            return self.answer(201, b"", {"Location": f"/v2/a/b/blobs/{query['mount'][0]}"})
         if self.command == "POST":
-            return self.say(202, b"", {"Location": f"http://{self.server.address}/v2/a/b/blobs/uploads/u?_state=x"})
+            return self.answer(202, b"", {"Location": f"http://{self.server.address}/v2/a/b/blobs/uploads/u?_state=x"})
         self.server.blobs[query["digest"][0]] = self.body
-        return self.say(
+        return self.answer(
             201, b"", {"Location": f"/v2/a/b/blobs/{query['digest'][0]}", "Docker-Content-Digest": query["digest"][0]}
         )
 
     def blob(self, name, *, cut):
         if name not in self.server.blobs:
-            return self.say(404, b'{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}')
+            return self.answer(404, b'{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}')
         data, status = self.server.blobs[name], 200
         if self.server.ranges and "Range" in self.headers:
             data, status = data[int(self.headers["Range"].removeprefix("bytes=").partition("-")[0]) :], 206
-        return self.say(status, data, {"Docker-Content-Digest": name}, cut=cut)
+        return self.answer(status, data, {"Docker-Content-Digest": name}, cut=cut)
 
-    def say(self, status, data, headers=(), *, cut=False):
+    def answer(self, status, data, headers=(), *, cut=False):
         self.send_response(status)
         for name, value in {"Content-Length": str(len(data)), **dict(headers)}.items():
             self.send_header(name, value)

@@ -28,7 +28,13 @@ YES = "do not ask"
 )
 @command
 def doctor(
-    c: Any, console: Console, arch: list[str], network: bool = False, json: bool = False, fix: bool = False, yes: bool = False
+    c: Any,
+    console: Console,
+    arch: list[str],
+    network: bool = False,
+    json: bool = False,
+    fix: bool = False,
+    yes: bool = False,
 ) -> int:
     """What this machine lacks for builds, tests and images, and how to fix it."""
     if fix:

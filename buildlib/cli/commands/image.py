@@ -70,7 +70,7 @@ def image(
 
 
 def _attestations(sbom: bool, provenance: bool) -> tuple[str, ...]:
-    """buildx's flags for the requested attestations; by default it would add a provenance."""
+    """Flags of buildx for the requested attestations; by default it would add a provenance."""
     if not (sbom or provenance):
         return ()
     return (f"--provenance={'mode=max' if provenance else 'false'}", *(("--sbom=true",) if sbom else ()))

@@ -9,6 +9,8 @@ from typing import Any
 from invoke.tasks import task
 
 from buildlib.cli.entry import command, split
+from buildlib.core.errors import MissingRequirements
+from buildlib.core.settings import Config
 from buildlib.process.console import Console
 
 
@@ -25,7 +27,13 @@ from buildlib.process.console import Console
 )
 @command
 def lint(
-    c: Any, console: Console, path: list[str], rule: list[str], format: str = "", fix: bool = False, strict: bool = False
+    c: Any,
+    console: Console,
+    path: list[str],
+    rule: list[str],
+    format: str = "",
+    fix: bool = False,
+    strict: bool = False,
 ) -> int:
     """Portability problems in Dockerfiles, workflows, Cross.toml and cargo's configuration."""
     from buildlib.lint import command as linter
@@ -34,6 +42,7 @@ def lint(
     form = linter.output_format(console, format)
     root = linter.root_of(Path.cwd())
     config = linter.settings(os.environ, root)
+    _check_components(console, config, root)
     paths = [Path(word) for word in split(path)] or [Path()]
     linted = linter.lint(paths, config, root, split(rule))
     if fix:
@@ -44,3 +53,17 @@ def lint(
         linted = linted if c.config.run.dry else linter.lint(paths, config, root, split(rule))
     linter.show(console, linted, form)
     return 1 if linted.failed or (strict and linted.findings) else 0
+
+
+def _check_components(console: Console, config: Config, root: Path) -> None:
+    """UsageError for a component that does not exist. Without cargo, which lint does not need, nobody knows which exist."""
+    from buildlib.core import layers
+    from buildlib.process.context import read_workspace
+
+    if not config.components:
+        return
+    try:
+        workspace = read_workspace(console, os.environ, root)
+    except MissingRequirements:
+        return
+    layers.check_components(config, {component.name: component for component in workspace.components})

@@ -59,7 +59,10 @@ def report(c: Any, console: Console, output: str = "") -> None:
     console.line(f"wrote {path}")
 
 
-@task(auto_shortflags=False, help={"install": "the command that installs buildlib; default: from the source of this installation"})
+@task(
+    auto_shortflags=False,
+    help={"install": "the command that installs buildlib; default: from the source of this installation"},
+)
 @command
 def ci(c: Any, console: Console, install: str = "") -> None:
     """A workflow for GitHub Actions that tests this workspace on all its arches and pushes its images."""
@@ -67,4 +70,6 @@ def ci(c: Any, console: Console, install: str = "") -> None:
 
     context = open_workspace(c, console)
     install = install or github.install_command(context.workspace.root)
+    if "git+file:" in install:
+        console.warn("buildlib was installed from a repository on this machine, which only a runner on it can reach")
     console.line(github.workflow(context.config, install).rstrip("\n"))

@@ -37,9 +37,7 @@ def test(c: Any, console: Console, arch: list[str], json: bool = False) -> int:
     },
 )
 @command
-def bench(
-    c: Any, console: Console, arch: list[str], baseline: str = "", limit: str = "1", json: bool = False
-) -> int:
+def bench(c: Any, console: Console, arch: list[str], baseline: str = "", limit: str = "1", json: bool = False) -> int:
     """The workspace's benchmarks: criterion on this machine's arch, counted instructions under QEMU; words after -- are for them."""
     if not re.fullmatch(r"\d+(\.\d+)?", limit):
         raise UsageError("--limit expects a percentage, for example 1", f"not {limit!r}")
@@ -68,7 +66,13 @@ def bench(
 )
 @command
 def smoke(
-    c: Any, console: Console, arch: list[str], component: list[str], tag: str = "", registry: str = "", json: bool = False
+    c: Any,
+    console: Console,
+    arch: list[str],
+    component: list[str],
+    tag: str = "",
+    registry: str = "",
+    json: bool = False,
 ) -> int:
     """Start each image of the registry on its platform and check that it does what the settings promise."""
     context = open_workspace(c, console, {"registry": registry})

@@ -1,15 +1,15 @@
-"""A Dockerfile as stages of instructions. The grammar is tree-sitter's, which goes on after what it cannot read."""
+"""A Dockerfile as stages of instructions, read with tree-sitter's grammar, which continues after what it cannot parse."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from buildlib.lint.parsing.mask import frame
+from buildlib.lint.parsing.mask import mask_scripts
 from buildlib.lint.parsing.source import Source, Span
 
 if TYPE_CHECKING:
@@ -17,23 +17,25 @@ if TYPE_CHECKING:
 
 SHELLS = re.compile(r"(?:.*/)?(?:ba|da|a|z|k)?sh$")
 HEREDOC = re.compile(r"<<-?(?P<quote>[\"']?)(?P<mark>[\w.-]+)(?P=quote)[ \t]*(?P<rest>[^|&;<>]*)$")
+# Nodes within an instruction that are read wherever they are.
+NESTED = frozenset({"json_string_array", "heredoc_content", "shell_command"})
 
 
 class Piece(NamedTuple):
-    """A word, as it stands in the file, and where."""
+    """A piece of text, usually a word, with its place in the file."""
 
     text: str
     span: Span
 
     @property
     def bare(self) -> str:
-        """Without quotes around it."""
+        """The text without the quotes around it."""
         return self.text.strip("\"'")
 
 
 @dataclass(frozen=True)
 class Script:
-    """Shell text; with what is no shell in it (comments of the Dockerfile's) turned to blanks. It begins at the byte `start`."""
+    """Shell text that begins at the offset `start`; comments of the Dockerfile in it are replaced by spaces."""
 
     text: bytes
     start: int
@@ -41,9 +43,12 @@ class Script:
 
 @dataclass(frozen=True, kw_only=True)
 class Instruction:
-    """`kind` in small letters. `words` are paths, an exec form's strings, or an image's name; `pairs` what ARG, ENV and LABEL say."""
+    """One instruction.
 
-    kind: str
+    `words` are paths, the strings of an exec form, or an image's name; `pairs` are the names and values of ARG, ENV and LABEL.
+    """
+
+    kind: str  # in lower case: "run"
     span: Span
     flags: tuple[Piece, ...] = ()
     words: tuple[Piece, ...] = ()
@@ -51,49 +56,50 @@ class Instruction:
     script: Script | None = None
     exec_form: bool = False
     deferred: bool = False  # by ONBUILD
-    heredocs: tuple[Piece, ...] = ()  # files written out in it
+    heredocs: tuple[Piece, ...] = ()  # contents of files
 
     def flag(self, name: str) -> Piece | None:
-        """The value of --name=…"""
+        """The value of a flag such as --from=value; None without it."""
         start = f"--{name}="
-        found = (flag for flag in self.flags if flag.text.startswith(start))
-        return next((Piece(f.text[len(start) :], Span(f.span.start + len(start), f.span.end)) for f in found), None)
+        for flag in self.flags:
+            if flag.text.startswith(start):
+                return Piece(flag.text[len(start) :], Span(flag.span.start + len(start), flag.span.end))
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """From one FROM to the next. `parent` is the number of the stage that it stands on, None for an image from elsewhere."""
+    """A FROM and the instructions up to the next one."""
 
     number: int
     name: str
     base: Piece
     head: Instruction
     platform: Piece | None
-    parent: int | None
+    parent: int | None  # number of the stage in its FROM; None if that is an image
     instructions: tuple[Instruction, ...]
-    posix: bool = True  # its SHELL is one that we can read
+    posix: bool = True  # its SHELL is a POSIX shell
 
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """`before` is what stands before the first FROM."""
+    """A whole Dockerfile."""
 
     source: Source
-    before: tuple[Instruction, ...] = ()
+    before: tuple[Instruction, ...] = ()  # before the first FROM
     stages: tuple[Stage, ...] = ()
-    comments: tuple[Piece, ...] = ()
-    broken: tuple[Span, ...] = field(default=())  # what could not be read
+    unparsed: tuple[Span, ...] = ()
 
-    def line(self, stage: Stage) -> Iterator[Stage]:
-        """The stage, the one that it stands on, and so forth."""
-        at: Stage | None = stage
-        while at is not None:
-            yield at
-            at = self.stages[at.parent] if at.parent is not None else None
+    def ancestry(self, stage: Stage) -> Iterator[Stage]:
+        """The stage, its parent, the parent of that, and so on."""
+        current: Stage | None = stage
+        while current is not None:
+            yield current
+            current = self.stages[current.parent] if current.parent is not None else None
 
 
 def of_script(source: Source, script: Script, span: Span) -> File:
-    """A script from elsewhere as a file of one stage that runs it."""
+    """A script of any other file, as a Dockerfile with one stage that runs it."""
     run = Instruction(kind="run", span=span, script=script)
     stage = Stage(number=0, name="", base=Piece("", span), head=run, platform=None, parent=None, instructions=(run,))
     return File(source=source, stages=(stage,))
@@ -108,43 +114,59 @@ def _parser() -> Parser:
 
 
 def read(source: Source) -> File:
-    """The Dockerfile. Nothing in it is an error here."""
-    root = _parser().parse(frame(source.text)).root_node
+    """Read a Dockerfile; what cannot be parsed is listed in `unparsed`."""
+    root = _parser().parse(mask_scripts(source.text)).root_node
     before: list[Instruction] = []
+    heads: list[tuple[Node, Instruction]] = []
+    bodies = [before]
+    for node in _instruction_nodes(root):
+        instruction = _instruction(source, node)
+        if instruction.kind == "from":
+            heads.append((node, instruction))
+            bodies.append([])
+        else:
+            bodies[-1].append(instruction)
     stages: list[Stage] = []
-    inside: list[Instruction] = before
-    bodies: list[list[Instruction]] = []
-    for node in _instructions(root):
-        found = _instruction(source, node)
-        if found.kind != "from":
-            inside.append(found)
-            continue
-        stages.append(_stage(source, node, found, stages))
-        bodies.append(inside := [])
-    whole = tuple(
-        replace(stage, instructions=tuple(body), posix=_is_posix(body))
-        for stage, body in zip(stages, bodies, strict=True)
-    )
-    comments = tuple(_piece(source, node) for node in _of(root, "comment"))
-    broken = tuple(_span(node) for node in _of(root, "ERROR"))
-    return File(source=source, before=tuple(before), stages=whole, comments=comments, broken=broken)
+    numbers: dict[str, int] = {}  # of stages by name; names are not case-sensitive
+    for (node, head), body in zip(heads, bodies[1:], strict=True):
+        alias = node.child_by_field_name("as")
+        name = source.text_at(_span(alias)) if alias is not None else ""
+        base = head.words[0] if head.words else Piece("", head.span)
+        parent = numbers.get(base.text.lower())
+        if name:
+            numbers[name.lower()] = len(stages)
+        stage = Stage(
+            number=len(stages), name=name, base=base, head=head, platform=head.flag("platform"), parent=parent,
+            instructions=tuple(body), posix=_is_posix(body),
+        )  # fmt: skip
+        stages.append(stage)
+    unparsed = tuple(map(_span, _errors(root)))
+    return File(source=source, before=tuple(before), stages=tuple(stages), unparsed=unparsed)
 
 
-def _of(node: Node, kind: str) -> Iterator[Node]:
+def _errors(node: Node) -> Iterator[Node]:
+    if node.type == "ERROR":
+        yield node
+    for child in node.children if node.has_error else ():
+        yield from _errors(child)
+
+
+def _nodes(node: Node, kind: str) -> Iterator[Node]:
+    """The node, if it is of that kind, and all such nodes below it."""
     if node.type == kind:
         yield node
     for child in node.children:
-        yield from _of(child, kind)
+        yield from _nodes(child, kind)
 
 
-def _instructions(root: Node) -> Iterator[Node]:
+def _instruction_nodes(root: Node) -> Iterator[Node]:
     for node in root.children:
         if node.type == "onbuild_instruction":
-            yield from _instructions(node)
+            yield from _instruction_nodes(node)
         elif node.type.endswith("_instruction"):
             yield node
         elif node.type == "ERROR":
-            yield from _instructions(node)
+            yield from _instruction_nodes(node)
 
 
 def _span(node: Node) -> Span:
@@ -152,82 +174,85 @@ def _span(node: Node) -> Span:
 
 
 def _piece(source: Source, node: Node) -> Piece:
-    return Piece(source.part(_span(node)), _span(node))
+    span = _span(node)
+    return Piece(source.text_at(span), span)
 
 
 def _instruction(source: Source, node: Node) -> Instruction:
     kind = node.type.removesuffix("_instruction")
-    array = next(_of(node, "json_string_array"), None)
+    children = node.children
+    nested = _nested(node)
+    array = nested["json_string_array"][0] if nested["json_string_array"] else None
     if array is not None:
-        words = tuple(Piece(_json(source, string), _span(string)) for string in _of(array, "json_string"))
+        words = tuple(Piece(_json_string(source, string), _span(string)) for string in _nodes(array, "json_string"))
     else:
         words = tuple(
-            _piece(source, child) for child in node.children if child.type in ("path", "image_spec", "expose_port")
+            _piece(source, child) for child in children if child.type in ("path", "image_spec", "expose_port")
         )
     if kind in ("workdir", "user", "volume"):
-        words = (
-            tuple(_piece(source, child) for child in node.named_children if child.type != "json_string_array") or words
-        )
-    pairs = tuple(_pair(source, child) for child in node.children if child.type.endswith("_pair"))
+        named = tuple(_piece(source, child) for child in node.named_children if child.type != "json_string_array")
+        words = named or words
+    has_script = kind in ("run", "cmd", "entrypoint", "healthcheck") and array is None
     return Instruction(
-        kind=kind, span=_span(node), words=words, exec_form=array is not None, pairs=pairs,
-        flags=tuple(_piece(source, child) for child in node.children if child.type in ("param", "mount_param")),
-        script=_script(source, node) if kind in ("run", "cmd", "entrypoint", "healthcheck") and array is None else None,
+        kind=kind, span=_span(node), words=words, exec_form=array is not None,
+        pairs=tuple(_pair(source, child) for child in children if child.type.endswith("_pair")),
+        flags=tuple(_piece(source, child) for child in children if child.type in ("param", "mount_param")),
+        script=_script(source, node, nested["shell_command"], nested["heredoc_content"]) if has_script else None,
         deferred=node.parent is not None and node.parent.type == "onbuild_instruction",
-        heredocs=tuple(_piece(source, content) for content in _of(node, "heredoc_content")),
+        heredocs=tuple(_piece(source, content) for content in nested["heredoc_content"]),
     )  # fmt: skip
 
 
-def _json(source: Source, node: Node) -> str:
-    told = source.part(_span(node))
+def _nested(root: Node) -> dict[str, list[Node]]:
+    """The nodes of each kind in NESTED at or below a node, in order of the text."""
+    nodes: dict[str, list[Node]] = {kind: [] for kind in NESTED}
+    pending = [root]
+    while pending:
+        node = pending.pop()
+        if node.type in NESTED:
+            nodes[node.type].append(node)
+        pending += reversed(node.children)
+    return nodes
+
+
+def _json_string(source: Source, node: Node) -> str:
+    text = source.text_at(_span(node))
     try:
-        return str(json.loads(told))
+        return str(json.loads(text))
     except ValueError:
-        return told.strip('"')
+        return text.strip('"')
 
 
 def _pair(source: Source, node: Node) -> tuple[Piece, Piece | None]:
     name = node.child_by_field_name("name") or node.child_by_field_name("key") or node.children[0]
-    value: Any = node.child_by_field_name("default") or node.child_by_field_name("value")
+    value = node.child_by_field_name("default") or node.child_by_field_name("value")
     return _piece(source, name), _piece(source, value) if value is not None else None
 
 
-def _script(source: Source, node: Node) -> Script | None:
-    """The shell text of an instruction: what stands behind its flags, or the document that it is given whole."""
-    command = next(iter(_of(node, "shell_command")), None)
-    if command is None:
+def _script(source: Source, node: Node, commands: Sequence[Node], heredocs: Sequence[Node]) -> Script | None:
+    """The shell text of an instruction: what follows its flags, or the heredoc that is the whole script."""
+    if not commands:
         return None
-    told = source.part(_span(command)).strip()
-    document = HEREDOC.match(told) if told.startswith("<<") else None
-    content = next(_of(node, "heredoc_content"), None)
-    if document and content is not None:
-        interpreter = (document["rest"].split() or ["sh"])[0]
-        begins = source.part(_span(content)).partition("\n")[0]
-        if begins.startswith("#!"):  # its own first line says who reads it
-            interpreter = (begins.removeprefix("#!").removeprefix("/usr/bin/env").split() or ["sh"])[0]
+    command, content = commands[0], heredocs[0] if heredocs else None
+    text = source.text_at(_span(command)).strip()
+    heredoc = HEREDOC.match(text) if text.startswith("<<") else None
+    if heredoc and content is not None:
+        interpreter = (heredoc["rest"].split() or ["sh"])[0]
+        first_line = source.text_at(_span(content)).partition("\n")[0]
+        if first_line.startswith("#!"):
+            interpreter = (first_line.removeprefix("#!").removeprefix("/usr/bin/env").split() or ["sh"])[0]
         return _shell_text(source, content, content.end_byte) if SHELLS.match(interpreter) else None
     return _shell_text(source, command, node.end_byte if content is not None else command.end_byte)
 
 
 def _shell_text(source: Source, node: Node, end: int) -> Script:
     text = bytearray(source.text[node.start_byte : end])
-    for comment in _of(node, "comment"):
+    for comment in _nodes(node, "comment") if b"#" in text else ():
         first, last = comment.start_byte - node.start_byte, comment.end_byte - node.start_byte
         text[first:last] = b" " * (last - first)
     return Script(bytes(text), node.start_byte)
 
 
-def _stage(source: Source, node: Node, head: Instruction, earlier: list[Stage]) -> Stage:
-    alias = node.child_by_field_name("as")
-    base = head.words[0] if head.words else Piece("", head.span)
-    name = source.part(_span(alias)) if alias is not None else ""
-    numbers = {stage.name.lower(): stage.number for stage in earlier if stage.name}
-    return Stage(
-        number=len(earlier), name=name, base=base, head=head, platform=head.flag("platform"), instructions=(),
-        parent=numbers.get(base.text.lower()),
-    )  # fmt: skip
-
-
-def _is_posix(body: list[Instruction]) -> bool:
-    shells = [found.words[0].text for found in body if found.kind == "shell" and found.words]
+def _is_posix(body: Sequence[Instruction]) -> bool:
+    shells = [instruction.words[0].text for instruction in body if instruction.kind == "shell" and instruction.words]
     return all(SHELLS.match(shell) for shell in shells)

@@ -1,39 +1,45 @@
-"""What a script does: its commands, the variables that it sets and reads, and its choices by architecture."""
+"""What a script does, as data: its commands, the variables that it sets and reads, and its choices by architecture."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from buildlib.lint.parsing.containerfile import Piece
 from buildlib.lint.parsing.source import Span
 
+VARIABLE = re.compile(r"\$\{?(\w+)")
+REQUIRED = re.compile(r"\$\{(?=(\w+):?\?)")
+TESTED = re.compile(r"(?:-z|-n|test)(?=\s+\"?\$\{?(\w+))")
+
 
 @dataclass(frozen=True)
 class Guard:
-    """A branch that is taken for some architectures; `arches` is empty where it is not known for which."""
+    """A branch that runs for some architectures only; `arches` is empty where they are not known."""
 
     arches: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class Command:
-    """A simple command; its first word is its name, "" for one that only sets variables."""
+    """A simple command. Its first word is its name; there are no words if it only sets variables."""
 
     words: tuple[Piece, ...]
     span: Span
-    guards: tuple[Guard, ...] = ()
-    feeds: int = 0  # commands of one pipeline have one number
+    guards: tuple[Guard, ...] = ()  # outermost first
+    pipeline: int = 0  # the same number for all commands of one pipeline; 0 outside
 
-    @property
+    @cached_property
     def name(self) -> str:
+        """The name without a directory: "curl" for /usr/bin/curl."""
         return self.words[0].bare.rpartition("/")[2] if self.words else ""
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """A variable that is set; `values` are several in a loop."""
+    """A variable that is set; a loop sets it to several values."""
 
     name: str
     values: tuple[Piece, ...]
@@ -44,48 +50,70 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Use:
-    """A variable that is read; `fallback` says that it has a word for the case that it is not set."""
+    """A variable that is read."""
 
     name: str
     span: Span
-    fallback: bool = False
+    has_default: bool = False  # ${NAME:-word} and the like
 
 
 @dataclass(frozen=True)
 class Branch:
+    """One branch of a choice. `fails` is whether it ends the script with an error."""
+
     arches: frozenset[str]
     text: str
     fails: bool
     span: Span
-    commands: tuple[tuple[str, ...], ...] = ()  # the words of those that stand in it
+    commands: tuple[tuple[str, ...], ...] = ()  # the words of each command directly in it
 
     @cached_property
     def sets(self) -> frozenset[str]:
-        """The names of what is set in it."""
+        """The names of the variables that it sets."""
         return frozenset(re.findall(r"(?<![\w-])(\w+)=", self.text))
 
 
 @dataclass(frozen=True)
-class Chain:
-    """A `case`, or an `if` with all its `elif`, that asks for the architecture. `rest` is what is left: `*)` or `else`."""
+class Choice:
+    """A `case`, or an `if` with all its `elif`, that asks for the architecture. `default` is its `*)` or `else`."""
 
-    word: str
-    subject: str
+    keyword: str  # "case" or "if"
+    subject: str  # what is compared
     span: Span
     branches: tuple[Branch, ...]
-    rest: Branch | None
+    default: Branch | None
     guards: tuple[Guard, ...] = ()
 
 
 @dataclass
-class Shell:
+class ParsedScript:
     """All that a script does."""
 
     commands: list[Command] = field(default_factory=list)
     assignments: list[Assignment] = field(default_factory=list)
     uses: list[Use] = field(default_factory=list)
-    chains: list[Chain] = field(default_factory=list)
-    sets: set[str] = field(default_factory=set)  # names that are set in some other way: read, export, for
-    sources: bool = False  # another file is read in, which may set anything
+    choices: list[Choice] = field(default_factory=list)
+    otherwise_set: set[str] = field(default_factory=set)  # names that read, export, for and so on set
+    sources_file: bool = False  # `. file`, which may set any variable
     text: str = ""
-    broken: list[Span] = field(default_factory=list)  # what is not read
+    unparsed: list[Span] = field(default_factory=list)
+
+    @cached_property
+    def copies(self) -> Mapping[str, frozenset[str]]:
+        """The variables that are set from a variable, by the name of that; only those that are set in any case."""
+        copies: dict[str, set[str]] = {}
+        for assignment in self.assignments:
+            for value in assignment.values if not assignment.guards else ():
+                for name in VARIABLE.findall(value.text):
+                    copies.setdefault(name, set()).add(assignment.name)
+        return {name: frozenset(names) for name, names in copies.items()}
+
+    @cached_property
+    def required(self) -> frozenset[str]:
+        """The variables in ${NAME:?}."""
+        return frozenset(REQUIRED.findall(self.text))
+
+    @cached_property
+    def tested(self) -> frozenset[str]:
+        """The variables that `test`, -z and -n get."""
+        return frozenset(TESTED.findall(self.text))

@@ -1,4 +1,4 @@
-"""Shell text as commands, each with the branches that lead to it. The grammar is tree-sitter's of bash."""
+"""Shell text as commands, each with the branches that lead to it, read with tree-sitter's bash grammar."""
 
 from __future__ import annotations
 
@@ -7,53 +7,54 @@ from collections.abc import Iterable, Sequence
 from itertools import dropwhile, pairwise
 from typing import TYPE_CHECKING
 
+from buildlib.lint.parsing.arch_tests import READS_ARCH, is_arch_test, tested_arches
+from buildlib.lint.parsing.arch_words import arches_of_pattern
 from buildlib.lint.parsing.containerfile import Piece, Script
-from buildlib.lint.parsing.questions import ASKS, equal, is_question
-from buildlib.lint.parsing.script import Assignment, Branch, Chain, Command, Guard, Shell, Use
+from buildlib.lint.parsing.script import Assignment, Branch, Choice, Command, Guard, ParsedScript, Use
+from buildlib.lint.parsing.shell_tree import MAX_DEPTH, fails, if_clauses, list_operands, parse
 from buildlib.lint.parsing.source import Span
-from buildlib.lint.parsing.tree import DEEPEST, clauses, fails, operands, tree
-from buildlib.lint.parsing.words import meant
 
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-# $NAME and ${NAME with what may follow, unless a backslash stands before it.
-READ = re.compile(rb"(?<!\\)(?:\\\\)*\$(?:(?P<bare>[A-Za-z_]\w*)|\{[#!]?(?P<name>[A-Za-z_]\w*)(?P<operator>:?[-=?+])?)")
-QUOTED = re.compile(r"<<-?\s*[\"'\\]")
-# Systems that no image is of: what is done there is not done here.
+# $NAME and ${NAME with an operator, not after a backslash.
+VARIABLE_USE = re.compile(
+    rb"(?<!\\)(?:\\\\)*\$(?:(?P<bare>[A-Za-z_]\w*)|\{[#!]?(?P<name>[A-Za-z_]\w*)(?P<operator>:?[-=?+])?)"
+)
+QUOTED_HEREDOC = re.compile(r"<<-?\s*[\"'\\]")
+# Systems for which there are no images: a branch for one of them never runs.
 NEVER = re.compile(
     r"[\"'*]*(?:darwin|mac_?os|osx|windows|mingw|msys|cygwin|freebsd|openbsd|netbsd|sunos)", re.IGNORECASE
 )
 BRANCHING = frozenset({"case", "esac", ";;", "if", "then", "elif", "else", "fi"})
 TESTS = ("test_command", "negated_command", "command", "pipeline")
-# What stands before the command that is meant.
+# Words before the command that they run.
 PREFIXES = frozenset({"sudo", "time", "exec", "command", "nohup", "nice", "env", "doas", "gosu", "then", "builtin"})
 SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "su", "runuser"})
 
 
-def read(script: Script) -> Shell:
-    """What the script does. In the tree's copy $NAME is a word like any other; what is read is found in the text."""
-    found = Shell(text=script.text.decode("utf-8", "replace"))
-    reader = _Reader(script, found)
-    reader.parse(())
-    for match in READ.finditer(script.text):
+def read(script: Script) -> ParsedScript:
+    """Read a script. The tree has no variables (see `shell_tree.parse`), so their uses are found in the text."""
+    parsed = ParsedScript(text=script.text.decode("utf-8", "replace"))
+    reader = _Reader(script, parsed)
+    reader.read(())
+    for match in VARIABLE_USE.finditer(script.text):
         if not any(span.start <= match.start() + script.start < span.end for span in reader.quoted):
-            reader.use(match)
-    return found
+            reader.add_use(match)
+    return parsed
 
 
-def exec_form(words: tuple[Piece, ...], span: Span) -> Shell:
-    """RUN ["program", "word"]: one command, and what a shell among such is given to run."""
-    inner = _script_in(words)
-    text = " ".join(word.text for word in words)
-    if not inner:
-        return Shell(commands=[Command(words, span)], text=text)
-    script = _unquoted(inner)
-    return read(Script(script.text.encode(), script.span.start))
+def read_exec_form(words: tuple[Piece, ...], span: Span) -> ParsedScript:
+    """Read RUN ["program", "word"]: one command, or the script that it passes to a shell."""
+    script = _script_argument(words)
+    if not script:
+        return ParsedScript(commands=[Command(words, span)], text=" ".join(word.text for word in words))
+    unquoted = _unquoted(script)
+    return read(Script(unquoted.text.encode(), unquoted.span.start))
 
 
-def _script_in(words: Sequence[Piece]) -> Piece | None:
-    """The word that a shell is given to run."""
+def _script_argument(words: Sequence[Piece]) -> Piece | None:
+    """The script that a command passes to a shell: the word after -c."""
     if words and words[0].bare.rpartition("/")[2] in SHELLS:
         return next((word for flag, word in pairwise(words) if re.fullmatch(r"-[a-z]*c", flag.bare)), None)
     return None
@@ -65,11 +66,11 @@ def _unquoted(word: Piece) -> Piece:
 
 
 class _Reader:
-    """One walk over the tree."""
+    """One walk over a syntax tree, which fills a ParsedScript."""
 
-    def __init__(self, script: Script, shell: Shell) -> None:
-        self.script, self.shell, self.pipelines, self.depth = script, shell, 0, 0
-        self.quoted: list[Span] = []  # where a $ is a $
+    def __init__(self, script: Script, parsed: ParsedScript) -> None:
+        self.script, self.parsed, self.pipelines, self.depth = script, parsed, 0, 0
+        self.quoted: list[Span] = []  # where $ is an ordinary character
         self.failing: set[str] = set()  # functions that end the script
         self.readers = {
             "variable_assignment": self._assignment, "declaration_command": self._declaration, "unset_command": self._declaration,
@@ -77,89 +78,95 @@ class _Reader:
             "function_definition": self._function,
         }  # fmt: skip
 
-    def parse(self, guards: tuple[Guard, ...]) -> None:
-        self.visit(tree(self.script.text), guards)
+    def read(self, guards: tuple[Guard, ...]) -> None:
+        """Parse the script and walk over its tree."""
+        self.visit(parse(self.script.text), guards)
 
     def text(self, node: Node) -> str:
+        """The node's text."""
         return self.script.text[node.start_byte : node.end_byte].decode("utf-8", "replace")
 
     def span(self, node: Node) -> Span:
+        """The node's place in the file."""
         return Span(node.start_byte + self.script.start, node.end_byte + self.script.start)
 
     def piece(self, node: Node) -> Piece:
+        """The node's text and place."""
         return Piece(self.text(node), self.span(node))
 
-    def visit(self, node: Node, guards: tuple[Guard, ...], feeds: int = 0) -> None:
-        """Reads a node and all below it, as deep as anybody nests."""
-        if self.depth < DEEPEST:
+    def visit(self, node: Node, guards: tuple[Guard, ...], pipeline: int = 0) -> None:
+        """Read a node and all below it, down to MAX_DEPTH."""
+        if self.depth < MAX_DEPTH:
             self.depth += 1
-            self._read(node, guards, feeds)
+            self._read(node, guards, pipeline)
             self.depth -= 1
 
-    def _read(self, node: Node, guards: tuple[Guard, ...], feeds: int) -> None:
-        if reads := self.readers.get(node.type):
-            reads(node, guards)
+    def _read(self, node: Node, guards: tuple[Guard, ...], pipeline: int) -> None:
+        kind = node.type
+        if reader := self.readers.get(kind):
+            reader(node, guards)
             return
-        match node.type:
+        match kind:
             case "command":
-                self._command(node, guards, feeds)
+                self._command(node, guards, pipeline)
             case "list":
-                self._list(node, guards, feeds)
+                self._list(node, guards, pipeline)
             case "pipeline":
                 self.pipelines += 1
-                self._all(node.children, guards, feeds or self.pipelines)
+                self._visit_all(node.named_children, guards, pipeline or self.pipelines)
             case "raw_string" | "comment":
                 self.quoted.append(self.span(node))
-            case "heredoc_redirect" if QUOTED.match(self.text(node)):
+            case "heredoc_redirect" if QUOTED_HEREDOC.match(self.text(node)):
                 self.quoted += [self.span(child) for child in node.children if child.type == "heredoc_body"]
-                self._all((child for child in node.children if child.type != "heredoc_body"), guards, feeds)
+                rest = [child for child in node.named_children if child.type != "heredoc_body"]
+                self._visit_all(rest, guards, pipeline)
             case "ERROR":
-                self.shell.broken.append(self.span(node))
-                # What led to a command is not known where the words of a branch stand loose.
-                lost = any(child.type in BRANCHING for child in node.children)
-                self._all(node.children, (*guards, Guard()) if lost else guards, feeds)
+                self.parsed.unparsed.append(self.span(node))
+                # With loose keywords of a branch it is unknown what leads to a command.
+                unknown = any(child.type in BRANCHING for child in node.children)
+                self._visit_all(node.named_children, (*guards, Guard()) if unknown else guards, pipeline)
             case _:
-                self._all(node.children, guards, feeds)
+                self._visit_all(node.named_children, guards, pipeline)
 
-    def _all(self, nodes: Iterable[Node], guards: tuple[Guard, ...], feeds: int = 0) -> None:
+    def _visit_all(self, nodes: Iterable[Node], guards: tuple[Guard, ...], pipeline: int = 0) -> None:
         for node in nodes:
-            self.visit(node, guards, feeds)
+            self.visit(node, guards, pipeline)
 
-    def _command(self, node: Node, guards: tuple[Guard, ...], feeds: int) -> None:
+    def _command(self, node: Node, guards: tuple[Guard, ...], pipeline: int) -> None:
         name = node.child_by_field_name("name")
         words = [] if name is None else [self.piece(name)]
         words += [self.piece(child) for child in node.children_by_field_name("argument")]
         while len(words) > 1 and words[0].bare in PREFIXES:
-            self._env(words[1:], guards)
+            self._env_assignments(words[1:], guards)
             words = list(dropwhile(lambda word: word.text.startswith("-") or "=" in word.text, words[1:]))
-        inner = _script_in(words)
-        command = Command(tuple(word for word in words if word is not inner), self.span(node), guards, feeds)
-        self.shell.commands.append(command)
-        if inner:
-            self._inner(inner, guards)
+        script = _script_argument(words)
+        command = Command(tuple(word for word in words if word is not script), self.span(node), guards, pipeline)
+        self.parsed.commands.append(command)
+        if script:
+            self._nested_script(script, guards)
         match command.name:
             case "." | "source":
-                self.shell.sources = True
+                self.parsed.sources_file = True
             case "read" | "mapfile" | "readarray" | "getopts":
-                self.shell.sets |= {word.bare for word in command.words[1:]}
-        for child in node.children:
+                self.parsed.otherwise_set |= {word.bare for word in command.words[1:]}
+        for child in node.named_children:
             if child.type == "variable_assignment":
                 self._assignment(child, guards, before_command=name is not None)
-            elif child.is_named and not (inner and self.span(child) == inner.span):
+            elif not (script and self.span(child) == script.span):
                 self.visit(child, guards)
 
-    def _inner(self, word: Piece, guards: tuple[Guard, ...]) -> None:
-        """sh -c '…': a script in a word."""
+    def _nested_script(self, word: Piece, guards: tuple[Guard, ...]) -> None:
+        """Read sh -c '…': a script in a word."""
         start, end = _unquoted(word).span
         first = self.script.start
-        reader = _Reader(Script(self.script.text[start - first : end - first], start), self.shell)
+        reader = _Reader(Script(self.script.text[start - first : end - first], start), self.parsed)
         reader.pipelines, reader.depth = self.pipelines, self.depth
-        reader.parse(guards)
+        reader.read(guards)
         self.pipelines = reader.pipelines
         self.quoted += reader.quoted
 
-    def _env(self, words: list[Piece], guards: tuple[Guard, ...]) -> None:
-        """env GOARCH=arm64 go build: words that are assignments."""
+    def _env_assignments(self, words: Sequence[Piece], guards: tuple[Guard, ...]) -> None:
+        """Read env GOARCH=arm64 go build: words that are assignments."""
         for word in words:
             name, equals, value = word.text.partition("=")
             if not equals and not word.text.startswith("-"):
@@ -167,7 +174,7 @@ class _Reader:
             if equals and name.isidentifier():
                 start = word.span.start + len(name) + 1
                 piece = Piece(value, Span(start, word.span.end))
-                self.shell.assignments.append(Assignment(name, (piece,), word.span, guards, True))
+                self.parsed.assignments.append(Assignment(name, (piece,), word.span, guards, True))
 
     def _assignment(self, node: Node, guards: tuple[Guard, ...], *, before_command: bool = False) -> None:
         name, value = node.child_by_field_name("name"), node.child_by_field_name("value")
@@ -175,39 +182,39 @@ class _Reader:
             return
         values = (self.piece(value),) if value is not None else ()
         array, subscript, key = self.text(name).partition("[")
-        if subscript and meant(key.rstrip("]")):  # a table by architecture
-            self.shell.sets.add(array)
+        if subscript and arches_of_pattern(key.rstrip("]")):  # a table by architecture
+            self.parsed.otherwise_set.add(array)
         else:
-            self.shell.assignments.append(Assignment(array, values, self.span(node), guards, before_command))
+            self.parsed.assignments.append(Assignment(array, values, self.span(node), guards, before_command))
         if value is not None:
             self.visit(value, guards)
 
     def _declaration(self, node: Node, guards: tuple[Guard, ...]) -> None:
-        self.shell.sets |= {self.text(child) for child in node.children if child.type == "variable_name"}
-        self._all(node.children, guards)
+        self.parsed.otherwise_set |= {self.text(child) for child in node.children if child.type == "variable_name"}
+        self._visit_all(node.named_children, guards)
 
-    def use(self, match: re.Match[bytes]) -> None:
-        """A variable is read."""
+    def add_use(self, match: re.Match[bytes]) -> None:
+        """Add a variable that is read."""
         group = "bare" if match["bare"] else "name"
         name, operator = match[group].decode(), (match["operator"] or b"").decode()
         start = match.start(group) + self.script.start
-        self.shell.uses.append(Use(name, Span(start, start + len(name)), bool(operator)))
+        self.parsed.uses.append(Use(name, Span(start, start + len(name)), bool(operator)))
         if "=" in operator:
-            self.shell.sets.add(name)
+            self.parsed.otherwise_set.add(name)
 
     def _function(self, node: Node, guards: tuple[Guard, ...]) -> None:
         name, body = node.child_by_field_name("name"), node.child_by_field_name("body")
         if name is not None and body is not None and fails(body, self.failing):
             self.failing.add(self.text(name))
-        self._all(node.children, guards)
+        self._visit_all(node.named_children, guards)
 
     def _for(self, node: Node, guards: tuple[Guard, ...]) -> None:
         name = node.child_by_field_name("variable")
         values = tuple(self.piece(value) for value in node.children_by_field_name("value"))
         if name is not None:
-            self.shell.sets.add(self.text(name))
-            self.shell.assignments.append(Assignment(self.text(name), values, self.span(node), guards))
-        self._all(node.children, guards)
+            self.parsed.otherwise_set.add(self.text(name))
+            self.parsed.assignments.append(Assignment(self.text(name), values, self.span(node), guards))
+        self._visit_all(node.named_children, guards)
 
     # --- branches ----------------------------------------------------------------------------------------------------
 
@@ -216,68 +223,67 @@ class _Reader:
         subject = self.text(value) if value is not None else ""
         items = [child for child in node.children if child.type == "case_item"]
         patterns = [[self.text(value) for value in item.children_by_field_name("value")] for item in items]
-        # A path that has an architecture's word in it asks for none.
-        words = [word for told in patterns for word in told if not word.strip("\"'").startswith("/")]
-        asks = bool(ASKS.search(subject)) or any(meant(word) for word in words)
+        # A path that contains a word for an architecture asks for none.
+        words = [word for words in patterns for word in words if not word.strip("\"'").startswith("/")]
+        is_choice = bool(READS_ARCH.search(subject)) or any(map(arches_of_pattern, words))
         if value is not None:
             self.visit(value, guards)
-        branches, rest = [], None
-        for item, told in zip(items, patterns, strict=True):
-            arches = frozenset().union(*(meant(pattern) for pattern in told)) if told else frozenset()
-            body = [child for child in item.children if child not in item.children_by_field_name("value")]
+        branches, default = [], None
+        for item, words in zip(items, patterns, strict=True):
+            arches = frozenset().union(*map(arches_of_pattern, words)) if words else frozenset()
+            values = item.children_by_field_name("value")
+            body = [child for child in item.children if child not in values]
             branch = self._branch(item, body, arches)
-            if "*" in told or '"*"' in told:
-                rest = branch
+            if "*" in words or '"*"' in words:
+                default = branch
             else:
                 branches.append(branch)
-            if not (told and all(map(NEVER.match, told))):
-                self._all(body, (*guards, Guard(arches)) if asks else guards)
-        if asks:
-            self.shell.chains.append(Chain("case", subject, self.span(node), tuple(branches), rest, guards))
+            if not (words and all(map(NEVER.match, words))):
+                self._visit_all(body, (*guards, Guard(arches)) if is_choice else guards)
+        if is_choice:
+            self.parsed.choices.append(Choice("case", subject, self.span(node), tuple(branches), default, guards))
 
     def _if(self, node: Node, guards: tuple[Guard, ...]) -> None:
-        parts = list(clauses(node))
-        tests = [" ".join(self.text(child) for child in test) for test, _ in parts]
-        asks = [test for test in tests if test and is_question(test)]
-        branches, rest = [], None
-        for (test, body), told in zip(parts, tests, strict=True):
-            self._all(test, guards)
-            arches = equal(told)
+        clauses = list(if_clauses(node))
+        tests = [" ".join(self.text(child) for child in test) for test, _ in clauses]
+        arch_tests = [test for test in tests if test and is_arch_test(test)]
+        branches, default = [], None
+        for (test_nodes, body), test in zip(clauses, tests, strict=True):
+            self._visit_all(test_nodes, guards)
+            arches = tested_arches(test)
             branch = self._branch(body[0] if body else node, body, arches)
-            if test:
+            if test_nodes:
                 branches.append(branch)
             else:
-                rest = branch
-            self._all(body, (*guards, Guard(arches)) if asks else guards)
-        if asks:
-            chain = Chain("if", asks[0], self.span(node), tuple(branches), rest, guards)
-            self.shell.chains.append(chain)
+                default = branch
+            self._visit_all(body, (*guards, Guard(arches)) if arch_tests else guards)
+        if arch_tests:
+            choice = Choice("if", arch_tests[0], self.span(node), tuple(branches), default, guards)
+            self.parsed.choices.append(choice)
 
-    def _branch(self, node: Node, body: list[Node], arches: frozenset[str]) -> Branch:
+    def _branch(self, node: Node, body: Sequence[Node], arches: frozenset[str]) -> Branch:
         text = " ".join(self.text(child) for child in body)
         commands = tuple(
-            tuple(self.text(word) for word in child.children if word.is_named)
-            for child in body
-            if child.type == "command"
+            tuple(self.text(word) for word in child.named_children) for child in body if child.type == "command"
         )
         return Branch(arches, text, any(fails(child, self.failing) for child in body), self.span(node), commands)
 
-    def _list(self, node: Node, guards: tuple[Guard, ...], feeds: int) -> None:
-        """a && b || c: what stands behind a question hangs on it. The grammar may make a | (b && c) of a | b && c."""
-        parts = list(operands(node))
-        for (first, asked), (second, then), (_, otherwise) in zip(parts, parts[1:], parts[2:], strict=False):
-            test = self.text(asked)
-            if (first, second) == ("&&", "||") and is_question(test):  # an `if` with its `else`
-                branch, rest = (
-                    self._branch(then, [then], equal(test)),
-                    self._branch(otherwise, [otherwise], frozenset()),
-                )
-                self.shell.chains.append(Chain("if", test, self.span(node), (branch,), rest, guards))
-        for operator, part in parts:
-            self.visit(part, guards, feeds)
-            feeds = 0
-            test = self.text(part)
-            if part.type in TESTS and is_question(test):
-                guards = (*guards, Guard(equal(test) if operator == "&&" else frozenset()))
+    def _list(self, node: Node, guards: tuple[Guard, ...], pipeline: int) -> None:
+        """Read a && b || c: what follows a test depends on it. The grammar may parse a | b && c as a | (b && c)."""
+        operands = list(list_operands(node))
+        for (first, condition), (second, then), (_, otherwise) in zip(
+            operands, operands[1:], operands[2:], strict=False
+        ):
+            test = self.text(condition)
+            if (first, second) == ("&&", "||") and is_arch_test(test):  # an `if` with its `else`
+                branch = self._branch(then, [then], tested_arches(test))
+                default = self._branch(otherwise, [otherwise], frozenset())
+                self.parsed.choices.append(Choice("if", test, self.span(node), (branch,), default, guards))
+        for operator, operand in operands:
+            self.visit(operand, guards, pipeline)
+            pipeline = 0
+            test = self.text(operand) if operand.type in TESTS else ""
+            if test and is_arch_test(test):
+                guards = (*guards, Guard(tested_arches(test) if operator == "&&" else frozenset()))
             elif operator == "||" and guards and guards[-1].arches:
                 guards = (*guards[:-1], Guard())

@@ -1,4 +1,4 @@
-"""A file as it is read: its bytes with what parsers stumble over taken out, each byte where it was."""
+"""The bytes of a file, cleaned of what parsers stumble over, with every byte at its old offset."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 ESCAPE = re.compile(rb"\A(?:[ \t]*#[^\n]*\n)*?[ \t]*#[ \t]*escape[ \t]*=[ \t]*(?P<mark>[\\`])", re.IGNORECASE)
-# Between two lines of an instruction: comments, and empty lines, which end none that goes on.
+# Between two lines of an instruction: comments and empty lines, which do not end a continued instruction.
 GAP = re.compile(rb"\\\n(?:[ \t]*(?:#[^\n]*)?\n)+")
 
 
 class Span(NamedTuple):
-    """From and to, in bytes."""
+    """A range of byte offsets; `end` is exclusive."""
 
     start: int
     end: int
@@ -23,60 +23,65 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """`text` has as many bytes as the file."""
+    """One file. `text` has as many bytes as `raw`."""
 
     path: Path
     raw: bytes
 
     @cached_property
     def text(self) -> bytes:
-        """Line ends of Windows are an empty line more, spaces behind a continuation and empty lines within one are gone, without a
-        byte more or less; the escape that a directive names is a backslash. BuildKit reads all of these alike."""
-        told = self.raw
-        if told.startswith(b"\xef\xbb\xbf"):
-            told = b"   " + told[3:]
-        told = told.replace(b"\r\n", b"\n\n").replace(b"\r", b" ").replace(b"\x00", b" ")
-        mark = ESCAPE.match(told)
-        if mark and mark["mark"] == b"`":
-            told = re.sub(rb"`([ \t]*\n)", rb"\\\1", told)
-        told = re.sub(rb"\\([ \t]+)\n", lambda found: found[1] + b"\\\n", told)
-        return GAP.sub(_without_empty_lines, told)
+        r"""The bytes that are parsed, each at its old offset; BuildKit reads the changed text in the same way.
 
-    @property
+        A CRLF line end becomes two LF, so that it adds an empty line. Spaces after a continuation and empty lines within one are
+        moved. The escape character of an `escape` directive becomes a backslash.
+        """
+        text = self.raw
+        if text.startswith(b"\xef\xbb\xbf"):
+            text = b"   " + text[3:]
+        text = text.replace(b"\r\n", b"\n\n").replace(b"\r", b" ").replace(b"\x00", b" ")
+        escape = ESCAPE.match(text)
+        if escape and escape["mark"] == b"`":
+            text = re.sub(rb"`([ \t]*\n)", rb"\\\1", text)
+        if b"\\" not in text:
+            return text
+        text = re.sub(rb"\\([ \t]+)\n", lambda match: match[1] + b"\\\n", text)
+        return GAP.sub(_without_empty_lines, text)
+
+    @cached_property
     def newline(self) -> str:
-        """What the file's lines end in."""
+        """The line end of the file."""
         return "\r\n" if b"\r\n" in self.raw else "\n"
 
     @cached_property
-    def _starts(self) -> list[int]:
-        return [0, *(found.end() for found in re.finditer(rb"\n", self.raw))]
+    def _line_starts(self) -> list[int]:
+        return [0, *(match.end() for match in re.finditer(rb"\n", self.raw))]
 
-    def line(self, at: int) -> int:
-        """The number of the line, from 1, that a byte stands in."""
-        return bisect_right(self._starts, at)
+    def line(self, offset: int) -> int:
+        """The number, from 1, of the line with the byte at `offset`."""
+        return bisect_right(self._line_starts, offset)
 
-    def column(self, at: int) -> int:
-        """Its column, from 1, in characters."""
-        start = self._starts[self.line(at) - 1]
-        return len(self.raw[start:at].decode("utf-8", "replace")) + 1
+    def column(self, offset: int) -> int:
+        """The column, from 1 and in characters, of the byte at `offset`."""
+        start = self._line_starts[self.line(offset) - 1]
+        return len(self.raw[start:offset].decode("utf-8", "replace")) + 1
 
-    def start_of(self, line: int) -> int:
-        """Where a line begins."""
-        return self._starts[line - 1]
+    def line_start(self, line: int) -> int:
+        """The offset at which a line begins."""
+        return self._line_starts[line - 1]
 
-    def part(self, span: Span) -> str:
-        """The text between two bytes."""
+    def text_at(self, span: Span) -> str:
+        """The parsed text of a range."""
         return self.text[span.start : span.end].decode("utf-8", "replace")
 
 
-def _without_empty_lines(found: re.Match[bytes]) -> bytes:
-    """Blanks at the end of the line above instead, in front of its backslash."""
-    lines = found[0].split(b"\n")[:-1]
-    told = [lines[0]]
+def _without_empty_lines(match: re.Match[bytes]) -> bytes:
+    """Replace each empty line by spaces at the end of the line above, before its backslash."""
+    lines = match[0].split(b"\n")[:-1]
+    kept = [lines[0]]
     for line in lines[1:]:
         if line.strip():
-            told.append(line)
+            kept.append(line)
         else:
-            blanks = b" " * (len(line) + 1)
-            told[-1] = blanks + told[-1] if len(told) == 1 else told[-1] + blanks
-    return b"\n".join([*told, b""])
+            spaces = b" " * (len(line) + 1)
+            kept[-1] = spaces + kept[-1] if len(kept) == 1 else kept[-1] + spaces
+    return b"\n".join([*kept, b""])

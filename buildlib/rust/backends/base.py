@@ -1,4 +1,4 @@
-"""What a backend is."""
+"""The protocol that every backend implements."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from buildlib.core.targets import Target
 from buildlib.machine.host import Host
 from buildlib.machine.rust_toolchains import Toolchain
 
-# Registers a small executable file; takes its name and text, returns its path.
+# Registers a small executable file: takes its name and text, returns its path.
 Script = Callable[[str, str], str]
 
 
@@ -24,31 +24,33 @@ class Backend(Protocol):
 
     @property
     def why(self) -> str:
-        """Why it was chosen, for the log."""
+        """The reason for choosing it, for the log."""
 
     @property
     def minimum_glibc(self) -> str:
-        """The oldest glibc version that its binaries may require, "" where none is promised."""
+        """The oldest glibc version that its binaries may require, "" where the backend guarantees none."""
 
     @property
     def local(self) -> bool:
-        """Whether the compiler runs on this machine, and not in a container with a toolchain and an emulator of its own."""
+        """Whether the compiler runs on this machine. Otherwise a container has its own toolchain and emulator."""
 
     def requirements(self, target: Target) -> tuple[Requirement, ...]:
-        """What linking for `target` needs of the machine, apart from the standard library."""
+        """Return what linking for `target` needs of the machine, apart from the standard library."""
 
     def program(self, host: Host, toolchain: Toolchain | None) -> tuple[str, ...]:
-        """The words before `build` or `test`. `toolchain` is None where `local` is False."""
+        """Return the words before `build` or `test`. `toolchain` is None where `local` is False."""
 
     def triple(self, target: Target) -> str:
-        """The value of --target."""
+        """Return the value of --target."""
 
     def compiles_c(self, host: Host, target: Target) -> bool:
-        """Whether build scripts find a C compiler for the target that is not the one of this machine."""
+        """Return whether build scripts find a C compiler for the target that differs from the machine's own."""
 
     def variables(self, host: Host, target: Target, script: Script, tools: Path) -> Mapping[str, str]:
-        """Environment variables for cargo. `script` writes a file into the directory `tools`."""
+        """Return environment variables for cargo. `script` writes a file into the directory `tools`."""
 
     def fingerprint(self, host: Host) -> object:
-        """What `variables` depends on, as JSON data: build scripts do not notice that a variable changed, so another
-        fingerprint must be another target directory."""
+        """Return what `variables` depends on, as JSON data.
+
+        Build scripts do not notice that a variable changed, so another fingerprint is another target directory.
+        """

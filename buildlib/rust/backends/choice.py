@@ -1,4 +1,4 @@
-"""Which backend compiles for a target, and why."""
+"""Choose the backend of a target, and say why."""
 
 from __future__ import annotations
 
@@ -19,10 +19,16 @@ REQUESTED = "requested"
 
 
 def choose(host: Host, config: Config, target: Target, libc: Callable[[Target], str]) -> Backend:
-    """The backend for `target`; `auto` takes the first that can serve it on this machine.
+    """Return the backend for `target`; `auto` takes the first that can link for it on this machine.
 
-    `libc` returns the version of the glibc that gcc links against, "" if unknown. MissingRequirements names what each backend
-    would have needed.
+    Args:
+        host: This machine.
+        config: The settings; `backend` and `glibc` are read.
+        target: The target to link for.
+        libc: Returns the version of the glibc that gcc links against, "" if unknown.
+
+    Raises:
+        MissingRequirements: no backend can link; the message names what each would need.
     """
     linker = configured_linker(host, target)
     compiler = gcc.compiler_for(host, target) or ""
@@ -55,5 +61,5 @@ def choose(host: Host, config: Config, target: Target, libc: Callable[[Target], 
 
 
 def configured_linker(host: Host, target: Target) -> str:
-    """The linker that the user's or the workspace's own configuration names for `target`, "" for none."""
+    """Return the linker that the configuration of the user or the workspace names for `target`, "" for none."""
     return host.env.get(f"CARGO_TARGET_{target.env.upper()}_LINKER") or host.linkers.get(target.triple, "")

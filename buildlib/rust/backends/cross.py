@@ -13,8 +13,8 @@ from buildlib.machine.host import Host
 from buildlib.machine.rust_toolchains import Toolchain
 from buildlib.rust.backends.base import Script
 
-# cross 0.2.5 does not understand the "(active, default)" that today's rustup writes behind a toolchain, takes the toolchain for
-# missing, and has rustup "install" it: a build would update a stable toolchain.
+# cross 0.2.5 does not understand the "(active, default)" that current versions of rustup write behind a toolchain, takes the
+# toolchain for missing, and lets rustup "install" it: a build would update a stable toolchain.
 RUSTUP = """\
 #!/bin/sh
 [ "$1 $2" = "toolchain list" ] && {{ {rustup} "$@" | sed 's/ (.*//'; exit; }}
@@ -27,16 +27,16 @@ class Cross:
     """Compiles with cross in a container."""
 
     why: str
-    minimum_glibc: str  # only what is set: the image's libc is not known
+    minimum_glibc: str  # only if configured: the libc of the image is not known
 
     name = "cross"
     local = False
 
     def requirements(self, target: Target) -> tuple[Requirement, ...]:
-        """cross, rustup and a container engine."""
+        """Require cross, rustup and a container engine."""
         return (
             Requirement(
-                what="cross", why="the cross backend calls it", met=lambda host: host.which("cross") is not None,
+                what="cross", why="the cross backend runs it", met=lambda host: host.which("cross") is not None,
                 fixes=(Fix(text="cargo install cross"),),
             ),
             Requirement(
@@ -50,22 +50,22 @@ class Cross:
         )  # fmt: skip
 
     def program(self, host: Host, toolchain: Toolchain | None) -> tuple[str, ...]:
-        """cross itself."""
+        """Return the path of cross."""
         return (host.which("cross") or "cross",)
 
     def triple(self, target: Target) -> str:
-        """Rust's triple."""
+        """Return Rust's triple."""
         return target.triple
 
     def compiles_c(self, host: Host, target: Target) -> bool:
-        """The container has its own."""
+        """Return False: the container has its own compilers and variables."""
         return False
 
     def variables(self, host: Host, target: Target, script: Script, tools: Path) -> Mapping[str, str]:
-        """A PATH on which cross finds the wrapper of rustup first."""
+        """Return a PATH on which cross finds the wrapper of rustup first."""
         script("rustup", RUSTUP.format(rustup=quote(host.which("rustup") or "rustup")))
         return {"PATH": ":".join((str(tools), *host.path))}
 
     def fingerprint(self, host: Host) -> object:
-        """Nothing of this machine reaches the container."""
+        """Return None: nothing of this machine reaches the container."""
         return None

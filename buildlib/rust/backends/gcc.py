@@ -21,16 +21,16 @@ class Gcc:
     """Compiles with cargo, links with `gcc` or with the linker that the workspace configures."""
 
     why: str
-    minimum_glibc: str  # that of the glibc it links against, unless set
+    minimum_glibc: str  # the version that it links against, unless configured
     gcc: str = ""  # path of the C compiler
-    linker: str = ""  # a linker that the workspace configures; it stays
-    headers: str = ""  # where gcc keeps stddef.h, for a libclang that brings no headers
+    linker: str = ""  # a linker that the workspace configures; it is used as it is
+    headers: str = ""  # gcc's directory of stddef.h, for a libclang without headers
 
     name = "gcc"
     local = True
 
     def requirements(self, target: Target) -> tuple[Requirement, ...]:
-        """The compiler, unless the workspace configures a linker."""
+        """Require the compiler, unless the workspace configures a linker."""
         package, libc = f"gcc-{target.gnu.replace('_', '-')}", f"libc6-dev-{target.debian}-cross"
         return (
             Requirement(
@@ -42,28 +42,28 @@ class Gcc:
         )
 
     def program(self, host: Host, toolchain: Toolchain | None) -> tuple[str, ...]:
-        """cargo itself."""
+        """Return the path of cargo."""
         return (str(toolchain.cargo) if toolchain else "cargo",)
 
     def triple(self, target: Target) -> str:
-        """Rust's triple."""
+        """Return Rust's triple."""
         return target.triple
 
     def compiles_c(self, host: Host, target: Target) -> bool:
-        """A cross compiler does; the machine's own is found by cargo and the cc crate."""
+        """Return True for a cross compiler: cargo and the cc crate find the machine's own by themselves."""
         return bool(self._prefix(target))
 
     def _prefix(self, target: Target) -> str:
-        """The path of a cross compiler's tools up to their names: /usr/bin/aarch64-linux-gnu-."""
+        """Return the path of a cross compiler's tools up to their names, as in /usr/bin/aarch64-linux-gnu-."""
         return self.gcc.removesuffix("gcc") if self.gcc.endswith(f"{target.gnu}-gcc") else ""
 
     def variables(self, host: Host, target: Target, script: Script, tools: Path) -> Mapping[str, str]:
-        """The linker; for a cross compiler also its tools, a cmake toolchain file and bindgen's arguments."""
+        """Return the linker; for a cross compiler also its tools, a CMake toolchain file and arguments for bindgen."""
         env = {} if self.linker else {f"CARGO_TARGET_{target.env.upper()}_LINKER": self.gcc}
         prefix = self._prefix(target)
         if not prefix:
             return env
-        # Debian's cross headers; bindgen splits the words as a shell does.
+        # Debian's directory of cross headers. bindgen splits the words like a shell.
         headers = (*((quote(self.headers),) if self.headers else ()), f"/usr/{target.gnu}/include")
         return env | {
             f"CC_{target.env}": self.gcc,
@@ -75,12 +75,12 @@ class Gcc:
         }
 
     def fingerprint(self, host: Host) -> object:
-        """Compiler and linker."""
+        """Return the compiler and the linker."""
         return (self.gcc, self.linker)
 
 
 def compiler_for(host: Host, target: Target) -> str | None:
-    """The GNU compiler that links for the target: Debian's cross compiler, or the machine's own."""
+    """Return the GNU compiler that links for the target: Debian's cross compiler, or the machine's own."""
     if is_native(host, target) and not target.is_musl:
         return host.which("cc", "gcc")
     return host.which(f"{target.gnu}-gcc")

@@ -1,4 +1,4 @@
-"""zig: cargo-zigbuild and the ziglang wheel, the default. Needs no cross compiler, no container and no root."""
+"""zig: cargo-zigbuild with the ziglang wheel, the default. It needs no cross compiler, no container and no root."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from buildlib.machine.host import Host
 from buildlib.machine.rust_toolchains import Toolchain
 from buildlib.rust.backends.base import Script
 
-# Which linker flags zig takes, and which of rustc's cargo-zigbuild translates, changes between minor versions: pyproject.toml
-# pins the same pair.
+# Which linker flags zig accepts, and which of rustc's flags cargo-zigbuild translates, changes between minor versions:
+# pyproject.toml pins the same pair.
 PAIR = ("cargo-zigbuild>=0.24,<0.25", "ziglang>=0.17,<0.18")
 INSTALL = Step(title="zig and cargo-zigbuild", argv=(sys.executable, "-m", "pip", "install", *PAIR), attempts=3)
 LINKER = Path(__file__).parents[1] / "linker.py"
@@ -27,7 +27,7 @@ LINKER = Path(__file__).parents[1] / "linker.py"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Zig:
-    """Compiles with cargo-zigbuild, links with zig."""
+    """Compiles with cargo-zigbuild and links with zig."""
 
     why: str
     minimum_glibc: str  # "" for musl
@@ -36,7 +36,7 @@ class Zig:
     local = True
 
     def requirements(self, target: Target) -> tuple[Requirement, ...]:
-        """zig, cargo-zigbuild, and that they are the pair that was tested."""
+        """Require zig and cargo-zigbuild, and recommend the pair of versions that is tested."""
         fixes = (Fix(text="pip install ziglang cargo-zigbuild", steps=(INSTALL,), root=False),)
         return (
             Requirement(
@@ -50,7 +50,7 @@ class Zig:
             ),
             Requirement(
                 what="the tested pair of zig and cargo-zigbuild",
-                why="which flags one takes and the other translates changes between versions",
+                why="which flags one accepts and the other translates changes between versions",
                 met=lambda host: not host.zig_version or is_tested_pair(host),
                 fixes=(Fix(text=f"pip install {' '.join(map(repr, PAIR))}"),),
                 required=False,
@@ -58,27 +58,27 @@ class Zig:
         )
 
     def program(self, host: Host, toolchain: Toolchain | None) -> tuple[str, ...]:
-        """cargo-zigbuild."""
+        """Return the path of cargo-zigbuild."""
         return (str(host.zigbuild),)
 
     def triple(self, target: Target) -> str:
-        """The triple with the glibc version to link against, which cargo-zigbuild reads from a suffix."""
+        """Return the triple with the glibc version to link against, which cargo-zigbuild reads from a suffix."""
         return f"{target.triple}.{self.minimum_glibc}" if self.minimum_glibc else target.triple
 
     def compiles_c(self, host: Host, target: Target) -> bool:
-        """cargo-zigbuild sets CC_<target>, except on the native arch."""
+        """Return True except on the native arch: cargo-zigbuild sets CC_<target>."""
         return not is_native(host, target)
 
     def variables(self, host: Host, target: Target, script: Script, tools: Path) -> Mapping[str, str]:
-        """The zig of this installation, a cache per project, and the linker wrapper."""
+        """Return the zig of this installation, a cache directory per project, and the linker wrapper."""
         project = hashlib.sha256(str(tools).encode()).hexdigest()[:8]
         env = {
-            # The zig of this installation, not that of the first python3 on PATH; saves starting that as well.
+            # The zig of this installation, not the one of the first python3 on PATH; it also saves starting that Python.
             "CARGO_ZIGBUILD_ZIG_COMMAND": str(host.zig),
-            # cargo-zigbuild 0.24 links and writes its wrappers there without a lock: of two that start at once, one fails with
-            # "File exists". Each project has its own, and each minimum glibc; the path has no spaces, because the wrappers are CC.
+            # cargo-zigbuild 0.24 writes its links and wrappers into this directory without a lock: of two that start at once, one
+            # fails with "File exists". Each project and minimum glibc has its own. The path has no spaces: the wrappers become CC.
             "CARGO_ZIGBUILD_CACHE_DIR": str(host.cache / "zigbuild" / f"{self.minimum_glibc or 'musl'}-{project}"),
-            # lld refuses version scripts that name absent symbols, GNU ld does not (librdkafka has one).
+            # lld refuses version scripts that name absent symbols, GNU ld accepts them (librdkafka has one).
             "LDFLAGS": f"{host.env.get('LDFLAGS', '')} -Wl,--undefined-version".strip(),
             f"CARGO_TARGET_{target.env.upper()}_LINKER": script(
                 f"{target.triple}-link-cc",
@@ -88,24 +88,24 @@ class Zig:
         if "HOME" not in host.env and "XDG_CACHE_HOME" not in host.env:
             env["ZIG_GLOBAL_CACHE_DIR"] = str(host.cache / "zig")
         if not host.which("cc"):
-            # No compiler at all, as in a slim container: zig links build scripts and proc macros too. rustc looks for `cc`.
+            # Without any compiler, as in a slim container, zig also links build scripts and proc macros. rustc looks for `cc`.
             for name in ("cc", "c++", "ar", "ranlib"):
                 path = script(f"host/{name}", f'#!/bin/sh\nexec {quote(str(host.zigbuild))} zig {name} -- "$@"\n')
                 env["PATH"] = ":".join((*host.path, str(Path(path).parent)))
         return env
 
     def fingerprint(self, host: Host) -> object:
-        """Both versions."""
+        """Return both versions."""
         return (host.zig_version, host.zigbuild_version)
 
 
 def is_tested_pair(host: Host) -> bool:
-    """Whether zig and cargo-zigbuild have the versions that the real tests ran with."""
+    """Return whether zig and cargo-zigbuild have the versions that the real tests use."""
     return version(host.zig_version)[:2] == (0, 17) and version(host.zigbuild_version)[:2] == (0, 24)
 
 
 def minimum_glibc(configured: str, target: Target) -> str:
-    """The configured version, raised to the oldest that zig can link for the target: one setting serves all arches."""
+    """Return the configured version, raised to the oldest that zig can link for: one setting applies to all arches."""
     if target.is_musl:
         return ""
     return max(configured or target.glibc, target.oldest or "2.0", key=version)

@@ -12,13 +12,13 @@ pub fn checksum(bytes: &[u8]) -> u32 {
     update(0, bytes)
 }
 
-/// The checksum of what `crc` is the checksum of, followed by `bytes`.
+/// Continues the checksum `crc` with `bytes`.
 pub fn update(crc: u32, bytes: &[u8]) -> u32 {
     static CHOSEN: OnceLock<Update> = OnceLock::new();
     CHOSEN.get_or_init(|| on(Path::chosen()).unwrap_or(arch::all::crc32c::update))(crc, bytes)
 }
 
-/// The version for `path`, `None` where this CPU cannot run it.
+/// The implementation for `path`, `None` if this CPU cannot run it.
 pub fn on(path: Path) -> Option<Update> {
     if !path.is_available() {
         return None;
@@ -29,7 +29,7 @@ pub fn on(path: Path) -> Option<Update> {
         Path::Sse42 | Path::Avx2 => arch::x86_64::crc32c::update(),
         #[cfg(target_arch = "aarch64")]
         Path::Neon => arch::aarch64::crc32c::update().or(Some(arch::all::crc32c::update)),
-        #[allow(unreachable_patterns, reason = "which arms are left depends on the target")]
+        #[allow(unreachable_patterns, reason = "which arms remain depends on the target")]
         _ => None,
     }
 }
@@ -40,11 +40,11 @@ mod tests {
 
     use super::*;
 
-    /// A published crate's, as the oracle of the oracle.
+    /// The checksum of a published crate, as the reference for the plain implementation.
     const PUBLISHED: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI);
 
     #[test]
-    fn the_vectors_of_rfc_3720() {
+    fn test_vectors_of_rfc_3720() {
         let ascending: Vec<u8> = (0..32).collect();
         let descending: Vec<u8> = (0..32).rev().collect();
         for path in Path::available() {
@@ -65,11 +65,11 @@ mod tests {
         ) {
             let bytes = &bytes[from.min(bytes.len())..];
             let split = split.index(bytes.len() + 1);
-            let wanted = PUBLISHED.checksum(bytes);
+            let expected = PUBLISHED.checksum(bytes);
             for path in Path::available() {
                 let update = on(path).expect("available");
-                prop_assert_eq!(update(0, bytes), wanted, "{}", path);
-                prop_assert_eq!(update(update(0, &bytes[..split]), &bytes[split..]), wanted, "{} in two parts", path);
+                prop_assert_eq!(update(0, bytes), expected, "{}", path);
+                prop_assert_eq!(update(update(0, &bytes[..split]), &bytes[split..]), expected, "{} in two parts", path);
             }
         }
     }

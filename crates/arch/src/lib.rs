@@ -1,8 +1,8 @@
-//! What the CPU that this runs on can do, and the few kernels that the services have on their hot path.
+//! The features of the CPU that this program runs on, and the kernels on the hot path of the services.
 //!
-//! Each kernel exists in a plain version, the oracle of its tests, and in versions for the
-//! vector units where they pay. The first call looks at the CPU, and from then on a function pointer is
-//! called; see [`path::Path`] for how one is forced.
+//! Each kernel has a plain implementation, which is the reference in its tests, and implementations for vector
+//! units where they are faster. The first call detects the CPU; later calls use a function pointer. [`path::Path`]
+//! describes how to force an implementation.
 
 mod arch;
 pub mod crc32c;

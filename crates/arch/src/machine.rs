@@ -1,33 +1,36 @@
-//! The machine a program runs on, as the program itself sees it.
+//! The machine that a program runs on, as the program itself detects it.
 
 use std::fmt;
 
 use crate::arch;
 use crate::path::Path;
 
-/// What programs ask of an architecture. Each has one implementation, in the module that is named after it.
+/// Facts about an architecture. Each architecture implements this in the module of its name.
 pub trait ArchOptimization {
-    /// Rust's name of it: `aarch64`, `arm`, ...
+    /// Rust's name for it: `aarch64`, `arm`, ...
     fn name(&self) -> &'static str {
         std::env::consts::ARCH
     }
 
-    /// The features of this CPU among those that matter to a service, in a fixed order; found at run time.
+    /// The features of this CPU that matter to a service, in a fixed order; detected at run time.
     fn features(&self) -> Vec<&'static str>;
 
-    /// Bytes that one vector instruction of `path` takes; 0 for a path without vectors.
+    /// Bytes that one vector instruction of `path` processes; 0 for a path without vectors.
     fn vector_width(&self, path: Path) -> usize;
 
-    /// Bytes of a cache line where the kernel does not tell.
+    /// Bytes of a cache line, used if the kernel does not report it.
     fn usual_cache_line(&self) -> usize;
 
-    /// How memory is laid out.
+    /// The memory layout.
     fn layout(&self) -> Layout {
-        let told = std::fs::read_to_string("/sys/devices/system/cpu/cpu0/cache/index0/coherency_line_size");
-        let told =
-            told.ok().and_then(|text| text.trim().parse().ok()).filter(|size: &usize| size.is_power_of_two());
+        let reported =
+            std::fs::read_to_string("/sys/devices/system/cpu/cpu0/cache/index0/coherency_line_size");
+        let reported = reported
+            .ok()
+            .and_then(|text| text.trim().parse().ok())
+            .filter(|size: &usize| size.is_power_of_two());
         Layout {
-            cache_line: told.unwrap_or(self.usual_cache_line()),
+            cache_line: reported.unwrap_or(self.usual_cache_line()),
             page: rustix::param::page_size(),
             pointer_width: usize::BITS,
             alignment: align_of::<u128>(),
@@ -35,25 +38,25 @@ pub trait ArchOptimization {
     }
 }
 
-/// The architecture that this was compiled for.
+/// The architecture that this program was compiled for.
 pub fn this_machine() -> &'static dyn ArchOptimization {
     &arch::THIS
 }
 
-/// How memory is laid out, in bytes but for the pointer.
+/// The memory layout, in bytes except for the pointer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// What travels between CPU and memory at once; data of two threads should not share one.
+    /// The unit of transfer between CPU and memory; data of two threads should not share one.
     pub cache_line: usize,
-    /// What the kernel maps at once: 4096 mostly, 16 or 64 KiB on some AArch64 and POWER kernels.
+    /// The unit in which the kernel maps memory: mostly 4096, 16 or 64 KiB on some AArch64 and POWER kernels.
     pub page: usize,
     /// Bits of a pointer.
     pub pointer_width: u32,
-    /// The largest alignment that a primitive type asks for.
+    /// The largest alignment of a primitive type.
     pub alignment: usize,
 }
 
-/// All of it, as lines for a person.
+/// All facts, shown as lines of text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     pub name: &'static str,
@@ -65,7 +68,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// What there is to say of the machine that this runs on.
+    /// Detects the machine that this program runs on.
     pub fn new() -> Self {
         let machine = this_machine();
         let path = Path::chosen();
@@ -104,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_report_is_of_the_machine_it_was_compiled_for() {
+    fn the_report_describes_the_compilation_target() {
         let report = Report::new();
         assert_eq!(report.name, std::env::consts::ARCH);
         assert_eq!(report.endian, if 1u16.to_ne_bytes() == [1, 0] { "little" } else { "big" });
@@ -112,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_architecture_guarantees_is_found() {
+    fn guaranteed_features_are_detected() {
         let features = this_machine().features();
         let sure = match std::env::consts::ARCH {
             "x86_64" => Some("sse2"),
@@ -123,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_laid_out_in_powers_of_two() {
+    fn layout_sizes_are_powers_of_two() {
         let Layout { cache_line, page, pointer_width, alignment } = this_machine().layout();
         assert_eq!(pointer_width as usize, std::mem::size_of::<*const u8>() * 8);
         assert_eq!(alignment, align_of::<u128>());
@@ -132,21 +135,21 @@ mod tests {
     }
 
     #[test]
-    fn vectors_are_as_wide_as_the_path_says() {
+    fn the_vector_width_matches_the_path() {
         let widths: Vec<_> =
             Path::available().map(|path| (path, this_machine().vector_width(path))).collect();
         for (path, width) in widths {
-            let wanted = match path {
+            let expected = match path {
                 Path::Plain => 0,
                 Path::Sse42 | Path::Neon => 16,
                 Path::Avx2 => 32,
             };
-            assert_eq!(width, wanted, "{path}");
+            assert_eq!(width, expected, "{path}");
         }
     }
 
     #[test]
-    fn the_report_has_a_line_for_each_fact() {
+    fn the_report_has_one_line_per_fact() {
         let layout = Layout { cache_line: 32, page: 4096, pointer_width: 32, alignment: 8 };
         let features = vec!["neon", "vfpv3"];
         let report =

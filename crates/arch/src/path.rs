@@ -1,4 +1,4 @@
-//! Which version of the kernels runs.
+//! Which implementation of the kernels runs.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,24 +7,24 @@ use std::sync::OnceLock;
 /// The environment variable that forces a path, for tests and benches: `ARCH_PATH=plain`.
 pub const VARIABLE: &str = "ARCH_PATH";
 
-/// A family of instructions that kernels are written for.
+/// An instruction set that kernels are written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Path {
-    /// Rust alone: runs everywhere.
+    /// Plain Rust: runs on every CPU.
     Plain,
     /// x86-64 with SSE4.2 (CRC-32C in hardware) but without AVX2.
     Sse42,
     /// x86-64 with AVX2 and SSE4.2.
     Avx2,
-    /// AArch64: NEON is always there, the CRC instructions where the CPU has them.
+    /// AArch64: NEON, which every CPU has, and the CRC instructions if the CPU has them.
     Neon,
 }
 
 impl Path {
-    /// Every path, the slowest first.
+    /// All paths, the slowest first.
     pub const ALL: [Self; 4] = [Self::Plain, Self::Sse42, Self::Avx2, Self::Neon];
 
-    /// Whether this CPU can take the path.
+    /// Whether this CPU supports the path.
     pub fn is_available(self) -> bool {
         match self {
             Self::Plain => true,
@@ -36,18 +36,18 @@ impl Path {
             }
             #[cfg(target_arch = "aarch64")]
             Self::Neon => std::arch::is_aarch64_feature_detected!("neon"),
-            #[allow(unreachable_patterns, reason = "which arms are left depends on the target")]
+            #[allow(unreachable_patterns, reason = "which arms remain depends on the target")]
             _ => false,
         }
     }
 
-    /// The paths that this CPU can take, the slowest first.
+    /// The paths that this CPU supports, the slowest first.
     pub fn available() -> impl Iterator<Item = Self> {
         Self::ALL.into_iter().filter(|path| path.is_available())
     }
 
-    /// The path that the kernels take: the best that is available, or the one that [`VARIABLE`] names. A path that
-    /// the CPU cannot take, or a word that names none, is ignored here; [`Self::forced`] tells.
+    /// The path that the kernels use: the best available one, or the one that [`VARIABLE`] names. An unsupported or unknown
+    /// path is ignored here; [`Self::forced`] reports it.
     pub fn chosen() -> Self {
         static CHOSEN: OnceLock<Path> = OnceLock::new();
         *CHOSEN.get_or_init(|| match Self::forced() {
@@ -56,7 +56,7 @@ impl Path {
         })
     }
 
-    /// What [`VARIABLE`] asks for: a path, or why it cannot be had. `None` when it is not set.
+    /// The path that [`VARIABLE`] requests, or why it is not available. `None` if the variable is not set.
     pub fn forced() -> Option<Result<Self, String>> {
         let word = std::env::var(VARIABLE).ok()?;
         Some(word.parse().and_then(|path: Self| {
@@ -86,7 +86,7 @@ impl FromStr for Path {
     fn from_str(word: &str) -> Result<Self, String> {
         Self::ALL.into_iter().find(|path| path.to_string() == word).ok_or_else(|| {
             let known: Vec<_> = Self::ALL.iter().map(ToString::to_string).collect();
-            format!("{VARIABLE}={word}: no such path, one of {}", known.join(" "))
+            format!("{VARIABLE}={word}: unknown path (expected one of {})", known.join(" "))
         })
     }
 }

@@ -1,4 +1,4 @@
-//! MQTT topic names and filters (MQTT 5.0, section 4.7): where their separators and wildcards are, and what matches.
+//! MQTT topic names and filters (MQTT 5.0, section 4.7): positions of separators and wildcards, and matching.
 
 use std::sync::OnceLock;
 
@@ -13,7 +13,7 @@ pub fn special(bytes: &[u8]) -> u64 {
     CHOSEN.get_or_init(|| on(Path::chosen()).unwrap_or(arch::all::scan::special))(bytes)
 }
 
-/// Every `/`, `+`, `#` and NUL of a topic, with its place; `scan` is a version of [`special`].
+/// Every `/`, `+`, `#` and NUL of a topic, with its position; `scan` is an implementation of [`special`].
 pub fn specials(bytes: &[u8], scan: impl Fn(&[u8]) -> u64) -> impl Iterator<Item = (usize, u8)> {
     let mut blocks = bytes.chunks(64).enumerate();
     let (mut start, mut bits) = (0, 0);
@@ -28,19 +28,19 @@ pub fn specials(bytes: &[u8], scan: impl Fn(&[u8]) -> u64) -> impl Iterator<Item
     })
 }
 
-/// The version of [`special`] for `path`, `None` where this CPU cannot run it.
+/// The implementation of [`special`] for `path`, `None` if this CPU cannot run it.
 pub fn on(path: Path) -> Option<Scan> {
     if !path.is_available() {
         return None;
     }
     match path {
-        // SSE alone gains nothing over what the compiler makes of the plain version.
+        // SSE alone is not faster than the compiler's code for the plain implementation.
         Path::Plain | Path::Sse42 => Some(arch::all::scan::special),
         #[cfg(target_arch = "x86_64")]
         Path::Avx2 => arch::x86_64::scan::special(),
         #[cfg(target_arch = "aarch64")]
         Path::Neon => arch::aarch64::scan::special(),
-        #[allow(unreachable_patterns, reason = "which arms are left depends on the target")]
+        #[allow(unreachable_patterns, reason = "which arms remain depends on the target")]
         _ => None,
     }
 }
@@ -50,7 +50,7 @@ pub fn is_name(topic: &str) -> bool {
     is_sized(topic) && specials(topic.as_bytes(), special).all(|(_, byte)| byte == b'/')
 }
 
-/// Whether a subscription may ask for this filter: `+` and `#` only as whole levels, `#` only as the last.
+/// Whether a subscription may use this filter: `+` and `#` only as whole levels, `#` only as the last.
 pub fn is_filter(filter: &str) -> bool {
     let bytes = filter.as_bytes();
     is_sized(filter)
@@ -64,8 +64,8 @@ pub fn is_filter(filter: &str) -> bool {
         })
 }
 
-/// Whether a message under `name` goes to a subscription of `filter`, both of which are valid. Names that begin with `$`
-/// are not for filters that begin with a wildcard (section 4.7.2).
+/// Whether a message with the topic `name` matches the subscription `filter`; both must be valid. Filters that begin with a
+/// wildcard do not match names that begin with `$` (section 4.7.2).
 pub fn matches(filter: &str, name: &str) -> bool {
     if name.starts_with('$') && filter.starts_with(['+', '#']) {
         return false;
@@ -74,10 +74,12 @@ pub fn matches(filter: &str, name: &str) -> bool {
     loop {
         match (filter.map(level), name.map(level)) {
             (Some(("#", _)), _) => return true,
-            (Some((wanted, filter_rest)), Some((have, name_rest))) if wanted == "+" || wanted == have => {
+            (Some((pattern, filter_rest)), Some((level, name_rest)))
+                if pattern == "+" || pattern == level =>
+            {
                 (filter, name) = (filter_rest, name_rest);
             }
-            (wanted, have) => return wanted.is_none() && have.is_none(),
+            (filter, name) => return filter.is_none() && name.is_none(),
         }
     }
 }
@@ -115,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_matches_in_the_standard() {
+    fn examples_of_the_standard_match() {
         for (filter, name) in [
             ("sport/tennis/player1/#", "sport/tennis/player1"),
             ("sport/tennis/player1/#", "sport/tennis/player1/score/wimbledon"),
@@ -126,7 +128,7 @@ mod tests {
             ("/+", "/finance"),
             ("$SYS/#", "$SYS/monitor"),
         ] {
-            assert!(matches(filter, name), "{filter} takes {name}");
+            assert!(matches(filter, name), "{filter} matches {name}");
         }
         for (filter, name) in [
             ("sport/tennis/+", "sport/tennis/player1/ranking"),
@@ -137,7 +139,7 @@ mod tests {
             ("a/b", "a/b/c"),
             ("a/b/c", "a/b"),
         ] {
-            assert!(!matches(filter, name), "{filter} does not take {name}");
+            assert!(!matches(filter, name), "{filter} does not match {name}");
         }
     }
 
@@ -147,15 +149,15 @@ mod tests {
             mut bytes in prop::collection::vec(prop_oneof![9 => 1u8..0x23, 1 => any::<u8>()], 0..300), from in 0usize..40,
         ) {
             bytes.drain(..from.min(bytes.len()));
-            let wanted: Vec<_> = bytes.iter().copied().enumerate().filter(|(_, byte)| b"/+#\0".contains(byte)).collect();
+            let expected: Vec<_> = bytes.iter().copied().enumerate().filter(|(_, byte)| b"/+#\0".contains(byte)).collect();
             for path in Path::available() {
-                let found: Vec<_> = specials(&bytes, on(path).expect("available")).collect();
-                prop_assert_eq!(&found, &wanted, "{}", path);
+                let actual: Vec<_> = specials(&bytes, on(path).expect("available")).collect();
+                prop_assert_eq!(&actual, &expected, "{}", path);
             }
         }
 
         #[test]
-        fn a_filter_made_from_a_name_takes_it(levels in prop::collection::vec("[a-zä]{0,6}", 1..6), pick in any::<u32>()) {
+        fn a_filter_made_from_a_name_matches_it(levels in prop::collection::vec("[a-zä]{0,6}", 1..6), pick in any::<u32>()) {
             let name = levels.join("/");
             prop_assume!(!name.is_empty());
             let filter: Vec<_> = levels.iter().enumerate().map(|(at, level)| if pick >> at & 1 == 1 { "+" } else { level }).collect();

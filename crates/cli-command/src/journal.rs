@@ -13,50 +13,50 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::{printable, write_line};
 
-/// The largest record that the server takes, with room for what is around it.
+/// The largest record that the server accepts, with room for its framing.
 const LONGEST: usize = 17 << 20;
-/// Lines of standard input that go into one batch, and bytes after which a batch is full.
+/// The maximum number of lines of standard input in one batch, and of its bytes.
 const BATCH: usize = 512;
 const BATCH_BYTES: usize = 8 << 20;
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Append records and print the offset of each; a batch is in the journal when its offsets are printed
+    /// Append records and print the offset of each; printed offsets are in the journal
     Append {
-        /// What the records are about
+        /// The key of the records
         #[arg(long, default_value = "")]
         key: String,
-        /// The records; each line of standard input when none is given
+        /// The records; without any, each line of standard input
         #[arg(value_name = "VALUE")]
         values: Vec<String>,
     },
-    /// Print records: the values alone, or all of each
+    /// Print the values of records, or all their fields
     Read {
         /// The first offset
         #[arg(long, value_name = "OFFSET", default_value_t = 0)]
         from: u64,
-        /// At most so many records
+        /// The maximum number of records
         #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
         limit: Option<u64>,
-        /// Wait for more at the end
+        /// Wait for more records at the end
         #[arg(long)]
         follow: bool,
         /// Print offset, time in milliseconds since 1970, key and value
         #[arg(long)]
         long: bool,
     },
-    /// Print where the journal ends, how large it is, and the path of its checksums
+    /// Print the end and the size of the journal, and the path of its checksums
     Status,
 }
 
-/// What a server answered, as a person reads it.
-pub fn told(url: &str, status: &Status) -> anyhow::Error {
+/// The error that a server answered with.
+pub fn server_error(url: &str, status: &Status) -> anyhow::Error {
     anyhow!("{url}: {}: {}", status.code(), status.message())
 }
 
 pub async fn run(command: Command, journal: Endpoint, limit: Duration) -> Result<()> {
     let url = crate::url(&journal);
-    // A stream may take as long as it likes; only calls have a limit.
+    // A stream has no time limit; only calls have one.
     let connecting = journal.connect_timeout(limit).connect().await;
     let channel = connecting.with_context(|| format!("cannot reach the journal at {url}"))?;
     let mut client = JournalClient::new(channel).max_decoding_message_size(LONGEST);
@@ -82,8 +82,9 @@ pub async fn run(command: Command, journal: Endpoint, limit: Duration) -> Result
         }
         Command::Read { from, limit, follow, long } => {
             let request = ReadRequest { from_offset: from, limit: limit.unwrap_or(0), follow };
-            let mut records = client.read(request).await.map_err(|status| told(&url, &status))?.into_inner();
-            while let Some(record) = records.message().await.map_err(|status| told(&url, &status))? {
+            let mut records =
+                client.read(request).await.map_err(|status| server_error(&url, &status))?.into_inner();
+            while let Some(record) = records.message().await.map_err(|status| server_error(&url, &status))? {
                 let mut line = Vec::new();
                 if long {
                     write!(line, "{}\t{}\t{}\t", record.offset, record.time_ms, printable(&record.key))?;
@@ -96,7 +97,8 @@ pub async fn run(command: Command, journal: Endpoint, limit: Duration) -> Result
         Command::Status => {
             let mut request = tonic::Request::new(StatusRequest {});
             request.set_timeout(limit);
-            let status = client.status(request).await.map_err(|status| told(&url, &status))?.into_inner();
+            let status =
+                client.status(request).await.map_err(|status| server_error(&url, &status))?.into_inner();
             let mut out = io::stdout().lock();
             writeln!(out, "next offset: {}", status.next_offset)?;
             writeln!(out, "segments: {}", status.segments)?;
@@ -107,7 +109,7 @@ pub async fn run(command: Command, journal: Endpoint, limit: Duration) -> Result
     }
 }
 
-/// How many of the lines go into one batch: at least one, and no more than the server takes.
+/// How many of the lines fit into one batch: at least one, and no more than the server accepts.
 fn fitting(lines: &[Vec<u8>]) -> usize {
     let mut bytes = 0;
     let fits = |line: &&Vec<u8>| {
@@ -117,7 +119,7 @@ fn fitting(lines: &[Vec<u8>]) -> usize {
     lines.iter().take_while(fits).count().max(1)
 }
 
-/// The lines of standard input, read by a thread of their own: nobody waits for a full batch, and a signal ends the wait.
+/// The lines of standard input, read by a separate thread: a batch is sent before it is full, and a signal ends the wait.
 fn stdin() -> mpsc::Receiver<io::Result<Vec<u8>>> {
     let (lines, received) = mpsc::channel(BATCH);
     std::thread::spawn(move || {
@@ -141,7 +143,7 @@ async fn append(
     let entries = values.into_iter().map(|value| Entry { key: key.to_owned(), value }).collect();
     let mut request = tonic::Request::new(AppendRequest { entries });
     request.set_timeout(limit);
-    let reply = client.append(request).await.map_err(|status| told(url, &status))?;
+    let reply = client.append(request).await.map_err(|status| server_error(url, &status))?;
     let first = reply.into_inner().first_offset;
     let mut out = io::stdout().lock();
     for offset in first..first + count {

@@ -1,4 +1,4 @@
-//! The command line of the broker. Exit codes: 0 for done, 1 for what failed, 2 for a wrong command line or setting.
+//! The command line of the broker. Exit codes: 0 for success, 1 for a failure, 2 for a wrong command line or setting.
 
 mod journal;
 mod mqtt;
@@ -45,13 +45,13 @@ struct Settings {
     /// The MQTT broker, as HOST:PORT
     #[arg(long, value_name = "ADDRESS", env = "MQTT_SERVER", default_value = "127.0.0.1:1883", value_parser = mqtt::address, global = true)]
     broker: mqtt::Address,
-    /// How many seconds an answer may take
+    /// Seconds to wait for an answer
     #[arg(long, value_name = "SECONDS", env = "CLI_COMMAND_TIMEOUT", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600), global = true)]
     timeout: u64,
-    /// How the log on standard error is written
+    /// The format of the log on standard error
     #[arg(long, value_name = "FORMAT", env = "LOG_FORMAT", default_value = "text", global = true)]
     log_format: log::Format,
-    /// What is logged
+    /// The log filter
     #[arg(long, value_name = "FILTER", env = "LOG_LEVEL", default_value = "warn", global = true)]
     log_level: Targets,
 }
@@ -69,7 +69,7 @@ enum Command {
     /// Publish and subscribe, as an MQTT 5 client
     #[command(subcommand)]
     Mqtt(mqtt::Command),
-    /// Ask services whether they are healthy; all three when none is named
+    /// Check whether services are healthy; without arguments all three
     Health {
         /// http://HOST:PORT for gRPC, mqtt://HOST:PORT for the broker
         #[arg(value_name = "URL")]
@@ -81,11 +81,11 @@ fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
     let cli: Cli = match settings::read(&words) {
         Ok(cli) => cli,
-        // Without a source it is from a file, and says all there is to say.
+        // An error without a source comes from a settings file; its first line is complete.
         Err(wrong) if wrong.kind() == ErrorKind::ValueValidation && wrong.context().next().is_none() => {
             return refuse(&settings::first_line(&wrong));
         }
-        Err(told) => told.exit(),
+        Err(error) => error.exit(),
     };
     if let Some(Err(message)) = arch::Path::forced() {
         return refuse(&message);
@@ -107,7 +107,7 @@ fn refuse(message: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Whoever reads us may stop early (`| head -1`); that is no failure of ours.
+/// The reader of the output may close it early (`| head -1`); this is not a failure.
 fn is_closed(error: &anyhow::Error) -> bool {
     let error = error.downcast_ref::<io::Error>();
     error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
@@ -121,7 +121,7 @@ fn run(cli: Cli) -> Result<()> {
     runtime.block_on(async {
         tokio::select! {
             outcome = talk(cli) => outcome,
-            stopped = lifecycle::told_to_stop() => stopped,
+            stopped = lifecycle::stop_signal() => stopped,
         }
     })
 }
@@ -143,7 +143,7 @@ async fn talk(cli: Cli) -> Result<()> {
     }
 }
 
-/// Asks all, tells of each, and fails when one fails.
+/// Checks all targets, prints each result, and fails if one fails.
 async fn health(targets: &[Target], limit: Duration) -> Result<()> {
     let mut sick = 0;
     for target in targets {
@@ -161,19 +161,19 @@ async fn health(targets: &[Target], limit: Duration) -> Result<()> {
     Ok(())
 }
 
-/// The address of a server as a person writes it.
+/// The address of a server, as in the command line.
 fn url(endpoint: &Endpoint) -> String {
     endpoint.uri().to_string().trim_end_matches('/').to_owned()
 }
 
-/// What a person gets on a line: control characters would change their terminal.
+/// The text for a terminal: control characters are escaped, because they would change its state.
 fn printable(text: &str) -> String {
     text.chars()
         .flat_map(|char| if char.is_control() { char.escape_default().collect() } else { vec![char] })
         .collect()
 }
 
-/// Writes bytes and the end of the line; as they are for programs, without control characters for a terminal.
+/// Writes a line: unchanged to a program, without control characters to a terminal.
 fn write_line(bytes: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if out.is_terminal() {

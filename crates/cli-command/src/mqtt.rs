@@ -14,33 +14,33 @@ use tokio::time::timeout;
 
 use crate::{printable, write_line};
 
-/// The largest packet that this client takes: the largest there is.
+/// The largest packet that this client accepts: the maximum of the protocol.
 const LARGEST: u32 = 268_435_455;
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Publish a message, and wait until the broker has it
+    /// Publish a message, and wait until the broker acknowledges it
     Pub {
         topic: String,
-        /// The payload; nothing clears a retained message
+        /// The payload; an empty one clears a retained message
         #[arg(default_value = "")]
         payload: String,
         /// 0: at most once, 1: at least once, 2: exactly once
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=2))]
         qos: u8,
-        /// Have the broker keep it for who subscribes later
+        /// Let the broker retain it for later subscribers
         #[arg(long)]
         retain: bool,
     },
-    /// Print the payloads of messages, one a line
+    /// Print the payloads of messages, one per line
     Sub {
         filter: String,
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=2))]
         qos: u8,
-        /// Stop after so many messages
+        /// Stop after this number of messages
         #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
         count: Option<u64>,
-        /// Print the topic, too, before each payload
+        /// Print the topic before each payload
         #[arg(long)]
         long: bool,
     },
@@ -62,8 +62,8 @@ impl fmt::Display for Address {
 /// Reads HOST:PORT, for clap.
 pub fn address(word: &str) -> Result<Address, &'static str> {
     let parts = word.rsplit_once(':').filter(|(host, _)| !host.is_empty());
-    let (host, port) = parts.ok_or("wanted is HOST:PORT")?;
-    Ok(Address { host: host.to_owned(), port: port.parse().map_err(|_| "wanted is HOST:PORT")? })
+    let (host, port) = parts.ok_or("expected HOST:PORT")?;
+    Ok(Address { host: host.to_owned(), port: port.parse().map_err(|_| "expected HOST:PORT")? })
 }
 
 pub async fn run(command: Command, broker: &Address, limit: Duration) -> Result<()> {
@@ -104,7 +104,7 @@ fn level(qos: u8) -> QoS {
     }
 }
 
-/// A connection that the broker has accepted. It is not made again when it is lost: a person wants to know.
+/// A connection that the broker has accepted. It is not reconnected when it is lost: the command fails instead.
 struct Session {
     client: AsyncClient,
     events: EventLoop,
@@ -113,14 +113,14 @@ struct Session {
 
 impl Session {
     async fn open(broker: &Address, limit: Duration) -> Result<Self> {
-        // Without an id of ours, the broker gives one.
+        // Without a client id, the broker assigns one.
         let mut options = MqttOptions::new("", &broker.host, broker.port);
         options.set_clean_start(true).set_connection_timeout(limit.as_secs());
         options.set_max_packet_size(Some(LARGEST));
         let (client, events) = AsyncClient::new(options, 8);
         let mut session = Self { client, events, broker: broker.to_string() };
         let accepted = timeout(limit, session.next()).await.map_err(|_| session.silent())??;
-        ensure!(matches!(accepted, Packet::ConnAck(_)), "{broker}: answers {accepted:?} to CONNECT");
+        ensure!(matches!(accepted, Packet::ConnAck(_)), "{broker}: answered CONNECT with {accepted:?}");
         Ok(session)
     }
 
@@ -172,7 +172,7 @@ impl Session {
         }
     }
 
-    /// Says goodbye; what was to be done is done, so that nothing here is a failure any more.
+    /// Disconnects. The work is done, so errors are ignored here.
     async fn close(mut self, limit: Duration) -> Result<()> {
         if self.client.disconnect().await.is_ok() {
             let _ = timeout(limit, async { while self.events.poll().await.is_ok() {} }).await;

@@ -1,4 +1,4 @@
-//! `node …`: what the placement center knows.
+//! `node …`: the nodes that the placement center lists.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::printable;
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// List the nodes whose lease runs: id, kind, address, version, target, path, milliseconds since the last heartbeat
+    /// List the nodes whose lease is valid: id, kind, address, version, target, path, milliseconds since the last heartbeat
     List {
         /// Only nodes of this kind, such as mqtt-server
         #[arg(long)]
@@ -29,7 +29,7 @@ pub async fn run(command: Command, center: Endpoint, limit: Duration) -> Result<
     let request = ListRequest { kind: kind.unwrap_or_default() };
     let reply = PlacementClient::new(channel).list(request).await;
     let mut out = io::stdout().lock();
-    for listed in reply.map_err(|status| crate::journal::told(&url, &status))?.into_inner().nodes {
+    for listed in reply.map_err(|status| crate::journal::server_error(&url, &status))?.into_inner().nodes {
         let node = listed.node.unwrap_or_default();
         let facts = [&node.id, &node.kind, &node.address, &node.version, &node.target, &node.path];
         let facts: Vec<String> = facts.into_iter().map(|fact| printable(fact)).collect();

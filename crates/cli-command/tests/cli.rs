@@ -1,4 +1,4 @@
-//! The real program, as a person calls it.
+//! The real program, called as a user calls it.
 
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -11,51 +11,51 @@ fn cli(args: &[&str]) -> Output {
     program().args(args).output().expect("cli-command starts")
 }
 
-fn told(said: &Output) -> (Option<i32>, String) {
-    (said.status.code(), String::from_utf8_lossy(&said.stderr).into_owned())
+fn code_and_stderr(output: &Output) -> (Option<i32>, String) {
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-/// A port that nobody listens on.
+/// An address on which nothing listens.
 fn closed() -> String {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").and_then(|taken| taken.local_addr());
     taken.expect("a port").to_string()
 }
 
 #[test]
-fn arch_prints_where_it_runs() {
-    let said = cli(&["arch"]);
-    let text = String::from_utf8(said.stdout).expect("UTF-8");
-    assert!(said.status.success(), "{text}");
+fn arch_prints_the_machine_that_it_runs_on() {
+    let output = cli(&["arch"]);
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(output.status.success(), "{text}");
     assert_eq!(text.lines().next(), Some(format!("arch: {}", std::env::consts::ARCH).as_str()));
 }
 
 #[test]
-fn a_path_can_be_forced_and_only_one_that_is_there() {
+fn only_a_known_path_can_be_forced() {
     let plain = program().arg("arch").env("ARCH_PATH", "plain").output().expect("starts");
     assert!(String::from_utf8_lossy(&plain.stdout).contains("path: plain (0 bytes a vector)"));
     let wrong = program().arg("arch").env("ARCH_PATH", "altivec").output().expect("starts");
-    let line = "cli-command: ARCH_PATH=altivec: no such path, one of plain sse4.2 avx2 neon\n";
-    assert_eq!(told(&wrong), (Some(2), line.to_owned()));
+    let line = "cli-command: ARCH_PATH=altivec: unknown path (expected one of plain sse4.2 avx2 neon)\n";
+    assert_eq!(code_and_stderr(&wrong), (Some(2), line.to_owned()));
 }
 
 #[test]
-fn version_tells_target_and_commit() {
-    let said = cli(&["--version"]);
-    assert_eq!(String::from_utf8_lossy(&said.stdout), format!("cli-command {}\n", service::VERSION));
+fn version_contains_target_and_commit() {
+    let output = cli(&["--version"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), format!("cli-command {}\n", service::VERSION));
 }
 
 #[test]
-fn wrong_words_are_usage_errors() {
+fn wrong_arguments_are_usage_errors() {
     for wrong in [&["arhc"][..], &["mqtt", "pub"], &["health", "x"], &["--broker", "x", "arch"]] {
         assert_eq!(cli(wrong).status.code(), Some(2), "{wrong:?}");
     }
     let missing = cli(&["--config", "/nonexistent/x.toml", "arch"]);
     let line = "cli-command: /nonexistent/x.toml: No such file or directory (os error 2)\n";
-    assert_eq!(told(&missing), (Some(2), line.to_owned()));
+    assert_eq!(code_and_stderr(&missing), (Some(2), line.to_owned()));
 }
 
 #[test]
-fn a_service_that_is_not_there_is_told_in_one_line() {
+fn an_unreachable_service_gives_one_line() {
     let address = closed();
     let url = format!("http://{address}");
     for (args, start) in [
@@ -71,15 +71,15 @@ fn a_service_that_is_not_there_is_told_in_one_line() {
         ),
         (&["health", &format!("mqtt://{address}")], "1 of 1 not healthy\n".to_owned()),
     ] {
-        let (code, text) = told(&cli(args));
+        let (code, text) = code_and_stderr(&cli(args));
         assert!(text.starts_with(&format!("cli-command: {start}")) && text.lines().count() == 1, "{text}");
         assert_eq!(code, Some(1), "{args:?}");
     }
 }
 
 #[test]
-fn a_signal_ends_it_while_it_waits_for_input() {
-    // A listener that accepts and says nothing is enough for the connection; the wait is for standard input.
+fn a_signal_ends_the_wait_for_input() {
+    // A listener that accepts and sends nothing is enough for the connection; the program waits for standard input.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", silent.local_addr().expect("bound"));
     let mut child = program()
@@ -90,6 +90,6 @@ fn a_signal_ends_it_while_it_waits_for_input() {
     std::thread::sleep(Duration::from_millis(700));
     let since = std::time::Instant::now();
     testbed::terminate(&child);
-    let status = child.wait().expect("a child of ours");
+    let status = child.wait().expect("a child process");
     assert!(status.success() && since.elapsed() < Duration::from_secs(5), "{status}");
 }

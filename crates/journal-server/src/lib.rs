@@ -1,7 +1,7 @@
-//! An append-only journal in a folder of segment files.
+//! An append-only journal in a directory of segment files.
 //!
-//! [`record`] is what a record looks like on disk, [`segment`] reads one file, [`log`] is the whole folder as its one
-//! writer sees it, [`reader`] as its readers do, and [`writer`] is the thread that makes one write of many appends.
+//! [`record`] is the format of a record on disk, [`segment`] reads one file, [`log`] writes the whole directory, [`reader`]
+//! reads it, and [`writer`] is the thread that combines many appends into one write.
 
 pub mod log;
 pub mod reader;

@@ -1,4 +1,4 @@
-//! The journal as its one writer sees it: the last segment, what is to be written, and what is safe on disk.
+//! The journal for its only writer: the last segment, the records to write, and the records that are safely on disk.
 
 use std::fmt;
 use std::fs::{File, TryLockError};
@@ -13,14 +13,14 @@ use tracing::warn;
 use crate::record::{self, Entry};
 use crate::segment::{self, Cursor, MAGIC, Step};
 
-/// When records are forced to disk.
+/// When records are synced to disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fsync {
-    /// Before they are acknowledged: they survive a power cut.
+    /// Before they are acknowledged: they survive a power failure.
     Always,
-    /// So often: a power cut loses what was acknowledged since, the end of this process nothing.
+    /// At this interval: a power failure loses the records acknowledged since; a crash of the process loses none.
     Every(Duration),
-    /// When the kernel likes to: as `Every`, without a bound.
+    /// When the kernel decides: as `Every`, without an upper bound.
     Never,
 }
 
@@ -44,7 +44,7 @@ impl FromStr for Fsync {
                 _ => None,
             },
         };
-        read.ok_or_else(|| "wanted is always, never, or a time such as 200ms or 1s".to_owned())
+        read.ok_or_else(|| "expected always, never, or a time such as 200ms or 1s".to_owned())
     }
 }
 
@@ -62,41 +62,41 @@ impl fmt::Display for Fsync {
     }
 }
 
-/// Up to where the journal is written; readers look at nothing behind it.
+/// The written end of the journal; readers stop here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct End {
-    /// The offset that the next record gets.
+    /// The offset of the next record.
     pub next: u64,
     /// The offset of the first record of the last segment.
     pub base: u64,
-    /// Bytes of the last segment.
+    /// The size of the last segment in bytes.
     pub position: u64,
 }
 
-/// The last segment of the folder, open for writing.
+/// The journal, with its last segment open for writing.
 pub struct Log {
     folder: PathBuf,
     segment_bytes: u64,
     fsync: Fsync,
     file: File,
     end: End,
-    /// Encoded records that are not written yet, and how many.
+    /// Encoded records that are not written yet, and their number.
     staged: Vec<u8>,
     staged_count: u64,
-    /// Written, but perhaps not on disk.
+    /// Whether written data may not be on disk yet.
     dirty: bool,
-    /// Why nothing can be written any more.
+    /// The error after which nothing can be written any more.
     broken: Option<String>,
-    /// Held locked for as long as this lives.
+    /// The lock file, held for the lifetime of this value.
     _lock: File,
 }
 
 impl Log {
-    /// Opens the journal in `folder`, or begins one. A torn end of the last segment, as a crash in the middle of a write
-    /// leaves it, is cut off and kept beside it.
+    /// Opens the journal in `folder`, or creates it. An incomplete end of the last segment, which a crash during a write
+    /// leaves, is cut off and kept in a file beside it.
     ///
     /// # Errors
-    /// When the folder cannot be read or written, is another process's, or has files of another format.
+    /// If the directory cannot be read or written, is in use by another process, or has files of another format.
     pub fn open(folder: &Path, segment_bytes: u64, fsync: Fsync) -> io::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let lock = File::options().create(true).append(true).open(folder.join("lock"))?;
@@ -123,17 +123,17 @@ impl Log {
         })
     }
 
-    /// Up to where it is written.
+    /// The written end.
     pub fn end(&self) -> End {
         self.end
     }
 
-    /// Bytes that wait for [`Self::commit`].
+    /// The number of bytes that [`Self::commit`] will write.
     pub fn staged(&self) -> usize {
         self.staged.len()
     }
 
-    /// Adds `entry` to what the next [`Self::commit`] writes; the offset it will have.
+    /// Adds `entry` to the records of the next [`Self::commit`]. Returns its offset.
     pub fn stage(&mut self, time_ms: u64, entry: &Entry) -> u64 {
         let offset = self.end.next + self.staged_count;
         record::encode(&mut self.staged, offset, time_ms, entry);
@@ -141,11 +141,11 @@ impl Log {
         offset
     }
 
-    /// Writes what is staged with one write, and forces it to disk where that is asked for each time.
+    /// Writes the staged records with one write, and syncs it to disk if the policy is `Always`.
     ///
     /// # Errors
-    /// What the disk says. Nothing of what was staged is in the journal then. After a failed fsync nobody can know what is
-    /// on disk, so that every later call fails, too.
+    /// The disk's error. None of the staged records is in the journal then. After a failed fsync the content of the disk is
+    /// unknown, so every later call fails as well.
     pub fn commit(&mut self) -> io::Result<()> {
         let (bytes, count) = (std::mem::take(&mut self.staged), std::mem::take(&mut self.staged_count));
         let outcome = self.write(&bytes, count);
@@ -156,15 +156,15 @@ impl Log {
 
     fn write(&mut self, bytes: &[u8], count: u64) -> io::Result<()> {
         if let Some(reason) = &self.broken {
-            return Err(io::Error::other(format!("{reason}; start again to see what is on disk")));
+            return Err(io::Error::other(format!("{reason}; restart the server to read what is on disk")));
         }
         if self.end.position >= self.segment_bytes {
             self.roll()?;
         }
         if let Err(error) = self.file.write_all_at(bytes, self.end.position) {
-            // A half-written batch has to go, or the next one would stand behind it, out of reach.
+            // A half-written batch must be removed, or the next one would follow it and could not be read.
             if let Err(error) = self.file.set_len(self.end.position) {
-                self.broken = Some(format!("cannot take back a failed write: {error}"));
+                self.broken = Some(format!("cannot undo a failed write: {error}"));
             }
             return Err(error);
         }
@@ -177,10 +177,10 @@ impl Log {
         Ok(())
     }
 
-    /// Forces what is written to disk.
+    /// Syncs all written data to disk.
     ///
     /// # Errors
-    /// What the disk says, see [`Self::commit`].
+    /// The disk's error, see [`Self::commit`].
     pub fn sync(&mut self) -> io::Result<()> {
         if !std::mem::take(&mut self.dirty) {
             return Ok(());
@@ -188,7 +188,7 @@ impl Log {
         self.file.sync_data().inspect_err(|error| self.broken = Some(format!("fsync failed: {error}")))
     }
 
-    /// Begins the next segment.
+    /// Starts the next segment.
     fn roll(&mut self) -> io::Result<()> {
         if self.fsync != Fsync::Never {
             self.sync()?;
@@ -200,7 +200,7 @@ impl Log {
     }
 }
 
-/// Makes an empty segment that is there after a power cut, too.
+/// Creates an empty segment that survives a power failure.
 fn begin(folder: &Path, base: u64) -> io::Result<File> {
     let path = segment::path(folder, base);
     let file = File::options().create(true).truncate(true).write(true).open(path)?;
@@ -210,7 +210,7 @@ fn begin(folder: &Path, base: u64) -> io::Result<File> {
     Ok(file)
 }
 
-/// Opens the last segment and reads all of it; what follows its last whole record is cut off.
+/// Opens the last segment and reads all of it. Everything after its last complete record is cut off.
 fn recover(folder: &Path, base: u64) -> io::Result<(File, End)> {
     let path = segment::path(folder, base);
     let size = match path.metadata() {
@@ -236,15 +236,15 @@ fn recover(folder: &Path, base: u64) -> io::Result<(File, End)> {
     if let Some(reason) = reason {
         let kept = keep(&path, &end)?;
         let (cut, kept) = (size - end.position, kept.display());
-        warn!(segment = %path.display(), next, cut, reason, "cut off a torn end, kept as {kept}");
+        warn!(segment = %path.display(), next, cut, reason, "cut off an incomplete end, kept as {kept}");
         file.set_len(end.position)?;
         file.sync_all()?;
     }
     Ok((file, end))
 }
 
-/// Copies what is behind the end of a segment to a file beside it: it was never acknowledged, unless the disk itself
-/// is damaged, and then a person may want it.
+/// Copies the bytes after the end of a segment to a file beside it. They were never acknowledged, unless the disk is damaged;
+/// then they may be needed to recover records.
 fn keep(path: &Path, end: &End) -> io::Result<PathBuf> {
     let kept = path.with_extension(format!("torn-{}", end.position));
     let mut from = File::open(path)?;
@@ -284,8 +284,8 @@ mod tests {
     }
 
     #[test]
-    fn words_of_the_fsync_policy() {
-        for (word, wanted) in [
+    fn the_fsync_policy_is_parsed() {
+        for (word, expected) in [
             ("always", Some(Fsync::Always)),
             ("never", Some(Fsync::Never)),
             ("200ms", Some(Fsync::Every(Duration::from_millis(200)))),
@@ -296,7 +296,7 @@ mod tests {
             ("-1s", None),
             ("", None),
         ] {
-            assert_eq!(word.parse::<Fsync>().ok(), wanted, "{word}");
+            assert_eq!(word.parse::<Fsync>().ok(), expected, "{word}");
         }
     }
 
@@ -310,24 +310,24 @@ mod tests {
             "{bases:?} {end:?}"
         );
         for from in [0, 1, 50, 99, 100] {
-            let wanted: Vec<_> = (from..100).map(entry).collect();
-            assert_eq!(read(folder.path(), from as u64, end), wanted);
+            let expected: Vec<_> = (from..100).map(entry).collect();
+            assert_eq!(read(folder.path(), from as u64, end), expected);
         }
         let again = Log::open(folder.path(), 500, Fsync::Never).expect("open again");
         assert_eq!(again.end(), end);
     }
 
     #[test]
-    fn one_process_writes() {
+    fn a_second_process_is_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         let _first = filled(folder.path(), 500, 1);
         let error = Log::open(folder.path(), 500, Fsync::Never).err().expect("in use");
         assert_eq!(error.to_string(), "in use by another process");
     }
 
-    /// Whatever is left of the last write: the records before it are there, the rest is kept aside, the journal goes on.
+    /// However much of the last write remains: the records before it are read, the rest is kept aside, appends continue.
     #[test]
-    fn a_torn_end_is_cut_off_and_kept() {
+    fn an_incomplete_end_is_cut_off_and_kept() {
         let folder = tempfile::tempdir().expect("a folder");
         let (path, whole) = (segment::path(folder.path(), 0), 40);
         let end = filled(folder.path(), 1 << 20, whole).end();
@@ -355,17 +355,17 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_another_kind_is_refused_and_left_alone() {
+    fn a_file_of_another_kind_is_refused_and_unchanged() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = segment::path(folder.path(), 0);
-        std::fs::write(&path, "somebody's letters").expect("written");
+        std::fs::write(&path, "another file").expect("written");
         let error = Log::open(folder.path(), 500, Fsync::Never).err().expect("refused");
-        assert_eq!(error.to_string(), "not a segment that this version reads");
-        assert_eq!(std::fs::read(&path).expect("read"), b"somebody's letters");
+        assert_eq!(error.to_string(), "not a segment of this version's format");
+        assert_eq!(std::fs::read(&path).expect("read"), b"another file");
     }
 
     #[test]
-    fn damage_in_the_middle_is_an_error_for_who_reads_it() {
+    fn damage_in_the_middle_is_an_error_for_readers() {
         let folder = tempfile::tempdir().expect("a folder");
         let end = filled(folder.path(), 500, 100).end();
         let path = segment::path(folder.path(), 0);

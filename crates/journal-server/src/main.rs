@@ -29,16 +29,16 @@ struct Settings {
     common: Common,
     #[command(flatten)]
     membership: Membership,
-    /// Where it listens, gRPC
+    /// The address on which it listens, gRPC
     #[arg(long, value_name = "ADDRESS", env = "JOURNAL_SERVER_LISTEN", default_value = "127.0.0.1:1229")]
     listen: SocketAddr,
-    /// The folder of its segments
+    /// The directory of its segments
     #[arg(long, value_name = "DIR", env = "JOURNAL_SERVER_DATA", default_value = "data/journal-server")]
     data: PathBuf,
-    /// A segment with so many bytes is followed by a new one
+    /// The size at which a new segment is started
     #[arg(long, value_name = "BYTES", env = "JOURNAL_SERVER_SEGMENT_BYTES", default_value_t = 64 << 20, value_parser = clap::value_parser!(u64).range(4096..))]
     segment_bytes: u64,
-    /// When records are forced to disk: always (before they are acknowledged), never, or every so often as in 200ms
+    /// When records are synced to disk: always (before they are acknowledged), never, or at an interval such as 200ms
     #[arg(long, value_name = "POLICY", env = "JOURNAL_SERVER_FSYNC", default_value = "always")]
     fsync: Fsync,
 }
@@ -64,14 +64,14 @@ impl Service for Settings {
         let (health, health_service) = tonic_health::server::health_reporter();
         let rpc = JournalServer::new(rpc::Server::new(journal, stop.clone()));
         health.set_serving::<JournalServer<rpc::Server>>().await;
-        // A batch of one longest record, its key and what protobuf puts around them.
+        // A batch of one record of the maximum length, its key, and protobuf's framing.
         let rpc = rpc.max_decoding_message_size(LONGEST + 4096).max_encoding_message_size(LONGEST + 4096);
         let router = Server::builder().add_service(health_service).add_service(rpc);
         let (listener, address) = listen::bind(self.listen).await?;
         let member = tokio::spawn(self.membership.keep(Self::NAME, address, stop.clone()));
         listen::grpc(listener, router, stop).await?;
         member.await?;
-        // The server is gone, and the journal's last handle with it: the writer puts everything on disk and ends.
+        // The server has dropped the last handle of the journal: the writer syncs everything to disk and exits.
         spawn_blocking(move || thread.join()).await?.ok().context("the writer has panicked")
     }
 }

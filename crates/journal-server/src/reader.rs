@@ -1,4 +1,4 @@
-//! The journal as its readers see it: records in order, through all segments, up to where it is written.
+//! The journal for its readers: records in order, through all segments, up to the written end.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,22 +7,22 @@ use crate::log::End;
 use crate::record::Record;
 use crate::segment::{self, Cursor, Step};
 
-/// Reads from an offset on. It may run beside the writer, in another thread.
+/// Reads from an offset on. It may run concurrently with the writer, in another thread.
 pub struct Reader {
     folder: PathBuf,
     base: u64,
     cursor: Cursor,
-    /// The offset of the record that the cursor stands before.
+    /// The offset of the record at the cursor.
     at: u64,
-    /// The offset that is wanted next.
+    /// The offset of the next record to return.
     next: u64,
 }
 
 impl Reader {
-    /// Stands before the record `from`.
+    /// Opens a reader whose next record is `from`.
     ///
     /// # Errors
-    /// When the folder cannot be read, or begins behind `from`.
+    /// If the directory cannot be read, or the journal starts after `from`.
     pub fn open(folder: &Path, from: u64) -> io::Result<Self> {
         let bases = segment::bases(folder)?;
         let base = bases.into_iter().rev().find(|base| *base <= from);
@@ -32,10 +32,10 @@ impl Reader {
         Ok(Self { folder: folder.to_owned(), base, cursor, at: base, next: from })
     }
 
-    /// The next record, `None` at `end`, which the writer has told. A later call with a later end goes on.
+    /// The next record, `None` at `end`, which the writer has reported. A later call with a later end continues.
     ///
     /// # Errors
-    /// When a file cannot be read, and [`io::ErrorKind::InvalidData`] for damage: bytes that were a record once.
+    /// If a file cannot be read, and [`io::ErrorKind::InvalidData`] for a damaged record.
     pub fn next(&mut self, end: End) -> io::Result<Option<Record>> {
         while self.at < end.next {
             let limit = if self.base == end.base { end.position } else { u64::MAX };
@@ -48,7 +48,7 @@ impl Reader {
                     }
                 }
                 Step::End => return Err(self.damage("records are missing")),
-                // Behind the last record of a segment nothing is left to read, and the next segment goes on.
+                // After the last record of a segment, the next segment continues.
                 Step::Damaged(_) if self.is_followed() => {
                     self.cursor = Cursor::open(&segment::path(&self.folder, self.at))?;
                     self.base = self.at;

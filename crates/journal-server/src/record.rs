@@ -1,6 +1,6 @@
-//! A record on disk, all numbers little-endian whatever the machine is:
+//! A record on disk; all numbers are little-endian on every machine:
 //!
-//! | bytes | what |
+//! | bytes | content |
 //! |---|---|
 //! | 0..4 | CRC-32C of everything after it |
 //! | 4..8 | length of key and value together |
@@ -14,10 +14,10 @@ use arch::{crc32c, text};
 /// Bytes before the key.
 pub const HEADER: usize = 28;
 
-/// Most bytes of key and value together: a length beyond it is damage, and is not allocated.
+/// The maximum of bytes of key and value together. A larger length is damage, and is not allocated.
 pub const LONGEST: usize = 16 << 20;
 
-/// What is appended.
+/// A record to append.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub key: String,
@@ -25,7 +25,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Bytes of key and value; a record may have [`LONGEST`].
+    /// Bytes of key and value, at most [`LONGEST`].
     pub fn len(&self) -> usize {
         self.key.len() + self.value.len()
     }
@@ -35,7 +35,7 @@ impl Entry {
     }
 }
 
-/// What is read back.
+/// A record as read from disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     pub offset: u64,
@@ -44,21 +44,21 @@ pub struct Record {
     pub value: Vec<u8>,
 }
 
-/// What the first bytes of a buffer are.
+/// The result of decoding the first bytes of a buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decoded {
-    /// A record, and how many bytes it takes.
+    /// A record, and the number of its bytes.
     Record(Record, usize),
-    /// The beginning of a record that takes so many bytes, as far as can be told yet.
+    /// The beginning of a record, and the number of its bytes as far as it is known.
     Partial(usize),
-    /// No record; why.
+    /// Not a record, with the reason.
     Damaged(&'static str),
 }
 
-/// Writes `entry` behind what is in `out`.
+/// Appends the encoded `entry` to `out`.
 ///
 /// # Panics
-/// When the entry is longer than [`LONGEST`].
+/// If the entry is longer than [`LONGEST`].
 pub fn encode(out: &mut Vec<u8>, offset: u64, time_ms: u64, entry: &Entry) {
     assert!(entry.len() <= LONGEST, "an entry of {} bytes", entry.len());
     let length = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX).to_le_bytes();
@@ -74,14 +74,14 @@ pub fn encode(out: &mut Vec<u8>, offset: u64, time_ms: u64, entry: &Entry) {
     out[start..start + 4].copy_from_slice(&sum.to_le_bytes());
 }
 
-/// Reads the record that `bytes` begin with.
+/// Decodes the record at the start of `bytes`.
 pub fn decode(bytes: &[u8]) -> Decoded {
     let Some((header, _)) = bytes.split_first_chunk::<HEADER>() else {
         return Decoded::Partial(HEADER);
     };
     let [body, key] = [4, 24].map(|at| number::<4>(header, at) as usize);
     if body > LONGEST || key > body {
-        return Decoded::Damaged("lengths that no record has");
+        return Decoded::Damaged("invalid lengths");
     }
     let size = HEADER + body;
     let Some(record) = bytes.get(..size) else {
@@ -92,13 +92,13 @@ pub fn decode(bytes: &[u8]) -> Decoded {
     }
     let (key, value) = record[HEADER..].split_at(key);
     let Ok(key) = text::utf8(key) else {
-        return Decoded::Damaged("a key that is no UTF-8");
+        return Decoded::Damaged("the key is not UTF-8");
     };
     let [offset, time_ms] = [8, 16].map(|at| number::<8>(header, at));
     Decoded::Record(Record { offset, time_ms, key: key.to_owned(), value: value.to_owned() }, size)
 }
 
-/// `N` bytes from `at` as a number.
+/// The number in `N` bytes from `at`.
 fn number<const N: usize>(header: &[u8; HEADER], at: usize) -> u64 {
     header[at..at + N].iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
@@ -113,7 +113,7 @@ mod tests {
     fn the_format_does_not_change() {
         let mut bytes = Vec::new();
         encode(&mut bytes, 0x0102, 0x0304, &Entry { key: "k".into(), value: vec![0xFF, 0] });
-        let wanted = [
+        let expected = [
             &[0x5C, 0x97, 0x35, 0xEB][..],
             &[3, 0, 0, 0],
             &[2, 1, 0, 0, 0, 0, 0, 0],
@@ -121,7 +121,7 @@ mod tests {
             &[1, 0, 0, 0],
             b"k\xFF\0",
         ];
-        assert_eq!(bytes, wanted.concat());
+        assert_eq!(bytes, expected.concat());
     }
 
     proptest! {
@@ -147,7 +147,7 @@ mod tests {
         }
 
         #[test]
-        fn noise_is_read_without_panic(bytes: Vec<u8>) {
+        fn random_bytes_do_not_panic(bytes: Vec<u8>) {
             decode(&bytes);
         }
     }

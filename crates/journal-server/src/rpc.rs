@@ -15,7 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-/// Records that wait for a client that reads slowly.
+/// The maximum number of records that wait for a slow client.
 const WAITING: usize = 64;
 
 /// The journal service.
@@ -55,14 +55,14 @@ impl Service for Server {
         let request = request.into_inner();
         let next = self.journal.end().borrow().next;
         if request.from_offset > next {
-            let message = format!("offset {} is behind the end, {next}", request.from_offset);
+            let message = format!("offset {} is after the end, {next}", request.from_offset);
             return Err(Status::out_of_range(message));
         }
         let (records, stream) = mpsc::channel(WAITING);
         let (journal, stop) = (self.journal.clone(), self.stop.clone());
         spawn_blocking(move || {
             if let Err(error) = send(&journal, &request, &records, &stop) {
-                // It may be gone; then nobody needs to know.
+                // The client may have disconnected; then nothing needs to be sent.
                 let _ = records.blocking_send(Err(status(&error)));
             }
         });
@@ -81,7 +81,7 @@ impl Service for Server {
     }
 }
 
-/// How many segments there are, and their bytes.
+/// The number of segments, and their size in bytes.
 fn size(folder: &std::path::Path) -> io::Result<(u32, u64)> {
     let mut total = (0, 0);
     for base in segment::bases(folder)? {
@@ -90,7 +90,7 @@ fn size(folder: &std::path::Path) -> io::Result<(u32, u64)> {
     Ok(total)
 }
 
-/// Sends what is asked for; returns when all is sent, or when nobody listens any more.
+/// Sends the requested records; returns when all are sent, or when the client has disconnected.
 fn send(
     journal: &Journal,
     request: &ReadRequest,
@@ -116,7 +116,7 @@ fn send(
     Ok(())
 }
 
-/// Waits for more records; whether some may have come.
+/// Waits for more records. Returns whether there may be some.
 async fn more(
     end: &mut tokio::sync::watch::Receiver<journal_server::log::End>,
     records: &mpsc::Sender<Result<Record, Status>>,

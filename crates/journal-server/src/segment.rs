@@ -1,4 +1,4 @@
-//! One segment: a file of records, named after the offset of its first.
+//! One segment: a file of records, named after the offset of its first record.
 
 use std::fs::File;
 use std::io;
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use crate::record::{self, Decoded, HEADER, Record};
 
-/// The first bytes of every segment; the last of them is the version of the format.
+/// The first bytes of every segment; the last byte is the version of the format.
 pub const MAGIC: [u8; 8] = *b"journal\x01";
 
-/// Bytes that are read at once.
+/// The number of bytes that are read at once.
 const CHUNK: usize = 256 << 10;
 
 /// The file of the segment whose first record has this offset.
@@ -21,7 +21,7 @@ pub fn path(folder: &Path, base: u64) -> PathBuf {
 /// The offsets of the first records of all segments, in order.
 ///
 /// # Errors
-/// When the folder cannot be read.
+/// If the directory cannot be read.
 pub fn bases(folder: &Path) -> io::Result<Vec<u64>> {
     let mut bases = Vec::new();
     for file in folder.read_dir()? {
@@ -32,23 +32,23 @@ pub fn bases(folder: &Path) -> io::Result<Vec<u64>> {
     Ok(bases)
 }
 
-/// What comes next in a segment.
+/// The next part of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     Record(Record),
-    /// Nothing more up to the limit.
+    /// There are no more records before the limit.
     End,
-    /// Something that is no whole record; why.
+    /// Not a complete record, with the reason.
     Damaged(&'static str),
 }
 
 /// Reads a segment from its beginning.
 pub struct Cursor {
     file: File,
-    /// What was read and not used up yet, from `buffer[at..]` on.
+    /// The bytes that were read; `buffer[at..]` is not decoded yet.
     buffer: Vec<u8>,
     at: usize,
-    /// Where in the file `buffer[at]` is.
+    /// The position of `buffer[at]` in the file.
     position: u64,
 }
 
@@ -56,58 +56,58 @@ impl Cursor {
     /// Opens a segment of this format.
     ///
     /// # Errors
-    /// When it cannot be read, and [`io::ErrorKind::InvalidData`] for a file of another kind.
+    /// If it cannot be read, and [`io::ErrorKind::InvalidData`] for a file of another kind.
     pub fn open(file: &Path) -> io::Result<Self> {
         let file = File::open(file)?;
         let mut magic = [0; MAGIC.len()];
         file.read_exact_at(&mut magic, 0)?;
         if magic != MAGIC {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "not a segment that this version reads"));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "not a segment of this version's format"));
         }
         Ok(Self { file, buffer: Vec::new(), at: 0, position: MAGIC.len() as u64 })
     }
 
-    /// Bytes of the file that were read as whole records.
+    /// The position after the last complete record that was read.
     pub fn position(&self) -> u64 {
         self.position
     }
 
-    /// The next record, which has to have this offset; nothing behind `limit`, a position in the file, is looked at.
+    /// The next record, which must have this offset. Nothing after `limit`, a position in the file, is read.
     ///
     /// # Errors
-    /// When the file cannot be read.
+    /// If the file cannot be read.
     pub fn next(&mut self, offset: u64, limit: u64) -> io::Result<Step> {
-        let mut wanted = HEADER;
+        let mut needed = HEADER;
         loop {
             if self.position >= limit {
                 return Ok(Step::End);
             }
-            if self.buffer.len() - self.at < wanted {
-                self.fill(wanted, limit)?;
+            if self.buffer.len() - self.at < needed {
+                self.fill(needed, limit)?;
             }
             match record::decode(&self.buffer[self.at..]) {
                 Decoded::Record(record, _) if record.offset != offset => {
-                    return Ok(Step::Damaged("a record of another offset"));
+                    return Ok(Step::Damaged("a record with another offset"));
                 }
                 Decoded::Record(record, size) => {
                     self.at += size;
                     self.position += size as u64;
                     return Ok(Step::Record(record));
                 }
-                Decoded::Partial(size) if size > wanted => wanted = size,
-                Decoded::Partial(_) => return Ok(Step::Damaged("the beginning of a record")),
+                Decoded::Partial(size) if size > needed => needed = size,
+                Decoded::Partial(_) => return Ok(Step::Damaged("an incomplete record")),
                 Decoded::Damaged(reason) => return Ok(Step::Damaged(reason)),
             }
         }
     }
 
-    /// Has `wanted` bytes in the buffer, or all that there are before `limit`.
-    fn fill(&mut self, wanted: usize, limit: u64) -> io::Result<()> {
+    /// Fills the buffer with `needed` bytes, or with all bytes before `limit`.
+    fn fill(&mut self, needed: usize, limit: u64) -> io::Result<()> {
         self.buffer.drain(..self.at);
         self.at = 0;
         let have = self.buffer.len();
         let left = usize::try_from(limit - self.position).unwrap_or(usize::MAX);
-        self.buffer.resize(wanted.max(CHUNK).min(left).max(have), 0);
+        self.buffer.resize(needed.max(CHUNK).min(left).max(have), 0);
         let mut end = have;
         while end < self.buffer.len() {
             match self.file.read_at(&mut self.buffer[end..], self.position + end as u64) {

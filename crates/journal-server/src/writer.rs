@@ -1,4 +1,4 @@
-//! The thread that writes: appends that arrive while it waits for the disk become one write, and one fsync.
+//! The writer thread: appends that arrive while it waits for the disk are combined into one write and one fsync.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,14 +13,14 @@ use tracing::error;
 use crate::log::{End, Fsync, Log};
 use crate::record::Entry;
 
-/// Appends that may wait; who comes later waits to wait.
+/// The maximum number of queued appends; further callers wait for a place in the queue.
 const WAITING: usize = 1024;
-/// A batch of more bytes is written without looking for more appends.
+/// A batch with more bytes is written without adding more appends.
 const BATCH: usize = 4 << 20;
 
 type Done = oneshot::Sender<io::Result<u64>>;
 
-/// The journal, for many tasks at once.
+/// The journal, for many concurrent tasks.
 #[derive(Clone)]
 pub struct Journal {
     folder: PathBuf,
@@ -29,37 +29,37 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Starts the thread. It ends, with everything on disk, when the last clone of the journal is dropped.
+    /// Starts the thread. When the last clone of the journal is dropped, it syncs everything to disk and exits.
     ///
     /// # Errors
-    /// When no thread can be had.
+    /// If no thread can be started.
     pub fn start(folder: &Path, log: Log, fsync: Fsync) -> io::Result<(Self, JoinHandle<()>)> {
         let (appends, inbox) = mpsc::channel(WAITING);
-        let (told, end) = watch::channel(log.end());
+        let (written, end) = watch::channel(log.end());
         let (runtime, name) = (Handle::current(), "journal".to_owned());
         let thread = std::thread::Builder::new()
             .name(name)
-            .spawn(move || runtime.block_on(write(log, fsync, inbox, told)))?;
+            .spawn(move || runtime.block_on(write(log, fsync, inbox, written)))?;
         Ok((Self { folder: folder.to_owned(), appends, end }, thread))
     }
 
-    /// Appends all entries or none; the offset of the first. They are as safe as the fsync policy says.
+    /// Appends all entries or none. Returns the offset of the first. The fsync policy defines how durable they are.
     ///
     /// # Errors
-    /// What the disk says.
+    /// The disk's error.
     pub async fn append(&self, entries: Vec<Entry>) -> io::Result<u64> {
-        let gone = || io::Error::other("the journal is stopping");
+        let stopping = || io::Error::other("the journal is stopping");
         let (done, outcome) = oneshot::channel();
-        self.appends.send((entries, done)).await.map_err(|_| gone())?;
-        outcome.await.map_err(|_| gone())?
+        self.appends.send((entries, done)).await.map_err(|_| stopping())?;
+        outcome.await.map_err(|_| stopping())?
     }
 
-    /// Up to where it is written, now and later.
+    /// The written end, now and after each write.
     pub fn end(&self) -> watch::Receiver<End> {
         self.end.clone()
     }
 
-    /// Where its segments are.
+    /// The directory of its segments.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -69,7 +69,7 @@ async fn write(
     mut log: Log,
     fsync: Fsync,
     mut inbox: mpsc::Receiver<(Vec<Entry>, Done)>,
-    told: watch::Sender<End>,
+    written: watch::Sender<End>,
 ) {
     let mut sync_at = None;
     loop {
@@ -79,7 +79,7 @@ async fn write(
         };
         match received {
             Ok(Some(first)) => {
-                write_batch(&mut log, first, &mut inbox, &told);
+                write_batch(&mut log, first, &mut inbox, &written);
                 if let Fsync::Every(time) = fsync {
                     sync_at = sync_at.or_else(|| Some(Instant::now() + time));
                 }
@@ -102,7 +102,7 @@ fn write_batch(
     log: &mut Log,
     first: (Vec<Entry>, Done),
     inbox: &mut mpsc::Receiver<(Vec<Entry>, Done)>,
-    told: &watch::Sender<End>,
+    written: &watch::Sender<End>,
 ) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     let time_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
@@ -117,19 +117,19 @@ fn write_batch(
     if let Err(error) = &outcome {
         error!("cannot write: {error}");
     }
-    told.send_replace(log.end());
+    written.send_replace(log.end());
     for (done, first) in waiting {
         let answer = match &outcome {
             Ok(()) => Ok(first.unwrap_or(log.end().next)),
             Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
         };
-        // Who asked may be gone; the records are in the journal all the same.
+        // The caller may have gone; the records are in the journal all the same.
         let _ = done.send(answer);
     }
 }
 
 fn sync(log: &mut Log) {
     if let Err(error) = log.sync() {
-        error!("cannot force to disk: {error}");
+        error!("cannot sync to disk: {error}");
     }
 }

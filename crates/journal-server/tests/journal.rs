@@ -1,4 +1,4 @@
-//! The real program, killed and started again; and what it answers.
+//! The real program: killed and restarted, and its answers.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,7 +12,7 @@ use testbed::{Service, command};
 use tonic::Code;
 use tonic::transport::Channel;
 
-/// Rounds of kill -9, and acknowledged appends that each of them is in the middle of. An emulator is ten times slower.
+/// Rounds of kill -9, and the number of acknowledged appends after which each kill comes. An emulator is ten times slower.
 fn rounds_and_appends() -> (usize, usize) {
     if std::env::var_os("BUILDLIB_EMULATED").is_some() { (5, 400) } else { (20, 1000) }
 }
@@ -48,10 +48,10 @@ async fn read(client: &mut JournalClient<Channel>, from_offset: u64, limit: u64)
     records
 }
 
-/// What the server said is in the journal: offset → key and value.
+/// The acknowledged records: offset → key and value.
 type Acknowledged = Arc<Mutex<BTreeMap<u64, (String, Vec<u8>)>>>;
 
-/// Appends until the server is gone, one or two entries a time.
+/// Appends one or two entries at a time until the server is killed.
 async fn append(
     mut client: JournalClient<Channel>,
     name: String,
@@ -90,7 +90,7 @@ async fn nothing_acknowledged_is_lost_by_kill_9() {
                 count.clone(),
             )));
         }
-        // Somewhere in the middle, at another place each time.
+        // At a different moment in each round.
         while count.load(Ordering::Relaxed) < 1 + round * appends / (rounds - 1) {
             tokio::time::sleep(Duration::from_micros(300)).await;
         }
@@ -118,7 +118,7 @@ async fn nothing_acknowledged_is_lost_by_kill_9() {
 }
 
 #[tokio::test]
-async fn records_are_read_from_anywhere_and_followed() {
+async fn records_are_read_from_any_offset_and_followed() {
     let folder = tempfile::tempdir().expect("a folder");
     let service = start(folder.path(), &["--fsync", "50ms"]);
     let mut client = client(&service).await;
@@ -131,7 +131,7 @@ async fn records_are_read_from_anywhere_and_followed() {
     assert_eq!(read(&mut client, 3, 0).await, []);
     let behind =
         client.read(ReadRequest { from_offset: 4, ..ReadRequest::default() }).await.expect_err("behind");
-    assert_eq!((behind.code(), behind.message()), (Code::OutOfRange, "offset 4 is behind the end, 3"));
+    assert_eq!((behind.code(), behind.message()), (Code::OutOfRange, "offset 4 is after the end, 3"));
     assert_eq!(client.append(AppendRequest::default()).await.expect_err("nothing").message(), "no entries");
 
     let request_all = ReadRequest { from_offset: 2, limit: 0, follow: true };
@@ -145,9 +145,9 @@ async fn records_are_read_from_anywhere_and_followed() {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_told_and_nothing_half_written_stays() {
+async fn a_full_disk_is_an_error_and_no_partial_write_remains() {
     let folder = tempfile::tempdir().expect("a folder");
-    // The limit on the size of files, 40 KiB, plays the full disk; the signal that comes with it is ignored.
+    // A file size limit of 40 KiB stands in for a full disk; the signal that it sends is ignored.
     let script = r#"trap '' XFSZ; ulimit -f 40; exec "$@""#;
     let line = command(&program());
     let words =
@@ -169,5 +169,5 @@ async fn a_full_disk_is_told_and_nothing_half_written_stays() {
     let mut client = self::client(&service).await;
     let keys: Vec<_> = read(&mut client, 0, 0).await.into_iter().map(|record| record.key).collect();
     assert_eq!(keys, ["a", "c"]);
-    assert!(!service.log().contains("torn"), "{}", service.log());
+    assert!(!service.log().contains("incomplete end"), "{}", service.log());
 }

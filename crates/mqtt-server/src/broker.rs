@@ -1,4 +1,4 @@
-//! The broker's state: sessions, subscriptions, retained messages. Who changes it holds its lock, and never waits meanwhile.
+//! The broker's state: sessions, subscriptions, retained messages. All changes are made under its lock, without waiting.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,7 @@ use crate::topics::Subscriptions;
 /// Sessions, subscriptions and retained messages, in memory.
 pub struct Broker {
     state: Mutex<State>,
-    /// Messages that wait for one client, at most; more are dropped.
+    /// The maximum number of messages that wait for one client; more are dropped.
     max_queued: usize,
 }
 
@@ -28,51 +28,51 @@ struct State {
     retained: BTreeMap<String, Arc<Message>>,
 }
 
-/// What the broker keeps of a client.
+/// The broker's state of a client.
 struct Session {
     version: Version,
     link: Option<Link>,
-    /// For a client that is away.
+    /// Messages for a disconnected client.
     kept: Kept,
-    /// When a session without a link ends; never for `None`.
+    /// When a session without a connection expires; never for `None`.
     ends: Option<Instant>,
 }
 
-/// A session's connection, as the broker sees it.
+/// The broker's view of a session's connection.
 struct Link {
     outbox: mpsc::Sender<Delivery>,
     kick: CancellationToken,
-    gone: CancellationToken,
+    ended: CancellationToken,
 }
 
-/// What of a session outlives its connection.
+/// The state of a session that outlives its connection.
 #[derive(Default)]
 pub struct Kept {
-    /// Sent, and not acknowledged.
+    /// Sent, but not acknowledged.
     pub in_flight: Vec<StorePacket>,
-    /// Packet ids of QoS 2 messages that came and are not released.
+    /// Packet ids of received QoS 2 messages that are not released.
     pub unreleased: Vec<u16>,
     /// Not sent yet.
     pub queue: VecDeque<Delivery>,
 }
 
-/// What a client says when it connects.
+/// The parameters of a client's connection.
 pub struct Hello {
     pub client: String,
     pub version: Version,
-    /// Begin anew, whatever is there.
+    /// Discard an existing session.
     pub clean: bool,
 }
 
-/// A session and its connection, held by the connection.
+/// A session, held by its connection.
 pub struct Attached {
-    /// Whether there was a session.
+    /// Whether a session existed.
     pub present: bool,
     pub kept: Kept,
     pub inbox: mpsc::Receiver<Delivery>,
-    /// Cancelled when another connection takes the session over.
+    /// Cancelled when another connection takes over the session.
     pub kicked: CancellationToken,
-    /// Tells whoever waits that this connection has ended, however it did.
+    /// Signals the end of this connection to waiting tasks, however it ends.
     _guard: DropGuard,
 }
 
@@ -81,28 +81,28 @@ impl Broker {
         Self { state: Mutex::default(), max_queued }
     }
 
-    /// Connects a client to its session. A connection that has the session is ended first.
+    /// Connects a client to its session. An existing connection of the session is ended first.
     pub async fn attach(&self, hello: Hello) -> Attached {
         loop {
-            let gone = {
+            let ended = {
                 let mut state = self.lock();
                 let link = state.sessions.get(&hello.client).and_then(|session| session.link.as_ref());
-                match link.filter(|link| !link.gone.is_cancelled()) {
+                match link.filter(|link| !link.ended.is_cancelled()) {
                     None => return state.attach(hello, self.max_queued),
                     Some(link) => {
                         link.kick.cancel();
-                        link.gone.clone()
+                        link.ended.clone()
                     }
                 }
             };
-            gone.cancelled().await;
+            ended.cancelled().await;
         }
     }
 
-    /// Ends a connection; its session stays for `expiry`, for ever when that is `None`. `attached` has what was not sent.
+    /// Ends a connection. Its session is kept for `expiry`, forever if that is `None`. `attached` has the unsent messages.
     pub fn detach(&self, client: &str, mut attached: Attached, expiry: Option<Duration>) {
         let mut state = self.lock();
-        // Under the lock nobody sends, so that nothing comes after the last one.
+        // No task can send under the lock, so no message is lost after the last one.
         attached.inbox.close();
         while let Ok(delivery) = attached.inbox.try_recv() {
             attached.kept.queue.push_back(delivery);
@@ -117,12 +117,12 @@ impl Broker {
         }
     }
 
-    /// Whether the client is away, or has no session at all.
+    /// Whether the client is disconnected, or has no session.
     pub fn is_away(&self, client: &str) -> bool {
         self.lock().sessions.get(client).is_none_or(|session| session.link.is_none())
     }
 
-    /// Ends the sessions whose time is over, and forgets the retained messages whose time is.
+    /// Removes expired sessions and expired retained messages.
     pub fn sweep(&self) {
         let mut state = self.lock();
         let now = Instant::now();
@@ -137,16 +137,16 @@ impl Broker {
         state.retained.retain(|_, message| !message.is_expired());
     }
 
-    /// Subscribes; the retained messages that the client gets now.
+    /// Subscribes. Returns the retained messages for the client.
     pub fn subscribe(&self, client: &str, filter: &str, options: SubOpts) -> Vec<Delivery> {
         let mut state = self.lock();
         let is_new = state.subscriptions.add(client, filter, options);
-        let wanted = match options.rh() {
+        let sends_retained = match options.rh() {
             RetainHandling::SendRetained => true,
             RetainHandling::SendRetainedIfNotExists => is_new,
             RetainHandling::DoNotSendRetained => false,
         };
-        if !wanted {
+        if !sends_retained {
             return Vec::new();
         }
         let deliver = |message: &Arc<Message>| Delivery::new(message.clone(), options.qos(), true);
@@ -157,12 +157,12 @@ impl Broker {
         matching.map(|(_, message)| deliver(message)).collect()
     }
 
-    /// Takes a subscription away; whether it was there.
+    /// Removes a subscription. Returns whether it existed.
     pub fn unsubscribe(&self, client: &str, filter: &str) -> bool {
         self.lock().subscriptions.remove(client, filter)
     }
 
-    /// Hands a message to everybody who has subscribed, and keeps it when it is to be retained.
+    /// Delivers a message to all subscribers, and keeps it if it is to be retained.
     pub fn publish(&self, message: Message) {
         let message = Arc::new(message);
         let mut state = self.lock();
@@ -171,7 +171,12 @@ impl Broker {
             let delivery = Delivery::new(message.clone(), qos, show_retain && message.retain);
             let Some(session) = sessions.get_mut(client) else { continue };
             if !session.take(delivery, self.max_queued) {
-                warn!(client, topic = message.topic, "dropped a message: {} wait already", self.max_queued);
+                warn!(
+                    client,
+                    topic = message.topic,
+                    "dropped a message: {} are already queued",
+                    self.max_queued
+                );
             }
         }
         if message.retain && message.payload.is_empty() {
@@ -190,7 +195,7 @@ impl Broker {
 impl State {
     fn attach(&mut self, hello: Hello, max_queued: usize) -> Attached {
         let Hello { client, version, clean } = hello;
-        // What is in flight is written in the words of one version.
+        // The messages in flight are encoded for one version of the protocol.
         let usable = |session: &Session| {
             let over = session.link.is_none() && session.ends.is_some_and(|time| time <= Instant::now());
             !clean && !over && session.version == version
@@ -200,9 +205,9 @@ impl State {
             self.end(&client);
         }
         let (outbox, inbox) = mpsc::channel(max_queued);
-        let (kick, gone) = (CancellationToken::new(), CancellationToken::new());
-        let (kicked, _guard) = (kick.clone(), gone.clone().drop_guard());
-        let link = Some(Link { outbox, kick, gone });
+        let (kick, ended) = (CancellationToken::new(), CancellationToken::new());
+        let (kicked, _guard) = (kick.clone(), ended.clone().drop_guard());
+        let link = Some(Link { outbox, kick, ended });
         let fresh = Session { version, link: None, kept: Kept::default(), ends: None };
         let session = self.sessions.entry(client).or_insert(fresh);
         session.link = link;
@@ -217,7 +222,7 @@ impl State {
 }
 
 impl Session {
-    /// Whether the delivery found a place, or needs none: QoS 0 is not kept for a client that is away.
+    /// Whether the delivery was queued, or need not be: QoS 0 is not kept for a disconnected client.
     fn take(&mut self, delivery: Delivery, max_queued: usize) -> bool {
         if let Some(link) = self.link.as_ref().filter(|link| !link.outbox.is_closed()) {
             return link.outbox.try_send(delivery).is_ok();

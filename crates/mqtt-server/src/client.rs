@@ -1,4 +1,4 @@
-//! One client, from CONNECT to its end.
+//! One client's connection, from CONNECT to its end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,10 +22,10 @@ use crate::link::Link;
 use crate::message::{Delivery, Message, Refusal};
 use crate::wire;
 
-/// Who says nothing for so long after connecting is no client.
+/// How long a new connection may take to send CONNECT.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// What all clients share.
+/// The state that all clients share.
 pub struct Shared {
     pub broker: Broker,
     pub recorder: Option<Recorder>,
@@ -33,11 +33,11 @@ pub struct Shared {
     pub stop: CancellationToken,
 }
 
-/// What ends a connection without its client having asked for it.
+/// Why a connection ended without a request of its client.
 enum Broken {
     Network(io::Error),
     Protocol(MqttError),
-    /// A message of MQTT 3.1.1, which has no other way to refuse one.
+    /// A refused message of MQTT 3.1.1, which has no other way to refuse one.
     Refused(Refusal),
 }
 
@@ -63,11 +63,11 @@ impl From<MqttError> for Broken {
     }
 }
 
-/// What CONNECT asks for, in either version.
+/// The parameters of CONNECT, in either version.
 struct Opening {
     hello: Hello,
     assigned: bool,
-    /// How long the session stays after the connection, `None` for ever.
+    /// How long the session is kept after the connection, `None` for forever.
     expiry: Option<Duration>,
     will: Option<Will>,
 }
@@ -77,7 +77,7 @@ struct Will {
     delay: Duration,
 }
 
-/// A client that is connected.
+/// A connected client.
 struct Client {
     link: Link,
     shared: Arc<Shared>,
@@ -89,7 +89,7 @@ struct Client {
 
 /// Serves one connection until it ends.
 pub async fn serve(stream: TcpStream, shared: Arc<Shared>) {
-    // Small packets that are answers go out at once.
+    // Small packets, such as answers, are sent without delay.
     if let Err(error) = stream.set_nodelay(true) {
         debug!("no TCP_NODELAY: {error}");
     }
@@ -103,14 +103,14 @@ pub async fn serve(stream: TcpStream, shared: Arc<Shared>) {
             Ok(client) => client.run().await,
             Err(broken) => debug!("not connected: {broken}"),
         },
-        // What the core has to say of a CONNECT that is none.
+        // The core's answer to an invalid CONNECT.
         Ok(Ok(None)) => drop(link.flush().await),
         Ok(Err(error)) => debug!("no CONNECT: {error}"),
         Err(_) => debug!("no CONNECT within {HANDSHAKE:?}"),
     }
 }
 
-/// Reads CONNECT; `None` when something else came, or one that is refused.
+/// Reads CONNECT. Returns `None` for another packet, or a refused CONNECT.
 async fn open(link: &mut Link) -> io::Result<Option<Opening>> {
     loop {
         if let Some(packet) = link.next() {
@@ -179,7 +179,7 @@ fn new_opening(connect: &v5_0::Connect) -> Result<Opening, Rejection> {
     })
 }
 
-/// Seconds as MQTT 5 counts them (section 3.1.2.11.2): the largest number is for ever.
+/// Seconds as MQTT 5 counts them (section 3.1.2.11.2): the largest number means forever.
 fn session_expiry(seconds: u32) -> Option<Duration> {
     (seconds != u32::MAX).then(|| Duration::from_secs(seconds.into()))
 }
@@ -207,18 +207,18 @@ fn will(
     Ok(Will { message, delay: delay.unwrap_or_default() })
 }
 
-/// The client's id, or one of our own for it.
-fn identity(said: &str) -> (String, bool) {
+/// The client's id, or an assigned one.
+fn identity(requested: &str) -> (String, bool) {
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    if !said.is_empty() {
-        return (said.to_owned(), false);
+    if !requested.is_empty() {
+        return (requested.to_owned(), false);
     }
-    // Ours are not to meet those of an earlier run, whose clients may come back.
+    // Assigned ids differ from those of an earlier run, whose clients may reconnect.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
     (format!("auto-{now:x}-{:x}", COUNT.fetch_add(1, Ordering::Relaxed)), true)
 }
 
-/// Takes the session and answers CONNECT.
+/// Attaches to the session and answers CONNECT.
 async fn begin(mut link: Link, shared: Arc<Shared>, opening: Opening) -> Result<Client, Broken> {
     let Opening { hello, assigned, expiry, will } = opening;
     let (id, version) = (hello.client.clone(), hello.version);
@@ -233,7 +233,7 @@ async fn begin(mut link: Link, shared: Arc<Shared>, opening: Opening) -> Result<
 impl Client {
     async fn run(mut self) {
         let outcome = self.talk().await;
-        // The last word, for a client that still listens.
+        // The last packet, for a client that still reads.
         drop(self.link.flush().await);
         match &outcome {
             Ok(()) => info!(client = self.id, "disconnected"),
@@ -247,10 +247,10 @@ impl Client {
         }
     }
 
-    /// Until the connection ends. A client that says goodbye has taken its will back.
+    /// Runs until the connection ends. A client that disconnects properly has cancelled its will.
     async fn talk(&mut self) -> Result<(), Broken> {
         let stop = self.shared.stop.clone();
-        // A client need not wait for CONNACK before it goes on.
+        // A client need not wait for CONNACK before it sends more packets.
         self.read().await?;
         loop {
             self.send_kept()?;
@@ -272,7 +272,7 @@ impl Client {
         }
     }
 
-    /// Sends what waits for this client, as much as it can take.
+    /// Sends queued messages to this client, as many as it can accept.
     fn send_kept(&mut self) -> Result<(), MqttError> {
         while self.link.has_room() && !self.link.is_full() {
             let queue = &mut self.attached.kept.queue;
@@ -284,7 +284,7 @@ impl Client {
         Ok(())
     }
 
-    /// Messages go out in their order: none of the channel before those that were kept.
+    /// Messages are sent in order: those from the channel after the queued ones.
     fn can_send(&self) -> bool {
         self.link.has_room() && self.attached.kept.queue.is_empty()
     }
@@ -296,7 +296,7 @@ impl Client {
         self.link.close();
     }
 
-    /// Does what the packets that were read ask for.
+    /// Handles the packets that were read.
     async fn read(&mut self) -> Result<(), Broken> {
         while let Some(packet) = self.link.next() {
             self.receive(packet).await?;
@@ -314,7 +314,7 @@ impl Client {
                 let (qos, id, payload) = (packet.qos(), packet.packet_id(), packet.payload().clone());
                 let message = Message::new(&self.id, packet.topic_name(), payload, qos, packet.retain(), &[]);
                 match self.publish(message).await {
-                    // Nobody waits for an answer to it.
+                    // No answer is expected.
                     Err(Refusal::Journal) if qos == Qos::AtMostOnce => {}
                     outcome => outcome.map_err(Broken::Refused)?,
                 }
@@ -341,7 +341,7 @@ impl Client {
                 self.unsubscribe(packet.packet_id(), packet.entries().iter().map(|filter| filter.as_str()))?;
             }
             Packet::V3_1_1Pubrec(packet) => self.link.send(wire::pubrel(version, packet.packet_id())?),
-            // From 0x80 on the receiver has refused the message, and the core has forgotten it.
+            // From 0x80 on the receiver has refused the message, and the core has discarded it.
             Packet::V5_0Pubrec(packet) if packet.reason_code().is_none_or(|code| (code as u8) < 0x80) => {
                 self.link.send(wire::pubrel(version, packet.packet_id())?);
             }
@@ -352,13 +352,13 @@ impl Client {
                 let code = packet.reason_code().unwrap_or(DisconnectReasonCode::NormalDisconnection);
                 self.goodbye(code, packet.props().as_deref().unwrap_or_default());
             }
-            // Acknowledgements and pings, which the core has dealt with; what else a client cannot say.
+            // Acknowledgements and pings, which the core has handled; a client cannot send anything else.
             _ => {}
         }
         Ok(())
     }
 
-    /// Hands a message on, first to the journal.
+    /// Publishes a message, first to the journal.
     async fn publish(&self, message: Result<Message, Refusal>) -> Result<(), Refusal> {
         let message = message?;
         if let Some(recorder) = &self.shared.recorder {
@@ -373,14 +373,14 @@ impl Client {
         match (qos, id) {
             (Qos::AtLeastOnce, Some(id)) => self.link.send(wire::puback(version, id, outcome)?),
             (Qos::ExactlyOnce, Some(id)) => self.link.send(wire::pubrec(version, id, outcome)?),
-            // Nobody waits for an answer; a topic that is none is an error of the protocol (section 3.3.2.1).
+            // No answer is expected; an invalid topic is a protocol error (section 3.3.2.1).
             _ if outcome == Err(Refusal::TopicName) => self.end(DisconnectReasonCode::TopicNameInvalid),
             _ => {}
         }
         Ok(())
     }
 
-    /// Subscribes to each filter that can be subscribed to, unless all are refused for one reason.
+    /// Subscribes to each valid filter, unless all are refused for one reason.
     fn subscribe(
         &mut self,
         id: u16,
@@ -414,19 +414,19 @@ impl Client {
     }
 
     fn unsubscribe<'a>(&mut self, id: u16, filters: impl Iterator<Item = &'a str>) -> Result<(), Broken> {
-        let found: Vec<bool> =
+        let existed: Vec<bool> =
             filters.map(|filter| self.shared.broker.unsubscribe(&self.id, filter)).collect();
-        self.link.send(wire::unsuback(self.link.version(), id, &found)?);
+        self.link.send(wire::unsuback(self.link.version(), id, &existed)?);
         Ok(())
     }
 
-    /// The client leaves, as it is meant to.
+    /// The client disconnects properly.
     fn goodbye(&mut self, code: DisconnectReasonCode, properties: &[Property]) {
         if code == DisconnectReasonCode::NormalDisconnection {
             self.will = None;
         }
         for property in properties {
-            // A session that was to end with its connection cannot be kept after all (section 3.14.2.2.2).
+            // A session that ends with its connection cannot be extended later (section 3.14.2.2.2).
             if let (Property::SessionExpiryInterval(time), true) =
                 (property, self.expiry != Some(Duration::ZERO))
             {
@@ -437,9 +437,9 @@ impl Client {
     }
 }
 
-/// Publishes the will of a client that has left without a word, unless it comes back before its delay is over.
+/// Publishes the will of a client that was disconnected, unless it reconnects before the delay is over.
 async fn publish_will(shared: Arc<Shared>, client: String, will: Will, expiry: Option<Duration>) {
-    // A broker that stops has nobody left to tell.
+    // A stopping broker has no subscribers left.
     if shared.stop.is_cancelled() {
         return;
     }
@@ -453,7 +453,7 @@ async fn publish_will(shared: Arc<Shared>, client: String, will: Will, expiry: O
     }
     debug!(client, topic = will.message.topic, "publishing its will");
     if let Some(recorder) = &shared.recorder {
-        // Logged already; a will is nobody's to take back.
+        // The failure is logged already; no client waits for an answer.
         let _ = recorder.record(&will.message).await;
     }
     shared.broker.publish(will.message);

@@ -1,4 +1,4 @@
-//! Messages that are to be kept: they go to the journal before they are acknowledged.
+//! Journaled messages: they are written to the journal before they are acknowledged.
 
 use std::time::Duration;
 
@@ -13,23 +13,23 @@ use crate::message::{Message, Refusal};
 /// How long a message waits for the journal.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Appends messages to a journal, those whose topic a filter takes.
+/// Appends the messages whose topic matches a filter to a journal.
 pub struct Recorder {
     client: JournalClient<Channel>,
     filter: String,
 }
 
 impl Recorder {
-    /// The connection is made with the first message, and again when it is lost.
+    /// Connects with the first message, and reconnects when the connection is lost.
     pub fn new(journal: Endpoint, filter: String) -> Self {
         let channel = journal.timeout(LIMIT).connect_timeout(LIMIT).connect_lazy();
         Self { client: JournalClient::new(channel), filter }
     }
 
-    /// Returns when the journal has the message, or at once for one that is not for it.
+    /// Returns when the journal has the message, or immediately if the filter does not match.
     ///
     /// # Errors
-    /// [`Refusal::Journal`] when the journal cannot be reached or does not take it.
+    /// [`Refusal::Journal`] if the journal cannot be reached or refuses the message.
     pub async fn record(&self, message: &Message) -> Result<(), Refusal> {
         if !topic::matches(&self.filter, &message.topic) {
             return Ok(());

@@ -1,5 +1,5 @@
-//! Bytes of one connection to packets and back. What the protocol asks for meanwhile (answers to pings, timers, flow control) is
-//! mqtt-protocol-core's work; it does no I/O, so that is done here.
+//! Converts the bytes of one connection to packets and back. mqtt-protocol-core implements the protocol (answers to pings,
+//! timers, flow control) without I/O; the I/O is here.
 
 use std::io;
 use std::time::Duration;
@@ -17,33 +17,33 @@ use crate::broker::Kept;
 use crate::message::Delivery;
 use crate::wire;
 
-/// A client that does not take what is written to it for so long is gone.
+/// How long a client may not read before the connection is closed.
 const WRITE: Duration = Duration::from_secs(10);
-/// Messages that a client has not acknowledged, at most, whatever it allows.
+/// The maximum number of unacknowledged messages to a client, even if it allows more.
 const IN_FLIGHT: usize = 256;
 /// QoS 1 and 2 messages that a client may send before it waits for an answer.
 const RECEIVE_MAXIMUM: u16 = 256;
-/// Room for what is read at once, at least; each client has it.
+/// The minimum size of the read buffer of each client.
 const READ: usize = 4 << 10;
-/// Bytes that are gathered before they are written.
+/// The number of bytes that are collected before a write.
 const CHUNK: usize = 16 << 10;
 
 /// One connection.
 pub struct Link {
     stream: TcpStream,
     core: mqtt::Connection<role::Server>,
-    /// What was read; `inbox[at..]` is not used up.
+    /// The bytes that were read; `inbox[at..]` is not decoded yet.
     inbox: Vec<u8>,
     at: usize,
     outbox: Vec<u8>,
-    /// When the keep alive runs out.
+    /// When the keep alive expires.
     deadline: Option<Instant>,
     in_flight: usize,
     closing: bool,
 }
 
 impl Link {
-    /// A connection that nothing was said on; a packet of more bytes ends it.
+    /// A new connection; a packet with more bytes ends it.
     pub fn new(stream: TcpStream, max_packet: u32) -> Self {
         let options =
             ConnectionOptions::new().maximum_packet_size_recv(max_packet).receive_maximum(RECEIVE_MAXIMUM);
@@ -65,20 +65,20 @@ impl Link {
         self.core.get_protocol_version()
     }
 
-    /// Whether nothing more is to be said.
+    /// Whether nothing more will be sent.
     pub fn is_closing(&self) -> bool {
         self.closing
     }
 
-    /// Nothing more is said after what is said already.
+    /// Sends nothing more after the packets that are queued.
     pub fn close(&mut self) {
         self.closing = true;
     }
 
-    /// Reads what there is, waiting for it or for the keep alive to run out; whether the connection goes on.
+    /// Waits for bytes or for the keep alive to expire. Returns whether the connection continues.
     ///
     /// # Errors
-    /// What the network says. Cancel safe.
+    /// The network's error. Cancel safe.
     pub async fn fill(&mut self) -> io::Result<bool> {
         self.inbox.drain(..self.at);
         self.at = 0;
@@ -92,7 +92,7 @@ impl Link {
         tokio::select! {
             read = self.stream.read_buf(&mut self.inbox) => Ok(read? > 0),
             () = late => {
-                debug!("keep alive ran out");
+                debug!("keep alive expired");
                 let events = self.core.notify_timer_fired(TimerKind::PingreqRecv);
                 self.take(events);
                 self.closing = true;
@@ -101,13 +101,13 @@ impl Link {
         }
     }
 
-    /// The next whole packet of what was read.
+    /// The next complete packet that was read.
     pub fn next(&mut self) -> Option<Packet> {
         while self.at < self.inbox.len() && !self.closing {
             let mut cursor = Cursor::new(&self.inbox[self.at..]);
             let events = self.core.recv(&mut cursor);
             self.at += usize::try_from(cursor.position()).unwrap_or(usize::MAX);
-            // The core closes for most errors; none of them leaves a connection that could go on.
+            // The core closes the connection for most errors; it cannot continue after any of them.
             self.closing |= events.iter().any(|event| matches!(event, Event::NotifyError(_)));
             let packet = self.take(events);
             if packet.is_some() && !self.closing {
@@ -117,21 +117,21 @@ impl Link {
         None
     }
 
-    /// Says something.
+    /// Queues a packet.
     pub fn send(&mut self, packet: Packet) {
         let events = self.core.send(packet);
         self.take(events);
     }
 
-    /// Whether the client can take one more message now.
+    /// Whether the client can accept one more message now.
     pub fn has_room(&self) -> bool {
         self.in_flight < IN_FLIGHT && self.core.get_receive_maximum_vacancy_for_send() != Some(0)
     }
 
-    /// Sends a message; one that is too large for the client, or too old, is left out, as the standard has it.
+    /// Sends a message. One that is too large for the client, or expired, is skipped, as the standard requires.
     ///
     /// # Errors
-    /// When it cannot be said in this version of MQTT.
+    /// If it cannot be expressed in this version of MQTT.
     pub fn deliver(&mut self, delivery: &Delivery) -> Result<(), MqttError> {
         if delivery.message.is_expired() {
             return Ok(());
@@ -149,10 +149,10 @@ impl Link {
         Ok(())
     }
 
-    /// Writes what was said.
+    /// Writes the queued packets.
     ///
     /// # Errors
-    /// What the network says, and `TimedOut` for a client that reads nothing.
+    /// The network's error, and `TimedOut` for a client that does not read.
     pub async fn flush(&mut self) -> io::Result<()> {
         if !self.outbox.is_empty() {
             timeout(WRITE, self.stream.write_all(&self.outbox)).await.map_err(io::Error::from)??;
@@ -161,12 +161,12 @@ impl Link {
         Ok(())
     }
 
-    /// Whether enough was said to write it.
+    /// Whether enough packets are queued for a write.
     pub fn is_full(&self) -> bool {
         self.outbox.len() >= CHUNK
     }
 
-    /// Takes up what an earlier connection of the session has left; the core says it again after CONNACK.
+    /// Restores the state of an earlier connection of the session; the core sends its packets again after CONNACK.
     pub fn resume(&mut self, kept: &mut Kept) {
         let in_flight = std::mem::take(&mut kept.in_flight);
         self.in_flight = in_flight.len();
@@ -174,13 +174,13 @@ impl Link {
         self.core.restore_qos2_publish_handled(kept.unreleased.drain(..).collect());
     }
 
-    /// Leaves to the session what is not finished.
+    /// Returns the unfinished exchanges for the session.
     pub fn leave(&self, kept: &mut Kept) {
         kept.in_flight = self.core.get_stored_packets();
         kept.unreleased = self.core.get_qos2_publish_handled().into_iter().collect();
     }
 
-    /// Does what the core asks for, and hands out the packet that came, if one did.
+    /// Executes the core's events, and returns the received packet, if there is one.
     fn take(&mut self, events: Vec<Event>) -> Option<Packet> {
         let mut received = None;
         for event in events {

@@ -37,19 +37,19 @@ struct Settings {
     common: Common,
     #[command(flatten)]
     membership: Membership,
-    /// Where it listens, MQTT over TCP
+    /// The address on which it listens, MQTT over TCP
     #[arg(long, value_name = "ADDRESS", env = "MQTT_SERVER_LISTEN", default_value = "127.0.0.1:1883")]
     listen: SocketAddr,
-    /// The largest packet that is taken
+    /// The largest packet that is accepted
     #[arg(long, value_name = "BYTES", env = "MQTT_SERVER_MAX_PACKET", default_value_t = 1 << 20, value_parser = clap::value_parser!(u32).range(128..=268_435_455))]
     max_packet: u32,
-    /// Messages that wait for one client, at most; more are dropped
+    /// The maximum number of messages that wait for one client; more are dropped
     #[arg(long, value_name = "COUNT", env = "MQTT_SERVER_MAX_QUEUED", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     max_queued: u32,
-    /// A journal server, as http://HOST:PORT, that has messages before they are acknowledged
+    /// A journal server, as http://HOST:PORT, that stores messages before they are acknowledged
     #[arg(long, value_name = "URL", env = "JOURNAL_SERVER", value_parser = settings::endpoint)]
     journal: Option<Endpoint>,
-    /// Which messages the journal gets
+    /// The topic filter of the messages for the journal
     #[arg(long, value_name = "FILTER", env = "MQTT_SERVER_JOURNAL_FILTER", default_value = "#", value_parser = filter)]
     journal_filter: String,
 }
@@ -88,8 +88,8 @@ impl Service for Settings {
             match accepted {
                 Ok((stream, _)) => drop(tasks.spawn(client::serve(stream, shared.clone()))),
                 Err(error) => {
-                    // Out of file descriptors, mostly: those who are here go on, who comes now waits.
-                    warn!("cannot take a connection: {error}");
+                    // Mostly out of file descriptors: existing connections continue, new ones wait.
+                    warn!("cannot accept a connection: {error}");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }

@@ -7,37 +7,37 @@ use arch::{text, topic};
 use mqtt_protocol_core::mqtt::ArcPayload;
 use mqtt_protocol_core::mqtt::packet::{Property, Qos};
 
-/// Why a message is not taken.
+/// Why a message is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The topic is no name: empty, or with a wildcard.
+    /// The topic is not a topic name: it is empty, or contains a wildcard.
     TopicName,
-    /// Said to be text, and is none.
+    /// The payload is declared as text but is not UTF-8.
     PayloadFormat,
-    /// The journal that has to have it does not take it.
+    /// The journal must store it and does not.
     Journal,
 }
 
-/// What was published.
+/// A published message.
 #[derive(Clone, Debug)]
 pub struct Message {
     pub topic: String,
     pub payload: ArcPayload,
     pub qos: Qos,
     pub retain: bool,
-    /// What receivers that speak MQTT 5 get with it, unchanged.
+    /// The properties that receivers of MQTT 5 get unchanged.
     pub properties: Vec<Property>,
-    /// After this it is delivered to nobody any more.
+    /// When it expires and is no longer delivered.
     pub expires: Option<Instant>,
     /// The client that published it.
     pub from: String,
 }
 
 impl Message {
-    /// A message as it came in, checked.
+    /// A received message, after the checks.
     ///
     /// # Errors
-    /// When the topic or the payload is not what the standard asks for.
+    /// If the topic or the payload violates the standard.
     pub fn new(
         from: &str,
         topic: &str,
@@ -66,7 +66,7 @@ impl Message {
                 Property::MessageExpiryInterval(time) => {
                     expires = Some(Instant::now() + Duration::from_secs(time.val().into()));
                 }
-                // Between a client and the broker only: an alias, a will's delay.
+                // Properties between a client and the broker: an alias, a will's delay.
                 _ => {}
             }
         }
@@ -74,7 +74,7 @@ impl Message {
         Ok(Self { topic, payload, qos, retain, properties: kept, expires, from })
     }
 
-    /// Whether its time is over.
+    /// Whether it has expired.
     pub fn is_expired(&self) -> bool {
         self.expires.is_some_and(|time| time <= Instant::now())
     }
@@ -84,13 +84,13 @@ impl Message {
 #[derive(Clone, Debug)]
 pub struct Delivery {
     pub message: Arc<Message>,
-    /// The lower one of what was published and what was subscribed.
+    /// The lower QoS of the publication and the subscription.
     pub qos: Qos,
     pub retain: bool,
 }
 
 impl Delivery {
-    /// For a subscription that asks for `qos` at most.
+    /// Creates a delivery for a subscription with the maximum `qos`.
     pub fn new(message: Arc<Message>, qos: Qos, retain: bool) -> Self {
         let qos = if (message.qos as u8) < qos as u8 { message.qos } else { qos };
         Self { message, qos, retain }

@@ -1,16 +1,16 @@
-//! Who has subscribed to what.
+//! The subscriptions of all clients.
 
 use std::collections::HashMap;
 
 use arch::topic;
 use mqtt_protocol_core::mqtt::packet::{Qos, SubOpts};
 
-/// Client → what it asked for.
+/// Client → its options.
 type Clients = HashMap<String, SubOpts>;
 
-/// Filters, and the clients that have subscribed to them.
+/// Filters, and their subscribers.
 ///
-/// Most filters have no wildcard and are found by their hash. The others are looked at one by one.
+/// Most filters have no wildcard and are looked up by their hash. The others are compared one by one.
 #[derive(Default)]
 pub struct Subscriptions {
     names: HashMap<String, Clients>,
@@ -18,24 +18,24 @@ pub struct Subscriptions {
 }
 
 impl Subscriptions {
-    /// Adds a subscription, or changes its options; whether it is new.
+    /// Adds a subscription, or changes its options. Returns whether it is new.
     pub fn add(&mut self, client: &str, filter: &str, options: SubOpts) -> bool {
         let clients = self.side(filter).entry(filter.to_owned()).or_default();
         clients.insert(client.to_owned(), options).is_none()
     }
 
-    /// Takes a subscription away; whether it was there.
+    /// Removes a subscription. Returns whether it existed.
     pub fn remove(&mut self, client: &str, filter: &str) -> bool {
         let side = self.side(filter);
         let Some(clients) = side.get_mut(filter) else { return false };
-        let found = clients.remove(client).is_some();
+        let existed = clients.remove(client).is_some();
         if clients.is_empty() {
             side.remove(filter);
         }
-        found
+        existed
     }
 
-    /// Takes all subscriptions of a client away.
+    /// Removes all subscriptions of a client.
     pub fn forget(&mut self, client: &str) {
         for side in [&mut self.names, &mut self.filters] {
             side.retain(|_, clients| {
@@ -45,23 +45,23 @@ impl Subscriptions {
         }
     }
 
-    /// The clients that get a message under `name` from `publisher`, each once, with the highest QoS that they asked for, and
-    /// whether they want to see the message's retain flag.
+    /// The clients that receive a message with the topic `name` from `publisher`, each once, with the highest QoS that they
+    /// subscribed with, and whether they get the message's retain flag.
     pub fn matching<'a>(&'a self, name: &str, publisher: &str) -> HashMap<&'a str, (Qos, bool)> {
         let filters = self.filters.iter().filter(|(filter, _)| topic::matches(filter, name));
         let clients = self.names.get(name).into_iter().chain(filters.map(|(_, clients)| clients)).flatten();
-        let mut found: HashMap<&str, (Qos, bool)> = HashMap::new();
+        let mut receivers: HashMap<&str, (Qos, bool)> = HashMap::new();
         for (client, options) in clients {
             if options.nl() && client == publisher {
                 continue;
             }
-            let asked = (options.qos(), options.rap());
-            let best = found.entry(client).or_insert(asked);
-            if best.0 as u8 <= asked.0 as u8 {
-                *best = (asked.0, best.1 || asked.1);
+            let subscribed = (options.qos(), options.rap());
+            let best = receivers.entry(client).or_insert(subscribed);
+            if best.0 as u8 <= subscribed.0 as u8 {
+                *best = (subscribed.0, best.1 || subscribed.1);
             }
         }
-        found
+        receivers
     }
 
     fn side(&mut self, filter: &str) -> &mut HashMap<String, Clients> {
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn each_client_is_found_once_with_its_best_qos() {
+    fn each_client_matches_once_with_its_highest_qos() {
         let mut subscriptions = Subscriptions::default();
         assert!(subscriptions.add("a", "x/y", options(Qos::AtMostOnce)));
         assert!(subscriptions.add("a", "x/#", options(Qos::ExactlyOnce).set_rap(true)));
@@ -97,7 +97,7 @@ mod tests {
     }
 
     proptest! {
-        /// The two sides together find what the definition finds.
+        /// The two lookups together give the same result as the definition.
         #[test]
         fn what_matches_is_what_the_standard_says(
             filters in prop::collection::btree_set("(a|b|\\+)(/(a|b|\\+)){0,2}(/#)?", 1..8), name in "(a|b)(/(a|b)){0,3}",
@@ -106,10 +106,10 @@ mod tests {
             for filter in &filters {
                 subscriptions.add(filter, filter, options(Qos::AtMostOnce));
             }
-            let mut found: Vec<_> = subscriptions.matching(&name, "").into_keys().collect();
-            found.sort_unstable();
-            let wanted: Vec<_> = filters.iter().filter(|filter| topic::matches(filter, &name)).collect();
-            prop_assert_eq!(found, wanted);
+            let mut actual: Vec<_> = subscriptions.matching(&name, "").into_keys().collect();
+            actual.sort_unstable();
+            let expected: Vec<_> = filters.iter().filter(|filter| topic::matches(filter, &name)).collect();
+            prop_assert_eq!(actual, expected);
         }
     }
 }

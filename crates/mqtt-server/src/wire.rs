@@ -1,4 +1,4 @@
-//! Packets in the words of either version: what the broker says, as MQTT 3.1.1 or 5 has it.
+//! The broker's packets in either version of the protocol: MQTT 3.1.1 or 5.
 
 use std::time::Instant;
 
@@ -14,12 +14,12 @@ use mqtt_protocol_core::mqtt::result_code::{
 
 use crate::message::{Delivery, Refusal};
 
-/// Topics that a client may give a number to, each connection for itself.
+/// The number of topic aliases per connection.
 const ALIASES: u16 = 16;
 
 type Built = Result<Packet, MqttError>;
 
-/// CONNACK of a connection that is taken; `assigned` is the id of a client that gave none.
+/// CONNACK of an accepted connection; `assigned` is the id of a client that sent none.
 pub fn accept(version: Version, session_present: bool, assigned: Option<&str>) -> Built {
     if version == Version::V3_1_1 {
         let code = ConnectReturnCode::Accepted;
@@ -42,7 +42,7 @@ pub fn accept(version: Version, session_present: bool, assigned: Option<&str>) -
     Ok(built.build()?.into())
 }
 
-/// CONNACK of a connection that is refused, with the reason in the words of the version that it asked for.
+/// CONNACK of a refused connection, with the reason code of the requested version.
 pub fn refuse(version: Version, old: ConnectReturnCode, new: ConnectReasonCode) -> Built {
     Ok(match version {
         Version::V3_1_1 => v3_1_1::Connack::builder().session_present(false).return_code(old).build()?.into(),
@@ -67,7 +67,7 @@ pub fn publish(version: Version, delivery: &Delivery, id: Option<u16>) -> Built 
     Ok(packet.packet_id(id).payload(message.payload.clone()).props(properties).build()?.into())
 }
 
-/// PUBACK; MQTT 3.1.1 has no words for a refusal.
+/// PUBACK; MQTT 3.1.1 cannot express a refusal.
 pub fn puback(version: Version, id: u16, outcome: Result<(), Refusal>) -> Built {
     if version == Version::V3_1_1 {
         return Ok(v3_1_1::Puback::builder().packet_id(id).build()?.into());
@@ -103,7 +103,7 @@ pub fn pubrel(version: Version, id: u16) -> Built {
     })
 }
 
-/// PUBCOMP: a sender of QoS 2 may forget the message.
+/// PUBCOMP: a sender of QoS 2 may discard the message.
 pub fn pubcomp(version: Version, id: u16) -> Built {
     Ok(match version {
         Version::V3_1_1 => v3_1_1::Pubcomp::builder().packet_id(id).build()?.into(),
@@ -111,7 +111,7 @@ pub fn pubcomp(version: Version, id: u16) -> Built {
     })
 }
 
-/// SUBACK with an answer for each filter.
+/// SUBACK with a result for each filter.
 pub fn suback(version: Version, id: u16, answers: Vec<SubackReasonCode>) -> Built {
     if version != Version::V3_1_1 {
         return Ok(v5_0::Suback::builder().packet_id(id).reason_codes(answers).build()?.into());
@@ -125,18 +125,22 @@ pub fn suback(version: Version, id: u16, answers: Vec<SubackReasonCode>) -> Buil
     Ok(v3_1_1::Suback::builder().packet_id(id).return_codes(answers.collect()).build()?.into())
 }
 
-/// UNSUBACK; for each filter whether there was such a subscription.
-pub fn unsuback(version: Version, id: u16, found: &[bool]) -> Built {
+/// UNSUBACK with, for each filter, whether the subscription existed.
+pub fn unsuback(version: Version, id: u16, existed: &[bool]) -> Built {
     if version == Version::V3_1_1 {
         return Ok(v3_1_1::Unsuback::builder().packet_id(id).build()?.into());
     }
-    let code = |found: &bool| {
-        if *found { UnsubackReasonCode::Success } else { UnsubackReasonCode::NoSubscriptionExisted }
+    let code = |existed: &bool| {
+        if *existed { UnsubackReasonCode::Success } else { UnsubackReasonCode::NoSubscriptionExisted }
     };
-    Ok(v5_0::Unsuback::builder().packet_id(id).reason_codes(found.iter().map(code).collect()).build()?.into())
+    Ok(v5_0::Unsuback::builder()
+        .packet_id(id)
+        .reason_codes(existed.iter().map(code).collect())
+        .build()?
+        .into())
 }
 
-/// DISCONNECT from the broker, which only MQTT 5 knows.
+/// DISCONNECT from the broker, which only MQTT 5 has.
 pub fn disconnect(version: Version, code: DisconnectReasonCode) -> Option<Packet> {
     let built = v5_0::Disconnect::builder().reason_code(code).build();
     built.ok().filter(|_| version != Version::V3_1_1).map(Into::into)

@@ -13,9 +13,9 @@ use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use testbed::{Service, command};
 use tokio::time::timeout;
 
-/// How long something that is expected may take.
+/// The time limit for an expected event.
 const SOON: Duration = Duration::from_secs(20);
-/// How long nothing is to happen.
+/// How long to wait to see that nothing happens.
 const WHILE: Duration = Duration::from_millis(400);
 
 fn program() -> String {
@@ -26,7 +26,7 @@ fn start(more: &[&str]) -> Service {
     Service::start(&program(), &[&["--listen", "127.0.0.1:0"][..], more].concat())
 }
 
-/// A client of MQTT 5, and what the broker says to it.
+/// A client of MQTT 5, and the packets that the broker sends to it.
 struct Client {
     client: AsyncClient,
     events: EventLoop,
@@ -39,7 +39,7 @@ impl Client {
         options
     }
 
-    /// Connects; whether there was a session.
+    /// Connects. Returns whether a session existed.
     async fn connect(options: MqttOptions) -> (Self, bool) {
         let (client, events) = AsyncClient::new(options, 64);
         let mut client = Self { client, events };
@@ -65,7 +65,7 @@ impl Client {
         while !matches!(self.next().await, Packet::SubAck(_)) {}
     }
 
-    /// Publishes, and waits until the broker has it.
+    /// Publishes, and waits for the broker's acknowledgement.
     async fn publish(&mut self, topic: &str, qos: QoS, retain: bool, payload: &str) {
         self.client.publish(topic, qos, retain, payload.to_owned()).await.expect("queued");
         self.settle(qos).await;
@@ -91,7 +91,7 @@ impl Client {
         }
     }
 
-    /// Nothing comes for a while.
+    /// Asserts that nothing arrives for a while.
     async fn silence(&mut self) {
         let message = timeout(WHILE, self.message()).await;
         assert!(message.is_err(), "{message:?}");
@@ -111,13 +111,13 @@ async fn each_receiver_gets_the_lower_qos_once() {
     receiver.subscribe("x/+/z", QoS::AtLeastOnce).await;
     receiver.subscribe("x/#", QoS::AtMostOnce).await;
     let mut sender = Client::plain(&service, "sender").await;
-    for (qos, wanted) in [
+    for (qos, expected) in [
         (QoS::AtMostOnce, QoS::AtMostOnce),
         (QoS::AtLeastOnce, QoS::AtLeastOnce),
         (QoS::ExactlyOnce, QoS::AtLeastOnce),
     ] {
         sender.publish("x/y/z", qos, false, "hello").await;
-        assert_eq!(facts(&receiver.message().await), ("x/y/z", "hello", wanted, false));
+        assert_eq!(facts(&receiver.message().await), ("x/y/z", "hello", expected, false));
     }
     receiver.subscribe("exact", QoS::ExactlyOnce).await;
     sender.publish("exact", QoS::ExactlyOnce, false, "once").await;
@@ -127,7 +127,7 @@ async fn each_receiver_gets_the_lower_qos_once() {
 }
 
 #[tokio::test]
-async fn the_old_version_and_the_new_understand_each_other() {
+async fn clients_of_both_versions_exchange_messages() {
     use rumqttc::{AsyncClient, Event, Packet, QoS as Qos};
     let service = start(&[]);
     let port = service.address().port();
@@ -160,7 +160,7 @@ async fn the_old_version_and_the_new_understand_each_other() {
 }
 
 #[tokio::test]
-async fn a_retained_message_waits_for_who_comes_later() {
+async fn a_retained_message_is_sent_to_later_subscribers() {
     let service = start(&[]);
     let mut sender = Client::plain(&service, "sender").await;
     sender.publish("state/a", QoS::AtLeastOnce, true, "1").await;
@@ -177,12 +177,12 @@ async fn a_retained_message_waits_for_who_comes_later() {
     assert_eq!(
         facts(&receiver.message().await),
         ("state/a", "4", QoS::AtLeastOnce, false),
-        "not retained for who is here"
+        "not marked as retained for existing subscribers"
     );
 }
 
 #[tokio::test]
-async fn a_session_that_is_kept_loses_nothing() {
+async fn a_kept_session_loses_no_message() {
     let service = start(&[]);
     let options = |clean| {
         let mut options = Client::options(&service, "receiver");
@@ -193,7 +193,7 @@ async fn a_session_that_is_kept_loses_nothing() {
     let (mut receiver, present) = Client::connect(options(true)).await;
     assert!(!present);
     receiver.subscribe("x", QoS::AtLeastOnce).await;
-    // Gone without a word, as a phone in a tunnel.
+    // Disconnected without DISCONNECT, as a phone in a tunnel.
     drop(receiver);
     let mut sender = Client::plain(&service, "sender").await;
     for number in 0..300 {
@@ -208,13 +208,13 @@ async fn a_session_that_is_kept_loses_nothing() {
     receiver.silence().await;
     drop(receiver);
     let (mut receiver, present) = Client::connect(options(true)).await;
-    assert!(!present, "a clean start begins anew");
-    sender.publish("x", QoS::AtLeastOnce, false, "nobody has subscribed").await;
+    assert!(!present, "a clean start discards the session");
+    sender.publish("x", QoS::AtLeastOnce, false, "no subscriber").await;
     receiver.silence().await;
 }
 
 #[test]
-fn a_second_connection_takes_the_session_over() {
+fn a_second_connection_takes_over_the_session() {
     let service = start(&[]);
     let mut first = connect(&service, CONNECT_5);
     let mut second = connect(&service, CONNECT_5);
@@ -226,7 +226,7 @@ fn a_second_connection_takes_the_session_over() {
 }
 
 #[tokio::test]
-async fn a_will_is_published_for_who_leaves_without_a_word() {
+async fn a_will_is_published_for_a_lost_connection() {
     let service = start(&[]);
     let mut receiver = Client::plain(&service, "receiver").await;
     receiver.subscribe("will/+", QoS::AtLeastOnce).await;
@@ -292,14 +292,14 @@ async fn properties_reach_the_receiver_and_wrong_text_is_refused() {
     receiver.silence().await;
 }
 
-/// CONNECT of a client `a` that begins anew, without keep alive.
+/// CONNECT of a client `a` with a clean start, without keep alive.
 const CONNECT_3: &[u8] = b"\x10\x0d\0\x04MQTT\x04\x02\0\0\0\x01a";
 const CONNECT_5: &[u8] = b"\x10\x0e\0\x04MQTT\x05\x02\0\0\0\0\x01a";
 
 /// A connection on which CONNECT was accepted.
 fn connect(service: &Service, connect: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(service.address()).expect("it listens");
-    stream.set_read_timeout(Some(SOON)).expect("a socket of ours");
+    stream.set_read_timeout(Some(SOON)).expect("an open socket");
     stream.write_all(connect).expect("it reads");
     let mut head = [0; 4];
     stream.read_exact(&mut head).expect("CONNACK");
@@ -309,31 +309,33 @@ fn connect(service: &Service, connect: &[u8]) -> TcpStream {
     stream
 }
 
-/// All that comes until the other side hangs up.
+/// All bytes until the broker closes the connection.
 fn rest(stream: &mut TcpStream) -> Vec<u8> {
-    let mut said = Vec::new();
-    match stream.read_to_end(&mut said) {
-        // It hung up before it had read all of what was sent.
-        Err(error) if error.kind() != ErrorKind::ConnectionReset => panic!("it does not hang up: {error}"),
-        _ => said,
+    let mut received = Vec::new();
+    match stream.read_to_end(&mut received) {
+        // It closed the connection before it had read everything.
+        Err(error) if error.kind() != ErrorKind::ConnectionReset => {
+            panic!("it does not close the connection: {error}")
+        }
+        _ => received,
     }
 }
 
-/// What comes back for these bytes, up to the end of the connection.
+/// The answer to these bytes, up to the end of the connection.
 fn answer(service: &Service, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(service.address()).expect("it listens");
-    stream.set_read_timeout(Some(SOON)).expect("a socket of ours");
-    // It may hang up before it has read all of it.
+    stream.set_read_timeout(Some(SOON)).expect("an open socket");
+    // It may close the connection before it has read everything.
     let _ = stream.write_all(bytes);
     rest(&mut stream)
 }
 
 #[test]
-fn nonsense_ends_its_own_connection_only() {
+fn invalid_packets_end_only_their_own_connection() {
     let service = start(&["--max-packet", "4096"]);
     assert_eq!(answer(&service, b"\0\0"), b"");
     assert_eq!(answer(&service, &[0x10, 0xFF, 0xFF, 0xFF, 0x7F, 0, 4]), b"", "a length of 256 MiB");
-    // MQTT 3.1.1: a client that has no id and wants a session is refused with code 2.
+    // MQTT 3.1.1: a client without an id that requests a session is refused with code 2.
     assert_eq!(answer(&service, b"\x10\x0c\0\x04MQTT\x04\0\0\0\0\0"), b"\x20\x02\0\x02");
     // A subscription before CONNECT.
     assert_eq!(answer(&service, b"\x82\x06\0\x01\0\x01a\0"), b"");
@@ -343,7 +345,7 @@ fn nonsense_ends_its_own_connection_only() {
     // A topic with a wildcard, a packet that is too large.
     assert_eq!(answer(&service, &[connect, b"\x30\x04\0\x01#x"].concat()), b"\x20\x02\0\0");
     assert_eq!(answer(&service, &[connect, b"\x30\x81\x20\0\x01x", &[0; 4094]].concat()), b"\x20\x02\0\0");
-    // Keep alive of one second: after one and a half the connection is closed.
+    // A keep alive of one second: the connection is closed after one and a half.
     let quick = b"\x10\x0d\0\x04MQTT\x04\x02\0\x01\0\x01a";
     let since = std::time::Instant::now();
     assert_eq!(answer(&service, quick), b"\x20\x02\0\0");
@@ -352,9 +354,9 @@ fn nonsense_ends_its_own_connection_only() {
     assert!(health.expect("starts").success());
 }
 
-/// Packets with a byte changed, and noise behind them: each connection may end, the broker goes on.
+/// Packets with one changed byte, followed by random bytes: each connection may end, the broker continues.
 #[test]
-fn noise_ends_no_broker() {
+fn random_bytes_do_not_stop_the_broker() {
     let service = start(&[]);
     let packets: Vec<&[u8]> = vec![
         CONNECT_5,
@@ -374,7 +376,7 @@ fn noise_ends_no_broker() {
         let at = at.index(bytes.len());
         bytes[at] = byte;
         let mut stream = connect(&service, if five { CONNECT_5 } else { CONNECT_3 });
-        // It may hang up at any byte.
+        // It may close the connection at any byte.
         let _ = stream.write_all(&[bytes, tail].concat());
         let _ = stream.shutdown(Shutdown::Write);
         rest(&mut stream);
@@ -385,7 +387,7 @@ fn noise_ends_no_broker() {
 }
 
 #[test]
-fn it_says_goodbye_when_told_to_stop() {
+fn clients_get_a_disconnect_when_the_broker_stops() {
     let service = start(&[]);
     let (mut new, mut old) =
         (connect(&service, CONNECT_5), connect(&service, &[&CONNECT_3[..14], b"b"].concat()));
@@ -400,7 +402,7 @@ fn it_says_goodbye_when_told_to_stop() {
 
 #[tokio::test]
 async fn without_its_journal_nothing_is_acknowledged() {
-    // A port that nobody listens on.
+    // A port on which nothing listens.
     let port = std::net::TcpListener::bind("127.0.0.1:0")
         .and_then(|taken| taken.local_addr())
         .expect("a port")

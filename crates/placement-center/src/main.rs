@@ -1,4 +1,4 @@
-//! Knows which nodes of the broker are there: they register, send heartbeats, and are taken off the list when they stop.
+//! Lists the nodes of the broker: they register, send heartbeats, and are removed when they stop.
 
 mod nodes;
 mod rpc;
@@ -22,19 +22,19 @@ use tracing::info;
 use crate::nodes::Nodes;
 use crate::rpc::Center;
 
-/// Knows which nodes of the broker are there
+/// Lists the nodes of the broker
 #[derive(Parser)]
 #[command(name = "placement-center")]
 struct Settings {
     #[command(flatten)]
     common: Common,
-    /// Where it listens, gRPC
+    /// The address on which it listens, gRPC
     #[arg(long, value_name = "ADDRESS", env = "PLACEMENT_CENTER_LISTEN", default_value = "127.0.0.1:1228")]
     listen: SocketAddr,
-    /// The folder of its database
+    /// The directory of its database
     #[arg(long, value_name = "DIR", env = "PLACEMENT_CENTER_DATA", default_value = "data/placement-center")]
     data: PathBuf,
-    /// How many milliseconds a node stays on the list without a heartbeat
+    /// Milliseconds after which a node without a heartbeat is removed
     #[arg(long, value_name = "MS", env = "PLACEMENT_CENTER_LEASE_MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(100..=86_400_000))]
     lease_ms: u64,
 }
@@ -53,7 +53,7 @@ impl Service for Settings {
     async fn serve(self, stop: CancellationToken) -> Result<()> {
         let lease = Duration::from_millis(self.lease_ms);
         std::fs::create_dir_all(&self.data)
-            .with_context(|| format!("cannot make {}", self.data.display()))?;
+            .with_context(|| format!("cannot create {}", self.data.display()))?;
         let file = self.data.join("nodes.redb");
         let nodes = Nodes::open(&file, lease).with_context(|| format!("cannot open {}", file.display()))?;
         let nodes = Arc::new(nodes);
@@ -67,7 +67,7 @@ impl Service for Settings {
         let (listener, _) = listen::bind(self.listen).await?;
         let expire = tokio::spawn(stop.clone().run_until_cancelled_owned(rpc::expire(nodes)));
         listen::grpc(listener, router, stop).await?;
-        expire.await.context("the clean-up of nodes failed")?;
+        expire.await.context("the removal of expired nodes failed")?;
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! The nodes, in a redb database and in memory.
 //!
-//! The database keeps who is registered; when a node was last heard of is in memory only, as a write to disk for each
-//! heartbeat would buy nothing: after a start every node has a whole lease to be heard of again.
+//! The database has the registered nodes. The time of the last heartbeat is only in memory, because a disk write for each
+//! heartbeat would have no benefit: after a start every node has a whole lease for its next heartbeat.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,12 +13,12 @@ use protocol::placement::{ListedNode, Node};
 use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition};
 use tracing::warn;
 
-/// Id → [`ListedNode`] as protobuf, with `seen_ms_ago` left out.
+/// Id → [`ListedNode`] as protobuf, without `seen_ms_ago`.
 const NODES: TableDefinition<&str, &[u8]> = TableDefinition::new("nodes");
 
-/// Who is registered. Reads are answered from memory; a change is on disk before it is seen.
+/// The registered nodes. Reads use the memory; a change is on disk before it is visible.
 pub struct Nodes {
-    /// Held for a whole change, so that disk and memory see changes in the same order.
+    /// Held during a whole change, so that disk and memory have the same order of changes.
     database: Mutex<Database>,
     lease: Duration,
     known: Mutex<BTreeMap<String, Known>>,
@@ -31,13 +31,13 @@ struct Known {
 }
 
 impl Nodes {
-    /// Opens the database, or makes it.
+    /// Opens the database, or creates it.
     ///
     /// # Errors
-    /// When the file cannot be opened, is in use, or is no such database.
+    /// If the file cannot be opened, is in use, or is not such a database.
     pub fn open(file: &Path, lease: Duration) -> Result<Self, redb::Error> {
         let database = Database::create(file)?;
-        // A table has to be there before it is read.
+        // A table must exist before it is read.
         change(&database, |_| Ok(()))?;
         let mut known = BTreeMap::new();
         let seen = Instant::now();
@@ -47,22 +47,22 @@ impl Nodes {
                 Ok((Some(node), registered_at_ms)) => {
                     known.insert(id.value().to_owned(), Known { node, registered_at_ms, seen });
                 }
-                // A node that cannot be read registers again; a center that does not start helps nobody.
-                _ => warn!(id = id.value(), "left out a node that cannot be read"),
+                // The node will register again; a center that does not start would stop all of them.
+                _ => warn!(id = id.value(), "ignored a node that cannot be read"),
             }
         }
         Ok(Self { database: Mutex::new(database), lease, known: Mutex::new(known) })
     }
 
-    /// How long a node is listed without being heard of.
+    /// How long a node is listed without a heartbeat.
     pub fn lease(&self) -> Duration {
         self.lease
     }
 
-    /// Adds the node, or replaces the one of its id. Blocks on the disk.
+    /// Adds the node, or replaces the one with the same id. Blocks on the disk.
     ///
     /// # Errors
-    /// What the database fails with; nothing has changed then.
+    /// The database's error; nothing has changed then.
     pub fn register(&self, node: Node) -> Result<(), redb::Error> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let registered_at_ms = millis(now);
@@ -77,17 +77,17 @@ impl Nodes {
         Ok(())
     }
 
-    /// Renews the lease; whether the node is registered.
+    /// Renews the lease. Returns whether the node is registered.
     pub fn heartbeat(&self, id: &str) -> bool {
         let mut known = lock(&self.known);
-        let found = known.get_mut(id).filter(|known| known.seen.elapsed() < self.lease);
-        found.map(|known| known.seen = Instant::now()).is_some()
+        let valid = known.get_mut(id).filter(|known| known.seen.elapsed() < self.lease);
+        valid.map(|known| known.seen = Instant::now()).is_some()
     }
 
-    /// Takes nodes off, those that are there. Blocks on the disk.
+    /// Removes the nodes with these ids, if they are registered. Blocks on the disk.
     ///
     /// # Errors
-    /// What the database fails with; nothing has changed then.
+    /// The database's error; nothing has changed then.
     pub fn remove(&self, ids: &[String]) -> Result<(), redb::Error> {
         let database = lock(&self.database);
         change(&database, |table| {
@@ -100,14 +100,14 @@ impl Nodes {
         Ok(())
     }
 
-    /// The ids of those whose lease has run out.
+    /// The ids of the nodes whose lease has expired.
     pub fn late(&self) -> Vec<String> {
         let known = lock(&self.known);
         let late = known.iter().filter(|(_, known)| known.seen.elapsed() >= self.lease);
         late.map(|(id, _)| id.clone()).collect()
     }
 
-    /// The nodes of `kind` (all for an empty one) whose lease runs, in the order of their ids.
+    /// The nodes of `kind` (all for an empty one) whose lease is valid, ordered by id.
     pub fn list(&self, kind: &str) -> Vec<ListedNode> {
         let known = lock(&self.known);
         let alive = known.values().filter(|known| known.seen.elapsed() < self.lease);
@@ -122,7 +122,7 @@ impl Nodes {
     }
 }
 
-/// One durable change of the table: all of it or nothing.
+/// One atomic and durable change of the table.
 fn change(
     database: &Database,
     change: impl FnOnce(&mut Table<&str, &[u8]>) -> Result<(), redb::StorageError>,
@@ -136,7 +136,7 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// No code panics while it holds these, and what they guard is right after each statement.
+/// No code panics while it holds these locks, and the guarded data is consistent after each statement.
 fn lock<T>(guarded: &Mutex<T>) -> MutexGuard<'_, T> {
     guarded.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn nodes_are_listed_until_their_lease_runs_out() {
+    fn nodes_are_listed_until_their_lease_expires() {
         let folder = tempfile::tempdir().expect("a folder");
         let nodes = Nodes::open(&folder.path().join("nodes.redb"), Duration::from_millis(400)).expect("open");
         for (id, kind) in [("b", "mqtt-server"), ("a", "journal-server"), ("c", "mqtt-server")] {
@@ -165,16 +165,16 @@ mod tests {
             (vec!["a".into(), "b".into(), "c".into()], vec!["b".into(), "c".into()])
         );
         std::thread::sleep(Duration::from_millis(250));
-        assert!(nodes.heartbeat("b") && !nodes.heartbeat("nobody"));
+        assert!(nodes.heartbeat("b") && !nodes.heartbeat("unknown"));
         std::thread::sleep(Duration::from_millis(250));
         assert_eq!((ids(&nodes, ""), nodes.late()), (vec!["b".into()], vec!["a".into(), "c".into()]));
-        assert!(!nodes.heartbeat("a"), "a lease that has run out is not renewed");
+        assert!(!nodes.heartbeat("a"), "an expired lease is not renewed");
         nodes.remove(&nodes.late()).expect("removed");
         assert_eq!(nodes.late(), Vec::<String>::new());
     }
 
     #[test]
-    fn what_is_registered_is_there_after_a_new_start() {
+    fn registered_nodes_survive_a_restart() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("nodes.redb");
         let lease = Duration::from_secs(9);

@@ -15,7 +15,7 @@ use tracing::{error, info};
 
 use crate::nodes::Nodes;
 
-/// Longest id, kind or address that is taken; a database is no place for what somebody sends by mistake.
+/// The maximum length of an id, kind or address in bytes, so that nothing large gets into the database by mistake.
 const LONGEST: usize = 255;
 
 /// The placement service.
@@ -30,7 +30,7 @@ impl Center {
         Self { nodes, lease_ms }
     }
 
-    /// A change of the nodes, on a thread that may wait for the disk.
+    /// Changes the nodes on a thread that may block on the disk.
     async fn change(
         &self,
         change: impl FnOnce(&Nodes) -> Result<(), redb::Error> + Send + 'static,
@@ -59,7 +59,7 @@ impl Placement for Center {
     ) -> Result<Response<HeartbeatReply>, Status> {
         let id = request.into_inner().id;
         if !self.nodes.heartbeat(&id) {
-            return Err(Status::not_found(format!("no node {id}: register again")));
+            return Err(Status::not_found(format!("unknown node {id}: register again")));
         }
         Ok(Response::new(HeartbeatReply { lease_ms: self.lease_ms }))
     }
@@ -89,7 +89,7 @@ fn checked(node: Option<Node>) -> Result<Node, Status> {
     Ok(node)
 }
 
-/// Takes nodes off whose lease has run out, four times a lease.
+/// Removes nodes with an expired lease, four times per lease.
 pub async fn expire(nodes: Arc<Nodes>) -> Infallible {
     let mut tick = tokio::time::interval((nodes.lease() / 4).max(Duration::from_millis(10)));
     loop {
@@ -98,7 +98,7 @@ pub async fn expire(nodes: Arc<Nodes>) -> Infallible {
         if late.is_empty() {
             continue;
         }
-        info!(ids = ?late, "lease ran out");
+        info!(ids = ?late, "lease expired");
         let nodes = nodes.clone();
         if let Ok(Err(error)) = spawn_blocking(move || nodes.remove(&late)).await {
             error!("database: {error}");

@@ -1,4 +1,4 @@
-//! The real program: a client from elsewhere registers, kill -9 comes, and the list is still there.
+//! The real program: a client registers, the program is killed with -9, and the list still exists.
 
 use std::time::Duration;
 
@@ -49,19 +49,19 @@ async fn registered_nodes_survive_kill_9_and_expire_when_silent() {
     );
     for _ in 0..8 {
         tokio::time::sleep(Duration::from_millis(250)).await;
-        center.heartbeat(HeartbeatRequest { id: "b".into() }).await.expect("its lease runs");
+        center.heartbeat(HeartbeatRequest { id: "b".into() }).await.expect("its lease is valid");
     }
     let left = center.list(ListRequest::default()).await.expect("listed").into_inner().nodes;
     assert_eq!(left.into_iter().filter_map(|listed| listed.node).collect::<Vec<_>>(), [node("b")]);
     let late =
-        center.heartbeat(HeartbeatRequest { id: "a".into() }).await.expect_err("its lease has run out");
+        center.heartbeat(HeartbeatRequest { id: "a".into() }).await.expect_err("its lease has expired");
     assert_eq!(late.code(), Code::NotFound);
     let wrong = center.register(RegisterRequest { node: Some(node("")) }).await.expect_err("no id");
     assert_eq!(wrong.message(), "id: 1 to 255 bytes");
 }
 
 #[test]
-fn it_answers_for_its_health_and_stops_when_told() {
+fn it_answers_health_checks_and_stops_on_a_signal() {
     let folder = tempfile::tempdir().expect("a folder");
     let service = start(folder.path(), "1000");
     let address = service.address().to_string();
@@ -75,12 +75,12 @@ fn it_answers_for_its_health_and_stops_when_told() {
     );
     let (status, time) = service.stop();
     assert!(status.success() && time < Duration::from_secs(5), "{status} after {time:?}");
-    let said = health(&address);
-    let told = String::from_utf8_lossy(&said.stderr);
-    assert_eq!(said.status.code(), Some(1));
+    let output = health(&address);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
     assert!(
-        told.starts_with(&format!("placement-center: http://{address}: ")) && told.lines().count() == 1,
-        "{told}"
+        text.starts_with(&format!("placement-center: http://{address}: ")) && text.lines().count() == 1,
+        "{text}"
     );
 }
 
@@ -89,7 +89,7 @@ fn wrong_settings_are_one_line_and_exit_code_2() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), "lease-ms = 5\n").expect("written");
     let name = file.path().to_str().expect("UTF-8");
-    for (args, told) in [
+    for (args, line) in [
         (
             &["--listen", "nowhere"][..],
             "invalid value 'nowhere' for '--listen <ADDRESS>': invalid socket address syntax".to_owned(),
@@ -100,28 +100,28 @@ fn wrong_settings_are_one_line_and_exit_code_2() {
             format!("{name}: invalid value '5' for '--lease-ms <MS>': 5 is not in 100..=86400000"),
         ),
     ] {
-        let said = command(&program()).args(args).output().expect("starts");
-        let text = String::from_utf8_lossy(&said.stderr).into_owned();
-        assert_eq!((said.status.code(), text), (Some(2), format!("placement-center: {told}\n")));
+        let output = command(&program()).args(args).output().expect("starts");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), text), (Some(2), format!("placement-center: {line}\n")));
     }
 }
 
 #[test]
-fn version_tells_target_and_commit() {
-    let said = command(&program()).arg("--version").output().expect("starts");
-    let text = String::from_utf8_lossy(&said.stdout).into_owned();
-    assert_eq!((said.status.code(), text), (Some(0), format!("placement-center {}\n", service::VERSION)));
+fn version_contains_target_and_commit() {
+    let output = command(&program()).arg("--version").output().expect("starts");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!((output.status.code(), text), (Some(0), format!("placement-center {}\n", service::VERSION)));
     assert!(service::VERSION.contains(std::env::consts::ARCH.trim_end_matches("64")), "{}", service::VERSION);
 }
 
 #[test]
-fn a_port_that_is_taken_is_told() {
+fn a_port_in_use_is_an_error() {
     let folder = tempfile::tempdir().expect("a folder");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("bound").to_string();
     let data = folder.path().to_str().expect("UTF-8");
-    let said = command(&program()).args(["--listen", &address, "--data", data]).output().expect("starts");
-    let log = String::from_utf8_lossy(&said.stderr).into_owned();
-    assert_eq!(said.status.code(), Some(1), "{log}");
+    let output = command(&program()).args(["--listen", &address, "--data", data]).output().expect("starts");
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{log}");
     assert!(log.contains(&format!("cannot listen on {address}: Address already in use")), "{log}");
 }

@@ -1,6 +1,6 @@
-//! What the services say to each other over gRPC, made from `proto/` when this crate is built.
+//! The gRPC protocols of the services, generated from `proto/` when this crate is built.
 
-/// Which nodes there are: `proto/placement.proto`.
+/// The list of nodes: `proto/placement.proto`.
 pub mod placement {
     tonic::include_proto!("placement");
 }

@@ -1,4 +1,4 @@
-//! Whether a service answers, asked from outside: over gRPC's health protocol, or with an MQTT handshake.
+//! Health checks of a service from outside: over gRPC's health protocol, or with an MQTT handshake.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -21,7 +21,7 @@ const CONNACK: [u8; 4] = [0x20, 2, 0, 0];
 /// DISCONNECT (section 3.14).
 const DISCONNECT: [u8; 2] = [0xE0, 0];
 
-/// A service, and how it is asked.
+/// A service, and the protocol of its health check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// `http://HOST:PORT`: gRPC.
@@ -31,20 +31,20 @@ pub enum Target {
 }
 
 impl Target {
-    /// The gRPC service that listens here, as this machine reaches it.
+    /// The gRPC service that listens on this address, as this machine reaches it.
     pub fn grpc(listen: SocketAddr) -> Self {
         Self::Grpc(format!("http://{}", reachable(listen)))
     }
 
-    /// The MQTT broker that listens here, as this machine reaches it.
+    /// The MQTT broker that listens on this address, as this machine reaches it.
     pub fn mqtt(listen: SocketAddr) -> Self {
         Self::Mqtt(reachable(listen).to_string())
     }
 
-    /// Asks once.
+    /// Checks once.
     ///
     /// # Errors
-    /// When there is no answer within `limit`, or another one than "healthy".
+    /// If there is no answer within `limit`, or another answer than "healthy".
     pub async fn check(&self, limit: Duration) -> Result<()> {
         let answer = async {
             match self {
@@ -76,11 +76,11 @@ impl FromStr for Target {
         if settings::endpoint(url).is_ok() {
             return Ok(Self::Grpc(url.to_owned()));
         }
-        Err("wanted is http://HOST:PORT or mqtt://HOST:PORT".to_owned())
+        Err("expected http://HOST:PORT or mqtt://HOST:PORT".to_owned())
     }
 }
 
-/// A service that listens on every address is reached on the loopback.
+/// A service that listens on all addresses is reached on the loopback interface.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         ip if !ip.is_unspecified() => ip,
@@ -93,7 +93,7 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
 async fn ask_grpc(url: &str) -> Result<()> {
     let channel = Endpoint::from_shared(url.to_owned())?.connect().await?;
     let reply = HealthClient::new(channel).check(HealthCheckRequest::default()).await?.into_inner();
-    ensure!(reply.status() == ServingStatus::Serving, "answers {}", reply.status().as_str_name());
+    ensure!(reply.status() == ServingStatus::Serving, "answered {}", reply.status().as_str_name());
     Ok(())
 }
 
@@ -102,7 +102,7 @@ async fn ask_mqtt(address: &str) -> Result<()> {
     stream.write_all(&CONNECT).await?;
     let mut answer = [0; CONNACK.len()];
     stream.read_exact(&mut answer).await?;
-    ensure!(answer == CONNACK, "answers {answer:02x?} to CONNECT");
+    ensure!(answer == CONNACK, "answered CONNECT with {answer:02x?}");
     stream.write_all(&DISCONNECT).await?;
     Ok(())
 }
@@ -112,18 +112,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_service_on_every_address_is_asked_on_the_loopback() {
-        for (listen, asked) in [
+    fn a_service_on_all_addresses_is_reached_on_the_loopback_interface() {
+        for (listen, target) in [
             ("0.0.0.0:1", "mqtt://127.0.0.1:1"),
             ("[::]:1", "mqtt://[::1]:1"),
             ("192.0.2.1:1", "mqtt://192.0.2.1:1"),
         ] {
-            assert_eq!(Target::mqtt(listen.parse().expect("an address")).to_string(), asked);
+            assert_eq!(Target::mqtt(listen.parse().expect("an address")).to_string(), target);
         }
     }
 
     #[test]
-    fn urls_are_read_back() {
+    fn urls_are_parsed() {
         for url in ["http://127.0.0.1:1228", "mqtt://broker:1883"] {
             assert_eq!(url.parse::<Target>().map(|target| target.to_string()), Ok(url.to_owned()));
         }

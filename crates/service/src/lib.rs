@@ -1,5 +1,5 @@
-//! What every program of the broker does alike: it reads its settings, writes its logs, says its version, starts,
-//! keeps itself registered, answers for its health, and stops when it is told to.
+//! The parts that all programs of the broker share: settings, logs, the version, the start, registration, health checks, and
+//! the stop on a signal.
 
 pub mod health;
 pub mod lifecycle;
@@ -11,9 +11,9 @@ pub mod settings;
 pub use lifecycle::run;
 pub use settings::Common;
 
-/// The target triple that this was compiled for.
+/// The target triple of this program.
 pub const TARGET: &str = env!("SERVICE_TARGET");
 
-/// What `--version` tells: number, target, commit.
+/// The output of `--version`: number, target, commit.
 pub const VERSION: &str =
     concat!(env!("CARGO_PKG_VERSION"), " (", env!("SERVICE_TARGET"), ", ", env!("SERVICE_COMMIT"), ")");

@@ -1,4 +1,4 @@
-//! From the command line to the exit code: 0 when the service was told to stop, 1 when it failed, 2 for wrong settings.
+//! From the command line to the exit code: 0 after a signal to stop, 1 for a failure, 2 for wrong settings.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -15,29 +15,31 @@ use crate::health::Target;
 use crate::settings::{self, Common};
 use crate::{TARGET, VERSION, log};
 
-/// How long a service may take to stop; container engines kill after 10 s, the broker's users are told 5.
+/// How long a service may take to stop; container engines kill after 10 s, the documented limit is 5 s.
 const GRACE: Duration = Duration::from_secs(4);
 
-/// A program of the broker, as this module runs it.
+/// A program of the broker that this module runs.
 pub trait Service: Parser {
-    /// Its name, as in its logs.
+    /// Its name in the logs.
     const NAME: &'static str;
 
     fn common(&self) -> &Common;
 
-    /// Where `--health` asks.
+    /// The target of `--health`.
     fn health(&self) -> Target;
 
-    /// Serves until `stop`, and returns after the last word is written.
+    /// Serves until `stop`, and returns after all answers are written.
     fn serve(self, stop: CancellationToken) -> impl Future<Output = Result<()>>;
 }
 
-/// Runs the service that the command line asks for; its exit code comes back.
+/// Runs the service that the command line describes. Returns its exit code.
 pub fn run<S: Service>() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
     let settings: S = match settings::read(&words) {
         Ok(settings) => settings,
-        Err(told) if matches!(told.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => told.exit(),
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            error.exit()
+        }
         Err(wrong) => return refuse(S::NAME, &settings::first_line(&wrong)),
     };
     if let Some(Err(message)) = arch::Path::forced() {
@@ -53,7 +55,7 @@ pub fn run<S: Service>() -> ExitCode {
     let code = runtime.block_on(async {
         if settings.common().health { check::<S>(&settings.health()).await } else { serve(settings).await }
     });
-    // A thread that still waits for a disk does not hold the exit up.
+    // A thread that still waits for a disk does not delay the exit.
     runtime.shutdown_timeout(Duration::from_millis(200));
     code
 }
@@ -84,11 +86,11 @@ async fn serve<S: Service>(settings: S) -> ExitCode {
     tokio::pin!(served);
     let outcome = tokio::select! {
         outcome = &mut served => outcome,
-        outcome = told_to_stop() => {
+        outcome = stop_signal() => {
             stop.cancel();
             match outcome {
                 Ok(()) => tokio::time::timeout(GRACE, served).await.unwrap_or_else(|_| {
-                    warn!("stopped with work left after {GRACE:?}");
+                    warn!("stopped with unfinished work after {GRACE:?}");
                     Ok(())
                 }),
                 failed => failed,
@@ -107,11 +109,11 @@ async fn serve<S: Service>(settings: S) -> ExitCode {
     }
 }
 
-/// Returns at the first SIGTERM or SIGINT. Later ones change nothing: the stop has its own limit.
+/// Returns at the first SIGTERM or SIGINT. Later signals are ignored: the stop has its own time limit.
 ///
 /// # Errors
-/// When the handlers cannot be installed.
-pub async fn told_to_stop() -> Result<()> {
+/// If the handlers cannot be installed.
+pub async fn stop_signal() -> Result<()> {
     let mut term = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut int = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let name = tokio::select! { _ = term.recv() => "SIGTERM", _ = int.recv() => "SIGINT" };

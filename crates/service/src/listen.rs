@@ -1,4 +1,4 @@
-//! The sockets that services listen on.
+//! The sockets on which services listen.
 
 use std::net::SocketAddr;
 
@@ -9,21 +9,21 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Router;
 use tracing::info;
 
-/// Listens, and says where: with port 0 the system chooses.
+/// Listens on an address and returns it: for port 0 the system chooses one.
 ///
 /// # Errors
-/// When the address is taken or not ours.
+/// If the address is in use or does not belong to this machine.
 pub async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
-    let address = listener.local_addr().context("cannot tell where it listens")?;
+    let address = listener.local_addr().context("cannot read the local address")?;
     info!(%address, "listening");
     Ok((listener, address))
 }
 
-/// Serves gRPC until `stop`, and then until the last call has its answer.
+/// Serves gRPC until `stop`, and then until the last call is answered.
 ///
 /// # Errors
-/// What the server fails with.
+/// The server's error.
 pub async fn grpc(listener: TcpListener, router: Router, stop: CancellationToken) -> Result<()> {
     let incoming = TcpListenerStream::new(listener);
     router

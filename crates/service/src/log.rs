@@ -1,4 +1,4 @@
-//! Logs: to standard error, as text for people or as JSON for programs.
+//! Logs on standard error, as text or as JSON.
 
 use std::io::{IsTerminal, stderr};
 
@@ -7,14 +7,14 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{fmt, registry};
 
-/// How a line of the log looks.
+/// The format of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
     Text,
     Json,
 }
 
-/// Writes the logs of this process from now on, what `levels` lets through: a level, or levels per module.
+/// Starts the log of this process. `levels` is a level, or levels per module.
 pub fn init(format: Format, levels: Targets) {
     let lines = fmt::layer().with_writer(stderr);
     let lines = match format {

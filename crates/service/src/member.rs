@@ -1,4 +1,4 @@
-//! Membership: a service tells the placement center that it is there, again and again, until it stops.
+//! Membership: a service registers at the placement center and sends heartbeats until it stops.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -13,29 +13,29 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use tracing::{info, warn};
 
-/// The first wait after a failure; each further one is twice as long, up to [`LONGEST`].
+/// The first wait after a failure; it doubles with each failure, up to [`LONGEST`].
 const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(10);
-/// How long one call may take.
+/// The time limit of one call.
 const CALL: Duration = Duration::from_secs(3);
 
 /// The settings of a service that registers.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Membership {
-    /// The placement center to register at, as http://HOST:PORT; none is asked when it is not given
+    /// The placement center to register at, as http://HOST:PORT; without it the node does not register
     #[arg(long, value_name = "URL", env = "PLACEMENT_CENTER", value_parser = settings::endpoint)]
     pub placement_center: Option<Endpoint>,
     /// This node's id in the cluster [default: its kind and its address]
     #[arg(long, value_name = "ID", env = "NODE_ID")]
     pub node_id: Option<String>,
-    /// Where clients reach this node, as HOST:PORT [default: where it listens]
+    /// The address of this node for clients, as HOST:PORT [default: the address on which it listens]
     #[arg(long, value_name = "ADDRESS", env = "NODE_ADDRESS")]
     pub node_address: Option<String>,
 }
 
 impl Membership {
-    /// Keeps a service of this kind, which listens here, registered until `stop`, and takes it off then. A center that cannot
-    /// be reached is asked again and again, the service itself goes on. Without a center this returns at once.
+    /// Keeps a service of this kind, which listens on this address, registered until `stop`, and deregisters it then. If the
+    /// center cannot be reached, it tries again while the service continues. Returns immediately without a center.
     pub async fn keep(self, kind: &'static str, listen: SocketAddr, stop: CancellationToken) {
         let Some(center) = self.placement_center else { return };
         let address = self.node_address.unwrap_or_else(|| listen.to_string());
@@ -51,7 +51,7 @@ impl Membership {
         if stop.run_until_cancelled(register(&mut client, &node)).await.is_none() {
             let farewell = client.deregister(DeregisterRequest { id: node.id });
             if !matches!(timeout(Duration::from_secs(1), farewell).await, Ok(Ok(_))) {
-                warn!("placement center: not told that this node stops; its lease will run out");
+                warn!("placement center: cannot deregister this node; its lease will expire");
             }
         }
     }
@@ -61,13 +61,13 @@ async fn register(client: &mut PlacementClient<Channel>, node: &Node) -> Infalli
     let mut wait = FIRST;
     loop {
         let Err(status) = stay(client, node, &mut wait).await;
-        warn!(code = ?status.code(), "placement center: {}; again in {wait:?}", status.message());
+        warn!(code = ?status.code(), "placement center: {}; retrying in {wait:?}", status.message());
         sleep(wait).await;
         wait = (wait * 2).min(LONGEST);
     }
 }
 
-/// Registers, then sends heartbeats, three for each lease, for as long as they are answered.
+/// Registers, then sends three heartbeats per lease for as long as they are answered.
 async fn stay(
     client: &mut PlacementClient<Channel>,
     node: &Node,

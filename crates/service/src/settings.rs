@@ -1,7 +1,7 @@
-//! Settings: flags over environment over the file of `--config` over defaults.
+//! Settings, in order of precedence: flags, environment, the file of `--config`, defaults.
 //!
-//! The flags are the definition. What the file says becomes the default of the flag of the same name, so each value is
-//! read by one parser and a setting is written down once.
+//! The flags are the definition. A value of the file becomes the default of the flag with the same name, so each value is
+//! parsed by one parser and each setting is declared once.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -19,53 +19,53 @@ pub struct Common {
     /// Settings as TOML, one key per long option: `listen = "0.0.0.0:1883"`
     #[arg(long, value_name = "FILE", env = "CONFIG_FILE")]
     pub config: Option<PathBuf>,
-    /// How the log is written
+    /// The format of the log
     #[arg(long, value_name = "FORMAT", env = "LOG_FORMAT", default_value = "text")]
     pub log_format: log::Format,
-    /// What is logged: a level, or levels per module as in `info,h2=warn`
+    /// The log filter: a level, or levels per module as in `info,h2=warn`
     #[arg(long, value_name = "FILTER", env = "LOG_LEVEL", default_value = "info")]
     pub log_level: Targets,
-    /// Ask the service that runs with these settings whether it is healthy, and exit with 0 or 1
+    /// Check whether the service that runs with these settings is healthy, and exit with 0 or 1
     #[arg(long)]
     pub health: bool,
 }
 
-/// Reads the URL of a gRPC server, for clap.
+/// Parses the URL of a gRPC server, for clap.
 ///
 /// # Errors
-/// When it is not `http://HOST:PORT`.
+/// If it is not `http://HOST:PORT`.
 pub fn endpoint(url: &str) -> Result<Endpoint, String> {
     let port = url.strip_prefix("http://").and_then(|rest| rest.trim_end_matches('/').rsplit_once(':'));
     let port = port.and_then(|(_, port)| port.parse::<u16>().ok());
     let read = port.and_then(|_| Endpoint::from_shared(url.to_owned()).ok());
-    read.ok_or_else(|| "wanted is http://HOST:PORT".to_owned())
+    read.ok_or_else(|| "expected http://HOST:PORT".to_owned())
 }
 
-/// Flags that are no settings.
+/// Flags that are not settings.
 const NOT_IN_FILE: [&str; 4] = ["config", "health", "help", "version"];
 
 /// Reads the settings from `words` (a command line with its program), the environment and the file that they name.
 ///
 /// # Errors
-/// What clap says of the words, and [`ErrorKind::ValueValidation`] for a file that cannot be read, has an unknown key or a
-/// wrong value. `--help` and `--version` come as errors, too, as clap has it.
+/// clap's error for the words, and [`ErrorKind::ValueValidation`] for a file that cannot be read, or has an unknown key or a
+/// wrong value. `--help` and `--version` are errors as well, as in clap.
 pub fn read<S: Parser>(words: &[OsString]) -> Result<S, clap::Error> {
     let command = S::command().version(crate::VERSION);
     let matches = command.clone().try_get_matches_from(words)?;
     let Some(file) = matches.get_one::<PathBuf>("config") else {
         return S::from_arg_matches(&matches);
     };
-    let told = |message| clap::Error::raw(ErrorKind::ValueValidation, message);
-    let command =
-        with_defaults(command, file).map_err(|reason| told(format!("{}: {reason}", file.display())))?;
-    // The same words were right before, so what is wrong now is in the file.
+    let settings_error = |message| clap::Error::raw(ErrorKind::ValueValidation, message);
+    let command = with_defaults(command, file)
+        .map_err(|reason| settings_error(format!("{}: {reason}", file.display())))?;
+    // The same words were valid before, so the error is in the file.
     let matches = command
         .try_get_matches_from(words)
-        .map_err(|error| told(format!("{}: {}", file.display(), first_line(&error))))?;
+        .map_err(|error| settings_error(format!("{}: {}", file.display(), first_line(&error))))?;
     S::from_arg_matches(&matches)
 }
 
-/// The first line of what clap says, without its `error: `.
+/// The first line of clap's error, without `error: `.
 pub fn first_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
@@ -82,7 +82,7 @@ fn with_defaults(mut command: Command, file: &Path) -> Result<Command, String> {
         let known =
             |arg: &&clap::Arg| arg.get_long() == Some(key.as_str()) && !NOT_IN_FILE.contains(&key.as_str());
         let Some(id) = command.get_arguments().find(known).map(|arg| arg.get_id().clone()) else {
-            return Err(format!("unknown key `{key}`, known are {}", keys(&command)));
+            return Err(format!("unknown key `{key}` (expected one of {})", keys(&command)));
         };
         let word = match value {
             toml::Value::String(word) => word,
@@ -118,7 +118,7 @@ mod tests {
         lease: u32,
     }
 
-    /// Reads `words` with a file of this text; a failure as its first line, the file's name as FILE.
+    /// Reads `words` with a file of this text. An error is its first line, with FILE in place of the file's name.
     fn read_with(text: &str, words: &[&str]) -> Result<Trial, String> {
         let mut file = tempfile::NamedTempFile::new().expect("a file");
         file.write_all(text.as_bytes()).expect("written");
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_win_over_the_file_and_the_file_over_defaults() {
+    fn flags_precede_the_file_and_the_file_precedes_defaults() {
         let text = "listen = \"[::1]:7\"\nlease = 9\nlog-format = \"json\"\n";
         let read = read_with(text, &["--lease", "5"]).expect("right");
         assert_eq!((read.listen.to_string().as_str(), read.lease), ("[::1]:7", 5));
@@ -140,10 +140,13 @@ mod tests {
     }
 
     #[test]
-    fn each_wrong_file_is_told_in_one_line() {
-        for (text, told) in [
-            ("lisen = 1", "FILE: unknown key `lisen`, known are log-format log-level listen lease"),
-            ("health = true", "FILE: unknown key `health`, known are log-format log-level listen lease"),
+    fn each_invalid_file_gives_one_line() {
+        for (text, line) in [
+            ("lisen = 1", "FILE: unknown key `lisen` (expected one of log-format log-level listen lease)"),
+            (
+                "health = true",
+                "FILE: unknown key `health` (expected one of log-format log-level listen lease)",
+            ),
             ("lease = -1", "FILE: invalid value '-1' for '--lease <LEASE>': -1 is not in 0..=4294967295"),
             ("lease = [1]", "FILE: `lease` takes one value"),
             ("\nlease =\n", "FILE: line 2: string values must be quoted, expected literal string"),
@@ -152,7 +155,7 @@ mod tests {
                 "FILE: invalid value 'a=b=c' for '--log-level <FILTER>': invalid filter directive: too many '=' in filter directive, expected 0 or 1",
             ),
         ] {
-            assert_eq!(read_with(text, &[]).expect_err(text), told);
+            assert_eq!(read_with(text, &[]).expect_err(text), line);
         }
         let missing = ["trial", "--config", "/nonexistent/x.toml"].map(OsString::from);
         let error = read::<Trial>(&missing).expect_err("no such file");

@@ -1,4 +1,4 @@
-//! Starts the programs of this workspace for their own tests, natively or under the emulator that cargo was given.
+//! Starts the programs of this workspace for their own tests, natively or under the emulator that cargo is configured with.
 
 use std::env;
 use std::io::{BufRead, BufReader};
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How long a start may take; an emulator on a busy machine is slow.
+/// The time limit of a start; an emulator on a busy machine is slow.
 const START: Duration = Duration::from_secs(30);
 
-/// What the names of all variables begin with that the programs read.
+/// The prefixes of all environment variables that the programs read.
 const SETTINGS: [&str; 8] = [
     "ARCH_PATH",
     "CLI_COMMAND",
@@ -25,8 +25,8 @@ const SETTINGS: [&str; 8] = [
     "PLACEMENT_CENTER",
 ];
 
-/// The path of a binary of the package whose tests these are. Cargo tells it when it compiles, but from 1.96 on for another
-/// target only when it runs.
+/// The path of a binary of the tested package. Cargo sets it at compile time, but since 1.96 only at run time if the tests
+/// are for another target.
 #[macro_export]
 macro_rules! program {
     ($name:literal) => {
@@ -37,8 +37,8 @@ macro_rules! program {
     };
 }
 
-/// The command that starts `program`, the path of a binary: with `CARGO_TARGET_<TRIPLE>_RUNNER` where cargo uses one, as
-/// the kernel cannot start a foreign binary without help. Settings of this machine do not reach it.
+/// The command that starts `program`, the path of a binary: with `CARGO_TARGET_<TRIPLE>_RUNNER` if cargo uses one, because
+/// the kernel alone cannot start a binary of another architecture. Settings of this machine are removed.
 pub fn command(program: &str) -> Command {
     let runner = env::vars().find(|(name, _)| name.starts_with("CARGO_TARGET_") && name.ends_with("_RUNNER"));
     let words = runner.map(|(_, words)| words).unwrap_or_default();
@@ -51,15 +51,15 @@ pub fn command(program: &str) -> Command {
     command
 }
 
-/// Sends SIGTERM to a child that has not been waited for.
+/// Sends SIGTERM to a running child process.
 ///
 /// # Panics
-/// When it cannot be sent.
+/// If it cannot be sent.
 pub fn terminate(child: &Child) {
-    kill_process(Pid::from_child(child), Signal::TERM).expect("a child of ours");
+    kill_process(Pid::from_child(child), Signal::TERM).expect("a child process");
 }
 
-/// A running service. Killed when it is dropped.
+/// A running service, killed when it is dropped.
 pub struct Service {
     child: Child,
     address: SocketAddr,
@@ -67,15 +67,15 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts `program` and waits until its log says where it listens.
+    /// Starts `program` and waits until its log contains the address on which it listens.
     ///
     /// # Panics
-    /// With its log, when it ends instead or says nothing in time.
+    /// With its log, if it exits instead or logs no address in time.
     pub fn start(program: &str, args: &[&str]) -> Self {
         Self::wait(command(program), args)
     }
 
-    /// As [`Self::start`], but for a program of this machine that starts one of ours, such as a shell.
+    /// As [`Self::start`], but for a program of this machine that starts a service, such as a shell.
     pub fn start_as_is(program: &str, args: &[&str]) -> Self {
         Self::wait(Command::new(program), args)
     }
@@ -100,43 +100,43 @@ impl Service {
         });
         let since = Instant::now();
         loop {
-            let said = log.lock().expect("no panic there").clone();
-            if let Some(address) = listening(&said) {
+            let text = log.lock().expect("no panic there").clone();
+            if let Some(address) = listening(&text) {
                 return Self { child, address, log };
             }
-            let ended = child.try_wait().expect("a child of ours");
-            assert!(ended.is_none() && since.elapsed() < START, "{program}: {ended:?}\n{said}");
+            let ended = child.try_wait().expect("a child process");
+            assert!(ended.is_none() && since.elapsed() < START, "{program}: {ended:?}\n{text}");
             sleep(Duration::from_millis(5));
         }
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What it has logged so far.
+    /// Its log so far.
     pub fn log(&self) -> String {
         self.log.lock().expect("no panic there").clone()
     }
 
-    /// kill -9.
+    /// Kills it with SIGKILL.
     pub fn kill(mut self) {
-        self.child.kill().and_then(|()| self.child.wait()).expect("a child of ours");
+        self.child.kill().and_then(|()| self.child.wait()).expect("a child process");
     }
 
-    /// SIGTERM; the exit status and the time until it came.
+    /// Sends SIGTERM. Returns the exit status and the time until the exit.
     pub fn stop(mut self) -> (ExitStatus, Duration) {
         let since = Instant::now();
         terminate(&self.child);
-        let status = self.child.wait().expect("a child of ours");
+        let status = self.child.wait().expect("a child process");
         (status, since.elapsed())
     }
 }
 
 impl Drop for Service {
     fn drop(&mut self) {
-        // It may have ended already.
+        // It may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,28 +1,132 @@
 import json
 from pathlib import Path
 
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from machines import ARM64, Recorder, context
+
 from buildlib.binaries import dist
+from buildlib.core.errors import BuildError, Refused
+from buildlib.images.spec import gated_binaries
+from buildlib.machine.workspace import Component
 
 DIST = Path("/w/dist")
+FACTS = {
+    "machine": 183, "bits": 64, "little": True, "flags": 0, "kind": "ET_DYN", "loader": "/lib/ld-linux-aarch64.so.1",
+    "glibc": "2.28", "needed": ["libc.so.6"], "rpath": "", "arm": 0,
+}  # fmt: skip
 
 
-def entry(arch, binary, sha256="aa", minimum_glibc="2.31"):
-    return {"arch": arch, "binary": binary, "path": f"{arch}/{binary}", "sha256": sha256, "floor": floor}
+def entry(arch, binary, sha256="aa", minimum_glibc="2.31", **changes):
+    return {
+        "arch": arch, "binary": binary, "path": f"{arch}/{binary}", "target": "t", "backend": "zig", "floor": minimum_glibc,
+        "toolchain": "rustc 1.95.0 (rustup)", "profile": "release", "size": 1, "sha256": sha256, "facts": FACTS,
+        "started": "--version", "seconds": 1.5,
+    } | changes  # fmt: skip
 
 
-def test_new_entries_replace_their_own_and_leave_the_others():
+def manifest(*binaries):
+    return json.dumps({"schema": 1, "buildlib": "0.1.0", "binaries": binaries})
+
+
+def test_new_entries_replace_those_of_the_same_binary_and_keep_the_others():
     old = [entry("arm64", "a"), entry("armv7", "a")]
     new = [entry("arm64", "a", "bb"), entry("arm64", "b", "cc")]
     act = dist.publish(DIST, Path("/w/Cargo.toml"), old, new, {"arm64/b": Path("/t/b")})
     assert act.as_old_as == Path("/w/Cargo.toml")
     assert act.copies == ((Path("/t/b"), DIST / "arm64/b"),)
-    manifest, sums = act.writes
-    assert (manifest.path, sums.path) == (DIST / "manifest.json", DIST / "SHA256SUMS")
-    assert json.loads(manifest.text) == {"schema": 1, "buildlib": dist.__version__, "binaries": [*new, old[1]]}
+    written, sums = act.writes
+    assert (written.path, sums.path) == (DIST / "manifest.json", DIST / "SHA256SUMS")
+    assert json.loads(written.text) == {"schema": 1, "buildlib": dist.__version__, "binaries": [*new, old[1]]}
     assert sums.text == "bb  arm64/a\ncc  arm64/b\naa  armv7/a\n"
-    assert dist.entries(manifest.text) == [*new, old[1]]
+    assert dist.entries(written.text) == [*new, old[1]]
 
 
-def test_a_manifest_that_is_none_of_ours_counts_as_empty():
-    for text in ("", "{", "[]", "null", '{"schema": 99, "binaries": []}', '{"binaries": []}'):
-        assert dist.entries(text) == []
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "{", "[]", "null", "1", '"binaries"', '{"schema": 99, "binaries": []}', '{"binaries": []}', '{"schema": 1}',
+        '{"schema": 1, "binaries": null}', '{"schema": 1, "binaries": {"a": {}}}', '{"schema": 1, "binaries": "abc"}',
+        "[" * 100_000, '{"schema": 1, "binaries": [' + '{"facts": ' * 100_000,
+    ],
+    ids=lambda text: text[:32],
+)  # fmt: skip
+def test_a_text_that_is_not_a_manifest_counts_as_empty(text):
+    assert dist.entries(text) == []
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        None, 1, [], {}, {"path": "arm64/a"},
+        {key: value for key, value in entry("arm64", "a").items() if key != "facts"},
+        entry("arm64", "a", size="1"), entry("arm64", "a", facts=[]), entry("arm64", "a", facts=FACTS | {"needed": [1]}),
+        entry("arm64", "a", minimum_glibc="x"), entry("arm64", "a", minimum_glibc="9" * 5000),
+        entry("arm64", "a", path="arm64/b"), entry("..", "a"), entry("arm64", ".."), entry(".", "a"), entry("", "a"),
+        entry("arm64", ""), entry("", ""), entry("arm64/..", "a"), entry("/etc", "passwd"), entry("arm64", "../../a"),
+        entry("arm64", "a\nb"), entry("arm64", "a\0"),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_an_entry_that_is_not_valid_is_left_out(broken):
+    good = entry("arm64", "good")
+    assert dist.entries(manifest(broken, good)) == [good]
+
+
+def test_an_entry_with_half_a_surrogate_pair_is_not_a_manifest():
+    assert dist.entries(manifest(entry("arm64", "a")).replace('"t"', '"\\ud800"')) == []
+
+
+@pytest.mark.parametrize("data", [b"\xff", b"[]", b"[" * 100_000, manifest({"path": "arm64/a"}).encode()])
+def test_image_refuses_binaries_that_a_broken_manifest_does_not_list(machine, tmp_path, data):
+    (tmp_path / "dist" / "arm64").mkdir(parents=True)
+    (tmp_path / "dist" / "arm64" / "a").write_text("")
+    (tmp_path / "dist" / "manifest.json").write_bytes(data)
+    component = Component(name="a", package="a", version="1.0.0")
+    with pytest.raises(Refused) as caught:
+        gated_binaries(context(machine(), Recorder(), root=tmp_path), component, (ARM64,))
+    assert caught.value.message.startswith(f"{tmp_path}/dist/arm64/a: ")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+ENTRY = st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(entry("a", "b"), JSON | st.sampled_from(["arm64", "a", "arm64/a"]))
+)
+ALMOST = st.builds(lambda changes: entry("arm64", "a") | changes, ENTRY)
+MANIFEST = st.fixed_dictionaries({"schema": st.just(1) | JSON, "binaries": st.lists(ALMOST | ENTRY | JSON) | JSON})
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # both depend on load
+@given(MANIFEST | JSON)
+def test_whatever_the_manifest_contains_its_entries_are_valid_and_inside_of_dist(data):
+    for valid in dist.entries(json.dumps(data)):
+        assert valid.keys() == entry("a", "b").keys()
+        path = DIST / valid["path"]
+        assert path.parent.parent == DIST and ".." not in path.parts
+        assert dist.entries(manifest(valid)) == [valid]
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # both depend on load
+@given(st.binary(max_size=60))
+def test_whatever_bytes_the_manifest_has_it_is_read(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("dist")
+    (folder / "manifest.json").write_bytes(data)
+    assert dist.read(folder) == []
+
+
+def test_a_directory_without_a_manifest_has_no_entries(tmp_path):
+    assert dist.read(tmp_path) == dist.read(tmp_path / "absent") == []
+
+
+def test_a_file_in_the_place_of_dist_is_one_error(tmp_path):
+    (tmp_path / "dist").write_text("")
+    with pytest.raises(BuildError) as caught:
+        dist.read(tmp_path / "dist")
+    assert (caught.value.message, caught.value.help) == (
+        f"{tmp_path}/dist: a file, expected a directory", "remove it, or choose another directory with --dist",
+    )  # fmt: skip

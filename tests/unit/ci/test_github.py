@@ -4,12 +4,16 @@ from pathlib import Path
 import pytest
 from machines import settings
 
-from buildlib.core.layers import files, resolve
+from buildlib.ci import github
+from buildlib.ci.github import install_command, workflow
 from buildlib.core.errors import UsageError
-from buildlib.ci.github import INSTALL, workflow
+from buildlib.core.layers import files, resolve
+from buildlib.machine.installation import Source
+
+INSTALL = "pip install 'cargo-buildlib[host-tools]'"
 
 
-def test_it_calls_nox_and_buildlib_and_nothing_else():
+def test_the_workflow_calls_only_nox_and_buildlib():
     text = workflow(settings(registry="ghcr.io/acme"), "pip install -e '.[dev]'")
     runs = re.findall(r"- run: (.+)", text)
     assert runs == [
@@ -21,7 +25,7 @@ def test_it_calls_nox_and_buildlib_and_nothing_else():
     assert not re.search(r"@[A-Z_]+@", text)
 
 
-def test_this_repository_s_own_is_what_is_made_for_it():
+def test_the_workflow_of_this_repository_is_up_to_date():
     root = Path(__file__).parents[3]
     config = resolve(*files(root))
     assert (root / ".github" / "workflows" / "multiarch.yml").read_text() == workflow(
@@ -29,7 +33,7 @@ def test_this_repository_s_own_is_what_is_made_for_it():
     )
 
 
-def test_actions_are_pinned_and_permissions_are_few():
+def test_actions_are_pinned_and_permissions_are_minimal():
     text = workflow(settings(registry="ghcr.io/acme"), INSTALL)
     used = re.findall(r"uses: (\S+)", text)
     assert used and all(re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", use) for use in used)
@@ -38,7 +42,7 @@ def test_actions_are_pinned_and_permissions_are_few():
     assert text.count("persist-credentials: false") == text.count("actions/checkout@")
 
 
-def test_an_arch_of_its_own_runner():
+def test_an_arch_can_have_its_own_runner():
     ci = {"runner": "ubuntu-24.04", "runners": {"linux/arm64": "ubuntu-24.04-arm"}}
     text = workflow(settings(ci=ci), INSTALL)
     assert "runs-on: ${{ fromJSON('{\"arm64\":\"ubuntu-24.04-arm\"}')[matrix.arch] || 'ubuntu-24.04' }}\n" in text
@@ -46,13 +50,98 @@ def test_an_arch_of_its_own_runner():
 
 
 @pytest.mark.parametrize(
-    "flags",
+    ("registry", "host"),
     [
-        {"ci": {"runners": {"arm65": "x"}}}, {"ci": {"runners": {"arm64": 3}}}, {"ci": {"runners": {"arm64": "a'b"}}},
-        {"ci": {"runner": "${{ x }}"}}, {"registry": "ghcr.io;rm/acme"},
+        ("acme", "docker.io"), ("docker.io/acme", "docker.io"), ("index.docker.io/acme", "docker.io"), ("ghcr.io/acme", "ghcr.io"),
+        ("registry.acme.test:5000/team/app", "registry.acme.test:5000"), ("localhost:5000", "localhost:5000"),
+    ],
+)  # fmt: skip
+def test_the_login_is_at_the_host_of_the_registry(registry, host):
+    assert re.findall(r"docker login (\S+) ", workflow(settings(registry=registry), INSTALL)) == [host]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"ci": {"runners": {"arm65": "x"}}}, "flag: ci.runners: unknown architecture 'arm65'"),
+        ({"ci": {"runners": {"arm64": "a'b"}}}, "ci.runners.arm64 = \"a'b\": expected letters, digits, '.', '_' and '-'"),
+        ({"ci": {"runner": "${{ x }}"}}, "ci.runner = '${{ x }}': expected letters, digits, '.', '_' and '-'"),
+        ({"registry": "ghcr.io;rm/acme"}, "registry: 'ghcr.io;rm/acme' is not the name of a registry"),
+        ({"registry": "ghcr.io/Acme"}, "registry: 'ghcr.io/Acme' is not the name of a registry"),
     ],
     ids=str,
 )  # fmt: skip
-def test_words_that_a_workflow_cannot_have(flags):
-    with pytest.raises(UsageError):
+def test_settings_that_a_workflow_cannot_contain_are_usage_errors(flags, message):
+    with pytest.raises(UsageError) as caught:
         workflow(settings(**flags), INSTALL)
+    assert caught.value.message == message
+
+
+def test_a_runner_that_is_not_a_string_is_a_usage_error():
+    with pytest.raises(UsageError):
+        workflow(settings(ci={"runners": {"arm64": 3}}), INSTALL)
+
+
+# --- the command that installs buildlib in a job ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    """The install command of a workspace below a repository, for an installation from this source."""
+    root = tmp_path / "repository" / "workspace"
+    root.mkdir(parents=True)
+    (root.parent / ".git").mkdir()
+
+    def command(**source):
+        monkeypatch.setattr(github.installation, "source", lambda: Source(**source))
+        return install_command(root)
+
+    return command
+
+
+def test_a_git_repository_is_installed_at_its_commit(command):
+    commit = "5b58b10ff4a0e5ca6f9c2d3e4f5a6b7c8d9e0f1a"
+    assert command(repository="git+https://github.com/acme/buildlib", commit=commit) == (
+        f"pip install 'cargo-buildlib[host-tools] @ git+https://github.com/acme/buildlib@{commit}'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("folder", "editable", "expected"),
+    [
+        (".", True, "pip install -e '.[host-tools]'"), (".", False, "pip install '.[host-tools]'"),
+        ("workspace", True, "pip install -e './workspace[host-tools]'"),
+        ("vendor/build lib", False, "pip install './vendor/build lib[host-tools]'"),
+    ],
+)  # fmt: skip
+def test_a_directory_in_the_repository_is_installed_by_its_relative_path(command, tmp_path, folder, editable, expected):
+    assert command(directory=tmp_path / "repository" / folder, editable=editable) == expected
+
+
+def test_symbolic_links_to_the_repository_are_followed(command, tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "repository")
+    assert command(directory=tmp_path / "link", editable=True) == "pip install -e '.[host-tools]'"
+
+
+def test_a_workspace_outside_a_repository_is_its_own_root(tmp_path, monkeypatch):
+    monkeypatch.setattr(github.installation, "source", lambda: Source(directory=tmp_path / "buildlib"))
+    assert install_command(tmp_path) == "pip install './buildlib[host-tools]'"
+
+
+@pytest.mark.parametrize(
+    ("source", "origin"),
+    [
+        ({"directory": Path("/elsewhere/buildlib"), "editable": True}, "/elsewhere/buildlib"),
+        ({"url": "https://acme.test/cargo_buildlib-0.1.0-py3-none-any.whl"},
+         "https://acme.test/cargo_buildlib-0.1.0-py3-none-any.whl"),
+        ({}, "a package index"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_other_sources_require_an_install_command(command, source, origin):
+    with pytest.raises(UsageError) as caught:
+        command(**source)
+    assert (caught.value.message, caught.value.help) == (
+        f"this buildlib was installed from {origin}, which a workflow cannot use",
+        "pass the command that installs it in a job: buildlib ci --install 'pip install …'",
+    )

@@ -1,60 +1,91 @@
 import pytest
 
-from buildlib.ci import nox_sessions as room
+import buildlib.sessions
+from buildlib.ci import nox_sessions
 
 MANIFEST = '[package]\nname = "x"\n[package.metadata.buildlib]\narches = ["amd64", "linux/arm64", "riscv64-musl"]\n'
 
 
 @pytest.fixture
-def defined(tmp_path, monkeypatch):
-    """The sessions of a workspace, and what one of them runs."""
-    found = []
+def define(tmp_path, monkeypatch):
+    """Define the sessions of a workspace; returns each session's function with nox's options."""
+    defined = []
 
-    def session(body, **facts):
-        found.append((body, facts))
+    def session(**options):
+        return lambda body: defined.append((body, options))
 
-    monkeypatch.setattr(room.nox, "session", session)
-    monkeypatch.setattr(room.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(nox_sessions.nox, "session", session)
+    monkeypatch.setattr(nox_sessions.platform, "machine", lambda: "x86_64")
     monkeypatch.chdir(tmp_path)
 
-    def defined(manifest=MANIFEST, **more):
+    def define(manifest=MANIFEST, **more):
         (tmp_path / "Cargo.toml").write_text(manifest)
-        room.sessions(**more)
-        return found
+        nox_sessions.sessions(**more)
+        return defined
 
-    return defined
+    return define
 
 
-def test_a_session_for_each_configured_arch(defined):
-    assert [facts for _, facts in defined()] == [
-        {"name": f"{work}-{name}", "venv_backend": "none", "tags": [work, name, where], "default": work == "test"}
-        for work in ("test", "smoke", "bench")
-        for name, where in (("amd64", "native"), ("arm64", "emulated"), ("riscv64-musl", "emulated"))
+def test_each_configured_arch_has_a_session_of_each_kind(define):
+    assert [options for _, options in define()] == [
+        {"name": f"{kind}-{name}", "venv_backend": "none", "tags": [kind, name, machine], "default": kind == "test"}
+        for kind in ("test", "smoke", "bench")
+        for name, machine in (("amd64", "native"), ("arm64", "emulated"), ("riscv64-musl", "emulated"))
     ]
-    assert defined()[0][0].__doc__ == "The workspace's tests on amd64."
-    assert not any(facts["default"] for _, facts in defined(default=())[-9:])
+    assert define()[0][0].__doc__ == "The tests of the workspace on amd64."
+    assert not any(options["default"] for _, options in define(default=())[-9:])
 
 
-@pytest.mark.parametrize(("posargs", "rest"), [([], ()), (["-p", "a", "--", "x y"], ("--", "-p", "a", "--", "x y"))])
-def test_a_session_is_one_command(defined, posargs, rest):
+@pytest.mark.parametrize(
+    ("number", "posargs", "words"),
+    [
+        (1, [], ("test", "--arch", "arm64")),
+        (1, ["-p", "a", "--", "x y"], ("test", "--arch", "arm64", "--", "-p", "a", "--", "x y")),
+        (4, ["--tag", "1.0"], ("smoke", "--arch", "arm64", "--tag", "1.0")),
+        (7, ["crc"], ("bench", "--arch", "arm64", "--", "crc")),
+    ],
+)
+def test_a_session_runs_one_command(define, number, posargs, words):
     class Session:
         def __init__(self):
             self.posargs = posargs
 
-        def run(self, *argv, **facts):
-            self.argv, self.facts = argv, facts
+        def run(self, *argv, **options):
+            self.argv, self.options = argv, options
 
     session = Session()
-    defined()[1][0](session)
-    assert session.argv == (room.sys.executable, "-m", "buildlib", "test", "--arch", "arm64", *rest)
-    assert session.facts == {"external": True}
+    define()[number][0](session)
+    assert session.argv == (nox_sessions.sys.executable, "-m", "buildlib", *words)
+    assert session.options == {"external": True}
 
 
-def test_a_wrong_word_is_said_once(defined, capsys):
+def test_a_wrong_setting_is_one_message_and_an_exit_code(define, capsys):
     with pytest.raises(SystemExit) as caught:
-        defined(MANIFEST.replace("linux/arm64", "arm65"))
+        define(MANIFEST.replace("linux/arm64", "arm65"))
     assert caught.value.code == 2
-    said = capsys.readouterr().err
-    assert said == (
-        "error: Cargo.toml [package.metadata.buildlib]: no architecture is called 'arm65'\n  help: did you mean arm64?\n"
+    assert capsys.readouterr().err == (
+        "error: Cargo.toml [package.metadata.buildlib]: arches: unknown architecture 'arm65'\n"
+        "  help: did you mean arm64?\n"
     )
+
+
+def test_a_wrong_variable_is_one_message_and_an_exit_code(define, capsys, monkeypatch):
+    monkeypatch.setenv("BUILDLIB_PROFIL", "release")
+    with pytest.raises(SystemExit) as caught:
+        define()
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == (
+        "error: environment: unknown setting 'BUILDLIB_PROFIL'\n  help: did you mean 'BUILDLIB_PROFILE'?\n"
+    )
+
+
+def test_a_directory_without_a_workspace_is_one_message_and_an_exit_code(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        nox_sessions.sessions()
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.startswith(f"error: no Cargo.toml in {tmp_path} or above it\n  help: ")
+
+
+def test_the_public_import_path():
+    assert buildlib.sessions.sessions is nox_sessions.sessions

@@ -1,12 +1,19 @@
+"""The command line: options, exit codes, and messages."""
+
 import io
 import json
+import subprocess
+import sys
 
 import pytest
 from machines import Machine
 
-from buildlib.cli.commands import make
-from buildlib.cli.collection import namespace
 from buildlib.cli.app import Buildlib, with_paths
+from buildlib.cli.collection import namespace
+from buildlib.cli.commands import build as build_command
+from buildlib.cli.commands.image import _attestations
+from buildlib.core.errors import BuildError
+from buildlib.core.settings import declared
 
 
 def run(*words):
@@ -17,7 +24,7 @@ def run(*words):
     return caught.value.code
 
 
-def test_the_same_collection_behind_both_doors():
+def test_invoke_and_the_console_script_have_the_same_commands():
     import tasks
 
     assert tasks.namespace is namespace
@@ -38,40 +45,55 @@ def test_words_after_verify_are_paths():
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
-        (["biuld"], "did you mean 'build'?"),
-        (["build", "--arhc", "arm64"], "No idea what '--arhc' is!"),
-        (["--help=biuld"], "did you mean 'build'?"),
+        (["biuld"], "error: unknown command 'biuld'\n  help: did you mean 'build'?\n"),
+        (["build", "--arhc", "arm64"], "error: unknown option '--arhc'\n  help: did you mean '--arch'?\n"),
+        (["build", "--zzzz"], "error: unknown option '--zzzz'\n  help: see --help\n"),
+        (["--help=biuld"], "error: unknown command 'biuld'\n  help: did you mean 'build'?\n"),
     ],
 )
-def test_a_wrong_word_is_2_and_one_line(words, said, capsys):
+def test_a_wrong_word_is_exit_code_2_and_one_message(words, message, capsys):
     assert run(*words) == 2
-    err = capsys.readouterr().err
-    assert said in err and "Traceback" not in err
+    assert capsys.readouterr().err == message
 
 
-def test_outside_a_workspace_every_command_says_so(tmp_path, monkeypatch, capsys):
+@pytest.mark.processes
+def test_help_names_the_variable_of_each_setting_that_a_flag_sets():
+    # In a process of its own: Invoke hands out a command's help texts once.
+    shown = subprocess.run(
+        [sys.executable, "-m", "buildlib", "build", "--help"], capture_output=True, text=True, check=True
+    )
+    text = "".join(shown.stdout.split())
+    for key in ("profile", "backend", "glibc", "features", "target_dir", "dist"):
+        assert "".join(declared()[key].description.split()) in text
+        assert f"[{declared()[key].variable}]" in text
+
+
+def test_outside_a_workspace_every_command_reports_it(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for command in ("build", "plan", "config", "doctor"):
         assert run(command) == 2
         assert f"error: no Cargo.toml in {tmp_path} or above it" in capsys.readouterr().err
 
 
+ONE_OUTPUT = "choose exactly one of --push, --load and --output DIR"
+
+
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
-        ((), "where to?"),
-        (("--push", "--load"), "where to?"),
-        (("--push", "--output", "x"), "where to?"),
-        (("--push", "--network", "none"), "--network none: there is only host"),
-        (("--push", "--network", "host"), "--network and --cache are of --in-docker"),
-        (("--push", "--cache", "registry"), "--network and --cache are of --in-docker"),
+        ((), ONE_OUTPUT),
+        (("--push", "--load"), ONE_OUTPUT),
+        (("--push", "--output", "x"), ONE_OUTPUT),
+        (("--push", "--network", "none"), "unknown network 'none' (expected host)"),
+        (("--push", "--network", "host"), "--network and --cache need --in-docker"),
+        (("--push", "--cache", "registry"), "--network and --cache need --in-docker"),
     ],
 )
-def test_an_image_goes_to_one_place(words, said, capsys):
+def test_an_image_has_exactly_one_output(words, message, capsys):
     assert run("image", *words) == 2
-    assert f"error: {said}" in capsys.readouterr().err
+    assert capsys.readouterr().err.splitlines()[0] == f"error: {message}"
 
 
 @pytest.mark.parametrize(
@@ -83,8 +105,8 @@ def test_an_image_goes_to_one_place(words, said, capsys):
         (True, True, ("--provenance=mode=max", "--sbom=true")),
     ],
 )
-def test_attestations_are_what_was_asked_for(sbom, provenance, flags):
-    assert make._attested(sbom, provenance) == flags
+def test_attestations_are_those_requested(sbom, provenance, flags):
+    assert _attestations(sbom, provenance) == flags
 
 
 def test_verify_needs_no_workspace(tmp_path, monkeypatch, capsys):
@@ -92,18 +114,58 @@ def test_verify_needs_no_workspace(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("buildlib.process.context.probe", lambda env, cwd: Machine(cwd=cwd))
     (tmp_path / "script").write_text("#!/bin/sh")
     assert run("verify", "script") == 6
-    assert capsys.readouterr().out == "✗ script · unknown\n    is not an ELF file\n"
+    assert capsys.readouterr().out == "✗ script · unknown\n    not an ELF file\n"
     assert run("verify", "absent") == 1
-    assert capsys.readouterr().err == "error: absent: no such file or folder\n"
+    assert capsys.readouterr().err == "error: absent: no such file or directory\n"
 
 
-def test_ctrl_c_is_130(monkeypatch, capsys):
-    def pressed(*_):
-        raise KeyboardInterrupt
+def raising(error):
+    def open_workspace(*_):
+        raise error
 
-    monkeypatch.setattr(make, "look_around", pressed)
-    assert run("build") == 130
-    assert capsys.readouterr().err == "error: interrupted\n"
+    return open_workspace
+
+
+def test_ctrl_c_is_130_and_sigterm_143(monkeypatch, capsys):
+    from buildlib.cli.entry import Terminated
+
+    for error, code, word in ((KeyboardInterrupt(), 130, "interrupted"), (Terminated(), 143, "terminated")):
+        monkeypatch.setattr(build_command, "open_workspace", raising(error))
+        assert run("build") == code
+        assert capsys.readouterr().err == f"error: {word}\n"
+
+
+def test_an_unexpected_error_is_one_line_and_exit_code_70(monkeypatch, capsys):
+    monkeypatch.setattr(build_command, "open_workspace", raising(KeyError("a\nb [/b] 'c'")))
+    assert run("build") == 70
+    message = capsys.readouterr().err
+    assert message.splitlines() == [
+        """error: internal error: KeyError: "a\\nb [/b] 'c'\"""",
+        "  help: run again with --debug for the traceback",
+    ]
+
+
+def test_what_the_system_refuses_is_named_with_the_file(monkeypatch, capsys):
+    monkeypatch.setattr(
+        build_command, "open_workspace", raising(PermissionError(13, "Permission denied", "/x/Cargo.toml"))
+    )
+    assert run("build") == 1
+    assert capsys.readouterr().err.splitlines()[0] == "error: /x/Cargo.toml: Permission denied"
+
+
+def test_debug_shows_the_traceback(monkeypatch):
+    monkeypatch.setattr(build_command, "open_workspace", raising(KeyError("x")))
+    monkeypatch.setattr("sys.argv", ["buildlib", "build", "--debug"])
+    program = Buildlib(name="buildlib", binary="buildlib", version="0", namespace=namespace)
+    with pytest.raises(KeyError):
+        program.run(["buildlib", "build", "--debug"])
+
+
+def test_an_error_of_ours_has_its_own_exit_code(monkeypatch, capsys):
+    for kind in BuildError.__subclasses__():
+        monkeypatch.setattr(build_command, "open_workspace", raising(kind("what", "fix")))
+        assert run("build") == kind.code
+        assert capsys.readouterr().err == "error: what\n  help: fix\n"
 
 
 LOG = "building\ncurl: (52) Empty reply from server\nhttps://a:b@c\n"
@@ -117,22 +179,28 @@ def test_a_log_is_explained(tmp_path, capsys):
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
     assert first == {
         "class": "transient-network", "retry": True, "cause": "curl: (52) Empty reply from server", "line": 2,
-        "cure": first["cure"], "wait": None,
+        "help": first["help"], "wait": None,
     }  # fmt: skip
     assert (second["class"], second["retry"], second["line"]) == ("unknown", False, 1)
     assert run(*words) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert said[0] == f"{tmp_path}/a.log:2: transient-network: a retry helps"
-    assert said[1] == "  cause: curl: (52) Empty reply from server"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{tmp_path}/a.log:2: transient-network: a retry helps"
+    assert lines[1] == "  cause: curl: (52) Empty reply from server"
 
 
 def test_a_log_from_a_pipe_is_explained(capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe no\ntoomanyrequests: try again in 5m")))
     assert run("explain", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["class"], told["wait"], told["line"]) == ("rate-limited", 300.0, 2)
+    result = json.loads(capsys.readouterr().out)
+    assert (result["class"], result["wait"], result["line"]) == ("rate-limited", 300.0, 2)
 
 
-def test_a_log_that_is_not_there_is_said(capsys, tmp_path):
+def test_a_missing_log_is_reported(capsys, tmp_path):
     assert run("explain", str(tmp_path / "none.log")) == 2
     assert "none.log: No such file or directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("limit", ["x", "-1", "1%", ""])
+def test_a_limit_is_a_percentage(limit, capsys):
+    assert run("bench", f"--limit={limit}") == 2
+    assert capsys.readouterr().err.splitlines()[0] == "error: --limit expects a percentage, for example 1"

@@ -1,119 +1,122 @@
+"""The declarations of settings, and their values as TOML."""
+
+import subprocess
+import sys
+import tomllib
+
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buildlib.core.settings import defaults
-from buildlib.core.layers import environment, files, resolve
-from buildlib.core.errors import UsageError
+from buildlib.core.layers import resolve
+from buildlib.core.settings import declared, help_text
+from buildlib.core.values import convert, describe, toml
+
+SETTINGS = declared()
 
 
-def refused(*layers):
-    with pytest.raises(UsageError) as caught:
-        resolve(*layers)
-    assert caught.value.code == 2
-    return caught.value.message, caught.value.help
+def test_the_keys_and_variables_are_the_contract():
+    assert tuple(SETTINGS) == (
+        "arches", "backend", "glibc", "profile", "features", "target_dir", "dist", "registry",
+        "retry.attempts", "retry.delay", "retry.max_delay", "retry.total", "test.runner", "test.timeout", "ci.runner",
+        "ci.runners", "lint.severity", "lint.exclude", "lint.baseline", "builder.name", "builder.network", "builder.image",
+        "builder.mirrors", "builder.nodes", "builder.compiler", "builder.cache", "components",
+    )  # fmt: skip
+    assert SETTINGS["retry.max_delay"].variable == "BUILDLIB_RETRY_MAX_DELAY"
+    assert len({setting.variable for setting in SETTINGS.values()}) == len(SETTINGS)
 
 
-def test_the_defaults_are_the_contract():
-    config = resolve()
-    assert config.arches == ("amd64", "arm64", "armv7", "riscv64")
-    assert (config.backend, config.glibc, config.profile, config.dist) == ("auto", "", "release", "dist")
-    assert (config.retry.attempts, config.retry.delay, config.retry.max_delay, config.retry.total) == (
-        10,
-        1.0,
-        30.0,
-        600.0,
-    )
-    assert set(config.origins.values()) == {"default"}
+@pytest.mark.parametrize("key", SETTINGS)
+def test_each_setting_is_described_and_its_default_and_example_are_valid(key):
+    setting = SETTINGS[key]
+    assert setting.description and not setting.description.endswith(".")
+    table, _, name = key.rpartition(".")
+    for value in (setting.default, setting.example):
+        if value is not None:
+            resolve(("f", {table: {name: value}} if table else {name: value}))
+            assert tomllib.loads(f"x = {toml(value)}") == {"x": value}
 
 
-def test_later_layers_win_and_each_value_knows_who_set_it():
-    config = resolve(
-        ("Cargo.toml", {"arches": ["arm64"], "retry": {"attempts": 3}, "glibc": "2.28"}),
-        environment(
-            {"BUILDLIB_GLIBC": "2.31", "BUILDLIB_ARCHES": "arm64, armv7", "BUILDLIB_RETRY_DELAY": "2", "HOME": "/h"}
-        ),
-        ("flag", {"backend": "gcc"}),
-    )
-    assert (config.arches, config.glibc, config.backend) == (("arm64", "armv7"), "2.31", "gcc")
-    assert (config.retry.attempts, config.retry.delay) == (3, 2.0)
-    set_by = {key: source for key, source in config.origins.items() if source != "default"}
-    assert set_by == {
-        "arches": "environment", "glibc": "environment", "retry.delay": "environment",
-        "retry.attempts": "Cargo.toml", "backend": "flag",
-    }  # fmt: skip
-
-
-def test_the_contract_s_example_is_read(tmp_path):
-    (tmp_path / "Cargo.toml").write_text("""
-[workspace.metadata.buildlib]
-arches = ["amd64", "arm64", "armv7", "riscv64"]
-registry = "ghcr.io/acme"
-[workspace.metadata.buildlib.retry]
-attempts = 10
-delay = 1.0
-max_delay = 30.0
-total = 600.0
-[workspace.metadata.buildlib.builder]
-name = "multiarch-builder"
-network = "host"
-mirrors = { "docker.io" = ["mirror.acme.test"] }
-nodes = []
-[workspace.metadata.buildlib.components.placement-center]
-ports = [1228]
-""")
-    config = resolve(*files(tmp_path))
-    assert config.registry == "ghcr.io/acme"
-    assert config.builder.mirrors == {"docker.io": ["mirror.acme.test"]}
-    assert config.components == {"placement-center": {"ports": [1228]}}
-    assert config.origins["registry"] == "Cargo.toml [workspace.metadata.buildlib]"
-
-
-def test_an_unknown_key_names_its_file_and_the_nearest_key(tmp_path):
-    (tmp_path / "buildlib.toml").write_text('archs = ["arm64"]\n')
-    assert refused(*files(tmp_path)) == ("buildlib.toml: unknown setting 'archs'", "did you mean 'arches'?")
-    assert refused(("Cargo.toml", {"retry": {"attempt": 1}})) == (
-        "Cargo.toml: unknown setting 'retry.attempt'",
-        "did you mean 'retry.attempts'?",
-    )
-    assert refused(environment({"BUILDLIB_BACKED": "zig"})) == (
-        "environment: unknown setting 'BUILDLIB_BACKED'",
-        "did you mean 'backend'?",
-    )
+def test_the_help_of_a_flag():
+    assert help_text("profile") == "cargo profile; default: release [BUILDLIB_PROFILE]"
+    assert help_text("features") == "cargo features [BUILDLIB_FEATURES]"
 
 
 @pytest.mark.parametrize(
-    ("layer", "message"),
+    ("key", "words"),
     [
-        ({"backend": "zigg"}, "f: unknown backend 'zigg'"),
-        ({"glibc": "2"}, "f: glibc = '2' is not a version"),
-        ({"glibc": 2.31}, "f: glibc = 2.31 is not a string"),
-        ({"arches": ["arm65"]}, "f: no architecture is called 'arm65'"),
-        ({"arches": 3}, "f: arches = 3 is not a list"),
-        ({"retry": {"attempts": "many"}}, "f: retry.attempts = 'many' is not a number"),
-        ({"retry": {"attempts": 0}}, "f: retry.attempts is 0"),
-        ({"retry": 3}, "f: unknown setting 'retry'"),
+        ("arches", "a list of strings"),
+        ("backend", "auto, zig, gcc or cross"),
+        ("glibc", "a glibc version"),
+        ("profile", "a non-empty string"),
+        ("registry", "a string"),
+        ("retry.attempts", "an integer of at least 1"),
+        ("test.timeout", "a number greater than 0"),
+        ("builder.nodes", "a list of tables"),
+        ("components", "a table"),
     ],
 )
-def test_a_wrong_value_is_said_in_one_line(layer, message):
-    assert refused(("f", layer))[0] == message
+def test_a_type_in_words(key, words):
+    assert describe(SETTINGS[key].type) == words
 
 
-def test_a_broken_file_is_named(tmp_path):
-    (tmp_path / "buildlib.toml").write_text("arches = [\n")
-    with pytest.raises(UsageError, match=r"buildlib\.toml: "):
-        files(tmp_path)
+@pytest.mark.parametrize(
+    ("hint", "words"), [(bool, "true or false"), (str | int | bool, "a string, an integer or true or false")]
+)
+def test_a_plain_type_in_words(hint, words):
+    assert describe(hint) == words
 
 
-@given(st.dictionaries(st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ_").map("BUILDLIB_".__add__), st.text()))
-def test_any_environment_is_read_or_refused(env):
-    try:
-        assert set(resolve(environment(env)).values) >= set(dict(defaults()[1])) - {
-            "retry",
-            "test",
-            "ci",
-            "lint",
-            "builder",
-        }
-    except UsageError as error:
-        assert error.message.startswith("environment: ")
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+SCALARS = st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | TEXT
+VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner), max_leaves=10)
+
+
+@given(VALUES)
+def test_a_value_as_toml_is_read_as_the_same_value(value):
+    assert tomllib.loads(f"x = {toml(value, depth=50)}") == {"x": value}
+
+
+@given(st.integers())
+def test_a_large_integer_as_toml_is_read_as_the_same_value(value):
+    assert int(toml(value), 0) == int(toml(value << 200), 0) >> 200 == value
+
+
+def test_a_converted_value_has_the_declared_type():
+    assert convert("f", "retry.delay", 2, SETTINGS["retry.delay"].type) == 2.0
+    assert isinstance(convert("f", "retry.delay", 2, SETTINGS["retry.delay"].type), float)
+    assert msgspec.to_builtins(resolve(("f", {"retry": {"delay": 2}})).retry)["delay"] == 2.0
+
+
+@pytest.mark.processes
+def test_importing_core_loads_no_slow_module():
+    """`buildlib --help` and every `cargo` wrapper import core: it may load msgspec, and nothing that takes longer."""
+    program = (
+        "import sys; before = set(sys.modules); import buildlib.core.layers, buildlib.core.plan, buildlib.core.requirements;"
+        "buildlib.core.settings.declared(); print(*sorted({name.partition('.')[0] for name in set(sys.modules) - before}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": ":".join(sys.path)},
+    )
+    loaded = set(done.stdout.split())
+    assert "msgspec" in loaded, done.stderr
+    slow = {
+        "asyncio",
+        "docker",
+        "requests",
+        "urllib3",
+        "rich",
+        "invoke",
+        "nox",
+        "tenacity",
+        "elftools",
+        "subprocess",
+        "socket",
+    }
+    assert loaded & slow == set()
+    assert loaded & {"difflib", "logging", "platformdirs", "http", "email"} == set()

@@ -1,4 +1,4 @@
-"""What images want of a machine, section by section, on machines that are invented."""
+"""What doctor checks, section by section, on invented machines."""
 
 import json
 from dataclasses import replace
@@ -6,12 +6,15 @@ from dataclasses import replace
 import pytest
 from machines import AMD64, ARM64, WITH_ZIG, Machine, Recorder, context
 
-from buildlib.doctor import checks, engine, needs
-from buildlib.emulation import binfmt
-from buildlib.doctor.engine import EngineFacts
-from buildlib.machine.host import Daemon, Handler, parse_handler
+from buildlib.core.errors import UsageError
+from buildlib.core.requirements import missing
 from buildlib.core.targets import TARGETS
+from buildlib.core.versions import version
+from buildlib.doctor import checks, engine, fix
+from buildlib.doctor.engine import EngineFacts
+from buildlib.emulation import binfmt
 from buildlib.emulation.exit_stub import exit_program
+from buildlib.machine.host import Daemon, Handler, parse_handler
 
 GOOD = Daemon(
     version="28.0.1", parts={"containerd": "1.7.27", "runc": "1.2.5"},
@@ -21,27 +24,27 @@ QEMU = Handler(name="qemu-aarch64", interpreter="/usr/bin/qemu-aarch64-static", 
 
 
 def host(daemon=GOOD, binfmt=(QEMU,), **facts):
-    made = Machine(**{"kernel": "6.1.0-18-amd64", **facts})
-    object.__setattr__(made, "daemon", daemon)
-    object.__setattr__(made, "handlers", None if binfmt is None else {one.name: one for one in binfmt})
-    return made
+    machine = Machine(**{"kernel": "6.1.0-18-amd64", **facts})
+    object.__setattr__(machine, "daemon", daemon)
+    object.__setattr__(machine, "handlers", None if binfmt is None else {handler.name: handler for handler in binfmt})
+    return machine
 
 
-def lacks(needs, machine):
-    return [need.what for need in needs.missing(needs, machine)]
+def absent(requirements, machine):
+    return [requirement.what for requirement in missing(requirements, machine)]
 
 
 # --- the kernel ------------------------------------------------------------------------------------------------------
 
 
-def test_a_handler_is_read_as_the_kernel_writes_it():
+def test_handler_is_parsed_as_the_kernel_writes_it():
     text = "enabled\ninterpreter /usr/bin/qemu-aarch64-static\nflags: POCF\noffset 0\nmagic 7f45\nmask ff\n"
     assert parse_handler("qemu-aarch64", text) == replace(QEMU, flags="POCF")
     assert not parse_handler("x", text.replace("enabled", "disabled")).enabled
 
 
 @pytest.mark.parametrize(
-    ("machine", "missing"),
+    ("machine", "expected"),
     [
         (host(), []),
         (host(binfmt=None), ["binfmt_misc, mounted", "handler for arm64"]),
@@ -56,18 +59,21 @@ def test_a_handler_is_read_as_the_kernel_writes_it():
         (host(binfmt=None, kernel="3.10.0", machine="aarch64"), []),
     ],
 )  # fmt: skip
-def test_what_containers_of_another_arch_want(machine, missing):
-    assert lacks(binfmt.requirements(ARM64), machine) == missing
+def test_requirements_of_containers_of_another_arch(machine, expected):
+    assert absent(binfmt.requirements(ARM64), machine) == expected
 
 
-def test_each_of_it_has_a_cure_that_can_be_carried_out():
-    told = {need.what: [step.argv for cure in need.fixes for step in cure.steps] for need in binfmt.requirements(ARM64)}
-    assert told["binfmt_misc, mounted"] == [("mount", "-t", "binfmt_misc", "binfmt_misc", "/proc/sys/fs/binfmt_misc")]
-    assert told["handler for arm64"] == [
+def test_handlers_have_fixes_with_steps():
+    steps = {
+        requirement.what: [step.argv for fix in requirement.fixes for step in fix.steps]
+        for requirement in binfmt.requirements(ARM64)
+    }
+    assert steps["binfmt_misc, mounted"] == [("mount", "-t", "binfmt_misc", "binfmt_misc", "/proc/sys/fs/binfmt_misc")]
+    assert steps["handler for arm64"] == [
         ("apt-get", "install", "--yes", "--no-install-recommends", "qemu-user-static", "binfmt-support"),
         ("update-binfmts", "--enable"),
     ]
-    assert told["handler for arm64 with the flag F"] == [
+    assert steps["handler for arm64 with the flag F"] == [
         ("update-binfmts", "--disable", "qemu-aarch64"), ("update-binfmts", "--enable", "qemu-aarch64"),
     ]  # fmt: skip
 
@@ -75,115 +81,134 @@ def test_each_of_it_has_a_cure_that_can_be_carried_out():
 @pytest.mark.parametrize(
     ("version", "arch", "flaw"),
     [
-        ("7.2.22", "amd64", ""), ("5.2.0", "amd64", "QEMU 5.2.0: knows no AVX2"), ("5.2.0", "arm64", "QEMU 5.2.0: knows no SVE2"),
+        ("7.2.22", "amd64", ""), ("5.2.0", "amd64", "QEMU 5.2.0: does not support AVX2"),
+        ("5.2.0", "arm64", "QEMU 5.2.0: does not support SVE2"),
         ("", "amd64", ""),
-        ("7.2.22", "arm64", ""), ("5.2.0", "riscv64", "QEMU 5.2.0: knows no Zba"),
-        ("6.2.0", "riscv64", "QEMU 6.2.0: knows no V 1.0"), ("5.2.0", "armv7", ""),
-        ("8.0.4", "loong64", "QEMU 8.0.4: 8.1 is the first that runs it"), ("10.0.13", "loong64", ""),
-        ("5.2.0", "amd64-musl", "QEMU 5.2.0: knows no AVX2"),
+        ("7.2.22", "arm64", ""), ("5.2.0", "riscv64", "QEMU 5.2.0: does not support Zba"),
+        ("6.2.0", "riscv64", "QEMU 6.2.0: does not support V 1.0"), ("5.2.0", "armv7", ""),
+        ("8.0.4", "loong64", "QEMU 8.0.4: 8.1 is the first version that runs it"), ("10.0.13", "loong64", ""),
+        ("5.2.0", "amd64-musl", "QEMU 5.2.0: does not support AVX2"),
     ],
 )  # fmt: skip
-def test_versions_of_qemu_that_are_known_not_to_do(version, arch, flaw):
-    assert binfmt.flaw_of(version, TARGETS[arch]).startswith(flaw) and bool(
-        binfmt.flaw_of(version, TARGETS[arch])
-    ) == bool(flaw)
+def test_known_flaws_of_versions_of_qemu(version, arch, flaw):
+    actual = binfmt.flaw_of(version, TARGETS[arch])
+    assert actual.startswith(flaw) and bool(actual) == bool(flaw)
 
 
-def told(*players):
-    needs = binfmt.version_requirements(binfmt.Emulator(TARGETS[arch], *rest) for arch, *rest in players)
-    return [(need.what, need.have, need.why, need.fixes[0].text, need.met(host())) for need in needs]
+def version_rows(*emulators):
+    requirements = binfmt.version_requirements(binfmt.Emulator(TARGETS[arch], *rest) for arch, *rest in emulators)
+    return [(one.what, one.have, one.why, one.fixes[0].text, one.met(host())) for one in requirements]
 
 
-def test_the_qemu_of_containers_and_that_of_tests_are_two_and_either_may_be_the_old_one():
-    newer, old = "qemu-user-static of a newer distribution", "QEMU 7.2.22: 8.1 is the first that runs it"
-    plays = "a QEMU that plays loong64"
+def test_qemu_of_containers_and_of_tests_are_checked_separately():
+    newer, old = "qemu-user-static of a newer distribution", "QEMU 7.2.22: 8.1 is the first version that runs it"
+    what = "a QEMU that emulates loong64"
     containers, tests = ("loong64", "containers", "/usr/bin/q"), ("loong64", "tests", "/opt/q")
-    both = "7.2.22 for containers, 10.0.13 for tests"
-    cure = f"{newer}, in place of /usr/bin/q"
-    assert told((*containers, "7.2.22"), (*tests, "10.0.13")) == [
-        (plays, both, f"{old}; containers start through it", cure, False)
-    ]
-    assert told((*containers, "10.0.13"), (*tests, "7.2.22")) == [
-        (plays, "10.0.13 for containers, 7.2.22 for tests", f"{old}; tests start through it", f"{newer}, in place of /opt/q", False)
+    assert version_rows((*containers, "7.2.22"), (*tests, "10.0.13")) == [
+        (what, "7.2.22 for containers, 10.0.13 for tests", f"{old}; used for containers", f"{newer}, in place of /usr/bin/q",
+         False)
     ]  # fmt: skip
-    assert told((*containers, "10.0.13"), (*tests, "10.0.13")) == [
-        (plays, "10.0.13", "tests and containers run on it", newer, True)
-    ]
-    assert told((*containers, ""), ("arm64", "tests", "/opt/q", "7.2.22"), ("arm64-musl", "tests", "/opt/q", "7.2.22")) == [
-        ("a QEMU that plays arm64", "7.2.22", "tests and containers run on it", newer, True)
+    assert version_rows((*containers, "10.0.13"), (*tests, "7.2.22")) == [
+        (what, "10.0.13 for containers, 7.2.22 for tests", f"{old}; used for tests", f"{newer}, in place of /opt/q", False)
     ]  # fmt: skip
+    assert version_rows((*containers, "10.0.13"), (*tests, "10.0.13")) == [
+        (what, "10.0.13", "tests and containers run on it", newer, True)
+    ]
+    both = (("arm64", "tests", "/opt/q", "7.2.22"), ("arm64-musl", "tests", "/opt/q", "7.2.22"))
+    assert version_rows((*containers, ""), *both) == [
+        ("a QEMU that emulates arm64", "7.2.22", "tests and containers run on it", newer, True)
+    ]
 
 
-def test_a_loader_of_another_machine_is_named(plain, rustup, tmp_path):
+def test_loader_of_another_machine_is_found(plain, rustup, tmp_path):
     path = tmp_path / "root" / "lib" / "ld-linux-aarch64.so.1"
     path.parent.mkdir(parents=True)
     machine = host(toolchains=(rustup,), env={"QEMU_LD_PREFIX": str(tmp_path / "root")}, files=[str(path)], **WITH_ZIG)
-    seen = []
+    rows = []
     for content in (exit_program("x86_64"), exit_program("aarch64"), b"\x7fELF", None):
         path.unlink(missing_ok=True)
         if content is not None:
             path.write_bytes(content)
-        (need,) = checks._loaders(context(machine, Recorder(), root=plain), (ARM64, AMD64, TARGETS["arm64-musl"]))
-        seen.append((need.what, need.have, need.met(machine), "Invalid ELF image" in need.why))
-    alike = ("a loader of arm64", str(path))
-    assert seen == [(*alike, ok, not ok) for ok in (False, True, False, False)]
-    assert str(tmp_path / "root") in need.fixes[0].text and "libc6-arm64-cross" in need.fixes[0].text
+        plain_context = context(machine, Recorder(), root=plain)
+        (requirement,) = checks._loaders(plain_context, (ARM64, AMD64, TARGETS["arm64-musl"]))
+        rows.append(
+            (requirement.what, requirement.have, requirement.met(machine), "Invalid ELF image" in requirement.why)
+        )
+    what = ("a loader of arm64", str(path))
+    assert rows == [(*what, met, not met) for met in (False, True, False, False)]
+    help_text = requirement.fixes[0].text
+    assert str(tmp_path / "root") in help_text and "libc6-arm64-cross" in help_text
 
 
 # --- the engine ------------------------------------------------------------------------------------------------------
 
-SEEN = EngineFacts(buildx="0.13.1", builder="b", there=True, servers=("1.1.1.1",), own_servers=("1.1.1.1", "127.0.0.11"))
+FACTS = EngineFacts(
+    buildx="0.13.1", builder="b", exists=True, servers=("1.1.1.1",), host_servers=("1.1.1.1", "127.0.0.11")
+)
 
 
 @pytest.mark.parametrize(
-    ("daemon", "seen", "missing"),
+    ("daemon", "facts", "expected"),
     [
-        (GOOD, SEEN, []),
-        (Daemon(error="no such file"), SEEN, ["a Docker daemon"]),
-        (replace(GOOD, version="20.10.7"), SEEN, ["Docker 20.10.10 or newer"]),
-        (replace(GOOD, version="19.03.5"), SEEN, ["Docker 20.10.10 or newer", "an engine for cgroup v2"]),
-        (replace(GOOD, parts={"containerd": "v2.1.4", "runc": "1.2.4"}), SEEN, ["runc that fits containerd"]),
-        (replace(GOOD, parts={"containerd": "1.6.20~ds1", "runc": "1.1.5+ds1"}), SEEN, []),
-        (replace(GOOD, parts={"containerd": "1.3.3", "runc": "1.0.0"}), SEEN, ["an engine for cgroup v2"]),
-        (replace(GOOD, info={**GOOD.info, "Driver": "vfs"}), SEEN, ["a storage driver that shares layers"]),
-        (replace(GOOD, info={**GOOD.info, "SecurityOptions": ["name=rootless"]}), SEEN, ["a daemon with this machine's network"]),
+        (GOOD, FACTS, []),
+        (Daemon(error="no such file"), FACTS, ["a Docker daemon"]),
+        (replace(GOOD, version="20.10.7"), FACTS, ["Docker 20.10.10 or newer"]),
+        (replace(GOOD, version="19.03.5"), FACTS, ["Docker 20.10.10 or newer", "an engine for cgroup v2"]),
+        (replace(GOOD, parts={"containerd": "v2.1.4", "runc": "1.2.4"}), FACTS, ["runc that fits containerd"]),
+        (replace(GOOD, parts={"containerd": "1.6.20~ds1", "runc": "1.1.5+ds1"}), FACTS, []),
+        (replace(GOOD, parts={"containerd": "1.3.3", "runc": "1.0.0"}), FACTS, ["an engine for cgroup v2"]),
+        (replace(GOOD, info={**GOOD.info, "Driver": "vfs"}), FACTS, ["a storage driver that shares layers"]),
+        (replace(GOOD, info={**GOOD.info, "SecurityOptions": ["name=rootless"]}), FACTS, ["a daemon with this machine's network"]),
         (GOOD, EngineFacts(buildx_error="docker has no such plugin"), ["docker buildx"]),
-        (GOOD, replace(SEEN, buildx="0.7.1"), ["docker buildx"]),
-        (GOOD, replace(SEEN, buildx="v0.29.1"), []),
-        (GOOD, replace(SEEN, there=False, servers=None, started=""), ["the builder b"]),
-        (GOOD, replace(SEEN, differs=("network: is none, wanted host",)), ["the builder b, as the settings say"]),
-        (GOOD, replace(SEEN, servers=("192.0.2.1", "1.1.1.1")), ["a builder that asks this machine's name servers"]),
-        (GOOD, replace(SEEN, servers=("127.0.0.11",)), []),
-        (GOOD, replace(SEEN, there=False, servers=None, started="runc: no"), ["the builder b", "containers that start"]),
+        (GOOD, replace(FACTS, buildx="0.7.1"), ["docker buildx"]),
+        (GOOD, replace(FACTS, buildx="v0.29.1"), []),
+        (GOOD, replace(FACTS, exists=False, servers=None, started=""), ["the builder b"]),
+        (GOOD, replace(FACTS, differences=("network: none, expected host",)), ["the builder b that matches the settings"]),
+        (GOOD, replace(FACTS, servers=("192.0.2.1", "1.1.1.1")), ["a builder that asks this machine's name servers"]),
+        (GOOD, replace(FACTS, servers=("127.0.0.11",)), []),
+        (GOOD, replace(FACTS, exists=False, servers=None, started="runc: no"), ["the builder b", "containers that start"]),
     ],
 )  # fmt: skip
-def test_what_images_want_of_the_engine(daemon, seen, missing):
-    assert lacks(engine.requirements(seen, required=True), host(daemon)) == missing
+def test_requirements_of_images(daemon, facts, expected):
+    assert absent(engine.requirements(facts, required=True), host(daemon)) == expected
 
 
-def test_only_who_makes_images_must_have_it():
-    for must in (True, False):
-        found = needs.missing(engine.requirements(SEEN, required=required), host(Daemon(error="no")))
-        assert [need.required for need in found] == [must]
+def test_engine_is_required_only_where_images_are_published():
+    for required in (True, False):
+        requirements = missing(engine.requirements(FACTS, required=required), host(Daemon(error="no")))
+        assert [requirement.required for requirement in requirements] == [required]
 
 
-def test_versions_are_read_as_distributions_write_them():
-    told = ["v0.13.1", "20.10.24+dfsg1", "1.6.20~ds1", "28.2.2", "", "unknown"]
-    assert [engine.numbers(word) for word in told] == [(0, 13, 1), (20, 10, 24), (1, 6, 20), (28, 2, 2), (), ()]
+def test_mismatch_of_runc_names_both_versions():
+    assert engine.runc_mismatch({"containerd": "v2.1.4", "runc": "1.2.4"}) == (
+        "runc: 1.2.4, but containerd v2.1.4 expects 1.3 or newer"
+    )
 
 
-def test_room_is_asked_for_where_it_is_written(tmp_path):
-    (need,) = engine.room([(tmp_path / "a" / "b", "why")])
-    machine = host()
-    assert need.met(machine)
-    object.__setattr__(machine, "free", lambda path: 1 << 20)
-    assert not need.met(machine)
-    object.__setattr__(machine, "free", lambda path: None)  # nobody knows
-    assert need.met(machine)
+def test_versions_are_parsed_as_distributions_write_them():
+    texts = ["v0.13.1", "20.10.24+dfsg1", "1.6.20~ds1", "28.2.2", "", "unknown"]
+    assert [version(text) for text in texts] == [(0, 13, 1), (20, 10, 24), (1, 6, 20), (28, 2, 2), (), ()]
 
 
 @pytest.mark.parametrize(
-    ("config", "tools", "missing"),
+    ("free", "met"), [(2 << 30, True), ((2 << 30) - 1, False), (1 << 20, False), (0, False), (None, True)]
+)  # None: unknown
+def test_disk_space(tmp_path, free, met):
+    (requirement,) = engine.disk_space([(tmp_path / "a" / "b", "why")])
+    machine = host()
+    object.__setattr__(machine, "free", {tmp_path / "a" / "b": free}.get)
+    assert (requirement.what, requirement.met(machine)) == (f"2 GiB in {tmp_path / 'a' / 'b'}", met)
+
+
+def test_free_space_is_asked_of_the_machine(tmp_path):
+    (requirement,) = engine.disk_space([(tmp_path / "a" / "b", "why")])
+    machine = host()
+    free = machine.free(tmp_path)
+    assert requirement.met(machine) is (free is None or free >= 2 << 30)
+
+
+@pytest.mark.parametrize(
+    ("config", "tools", "expected"),
     [
         ({}, [], ["a login at ghcr.io"]),
         ({"auths": {"ghcr.io": {"auth": "eA=="}}}, [], []),
@@ -194,15 +219,31 @@ def test_room_is_asked_for_where_it_is_written(tmp_path):
         ({"credHelpers": {"ghcr.io": "gh"}}, [], ["docker-credential-gh"]),
     ],
 )
-def test_credentials(config, tools, missing):
-    assert lacks(engine.credentials(["ghcr.io"], config), Machine(tools)) == missing
+def test_credentials(config, tools, expected):
+    assert absent(engine.credentials(["ghcr.io"], config), Machine(tools)) == expected
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({}, ["a login at docker.io"]),
+        ({"auths": {"https://index.docker.io/v1/": {}}}, []),
+        ({"auths": {"docker.io": {}}}, []),
+        ({"auths": {"registry-1.docker.io": {}}}, []),
+        ({"auths": {"https://acme.docker.io/": {}}}, ["a login at docker.io"]),
+        ({"credHelpers": {"https://index.docker.io/v1/": "hub"}}, ["docker-credential-hub"]),
+        ({"credHelpers": {"ghcr.io": "gh"}}, ["a login at docker.io"]),
+    ],
+)
+def test_credentials_of_docker_hub(config, expected):
+    assert absent(engine.credentials(["docker.io"], config), Machine()) == expected
 
 
 # --- programs of a few bytes -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("machine", "number"), [("x86_64", 62), ("aarch64", 183), ("riscv64", 243)])
-def test_a_tiny_program_is_one_of_that_machine(machine, number, tmp_path):
+def test_exit_program_is_a_small_elf_file_of_the_machine(machine, number, tmp_path):
     from buildlib.binaries import elf
 
     (tmp_path / "exit").write_bytes(exit_program(machine))
@@ -211,13 +252,14 @@ def test_a_tiny_program_is_one_of_that_machine(machine, number, tmp_path):
     assert exit_program("m68k") == b""
 
 
-# --- the flow --------------------------------------------------------------------------------------------------------
+# --- everything together ---------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def plain(tmp_path, monkeypatch):
+    """A workspace whose crates run no host tools, on a machine with one name server."""
     (tmp_path / "Cargo.lock").write_text('name = "serde"\n')
-    monkeypatch.setattr(checks, "_own_servers", lambda: ("1.1.1.1",))
+    monkeypatch.setattr(checks, "_host_servers", lambda: ("1.1.1.1",))
     return tmp_path
 
 
@@ -225,56 +267,109 @@ ANSWERS = {
     "buildx": (0, "github.com/docker/buildx v0.13.1 788433953\n"), "name servers": (0, "nameserver 1.1.1.1\n"),
     "QEMU's version": (0, "qemu-aarch64 version 7.2.22 (Debian)\n"),
 }  # fmt: skip
+LOADER = "/usr/aarch64-linux-gnu/lib/ld-linux-aarch64.so.1"
 
 
-def test_docker_is_asked_only_where_it_is_there(plain, rustup):
+def test_without_a_daemon_docker_is_not_asked(plain, rustup):
     machine = host(Daemon(error="no"), tools=["qemu-aarch64-static"], toolchains=(rustup,), **WITH_ZIG)
     run = Recorder(ANSWERS)
-    found = checks.all_requirements(context(machine, run, root=plain), (ARM64, AMD64))
-    assert {need.section for need in found} == {"build", "emulation", "containers", "disk"}
+    requirements = checks.all_requirements(context(machine, run, root=plain), (ARM64, AMD64))
+    assert {requirement.section for requirement in requirements} == {"build", "emulation", "containers", "disk"}
     assert [line for line in run.asked if line.startswith("docker")] == []
-    assert [need.what for need in found if need.section == "containers"] == ["a Docker daemon"]
+    containers = [requirement.what for requirement in requirements if requirement.section == "containers"]
+    assert containers == ["a Docker daemon"]
 
 
-def test_what_docker_and_qemu_say_is_held_against_the_settings(plain, rustup):
+def test_answers_of_docker_and_qemu_are_compared_with_the_settings(plain, rustup):
     machine = host(tools=["qemu-aarch64-static"], toolchains=(rustup,), **WITH_ZIG)
     node = {"Name": "multiarch-builder0", "Endpoint": "unix:///x", "Status": "running"}
     builder = {"Name": "multiarch-builder", "Driver": "docker-container", "Nodes": [node]}
     run = Recorder({**ANSWERS, "builders": (0, json.dumps(builder))})
-    found = checks.all_requirements(context(machine, run, root=plain, registry="ghcr.io/acme"), (ARM64,))
-    shown = {need.what: (need.have, need.required) for need in found}
-    assert shown["a QEMU that plays arm64"] == ("7.2.22", False)
-    assert shown["docker buildx"] == ("v0.13.1", True)
-    assert shown["a builder that asks this machine's name servers"] == ("1.1.1.1", False)
-    assert "a login at ghcr.io" in shown and "handler for arm64" in shown and "containers that start" not in shown
+    requirements = checks.all_requirements(context(machine, run, root=plain, registry="ghcr.io/acme"), (ARM64,))
+    facts = {requirement.what: (requirement.have, requirement.required) for requirement in requirements}
+    assert facts["a QEMU that emulates arm64"] == ("7.2.22", False)
+    assert facts["docker buildx"] == ("v0.13.1", True)
+    assert facts["a builder that asks this machine's name servers"] == ("1.1.1.1", False)
+    assert "a login at ghcr.io" in facts and "handler for arm64" in facts and "containers that start" not in facts
 
 
-def test_cures_of_emulation_are_one_question_and_looked_at_again(plain, rustup, monkeypatch, capsys):
-    have = (replace(rustup, stds=rustup.stds | {ARM64.triple}),)
-    facts = {"tools": ["apt-get", "qemu-aarch64-static"], "toolchains": have, "root": True, **WITH_ZIG}
-    facts["files"] = ["/usr/aarch64-linux-gnu/lib/ld-linux-aarch64.so.1"]
+@pytest.mark.parametrize("answer", ["", "v0.13.1\n"])
+def test_buildx_without_a_version_is_missing(plain, rustup, answer):
+    machine = host(toolchains=(rustup,), **WITH_ZIG)
+    run = Recorder({**ANSWERS, "buildx": (0, answer)})
+    requirements = checks.image_requirements(context(machine, run, root=plain), (AMD64,))
+    assert absent(requirements, machine) == ["docker buildx"]
+
+
+def test_registry_without_a_host_is_docker_hub(plain, rustup, tmp_path):
+    machine = host(toolchains=(rustup,), env={"DOCKER_CONFIG": str(tmp_path)}, **WITH_ZIG)
+
+    def credentials():
+        requirements = checks.image_requirements(
+            context(machine, Recorder(ANSWERS), root=plain, registry="acme"), (AMD64,)
+        )
+        return [(one.what, one.met(machine)) for one in requirements if one.section == "credentials"]
+
+    assert credentials() == [("a login at docker.io", False)]
+    (tmp_path / "config.json").write_text('{"auths": {"https://index.docker.io/v1/": {"auth": "eA=="}}}')
+    assert credentials() == [("a login at docker.io", True)]
+
+
+def test_registry_that_is_not_a_name_is_a_usage_error(plain, rustup):
+    machine = host(toolchains=(rustup,), **WITH_ZIG)
+    with pytest.raises(UsageError, match=r"registry: 'ghcr\.io/Acme' is not the name of a registry"):
+        checks.image_requirements(context(machine, Recorder(ANSWERS), root=plain, registry="ghcr.io/Acme"), (AMD64,))
+
+
+def with_std(toolchain):
+    return (replace(toolchain, stds=toolchain.stds | {ARM64.triple}),)
+
+
+def test_fixes_of_emulation_are_confirmed_once_and_checked_again(plain, rustup, monkeypatch, capsys):
+    facts = {"tools": ["apt-get", "qemu-aarch64-static"], "toolchains": with_std(rustup), "root": True, **WITH_ZIG}
+    facts["files"] = [LOADER]
     before, after = host(binfmt=(replace(QEMU, flags="P"),), **facts), host(**facts)
     monkeypatch.setattr("buildlib.process.context.probe", lambda env, cwd: after)
     run = Recorder(ANSWERS)
-    checks.mend(context(before, run, root=plain), (ARM64,), yes=True)
+    fix.fix(context(before, run, root=plain), (ARM64,), yes=True)
     assert [line for line in run.asked if "update-binfmts" in line] == [
         "update-binfmts --disable qemu-aarch64", "update-binfmts --enable qemu-aarch64",
     ]  # fmt: skip
-    told = capsys.readouterr().err
-    assert "still no handler" not in told and "to install: take the handler qemu-aarch64 away" in told
+    printed = capsys.readouterr().err
+    assert "still missing" not in printed and "to install: remove the handler qemu-aarch64" in printed
     monkeypatch.setattr("buildlib.process.context.probe", lambda env, cwd: before)
-    checks.mend(context(before, Recorder(ANSWERS), root=plain), (ARM64,), yes=True)
-    assert "warning: still no handler for arm64 with the flag F" in capsys.readouterr().err
-    checks.mend(context(before, asked := Recorder(ANSWERS), root=plain), (ARM64,), yes=False)  # nobody to ask
-    assert not any("update-binfmts" in line for line in asked.asked)
+    fix.fix(context(before, Recorder(ANSWERS), root=plain), (ARM64,), yes=True)
+    assert "warning: still missing: handler for arm64 with the flag F" in capsys.readouterr().err
+    unconfirmed = Recorder(ANSWERS)
+    fix.fix(context(before, unconfirmed, root=plain), (ARM64,), yes=False)  # nobody can answer
+    assert not any("update-binfmts" in line for line in unconfirmed.asked)
 
 
-def test_what_no_step_cures_is_doctor_s_to_say_and_not_setup_s(plain, rustup, monkeypatch, capsys):
-    have = (replace(rustup, stds=rustup.stds | {ARM64.triple}),)
-    loader = ["/usr/aarch64-linux-gnu/lib/ld-linux-aarch64.so.1"]
+def test_builder_that_differs_is_recreated(plain, rustup, monkeypatch, capsys):
+    facts = {"tools": ["qemu-aarch64-static"], "toolchains": with_std(rustup), "files": [LOADER], **WITH_ZIG}
+    machine = host(**facts)
+    monkeypatch.setattr("buildlib.process.context.probe", lambda env, cwd: machine)
+    created = []
+    monkeypatch.setattr(fix.builder_commands, "create", lambda context, *, force: created.append(force))
+    node = {"Name": "multiarch-builder0", "Endpoint": "unix:///x", "Status": "running"}
+    builder = {"Name": "multiarch-builder", "Driver": "docker-container", "Nodes": [node]}
+    run = Recorder({**ANSWERS, "builders": (0, json.dumps(builder))})
+    fix.fix(context(machine, run, root=plain), (ARM64,), yes=True)
+    assert created == [True]
+    printed = capsys.readouterr().err
+    assert "to install: the builder, recreated without its cache" in printed
+    # The stand-in for `create` changed nothing.
+    assert "warning: still missing: the builder multiarch-builder that matches the settings (" in printed
+
+
+def test_fix_is_silent_about_what_has_no_steps(plain, rustup, monkeypatch, capsys):
     machine = host(
-        Daemon(error="no"), toolchains=have, tools=["apt-get", "qemu-aarch64-static"], files=loader, **WITH_ZIG
+        Daemon(error="no"),
+        toolchains=with_std(rustup),
+        tools=["apt-get", "qemu-aarch64-static"],
+        files=[LOADER],
+        **WITH_ZIG,
     )
     monkeypatch.setattr("buildlib.process.context.probe", lambda env, cwd: machine)
-    checks.mend(context(machine, Recorder(), root=plain, registry="ghcr.io/acme"), (ARM64,), yes=True)
+    fix.fix(context(machine, Recorder(), root=plain, registry="ghcr.io/acme"), (ARM64,), yes=True)
     assert capsys.readouterr().err == ""

@@ -1,10 +1,12 @@
+"""What the steps of a connection mean, and the advice on them."""
+
 import json
 
 import pytest
 
 from buildlib.doctor import network
+from buildlib.doctor.network import BUILDER, THIS_MACHINE, ConnectionStep, NetworkReport
 from buildlib.failures.classify import Failure, classify
-from buildlib.doctor.network import BUILDER, HERE, ConnectionStep, NetworkReport
 
 HOST = "r.acme.test"
 
@@ -13,42 +15,47 @@ def failed(text):
     return classify(f"ERROR: {text}")
 
 
-def leg(name, where=HERE, seconds=0.1, cause=""):
+def step(name, where=THIS_MACHINE, seconds=0.1, cause=""):
     return ConnectionStep(where=where, host=HOST, name=name, seconds=seconds, failure=failed(cause) if cause else None)
 
 
-def advice(*legs, network_="host", env=(), **more):
-    return network.advice(NetworkReport(legs=legs, env=dict(env), network=network_, **more))
+def advice(*steps, network_="host", env=(), **more):
+    return network.advice(NetworkReport(steps=steps, env=dict(env), network=network_, **more))
 
 
-WELL = leg("answer")
+def at_builder(cause):
+    return step("answer", BUILDER, cause=cause)
 
 
-def test_nothing_to_change():
-    assert advice(WELL, leg("answer", BUILDER), left=50, skew=3.0) == ()
+REACHABLE = step("answer")
+
+
+def test_no_advice_when_all_steps_succeed():
+    assert advice(REACHABLE, step("answer", BUILDER), left=50, skew=3.0) == ()
 
 
 @pytest.mark.parametrize(
-    ("legs", "more", "said"),
+    ("steps", "more", "expected"),
     [
-        ((leg("dns", cause="lookup: Name or service not known"),), {}, "no name server knows it"),
-        ((leg("tcp", cause="connection timed out"),), {}, "behind a company's proxy set HTTPS_PROXY"),
-        ((leg("tcp", cause="connection timed out"),), {"env": {"HTTPS_PROXY": "http://p:1"}}, "r.acme.test: no connection"),
-        ((leg("tls", cause="handshake timeout"),), {}, "MTU"),
-        ((leg("tls", cause="certificate verify failed: unable to get local issuer certificate"),), {}, "SSL_CERT_FILE"),
-        ((leg("token", cause="401 Unauthorized"),), {}, "docker login"),
-        ((WELL, leg("answer", BUILDER, cause="lookup r.acme.test: i/o timeout")), {"network_": "default"}, 'builder.network = "host"'),
-        ((WELL, leg("answer", BUILDER, cause="lookup r.acme.test: i/o timeout")), {}, "other name servers"),
-        ((WELL, leg("answer", BUILDER, cause="net/http: TLS handshake timeout")), {}, "`mtu`"),
-        ((WELL, leg("answer", BUILDER, cause="x509: certificate signed by unknown authority")), {}, "belongs into the builder"),
-        ((WELL, leg("answer", BUILDER, cause="connection refused")), {"env": {"HTTPS_PROXY": "p"}}, "env.HTTPS_PROXY"),
-        ((WELL,), {"skew": -90.0}, "clock is 90 s behind"),
-        ((WELL,), {"left": 3}, "3 requests are left of the rate limit"),
-        ((leg("token", seconds=5.2),), {}, "token took 5.2 s from this machine: name a nearer mirror"),
+        ((step("dns", cause="lookup: Name or service not known"),), {}, "its name does not resolve"),
+        ((step("tcp", cause="connection timed out"),), {}, "behind a company's proxy set HTTPS_PROXY"),
+        ((step("tcp", cause="connection timed out"),), {"env": {"HTTPS_PROXY": "http://p:1"}}, "r.acme.test: no connection"),
+        ((step("tls", cause="handshake timeout"),), {}, "MTU"),
+        ((step("tls", cause="certificate verify failed: unable to get local issuer certificate"),), {}, "SSL_CERT_FILE"),
+        ((step("token", cause="401 Unauthorized"),), {}, "docker login"),
+        ((REACHABLE, at_builder("lookup r.acme.test: i/o timeout")), {"network_": "default"}, 'builder.network = "host"'),
+        ((REACHABLE, at_builder("lookup r.acme.test: i/o timeout")), {}, "uses other name servers"),
+        ((REACHABLE, at_builder("net/http: TLS handshake timeout")), {}, "`mtu`"),
+        ((REACHABLE, at_builder("x509: certificate signed by unknown authority")), {}, "add your company's CA to the builder"),
+        ((REACHABLE, at_builder("connection refused")), {"env": {"HTTPS_PROXY": "p"}}, "env.HTTPS_PROXY"),
+        ((REACHABLE,), {"skew": -90.0}, "clock is 90 s behind"),
+        ((REACHABLE,), {"left": 3}, "3 requests left of the rate limit"),
+        ((step("token", seconds=5.2),), {}, "token took 5.2 s from this machine: configure a nearer mirror"),
     ],
 )  # fmt: skip
-def test_what_to_change(legs, more, said):
-    assert any(said in line for line in advice(*legs, **more)), advice(*legs, **more)
+def test_advice(steps, more, expected):
+    lines = advice(*steps, **more)
+    assert any(expected in line for line in lines), lines
 
 
 def progress(error="", code=0):
@@ -64,20 +71,22 @@ def progress(error="", code=0):
     return "\n".join([*map(json.dumps, lines), f"ERROR: failed to solve: {error}" if error else ""])
 
 
-def test_any_answer_of_http_is_one():
-    got = network.in_builder(HOST, progress("invalid response status 401"), 1)
-    assert (got.failure, got.where, got.name, round(got.seconds, 2)) == (None, BUILDER, "answer", 1.25)
+def test_any_http_response_counts_as_reachable():
+    taken = network.in_builder(HOST, progress("invalid response status 401"), 1)
+    assert (taken.failure, taken.where, taken.name, round(taken.seconds, 2)) == (None, BUILDER, "answer", 1.25)
     assert network.in_builder(HOST, progress(), 0).failure is None
 
 
-def test_what_the_builder_fails_of_is_read():
-    got = network.in_builder(HOST, progress("dial tcp: lookup r.acme.test on 10.0.0.1:53: server misbehaving"), 1)
-    assert (got.failure.kind, "server misbehaving" in got.failure.cause) == ("transient-network", True)
+def test_failure_of_the_builder_is_classified():
+    taken = network.in_builder(HOST, progress("dial tcp: lookup r.acme.test on 10.0.0.1:53: server misbehaving"), 1)
+    assert (taken.failure.kind, "server misbehaving" in taken.failure.cause) == ("transient-network", True)
 
 
-def test_the_legs_for_a_program():
-    survey = NetworkReport(legs=(WELL, ConnectionStep(where=HERE, host=HOST, name="token", seconds=1.23456, failure=Failure("auth", "https://a:b@c"))),
-                    env={}, network="host")  # fmt: skip
-    assert network.steps_data(survey)[1] == {
+def test_steps_as_json_have_no_secrets():
+    token = ConnectionStep(
+        where=THIS_MACHINE, host=HOST, name="token", seconds=1.23456, failure=Failure("auth", "https://a:b@c")
+    )
+    report = NetworkReport(steps=(REACHABLE, token), env={}, network="host")
+    assert network.steps_data(report)[1] == {
         "where": "this machine", "host": HOST, "leg": "token", "seconds": 1.235, "class": "auth", "cause": "https://***@c", "note": "",
     }  # fmt: skip

@@ -1,12 +1,14 @@
+"""The packages that are unpacked into the cache, and the job that does it."""
+
 from pathlib import Path
 
 import pytest
 from machines import AMD64, ARM64, MUSL, Machine, Recorder, context
 
-from buildlib.emulation import apt_cache
-from buildlib.rust import provision
 from buildlib.core.plan import Install, Outcome, Step
 from buildlib.core.targets import TARGETS
+from buildlib.emulation import apt_cache
+from buildlib.rust import provision
 
 APT = ("apt-get", "dpkg-deb")
 LIBC = "/usr/aarch64-linux-gnu/lib/ld-linux-aarch64.so.1"
@@ -28,18 +30,22 @@ ANSWER = (
         (("apt-get",), (), ARM64, []),
     ],
 )
-def test_what_is_not_there_and_can_be_had(tools, files, target, packages):
-    assert [" ".join(p.packages) for p in apt_cache.selections(Machine(tools=tools, files=files), target)] == packages
+def test_the_packages_that_are_missing_and_available(tools, files, target, packages):
+    selections = apt_cache.selections(Machine(tools=tools, files=files), target)
+    assert [" ".join(selection.packages) for selection in selections] == packages
 
 
-def test_apt_names_its_files():
-    assert apt_cache.file_names(ANSWER) == ("qemu-user-static_1%3a7.2+dfsg-7_amd64.deb", "libc6-arm64-cross_2.36-8cross1_all.deb")
+def test_the_file_names_in_the_answer_of_apt():
+    assert apt_cache.file_names(ANSWER) == (
+        "qemu-user-static_1%3a7.2+dfsg-7_amd64.deb",
+        "libc6-arm64-cross_2.36-8cross1_all.deb",
+    )
     assert apt_cache.file_names("E: Unable to locate package\n") == ()
 
 
-def test_the_job_as_a_whole():
-    (parcel,) = apt_cache.selections(Machine(tools=(*APT, "qemu-ppc64le-static")), TARGETS["ppc64le"])
-    job = apt_cache.unpack(Machine(), parcel, ("a.deb", "b.deb"))
+def test_the_job_that_unpacks_packages():
+    (selection,) = apt_cache.selections(Machine(tools=(*APT, "qemu-ppc64le-static")), TARGETS["ppc64le"])
+    job = apt_cache.unpack(Machine(), selection, ("a.deb", "b.deb"))
     scratch = Path("/cache/debs/lib64/libc6-ppc64el-cross")
     assert (job.lock, job.done, job.scratch) == (Path("/cache/debs"), Path("/cache/libc/ppc64el/lib64"), scratch)
     assert [(step.argv, step.cwd) for step in job.steps if isinstance(step, Step)] == [
@@ -51,20 +57,20 @@ def test_the_job_as_a_whole():
     )
 
 
-def test_what_apt_does_not_have_is_left(tmp_path):
+def test_a_package_that_apt_does_not_have_is_skipped(tmp_path):
     class Apt(Recorder):
-        def __call__(self, act):
-            self.asked.append(act.title)
-            return Outcome(step=act, code=0, seconds=0, stdout=ANSWER if "qemu-user-static" in act.title else "")
+        def __call__(self, action):
+            self.asked.append(action.title)
+            return Outcome(step=action, code=0, seconds=0, stdout=ANSWER if "qemu-user-static" in action.title else "")
 
     run = Apt()
-    provision.unpack(context(Machine(tools=APT, files=(LIBC,)), run, root=tmp_path), (ARM64,))
+    provision.unpack_emulators(context(Machine(tools=APT, files=(LIBC,)), run, root=tmp_path), (ARM64,))
     assert run.asked == ["files of qemu-user-static", "qemu-user-static, unpacked", "files of qemu-user"]
 
 
-def test_a_download_that_fails_is_said_and_the_rest_goes_on(tmp_path, capsys):
+def test_a_download_that_fails_is_reported_and_the_others_continue(tmp_path, capsys):
     packages = "libc6-arm64-cross libgcc-s1-arm64-cross"
     failed = (100, "E: Failed to fetch http://x  Could not resolve 'x'")
     run = Recorder({f"files of {packages}": (0, ANSWER), f"{packages}, unpacked": failed})
-    provision.unpack(context(Machine(tools=(*APT, "qemu-aarch64-static")), run, root=tmp_path), (ARM64,))
-    assert "not to be had this way: E: Failed to fetch" in capsys.readouterr().err
+    provision.unpack_emulators(context(Machine(tools=(*APT, "qemu-aarch64-static")), run, root=tmp_path), (ARM64,))
+    assert f"{packages}, unpacked failed: E: Failed to fetch" in capsys.readouterr().err

@@ -1,19 +1,21 @@
+"""The command line that starts a binary with QEMU, and what its exit means."""
+
 import pytest
 
-from buildlib.emulation import qemu
 from buildlib.core.plan import Outcome, Step
 from buildlib.core.targets import TARGETS
+from buildlib.emulation import qemu
 
 ARM64 = TARGETS["arm64"]
 LOADER = "/usr/aarch64-linux-gnu/lib/ld-linux-aarch64.so.1"
 
 
-def test_the_native_arch_needs_no_words(machine):
+def test_the_native_arch_needs_no_emulator(machine):
     assert qemu.runner(machine(machine="aarch64"), ARM64, static=False) == ()
     assert qemu.runner(machine(machine="x86_64"), TARGETS["amd64-musl"], static=True) == ()
 
 
-def test_qemu_gets_the_target_s_libraries(machine):
+def test_qemu_gets_the_libraries_of_the_target(machine):
     host = machine(tools=["qemu-aarch64", "qemu-aarch64-static"], files=[LOADER])
     assert qemu.runner(host, ARM64, static=False) == (
         "/usr/bin/qemu-aarch64-static",
@@ -23,7 +25,7 @@ def test_qemu_gets_the_target_s_libraries(machine):
     assert qemu.runner(host, ARM64, static=True) == ("/usr/bin/qemu-aarch64-static",)
 
 
-def test_libraries_in_the_cache_or_where_the_user_says(machine):
+def test_libraries_in_the_cache_or_in_qemu_ld_prefix(machine):
     cached = machine(tools=["qemu-aarch64"], files=["/cache/libc/arm64/lib/ld-linux-aarch64.so.1"])
     assert qemu.runner(cached, ARM64, static=False)[1:] == ("-L", "/cache/libc/arm64")
     own = machine(
@@ -32,38 +34,69 @@ def test_libraries_in_the_cache_or_where_the_user_says(machine):
     assert qemu.runner(own, ARM64, static=False)[1:] == ("-L", "/own")
 
 
-def test_where_nothing_can_start_it_nothing_is_claimed(machine):
+def test_without_qemu_or_libraries_nothing_can_start_a_binary(machine):
     assert qemu.runner(machine(), ARM64, static=True) is None
     assert qemu.runner(machine(tools=["qemu-aarch64"]), ARM64, static=False) is None
 
 
 @pytest.mark.parametrize(
-    ("answer", "old"),
+    ("answer", "reason"),
     [
-        ("qemu-loongarch64 version 7.2.22 (Debian)", True),
-        ("qemu-loongarch64 version 8.1.0", False),
-        ("version 10.0.1", False),
-        ("", False),
+        (
+            "qemu-loongarch64 version 7.2.22 (Debian)",
+            "QEMU 7.2 is too old for loong64: 8.1 is the first version that runs it",
+        ),
+        ("qemu-loongarch64 version 8.1.0", ""),
+        ("version 10.0.1", ""),
+        ("", ""),
     ],
 )
-def test_a_qemu_that_is_too_old_is_no_reason_to_refuse(answer, old):
-    assert bool(qemu.too_old(answer, TARGETS["loong64"])) is old
+def test_a_qemu_that_is_too_old_for_a_target(answer, reason):
+    assert qemu.too_old(answer, TARGETS["loong64"]) == reason
 
 
 @pytest.mark.parametrize(
-    ("code", "output", "trouble"),
+    ("answer", "number"), [("qemu-arm version 7.2.22 (Debian 1:7.2)", "7.2.22"), ("version 8.1", "8.1"), ("", "")]
+)
+def test_the_version_in_the_answer_of_qemu(answer, number):
+    assert qemu.version_of(answer) == number
+
+
+@pytest.mark.parametrize(
+    ("code", "output", "problem"),
     [
         (0, "", ""),
         (2, "error: unexpected argument '--version'", ""),
         (1, "no configuration", ""),
         (124, "", ""),
         (127, "x: error while loading shared libraries: libssl.so.3: cannot open", ""),
-        (127, "qemu-arm: Could not open '/lib/ld-linux-armhf.so.3'", "exit code 127"),
-        (126, "cannot execute binary file: Exec format error", "exit code 126"),
-        (132, "qemu: uncaught target signal 4 (Illegal instruction) - core dumped", "a crash"),
+        (127, "qemu-arm: Could not open '/lib/ld-linux-armhf.so.3'",
+         "exit code 127 (qemu-arm: Could not open '/lib/ld-linux-armhf.so.3')"),
+        (126, "cannot execute binary file: Exec format error", "exit code 126 (cannot execute binary file: Exec format error)"),
+        (132, "qemu: uncaught target signal 4 (Illegal instruction) - core dumped",
+         "a crash (qemu: uncaught target signal 4 (Illegal instruction) - core dumped)"),
         (139, "", "a crash (signal 11)"),
     ],
 )  # fmt: skip
-def test_a_crash_is_told_from_a_program_that_dislikes_the_flag(code, output, trouble):
-    said = qemu.start_problem(Outcome(step=Step(title="", argv=("x",)), code=code, seconds=0, output=output))
-    assert said.startswith(trouble) and bool(said) is bool(trouble)
+def test_a_crash_is_distinguished_from_a_program_that_rejects_the_flag(code, output, problem):
+    outcome = Outcome(step=Step(title="", argv=("x",)), code=code, seconds=0, output=output)
+    assert qemu.start_problem(outcome) == problem
+
+
+@pytest.mark.parametrize(
+    ("facts", "name", "mismatch"),
+    [
+        ({"arch": "aarch64", "machine": "aarch64"}, "arm64", ""),
+        ({"arch": "aarch64", "machine": "aarch64"}, "arm64-musl", ""),
+        ({"arch": "arm", "machine": "armv7l"}, "armv6", ""),
+        (
+            {"arch": "arm", "machine": "x86_64"},
+            "armv7",
+            "the tests run on x86_64, which is this machine, expected armv7",
+        ),
+        ({"arch": "aarch64", "machine": "riscv64"}, "arm64", "the tests run on riscv64, expected arm64"),
+        ({"arch": "x86_64", "machine": "aarch64"}, "arm64", "the tests are compiled for x86_64, expected aarch64"),
+    ],
+)
+def test_what_a_probe_shows(machine, facts, name, mismatch):
+    assert qemu.probe_mismatch(facts, machine(machine="x86_64"), TARGETS[name]) == mismatch

@@ -1,4 +1,4 @@
-import time
+"""No secret survives `redact`, and other text stays."""
 
 import pytest
 from hypothesis import given, settings
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from buildlib.failures import redact
 from buildlib.failures.redact import HIDDEN
 
-SECRET = "Zx9Qq7Lk3TbN5wP1"  # stands where no word of a tool would
+SECRET = "Zx9Qq7Lk3TbN5wP1"  # no tool prints this word
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ SECRET = "Zx9Qq7Lk3TbN5wP1"  # stands where no word of a tool would
         f"key is {SECRET} here",
     ],
 )
-def test_nothing_of_a_secret_is_left(text):
+def test_secret_is_removed(text):
     assert SECRET not in redact.redact(text, (SECRET,) if text.startswith("key") else ())
 
 
@@ -57,19 +57,19 @@ def test_nothing_of_a_secret_is_left(text):
         "http://127.0.0.1:5000/v2/acme/a@sha256:00",
     ],
 )
-def test_what_is_no_secret_stays(text):
+def test_other_text_stays(text):
     assert redact.redact(text) == text
     assert redact.redact_argv(text.split(" ")) == text.split(" ")
 
 
-def test_a_command_line_keeps_its_words():
-    told = redact.redact_argv(
+def test_command_line_keeps_its_other_words():
+    redacted = redact.redact_argv(
         ("docker", "login", "-u", "a", "-p", SECRET, "--password", SECRET, "https://b:c@d", SECRET), (SECRET,)
     )
-    assert told == ["docker", "login", "-u", "a", "-p", HIDDEN, "--password", HIDDEN, f"https://{HIDDEN}@d", HIDDEN]
+    assert redacted == ["docker", "login", "-u", "a", "-p", HIDDEN, "--password", HIDDEN, f"https://{HIDDEN}@d", HIDDEN]
 
 
-def test_variables_with_telling_names_are_known():
+def test_values_of_variables_with_secret_names_are_found():
     env = {
         "GITHUB_TOKEN": SECRET,
         "PASSWORD": "short",
@@ -88,7 +88,7 @@ SHAPES = st.sampled_from([
 
 @settings(deadline=None)
 @given(st.text(), SHAPES, st.text())
-def test_whatever_stands_around_it(before, shape, after):
+def test_secret_is_removed_from_any_context(before, shape, after):
     assert SECRET not in redact.redact(f"{before} {shape.format(SECRET)} {after}")
 
 
@@ -108,7 +108,5 @@ def test_whatever_stands_around_it(before, shape, after):
     ],
     ids=repr,
 )
-def test_no_text_takes_long(unit):
-    began = time.process_time()
-    redact.redact((unit * 100_000)[:100_000])
-    assert time.process_time() - began < 2.0
+def test_time_grows_with_the_length_of_the_text(assert_linear, unit):
+    assert_linear(redact.redact, unit)

@@ -1,100 +1,140 @@
 import json
 from dataclasses import replace
 
-import pytest
 import fake_registry
+import pytest
+from fake_registry import values_of
+from image_workspace import STATIC
 from machines import settings
-from fake_registry import PAIR, after
 
-from buildlib.images import buildx, image
-from buildlib.core.errors import UsageError
-from buildlib.images.image import ImageOptions
+from buildlib.core.errors import BuildError
 from buildlib.core.plan import Status
-from buildlib.core.targets import TARGETS
+from buildlib.images import image, manifests
+from buildlib.images.image import ImageOptions
 
 WITH_BASE = {"registry": "r.test/acme", "components": {"a": {"base": "alpine:3"}}}
 
 
 @pytest.fixture
 def context(tmp_path, monkeypatch):
-    """Its image stands on a base, so that a layout needs buildx."""
-    made = registry.ready(tmp_path, monkeypatch)()
-    made.run.there["alpine:3"] = "{}"
-    return replace(made, config=settings(**WITH_BASE))
+    """The image has a base image, so that a layout needs buildx."""
+    context = fake_registry.prepare(tmp_path, monkeypatch)()
+    context.run.manifests["alpine:3"] = "{}"
+    return replace(context, config=settings(**WITH_BASE))
 
 
-def kept(context, tmp_path, **more):
-    (made,) = image.keep(context, ImageOptions(targets=PAIR, compile=False, **more), tmp_path / "out")
-    if made.error:
-        raise made.error
-    return made
+def save(context, tmp_path, targets=STATIC, **options):
+    """The result of one image. Its error is raised."""
+    (result,) = image.save(context, ImageOptions(targets=targets, compile=False, **options), tmp_path / "out")
+    if result.error:
+        raise result.error
+    return result
 
 
-def test_a_layout_that_was_looked_into_then_nothing_to_do(context, tmp_path):
-    first = kept(context, tmp_path)
+def test_a_layout_is_checked_and_then_there_is_nothing_to_do(context, tmp_path):
+    first = save(context, tmp_path)
     assert (first.status, first.tags, first.where) == (Status.DONE, ("1.2.3",), str(tmp_path / "out" / "a"))
-    assert context.run.titles[3:] == ["build a", "look into a", "start a"]
+    assert context.run.titles[3:] == ["build a", "extract program of a", "start a"]
     (entry,) = json.loads((tmp_path / "out" / "a" / "index.json").read_text())["manifests"]
     blob = (tmp_path / "out" / "a" / "blobs").joinpath(*entry["digest"].split(":"))
-    told = json.loads(blob.read_text())
-    assert list(buildx.manifests(told)) == ["linux/amd64", "linux/arm/v7"] and buildx.inputs_of(told)
+    index = manifests.index_of(blob.read_text())
+    assert list(index.images) == ["linux/amd64", "linux/arm/v7"]
+    assert index.inputs
     assert entry["digest"] == first.digest
     # Two platforms' configuration, layer and manifest, and one index: not the one that buildx wrote.
     assert len(list((tmp_path / "out" / "a" / "blobs").glob("*/*"))) == 7
-    assert kept(context, tmp_path) == replace(first, status=Status.UNCHANGED)
+    assert save(context, tmp_path) == replace(first, status=Status.UNCHANGED)
     assert context.run.titles.count("build a") == 1
-    tagged = kept(context, tmp_path, tags=("b",))
-    assert (tagged.status, tagged.digest, context.run.titles.count("build a")) == (Status.DONE, first.digest, 1)
+    assert save(context, tmp_path, tags=("b",)) == replace(first, tags=("b",))
+    assert context.run.titles.count("build a") == 1
 
 
-def test_a_layout_that_lost_a_blob_is_made_anew(context, tmp_path):
-    first = kept(context, tmp_path)
+def test_a_layout_for_one_platform(context, tmp_path):
+    first = save(context, tmp_path, targets=STATIC[1:])
+    (entry,) = json.loads((tmp_path / "out" / "a" / "index.json").read_text())["manifests"]
+    blob = (tmp_path / "out" / "a" / "blobs").joinpath(*entry["digest"].split(":"))
+    (image_entry,) = json.loads(blob.read_text())["manifests"]
+    assert image_entry["platform"] == {"os": "linux", "architecture": "arm", "variant": "v7"}
+    assert set(image_entry) == {"mediaType", "digest", "size", "platform"}
+    assert save(context, tmp_path, targets=STATIC[1:]) == replace(first, status=Status.UNCHANGED)
+
+
+def test_a_layout_that_lost_a_blob_is_built_again(context, tmp_path):
+    first = save(context, tmp_path)
     for blob in (tmp_path / "out" / "a" / "blobs").glob("*/*"):
         if blob.read_text().startswith("layer"):
             blob.unlink()
-    again = kept(context, tmp_path)
-    assert (again.digest, context.run.titles.count("build a")) == (first.digest, 2)
+    assert save(context, tmp_path) == first
+    assert context.run.titles.count("build a") == 2
 
 
-def test_what_is_refused_leaves_the_layout_as_it_was(context, tmp_path):
-    kept(context, tmp_path)
-    before = (tmp_path / "out" / "a" / "index.json").read_text()
-    context.run.faults["start"] = "ERROR: exit code: 1"
-    (made,) = image.keep(context, ImageOptions(targets=PAIR, compile=False, force=True), tmp_path / "out")
-    assert (made.status, made.error.code) == (Status.REFUSED, 6)
-    assert (tmp_path / "out" / "a" / "index.json").read_text() == before
-
-
-def test_an_image_is_loaded_after_it_was_looked_into(context):
-    (first,) = image.load(context, ImageOptions(targets=PAIR[:1], compile=False))
-    assert (first.status, first.where, first.tags) == (Status.DONE, "r.test/acme/a:1.2.3", ("1.2.3",))
-    assert context.run.titles[2:] == [
-        "build a", "look into a", "start a", "loaded r.test/acme/a:1.2.3", "build a", "loaded r.test/acme/a:1.2.3",
-    ]  # fmt: skip
-    (again,) = image.load(context, ImageOptions(targets=PAIR[:1], compile=False))
-    assert again == replace(first, status=Status.UNCHANGED)
-
-
-def test_forced_what_is_loaded_is_what_was_looked_into(context):
-    image.load(context, ImageOptions(targets=PAIR[:1], compile=False, force=True))
-    looked, loaded = [act.argv for act in context.run.acts if act.title == "build a"]
-    assert "--no-cache" in looked and "--no-cache" not in loaded
-    assert after(loaded, "--tag") == ["r.test/acme/a:1.2.3"]
-
-
-def test_without_a_registry_the_name_is_the_component_s(context):
-    (made,) = image.load(replace(context, config=settings()), ImageOptions(targets=PAIR[:1], tags=("x",), compile=False))
-    assert made.where == "a:x"
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"manifests": [{}]}', '{"manifests": [{"digest": "sha256:0"}]}'])
+def test_a_broken_layout_is_built_again(context, tmp_path, text):
+    first = save(context, tmp_path)
+    (tmp_path / "out" / "a" / "index.json").write_text(text)
+    assert save(context, tmp_path) == first
+    assert context.run.titles.count("build a") == 2
 
 
 @pytest.mark.parametrize(
-    ("asked", "message"),
+    ("text", "message"),
     [
-        (ImageOptions(targets=PAIR), "--load takes one platform, not amd64-musl,armv7-musl"),
-        (ImageOptions(targets=(TARGETS["arm64"],), attested=("--sbom=true",)), "the Docker daemon takes no attestations"),
+        ("", "layout-0 of docker buildx: invalid manifest: Input data was truncated"),
+        ("{}", "layout-0 of docker buildx: invalid manifest: neither `manifests` nor `config`"),
+        ('{"manifests": []}', "layout-0 of docker buildx: index.json does not name exactly one image"),
+        (
+            '{"manifests": [{"size": 1}]}',
+            "layout-0 of docker buildx: invalid manifest: Object missing required field `digest` - at `$.manifests[0]`",
+        ),
+        (
+            '{"manifests": [{"digest": "sha256:0"}]}',
+            "layout-0 of docker buildx: invalid manifest: Input data was truncated",
+        ),
     ],
 )
-def test_what_the_daemon_does_not_take(context, asked, message):
-    with pytest.raises(UsageError) as caught:
-        image.load(context, asked)
+def test_a_broken_layout_of_buildx_is_an_error(context, tmp_path, text, message):
+    write = context.run._write_layout
+
+    def write_broken(folder, platforms):
+        write(folder, platforms)
+        (folder / "index.json").write_text(text)
+
+    context.run._write_layout = write_broken
+    with pytest.raises(BuildError) as caught:
+        save(context, tmp_path)
     assert caught.value.message == message
+    assert caught.value.help
+    assert not (tmp_path / "out" / "a").exists()
+
+
+def test_a_refused_image_leaves_the_layout_as_it_was(context, tmp_path):
+    save(context, tmp_path)
+    before = (tmp_path / "out" / "a" / "index.json").read_text()
+    context.run.faults["start"] = "ERROR: exit code: 1"
+    (result,) = image.save(context, ImageOptions(targets=STATIC, compile=False, force=True), tmp_path / "out")
+    assert (result.status, result.error.code) == (Status.REFUSED, 6)
+    assert (tmp_path / "out" / "a" / "index.json").read_text() == before
+
+
+def test_an_image_is_checked_and_then_loaded(context):
+    (first,) = image.load(context, ImageOptions(targets=STATIC[:1], compile=False))
+    assert (first.status, first.where, first.tags) == (Status.DONE, "r.test/acme/a:1.2.3", ("1.2.3",))
+    assert context.run.titles[2:] == [
+        "build a", "extract program of a", "start a", "inspect r.test/acme/a:1.2.3", "build a", "inspect r.test/acme/a:1.2.3",
+    ]  # fmt: skip
+    (again,) = image.load(context, ImageOptions(targets=STATIC[:1], compile=False))
+    assert again == replace(first, status=Status.UNCHANGED)
+
+
+def test_with_force_the_loaded_image_is_the_checked_one(context):
+    image.load(context, ImageOptions(targets=STATIC[:1], compile=False, force=True))
+    checked, loaded = context.run.argvs("build a")
+    assert "--no-cache" in checked
+    assert "--no-cache" not in loaded
+    assert values_of(loaded, "--tag") == ["r.test/acme/a:1.2.3"]
+
+
+def test_without_a_registry_the_name_is_that_of_the_component(context):
+    options = ImageOptions(targets=STATIC[:1], tags=("x",), compile=False)
+    (result,) = image.load(replace(context, config=settings()), options)
+    assert result.where == "a:x"

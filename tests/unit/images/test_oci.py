@@ -19,11 +19,12 @@ RUNTIME = oci.Runtime(
 PLATFORMS = ("linux/amd64", "linux/arm/v7")
 
 
-def made(binary=b"binary", epoch=7, packed=None):
+def build(binary=b"binary", epoch=7, compressed=None):
     layers = {
-        platform: oci.root("/usr/bin/a", binary + platform.encode(), ("/var/lib/a",), epoch) for platform in PLATFORMS
+        platform: oci.root_layer("/usr/bin/a", binary + platform.encode(), ("/var/lib/a",), epoch)
+        for platform in PLATFORMS
     }
-    return oci.image(layers, RUNTIME, epoch, packed or {})
+    return oci.image(layers, RUNTIME, epoch, compressed or {})
 
 
 def read(image, descriptor):
@@ -32,10 +33,11 @@ def read(image, descriptor):
     return json.loads(data)
 
 
-def test_every_name_in_the_tree_is_a_digest_of_what_is_there():
-    image = made()
+def test_every_blob_is_named_by_its_digest_and_reached_from_the_index():
+    image = build()
     assert all(digest == f"sha256:{hashlib.sha256(data).hexdigest()}" for digest, data in image.blobs.items())
-    index = json.loads(image.blobs[image.digest])
+    assert image.blobs[image.digest] == image.index
+    index = json.loads(image.index)
     assert [entry["platform"] for entry in index["manifests"]] == [
         {"os": "linux", "architecture": "amd64"},
         {"os": "linux", "architecture": "arm", "variant": "v7"},
@@ -45,14 +47,14 @@ def test_every_name_in_the_tree_is_a_digest_of_what_is_there():
         manifest = read(image, entry)
         (layer,) = manifest["layers"]
         config = read(image, manifest["config"])
-        packed = image.blobs[layer["digest"]]
-        assert config["rootfs"]["diff_ids"] == [oci.digest(oci.gzip.decompress(packed))]
+        compressed = image.blobs[layer["digest"]]
+        assert config["rootfs"]["diff_ids"] == [oci.digest(oci.gzip.decompress(compressed))]
         assert {k: config[k] for k in entry["platform"]} == entry["platform"]
         reached |= {entry["digest"], layer["digest"], manifest["config"]["digest"]}
     assert reached == set(image.blobs)
 
 
-def test_the_configuration_says_how_it_runs():
+def test_the_configuration_describes_the_container():
     config = oci.configuration("linux/arm64", "sha256:0", RUNTIME, 86_400)
     assert config == {
         "created": "1970-01-02T00:00:00Z",
@@ -79,11 +81,11 @@ def test_the_configuration_says_how_it_runs():
     }
 
 
-def test_the_layer_has_the_program_its_user_and_its_folders():
-    with tarfile.open(fileobj=io.BytesIO(oci.root("/usr/bin/a", b"elf", ("/var/lib/a", "/data"), 7))) as tar:
-        told = {i.name: (i.type, oct(i.mode), i.uid, i.gid, i.mtime, i.size) for i in tar.getmembers()}
+def test_the_layer_has_the_program_its_user_and_its_directories():
+    with tarfile.open(fileobj=io.BytesIO(oci.root_layer("/usr/bin/a", b"elf", ("/var/lib/a", "/data"), 7))) as tar:
+        members = {i.name: (i.type, oct(i.mode), i.uid, i.gid, i.mtime, i.size) for i in tar.getmembers()}
     folder, file = tarfile.DIRTYPE, tarfile.REGTYPE
-    assert told == {
+    assert members == {
         "data": (folder, "0o755", 65532, 65532, 7, 0),
         "etc": (folder, "0o755", 0, 0, 7, 0),
         "etc/group": (file, "0o644", 0, 0, 7, 27),
@@ -96,51 +98,64 @@ def test_the_layer_has_the_program_its_user_and_its_folders():
         "var/lib": (folder, "0o755", 0, 0, 7, 0),
         "var/lib/a": (folder, "0o755", 65532, 65532, 7, 0),
     }
-    assert list(told) == sorted(told)
+    assert list(members) == sorted(members)
 
 
 @given(st.binary(max_size=300), st.integers(0, 2**32))
-def test_the_same_input_is_the_same_image(binary, epoch):
-    image = made(binary, epoch)
-    assert image == made(binary, epoch)
-    assert image == made(binary, epoch, oci.packed_layers(image.blobs))
-    assert image.digest != made(binary + b"x", epoch).digest
+def test_the_same_input_gives_the_same_image(binary, epoch):
+    image = build(binary, epoch)
+    assert image == build(binary, epoch)
+    assert image == build(binary, epoch, oci.compressed_layers(image.blobs))
+    assert image.digest != build(binary + b"x", epoch).digest
 
 
-def test_a_layer_that_is_packed_already_is_not_packed_again():
-    image = made()
-    tar = oci.root("/usr/bin/a", b"binarylinux/amd64", ("/var/lib/a",), 7)
-    packed = oci.packed_layers(image.blobs)
-    assert len(packed) == 2 and oci.gzip.decompress(packed[oci.digest(tar)]) == tar
-    odd = made(packed={oci.digest(tar): b"stands for it"})
-    assert b"stands for it" in odd.blobs.values()
+def test_a_compressed_layer_is_not_compressed_again():
+    image = build()
+    tar = oci.root_layer("/usr/bin/a", b"binarylinux/amd64", ("/var/lib/a",), 7)
+    compressed = oci.compressed_layers(image.blobs)
+    assert len(compressed) == 2
+    assert oci.gzip.decompress(compressed[oci.digest(tar)]) == tar
+    assert b"stand-in" in build(compressed={oci.digest(tar): b"stand-in"}).blobs.values()
 
 
 @given(st.dictionaries(st.text(max_size=9), st.binary(max_size=60), max_size=4))
-def test_blobs_of_anybody_are_passed_over(blobs):
-    assert oci.packed_layers({**blobs, "x": b'{"layers":[{}],"config":{"digest":"x"}}'}) == {}
+def test_blobs_of_other_tools_are_skipped(blobs):
+    assert oci.compressed_layers({**blobs, "x": b'{"layers":[{}],"config":{"digest":"x"}}'}) == {}
+    assert oci.compressed_layers({**blobs, "x": b"[" * 100_000}) == {}
 
 
-def test_a_layer_that_was_damaged_is_not_used():
-    blobs = dict(made().blobs)
+def test_a_damaged_layer_is_not_used():
+    blobs = dict(build().blobs)
     for digest, data in blobs.items():
         if not data.startswith(b"{"):
             blobs[digest] = data[:-1]
-    assert oci.packed_layers(blobs) == {}
+    assert oci.compressed_layers(blobs) == {}
 
 
-def test_several_images_are_held_together_by_one_index(tmp_path):
+def test_an_index_joins_several_images(tmp_path):
     entries = [{"digest": "sha256:1", "platform": {"os": "linux", "architecture": "amd64"}}]
-    image = oci.held(entries, {"sha256:1": tmp_path / "blob"}, {"a": "b"})
-    index = json.loads(image.blobs[image.digest])
-    assert (index["manifests"], index["annotations"], index["mediaType"]) == (entries, {"a": "b"}, oci.INDEX)
-    assert set(image.blobs) == {"sha256:1", image.digest}
+    image = oci.with_index(entries, {"sha256:1": tmp_path / "blob"}, {"a": "b"})
+    assert json.loads(image.index) == {
+        "schemaVersion": 2,
+        "mediaType": oci.INDEX,
+        "manifests": entries,
+        "annotations": {"a": "b"},
+    }
+    assert image.blobs == {"sha256:1": tmp_path / "blob", image.digest: image.index}
 
 
-def test_the_layout_names_the_image_by_its_tags():
-    image = made()
-    index = json.loads(oci.layout_index(image, ("1.0", "latest")))
-    assert [(m["digest"], m["annotations"]) for m in index["manifests"]] == [
-        (image.digest, {oci.REF_NAME: "1.0"}),
-        (image.digest, {oci.REF_NAME: "latest"}),
-    ]
+def test_the_layout_lists_the_image_under_its_tags():
+    image = build()
+    assert json.loads(oci.layout_index(image, ("1.0", "latest"))) == {
+        "schemaVersion": 2,
+        "mediaType": oci.INDEX,
+        "manifests": [
+            {
+                "mediaType": oci.INDEX,
+                "digest": image.digest,
+                "size": len(image.index),
+                "annotations": {oci.REF_NAME: tag},
+            }
+            for tag in ("1.0", "latest")
+        ],
+    }

@@ -2,183 +2,189 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 import fake_registry
+import pytest
+from fake_registry import BUILDER, digest, values_of
+from image_workspace import STATIC, add_binary
 from machines import settings
-from fake_registry import BUILDER, PAIR, after, index
 
-from buildlib.images import buildx, spec, image
-from buildlib.core.errors import BuildError, MissingRequirements, NetworkError, Refused, UsageError
-from buildlib.images.image import ImageOptions
+from buildlib.core.errors import BuildError, MissingRequirements, NetworkError, Refused
 from buildlib.core.plan import Status
 from buildlib.core.targets import TARGETS
+from buildlib.images import check, image, manifests
+from buildlib.images.image import ImageOptions
+
+START = ["builders", "commit"]
+READ = ["read r.test/acme/a:1.2.3", "read r.test/acme/a:latest"]
 
 
 @pytest.fixture
-def ready(tmp_path, monkeypatch):
-    return registry.ready(tmp_path, monkeypatch)
+def prepare(tmp_path, monkeypatch):
+    return fake_registry.prepare(tmp_path, monkeypatch)
 
 
-def pushed(context, targets=PAIR, **more):
-    """One image, or the error that it ended with."""
-    (made,) = image.push(context, ImageOptions(targets=targets, compile=False, **more))
-    if made.error:
-        raise made.error
-    return made
+def push(context, targets=STATIC, **options):
+    """The result of one image. Its error is raised."""
+    (result,) = image.push(context, ImageOptions(targets=targets, compile=False, **options))
+    if result.error:
+        raise result.error
+    return result
 
 
-START = ["builders", "commit"]
-LOOK = ["read r.test/acme/a:1.2.3", "read r.test/acme/a:latest"]
-
-
-def test_tags_come_last_and_only_once(ready):
-    context = ready()
-    first = pushed(context)
-    raw = context.run.there["r.test/acme/a:latest"]
-    assert (first.status, first.digest, first.tags) == (Status.DONE, registry.digest(raw), ("1.2.3", "latest"))
+def test_tags_are_moved_last_and_only_once(prepare):
+    context = prepare()
+    first = push(context)
+    text = context.run.manifests["r.test/acme/a:latest"]
+    assert (first.status, first.digest, first.tags) == (Status.DONE, digest(text), ("1.2.3", "latest"))
     assert context.run.titles == [
-        *START, *LOOK, "build a", f"read r.test/acme/a@{first.digest}", "look into a", "start a", "tag r.test/acme/a",
+        *START, *READ, "build a", f"read r.test/acme/a@{first.digest}", "extract program of a", "start a", "tag r.test/acme/a",
         "read r.test/acme/a:1.2.3",
     ]  # fmt: skip
-    assert pushed(context) == replace(first, status=Status.UNCHANGED)
-    assert context.run.titles[10:] == [*START, *LOOK]
+    assert push(context) == replace(first, status=Status.UNCHANGED)
+    assert context.run.titles[10:] == [*START, *READ]
 
 
-def test_another_tag_of_what_is_there_is_a_tag_and_no_build(ready):
-    context = ready()
-    first = pushed(context)
+def test_another_tag_for_the_same_image_needs_no_build(prepare):
+    context = prepare()
+    first = push(context)
     before = len(context.run.titles)
-    tagged = pushed(context, tags=("latest", "v2"))
-    assert (tagged.status, tagged.digest) == (Status.DONE, first.digest)
+    tagged = push(context, tags=("latest", "v2"))
+    assert tagged == replace(first, tags=("latest", "v2"))
     assert context.run.titles[before:][4:] == ["tag r.test/acme/a", "read r.test/acme/a:latest"]
-    assert context.run.there["r.test/acme/a:v2"] == context.run.there["r.test/acme/a:1.2.3"]
+    assert context.run.manifests["r.test/acme/a:v2"] == context.run.manifests["r.test/acme/a:1.2.3"]
 
 
-def test_another_commit_of_the_same_binaries_is_no_other_image(ready):
-    context = ready()
-    first = pushed(context)
+def test_another_commit_with_the_same_binaries_is_the_same_image(prepare):
+    context = prepare()
+    first = push(context)
     context.run._commit = lambda _: "1800000000 def\n"
-    assert pushed(context) == replace(first, status=Status.UNCHANGED)
+    assert push(context) == replace(first, status=Status.UNCHANGED)
 
 
 @pytest.mark.parametrize("table", [{"ports": [80]}, {"base": "alpine:3"}, {"env": {"A": "1"}}])
-def test_other_settings_are_another_image(ready, table):
-    context = ready()
-    context.run.there["alpine:3"] = "{}"
-    pushed(context)
+def test_other_settings_give_another_image(prepare, table):
+    context = prepare()
+    context.run.manifests["alpine:3"] = "{}"
+    push(context)
     other = replace(context, config=settings(registry="r.test/acme", components={"a": table}))
     before = len(context.run.titles)
-    pushed(other)
+    push(other)
     assert "build a" in context.run.titles[before:]
 
 
-def test_a_base_image_that_was_renewed_is_another_image(ready):
-    context = replace(ready(), config=settings(registry="r.test/acme", components={"a": {"base": "alpine:3"}}))
-    context.run.there["alpine:3"] = "old"
-    assert pushed(context).status is Status.DONE and pushed(context).status is Status.UNCHANGED
-    context.run.there["alpine:3"] = "new"
+def test_another_version_of_the_base_image_gives_another_image(prepare):
+    context = replace(prepare(), config=settings(registry="r.test/acme", components={"a": {"base": "alpine:3"}}))
+    context.run.manifests["alpine:3"] = "old"
+    assert [push(context).status, push(context).status] == [Status.DONE, Status.UNCHANGED]
+    context.run.manifests["alpine:3"] = "new"
     before = len(context.run.titles)
-    pushed(context)
+    push(context)
     assert "build a" in context.run.titles[before:]
 
 
-def test_a_dockerfile_of_ones_own_is_built_each_time_and_tagged_once(ready):
-    context = ready()
+def test_an_own_dockerfile_is_built_each_time_and_tagged_once(prepare):
+    context = prepare()
     (context.workspace.root / "Dockerfile.multiarch").write_text("FROM scratch AS a\n")
-    first = pushed(context)
-    again = pushed(context)
-    assert (first.status, again.status, again.digest) == (Status.DONE, Status.UNCHANGED, first.digest)
-    builds = [act.argv for act in context.run.acts if act.title == "build a"]
-    assert len(builds) == 2 and builds[0][-1] == str(context.workspace.root)
-    assert after(builds[0], "--file") == [str(context.workspace.root / "Dockerfile.multiarch")]
-    assert context.run.titles.count("tag r.test/acme/a") == context.run.titles.count("look into a") == 1
+    first = push(context)
+    assert first.status is Status.DONE
+    assert push(context) == replace(first, status=Status.UNCHANGED)
+    builds = context.run.argvs("build a")
+    assert (len(builds), builds[0][-1]) == (2, str(context.workspace.root))
+    assert values_of(builds[0], "--file") == [str(context.workspace.root / "Dockerfile.multiarch")]
+    counts = [context.run.titles.count(title) for title in ("tag r.test/acme/a", "extract program of a", "start a")]
+    assert counts == [1, 1, 1]
 
 
-def test_force_forgets_what_is_cached(ready):
-    context = ready()
-    pushed(context)
-    pushed(context, force=True)
-    first, second = [act.argv for act in context.run.acts if act.title == "build a"]
-    assert "--no-cache" not in first and "--no-cache" in second
+def test_force_ignores_what_is_cached(prepare):
+    context = prepare()
+    push(context)
+    push(context, force=True)
+    assert ["--no-cache" in argv for argv in context.run.argvs("build a")] == [False, True]
 
 
-def test_one_platform_is_tagged_as_an_index_that_says_its_inputs(ready):
-    context = ready()
-    one = (TARGETS["armv7-musl"],)
-    first = pushed(context, targets=one)
-    told = json.loads(context.run.there["r.test/acme/a:latest"])
-    assert [e["platform"]["variant"] for e in told["manifests"]] == ["v7"] and buildx.inputs_of(told)
-    assert first.digest == registry.digest(context.run.there["r.test/acme/a:latest"])
-    assert pushed(context, targets=one) == replace(first, status=Status.UNCHANGED)
+def test_one_platform_becomes_an_index_with_the_inputs(prepare):
+    context = prepare()
+    first = push(context, targets=STATIC[1:])
+    text = context.run.manifests["r.test/acme/a:latest"]
+    index = manifests.index_of(text)
+    assert list(index.images) == ["linux/arm/v7"]
+    assert index.inputs
+    assert first.digest == digest(text)
+    assert push(context, targets=STATIC[1:]) == replace(first, status=Status.UNCHANGED)
 
 
-def test_with_several_nodes_buildx_merges_nothing(ready):
-    """Its merging would move the tag `latest`: each platform is built and looked into alone."""
+def test_with_several_nodes_each_platform_is_built_and_checked_alone(prepare):
+    """When buildx merges the results of several nodes, it moves the tag `latest` by itself."""
     nodes = [{"endpoint": "ssh://a", "arches": ["armv7"]}]
-    config = settings(registry="r.test/acme", builder={**settings().builder, "nodes": nodes})
-    context = replace(ready(builders=()), config=config)
-    made = pushed(context)
-    builds = [after(act.argv, "--platform") for act in context.run.acts if act.title == "build a"]
+    config = settings(registry="r.test/acme", builder={"nodes": nodes})
+    context = replace(prepare(builders=()), config=config)
+    result = push(context)
+    builds = [values_of(argv, "--platform") for argv in context.run.argvs("build a")]
     assert builds == [["linux/amd64"], ["linux/arm/v7"]]
-    (tagging,) = [act.argv for act in context.run.acts if act.title.startswith("tag")]
-    assert len([word for word in tagging if "@sha256:" in word]) == 2 and after(tagging, "--annotation")
-    told = json.loads(context.run.there["r.test/acme/a:latest"])
-    assert list(buildx.manifests(told)) == ["linux/amd64", "linux/arm/v7"]
-    assert pushed(context) == replace(made, status=Status.UNCHANGED)
+    (tag,) = context.run.argvs("tag r.test/acme/a")
+    assert len([word for word in tag if "@sha256:" in word]) == 2
+    (annotation,) = values_of(tag, "--annotation")
+    index = manifests.index_of(context.run.manifests["r.test/acme/a:latest"])
+    assert list(index.images) == ["linux/amd64", "linux/arm/v7"]
+    assert annotation == f"index:buildlib.inputs={index.inputs}"
+    assert push(context) == replace(result, status=Status.UNCHANGED)
 
 
-def test_two_c_libraries_are_two_calls(ready, tmp_path):
-    context = ready()
-    manifest = tmp_path / "dist" / "manifest.json"
-    told = json.loads(manifest.read_text())
-    (tmp_path / "dist" / "amd64").mkdir()
-    (tmp_path / "dist" / "amd64" / "a").write_bytes(b"glibc")
-    told["binaries"].append({"path": "amd64/a", "sha256": spec.artifacts.digest(tmp_path / "dist" / "amd64" / "a")})
-    manifest.write_text(json.dumps(told))
-    context.run.there["debian:trixie-slim"] = "{}"
-    with pytest.raises(KeyError):  # our stand-in has no glibc binary to look into
-        pushed(context, targets=(TARGETS["amd64"], PAIR[1]))
-    builds = [act.argv for act in context.run.acts if act.title == "build a"]
-    assert [(after(argv, "--platform"), after(argv, "--build-arg")[0]) for argv in builds] == [
+def test_two_c_libraries_are_two_builds(prepare, tmp_path):
+    context = prepare()
+    add_binary(tmp_path / "dist", "amd64", "a", b"glibc")
+    context.run.manifests["debian:trixie-slim"] = "{}"
+    result = push(context, targets=(TARGETS["amd64"], STATIC[1]))
+    assert (result.status, result.platforms) == (Status.DONE, ("linux/amd64", "linux/arm/v7"))
+    builds = context.run.argvs("build a")
+    assert [(values_of(argv, "--platform"), values_of(argv, "--build-arg")[0]) for argv in builds] == [
         (["linux/amd64"], "LIBC="),
         (["linux/arm/v7"], "LIBC=-musl"),
     ]
 
 
-def test_the_order_of_the_build_s_words(ready):
-    context = ready()
-    pushed(context)
-    (build,) = [act for act in context.run.acts if act.title == "build a"]
-    words = build.argv
+def test_the_command_line_of_a_build(prepare):
+    context = prepare()
+    push(context)
+    (step,) = [step for step in context.run.steps if step.title == "build a"]
+    words = step.argv
     assert words[:7] == (
         "docker", "buildx", "build", "--builder", "multiarch-builder", "--platform", "linux/amd64,linux/arm/v7",
     )  # fmt: skip
-    (output,) = after(words, "--output")
+    (output,) = values_of(words, "--output")
     assert output.startswith(
         "type=image,name=r.test/acme/a,push-by-digest=true,push=true,rewrite-timestamp=true,oci-mediatypes=true,"
         "annotation-index.buildlib.inputs="
     )
-    assert after(words, "--build-context") == [f"binaries={context.dist}"] and "--provenance=false" in words
+    assert values_of(words, "--build-context") == [f"binaries={context.dist}"]
+    assert "--provenance=false" in words
     assert "org.opencontainers.image.revision=abc" in words
-    assert build.env == {"SOURCE_DATE_EPOCH": "1700000000"} and build.attempts > 1
-    pushed(context, attested=("--sbom=true",), force=True)
-    (_, build) = [act for act in context.run.acts if act.title == "build a"]
-    assert "--sbom=true" in build.argv and "--provenance=false" not in build.argv
+    assert step.env == {"SOURCE_DATE_EPOCH": "1700000000"}
+    assert step.attempts > 1
+
+
+def test_attestations_are_flags_of_the_build(prepare):
+    context = prepare()
+    push(context, attestations=("--sbom=true",))
+    (words,) = context.run.argvs("build a")
+    assert "--sbom=true" in words
+    assert "--provenance=false" not in words
 
 
 @pytest.mark.parametrize(
-    ("platforms", "message"),
+    ("platforms", "actual"),
     [
-        (["linux/amd64"], "has linux/amd64, wanted linux/amd64, linux/arm/v7"),
-        (["linux/amd64", "linux/arm/v6"], "has linux/amd64, linux/arm/v6, wanted linux/amd64, linux/arm/v7"),
-        (["linux/amd64", "linux/arm/v7", "linux/386"], "has linux/386, linux/amd64, linux/arm/v7, wanted"),
-        (["unknown/unknown", "unknown/unknown"], "has no platform, wanted"),
+        (["linux/amd64"], "linux/amd64"),
+        (["linux/amd64", "linux/arm/v6"], "linux/amd64, linux/arm/v6"),
+        (["linux/amd64", "linux/arm/v7", "linux/386"], "linux/386, linux/amd64, linux/arm/v7"),
+        (["unknown/unknown", "unknown/unknown"], "none"),
     ],
 )
-def test_an_index_of_other_platforms_is_refused(ready, platforms, message):
-    context = ready(platforms=platforms)
-    with pytest.raises(Refused, match=message):
-        pushed(context)
+def test_an_index_of_other_platforms_is_refused(prepare, platforms, actual):
+    context = prepare(platforms=platforms)
+    with pytest.raises(Refused) as caught:
+        push(context)
+    assert caught.value.message == f"r.test/acme/a: platforms: {actual}, expected linux/amd64, linux/arm/v7"
     assert context.run.tags == {}
 
 
@@ -188,103 +194,144 @@ def test_an_index_of_other_platforms_is_refused(ready, platforms, message):
         (
             {"start": 'ERROR: process "/usr/bin/a --version" did not complete: exit code: 1'},
             Refused,
-            "does not run: process",
+            "r.test/acme/a: does not run: process",
         ),
         (
-            {"look": 'ERROR: failed to compute cache key: "/usr/bin/a": not found'},
+            {"extract": 'ERROR: failed to compute cache key: "/usr/bin/a": not found'},
             Refused,
-            "r.test/acme/a: has no /usr/bin/a",
+            "r.test/acme/a: /usr/bin/a is not in the image",
         ),
         ({"start": "ERROR: failed to do request: dial tcp 192.0.2.1:443: i/o timeout"}, NetworkError, "start a: "),
         ({"build ": "ERROR: failed to solve: base not found"}, BuildError, "build a: "),
         ({"tag": "ERROR: 503 Service Unavailable"}, NetworkError, "tag r.test/acme/a: "),
-        ({"builders": "docker: 'buildx' is not a docker command."}, MissingRequirements, "docker buildx: docker: 'buildx' is not"),
+        (
+            {"builders": "docker: 'buildx' is not a docker command."},
+            MissingRequirements,
+            "docker buildx: docker: 'buildx' is not",
+        ),
     ],
 )
-def test_what_fails_leaves_the_tags_where_they_were(ready, faults, kind, message):
-    context = ready(faults=faults)
+def test_a_failure_leaves_the_tags_where_they_were(prepare, faults, kind, message):
+    context = prepare(faults=faults)
     with pytest.raises(kind) as caught:
-        pushed(context)
-    assert message in caught.value.message
+        push(context)
+    assert caught.value.message.startswith(message)
     assert context.run.tags == {}
 
 
-def test_a_program_that_does_not_end_is_refused(ready):
-    context = ready()
-    run = context.run
-    real = run.__class__.__call__
-
-    class Slow(run.__class__):
-        def __call__(self, act):
-            outcome = real(self, act)
-            return replace(outcome, code=124) if getattr(act, "title", "").startswith("start") else outcome
-
-    run.__class__ = Slow
-    with pytest.raises(Refused, match="does not run: no end within 60 s"):
-        pushed(context)
-    (start,) = [act for act in run.acts if act.title.startswith("start")]
-    assert (start.timeout, run.tags) == (60.0, {})
+@pytest.mark.parametrize("metadata", ["", "{", "[]", "{}", '{"containerimage.digest": null}'])
+def test_a_build_without_a_digest_is_an_error(prepare, metadata):
+    context = prepare(metadata=metadata)
+    with pytest.raises(BuildError) as caught:
+        push(context)
+    assert caught.value.message == "r.test/acme/a: docker buildx reported no digest for the pushed image"
+    assert caught.value.help == "update Docker and buildx"
+    assert context.run.tags == {}
 
 
-def test_another_binary_inside_is_refused(ready):
-    context = ready()
-    run = context.run
-    look = run._look
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "invalid manifest: Input data was truncated"),
+        ("[]", "invalid manifest: Expected `object`, got `array`"),
+        ('{"manifests": [{}]}', "invalid manifest: Object missing required field `digest` - at `$.manifests[0]`"),
+        ('{"schemaVersion": 1}', "manifest of schema 1, expected schema 2 or an OCI manifest"),
+    ],
+)
+def test_a_broken_manifest_of_the_pushed_image_is_an_error(prepare, text, message):
+    context = prepare()
+    read = context.run._read
+    context.run._read = lambda step: text if "@" in step.argv[-1] else read(step)
+    with pytest.raises(BuildError) as caught:
+        push(context)
+    assert caught.value.message.startswith("r.test/acme/a@sha256:")
+    assert caught.value.message.endswith(f": {message}")
+    assert context.run.tags == {}
 
-    def swap(act):
-        said = look(act)
-        for path in Path(after(act.argv, "--output")[0].split("dest=")[1]).glob("linux_arm_v7/*"):
+
+def test_a_broken_configuration_of_the_pushed_image_is_an_error(prepare):
+    context = prepare()
+    context.run._configuration = lambda _: '{"os": 5}'
+    with pytest.raises(BuildError, match=r"invalid configuration: Expected `str \| null`, got `int`"):
+        push(context, targets=STATIC[1:])
+    assert context.run.tags == {}
+
+
+@pytest.mark.parametrize("text", ["[]", '{"manifests": [{}]}', '{"schemaVersion": 1}', "<html>"])
+def test_a_tag_that_points_to_anything_else_is_moved(prepare, text):
+    context = prepare()
+    context.run.manifests["r.test/acme/a:latest"] = text
+    assert push(context).status is Status.DONE
+    assert context.run.manifests["r.test/acme/a:latest"] == context.run.manifests["r.test/acme/a:1.2.3"] != text
+
+
+def test_a_program_that_does_not_end_is_refused(prepare):
+    context = prepare()
+    runner = context.run
+
+    def run(action):
+        outcome = runner(action)
+        return replace(outcome, code=124) if getattr(action, "title", "").startswith("start") else outcome
+
+    run.console, run.dry = runner.console, False
+    with pytest.raises(Refused, match=f"does not run: did not exit within {check.START:.0f} s"):
+        push(replace(context, run=run))
+    (start,) = [step for step in runner.steps if step.title.startswith("start")]
+    assert (start.timeout, runner.tags) == (check.START, {})
+
+
+def test_another_program_in_the_image_is_refused(prepare):
+    context = prepare()
+    extract = context.run._extract
+
+    def replace_program(step):
+        answer = extract(step)
+        for path in Path(values_of(step.argv, "--output")[0].split("dest=")[1]).glob("linux_arm_v7/*"):
             path.write_bytes(b"another")
-        return said
+        return answer
 
-    run._look = swap
-    with pytest.raises(Refused, match="linux/arm/v7: /usr/bin/a: sha256: is "):
-        pushed(context)
-    assert run.tags == {}
-
-
-def test_a_builder_is_made_when_missing_and_anew_only_when_told(ready):
-    other = {**BUILDER, "Driver": "remote"}
-    missing, drifted = ready(builders=()), ready(builders=(other,))
-    pushed(missing)
-    made = ["create builder multiarch-builder0", "boot builder multiarch-builder"]
-    assert missing.run.titles[1:3] == made
-    with pytest.raises(BuildError, match="builder multiarch-builder is another one:\n  driver: is remote"):
-        pushed(drifted)
-    assert drifted.run.titles == ["builders"]
-    pushed(drifted, force=True)
-    assert drifted.run.titles[1:5] == ["builders", "remove builder multiarch-builder", *made]
+    context.run._extract = replace_program
+    actual = digest("another").removeprefix("sha256:")
+    expected = digest("elf armv7-musl").removeprefix("sha256:")
+    with pytest.raises(Refused) as caught:
+        push(context)
+    assert caught.value.message == f"r.test/acme/a: linux/arm/v7: /usr/bin/a: sha256: {actual}, expected {expected}"
+    assert context.run.tags == {}
 
 
-def test_a_builder_that_does_not_boot_is_taken_away_again(ready):
-    context = ready(builders=(), faults={"boot": "ERROR: Cannot connect to the Docker daemon at unix:///x"})
+def test_a_missing_builder_is_created_and_another_one_only_recreated_with_force(prepare):
+    create = ["create builder multiarch-builder0", "boot builder multiarch-builder"]
+    missing, other = prepare(builders=()), prepare(builders=({**BUILDER, "Driver": "remote"},))
+    push(missing)
+    assert missing.run.titles[1:3] == create
+    with pytest.raises(BuildError, match="builder multiarch-builder differs from the settings:\n  driver: remote"):
+        push(other)
+    assert other.run.titles == ["builders"]
+    push(other, force=True)
+    assert other.run.titles[1:5] == ["builders", "remove builder multiarch-builder", *create]
+
+
+def test_a_builder_that_does_not_boot_is_removed_again(prepare):
+    context = prepare(builders=(), faults={"boot": "ERROR: Cannot connect to the Docker daemon at unix:///x"})
     with pytest.raises(MissingRequirements, match="Cannot connect to the Docker daemon"):
-        pushed(context)
+        push(context)
     assert context.run.titles[-1] == "remove builder multiarch-builder"
 
 
-def test_one_that_fails_does_not_keep_the_others_from_it(ready, tmp_path):
-    context = ready(faults={"build a": "ERROR: failed to solve: base not found"})
-    (part,) = context.workspace.components
-    context = replace(context, workspace=replace(context.workspace, components=(part, replace(part, name="b"))))
-    manifest = tmp_path / "dist" / "manifest.json"
-    told = json.loads(manifest.read_text())
-    for row in tuple(told["binaries"]):
-        path = tmp_path / "dist" / row["path"].replace("/a", "/b")
-        path.write_bytes((tmp_path / "dist" / row["path"]).read_bytes())
-        told["binaries"].append({**row, "path": row["path"].replace("/a", "/b")})
-    manifest.write_text(json.dumps(told))
-    first, second = image.push(context, ImageOptions(targets=PAIR, compile=False))
+def test_an_image_that_fails_does_not_stop_the_others(prepare, tmp_path):
+    context = prepare(faults={"build a": "ERROR: failed to solve: base not found"})
+    (component,) = context.workspace.components
+    components = (component, replace(component, name="b"))
+    context = replace(context, workspace=replace(context.workspace, components=components))
+    for target in STATIC:
+        add_binary(tmp_path / "dist", target.name, "b", (tmp_path / "dist" / target.name / "a").read_bytes())
+    first, second = image.push(context, ImageOptions(targets=STATIC, compile=False))
     assert (first.status, first.error.code, second.status) == (Status.FAILED, 1, Status.DONE)
     assert set(context.run.tags) == {"r.test/acme/b:1.2.3", "r.test/acme/b:latest"}
 
 
-def test_without_a_registry_there_is_nowhere_to_push(tmp_path, monkeypatch):
-    with pytest.raises(UsageError, match="no registry to push to"):
-        pushed(registry.ready(tmp_path, monkeypatch, registry="")())
-
-
-def test_platforms_are_read_as_docker_writes_them():
-    told = json.loads(index("linux/arm64/v8", "linux/arm/v7", "linux/amd64", "unknown/unknown"))
-    assert list(buildx.manifests(told)) == ["linux/arm64", "linux/arm/v7", "linux/amd64"]
-    assert buildx.read_index("no json") == buildx.read_index("[1]") == {}
+def test_the_pushed_index_has_the_digest_that_the_result_names(prepare):
+    context = prepare()
+    result = push(context)
+    text = context.run.manifests[f"r.test/acme/a@{result.digest}"]
+    assert json.loads(text)["annotations"] == {"buildlib.inputs": manifests.index_of(text).inputs}

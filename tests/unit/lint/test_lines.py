@@ -1,5 +1,4 @@
-"""Lines of Dockerfiles in which an architecture's word stands: those in which it is a fact, and those in which it is a trap; and
-downloads by every tool, of files as they are called."""
+"""Single lines with words for architectures, harmless ones and problems; and downloads by every tool with every spelling."""
 
 from itertools import product
 from pathlib import Path
@@ -8,7 +7,7 @@ import pytest
 
 from buildlib.lint.check import check
 
-FACTS = r"""
+HARMLESS = r"""
 # curl https://e.com/x-linux-amd64.tgz
 RUN echo "see https://e.com/x-linux-amd64.tgz"
 RUN echo "built for amd64 and arm64"
@@ -106,7 +105,7 @@ RUN dpkg --print-architecture | grep -E 'amd64|arm64'
 RUN case "$(uname -s)" in Linux) ls;; *) exit 1;; esac
 RUN uname -m | grep -q aarch64 && apt-get install -y libatomic1 || true
 """.strip().splitlines()
-TRAPS = {
+PROBLEMS = {
     "hardcoded-platform": r"""
 FROM --platform=linux/amd64 a
 FROM --platform=amd64 a
@@ -264,27 +263,25 @@ DOWNLOADS = [
 ]
 
 
-def found(text):
-    told = check(
-        Path("Dockerfile"), f"{'' if text.lower().startswith('from') else 'FROM debian:12'}\n{text}\n".encode(), {}
-    )
-    return [one.rule for one in told if one.severity != "info"]
+def rules_found(text):
+    start = "" if text.lower().startswith("from") else "FROM debian:12\n"
+    findings = check(Path("Dockerfile"), f"{start}{text}\n".encode(), {})
+    return [finding.rule for finding in findings if finding.severity != "info"]
 
 
-@pytest.mark.parametrize("line", FACTS)
-def test_a_fact_is_no_finding(line):
-    assert found(line) == []
+@pytest.mark.parametrize("line", HARMLESS)
+def test_a_harmless_line_has_no_findings(line):
+    assert rules_found(line) == []
 
 
-@pytest.mark.parametrize(("rule", "line"), [(rule, line) for rule, lines in TRAPS.items() for line in lines])
-def test_a_trap_is_one(rule, line):
-    assert found(line) == [rule]
+@pytest.mark.parametrize(("rule", "line"), [(rule, line) for rule, lines in PROBLEMS.items() for line in lines])
+def test_a_problem_is_reported_once(rule, line):
+    assert rules_found(line) == [rule]
 
 
-def test_whatever_is_downloaded_by_whatever_is_one():
-    told = {
-        text: found(text)
-        for way, name in product(DOWNLOADS, FILES)
-        if (text := way.replace("FILE", name.format(v="1.2" if way.startswith(("ENV", "ARG")) else "${V}")))
-    }
-    assert {text: rules for text, rules in told.items() if rules != ["hardcoded-arch-download"]} == {}
+def test_every_file_is_reported_with_every_download():
+    texts = [
+        download.replace("FILE", file.format(v="1.2" if download.startswith(("ENV", "ARG")) else "${V}"))
+        for download, file in product(DOWNLOADS, FILES)
+    ]
+    assert {text: rules for text in texts if (rules := rules_found(text)) != ["hardcoded-arch-download"]} == {}

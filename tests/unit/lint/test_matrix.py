@@ -1,4 +1,4 @@
-"""Each way to ask for the architecture, each way to choose, each thing that hangs on it: right, without a default, and swapped."""
+"""Each question for the architecture with each kind of choice and each action: complete, without a default, and swapped."""
 
 from itertools import product
 from pathlib import Path
@@ -7,33 +7,33 @@ import pytest
 
 from buildlib.lint.check import check
 
-# What is asked, what it says on amd64 and arm64, and what stands before it.
+# The question, its answers on amd64 and arm64, and the lines before it.
 QUESTIONS = {
     "TARGETARCH": ('"$TARGETARCH"', "amd64", "arm64", "ARG TARGETARCH\nRUN "),
     "TARGETARCH, bare": ("${TARGETARCH}", "amd64", "arm64", "ARG TARGETARCH\nRUN "),
     "TARGETPLATFORM": ('"${TARGETPLATFORM}"', "linux/amd64", "linux/arm64", "ARG TARGETPLATFORM\nRUN "),
     "uname": ('"$(uname -m)"', "x86_64", "aarch64", "RUN "),
     "uname, bare": ("$(uname -m)", "x86_64", "aarch64", "RUN "),
-    "uname, old": ("`uname -m`", "x86_64", "aarch64", "RUN "),
+    "uname, backquoted": ("`uname -m`", "x86_64", "aarch64", "RUN "),
     "arch": ('"$(arch)"', "x86_64", "aarch64", "RUN "),
     "dpkg": ('"$(dpkg --print-architecture)"', "amd64", "arm64", "RUN "),
     "apk": ('"$(apk --print-arch)"', "x86_64", "aarch64", "RUN "),
     "rpm": ("\"$(rpm --eval '%{_arch}')\"", "x86_64", "aarch64", "RUN "),
     "go": ('"$(go env GOARCH)"', "amd64", "arm64", "RUN "),
     "a variable": ('"$ARCH"', "x86_64", "aarch64", 'RUN ARCH="$(uname -m)"; '),
-    "a variable, cut": ('"${dpkgArch##*-}"', "amd64", "arm64", 'RUN dpkgArch="$(dpkg --print-architecture)"; '),
+    "a variable, shortened": ('"${dpkgArch##*-}"', "amd64", "arm64", 'RUN dpkgArch="$(dpkg --print-architecture)"; '),
     "a variable of any name": ('"$a"', "amd64", "arm64", 'RUN a="$(dpkg --print-architecture)"; '),
 }
-# What is done on amd64, on arm64, and afterwards.
+# The commands on amd64, on arm64, and afterwards.
 ACTIONS = {
     "a download": ("curl -LO https://e.com/x-linux-amd64.tgz", "curl -LO https://e.com/x-linux-arm64.tgz", ""),
     "two downloads": ("curl -LO https://e.com/x-linux-x64.zip", "curl -LO https://e.com/y-aarch64.tar.gz", ""),
-    "a file's name": ("F=x-linux-amd64.tgz", "F=x-linux-arm64.tgz", '; curl -LO "https://e.com/$F"'),
+    "a file name": ("F=x-linux-amd64.tgz", "F=x-linux-arm64.tgz", '; curl -LO "https://e.com/$F"'),
     "a word": ("P=x86_64", "P=aarch_64", "; curl -LO https://e.com/protoc-25-linux-$P.zip"),
     "a URL": ("u='https://e.com/x-amd64.tgz' s=ab", "u='https://e.com/x-arm64.tgz' s=cd", '; wget "$u"; echo "$s  x" | sha256sum -c'),
     "a word, exported": ("export P=x64", "export P=arm64", "; curl -LO https://e.com/node-linux-${P}.tar.gz"),
     "a package": ("apt-get install -y linux-headers-amd64", "apt-get install -y linux-headers-arm64", ""),
-    "a file of packages": ("wget e.com/x_amd64.deb && dpkg -i x_amd64.deb", "wget e.com/x_arm64.deb && dpkg -i x_arm64.deb", ""),
+    "a package file": ("wget e.com/x_amd64.deb && dpkg -i x_amd64.deb", "wget e.com/x_arm64.deb && dpkg -i x_arm64.deb", ""),
     "a triple": ("T=x86_64-unknown-linux-musl", "T=aarch64-unknown-linux-musl", "; rustup target add $T"),
     "a library": ("cp /usr/lib/x86_64-linux-gnu/libz.so.1 /out/", "cp /usr/lib/aarch64-linux-gnu/libz.so.1 /out/", ""),
     "cargo": ("cargo build --target x86_64-unknown-linux-gnu", "cargo build --target aarch64-unknown-linux-gnu", ""),
@@ -47,53 +47,52 @@ CHOICES = {
     "case, several": "case {q} in ({a}|foo) {x} ;; ({b} | bar*) {y} ;; (*) {end} ;; esac",
     "if": 'if [ {q} = "{a}" ]; then {x}; elif [ {q} = "{b}" ]; then {y}; else {end}; fi',
     "if, in lines": 'if [ {q} == {a} ]; then \\\n  {x}; \\\nelif [ {q} == {b} ]; then \\\n  {y}; \\\nelse \\\n  {end}; \\\nfi',
-    "if, bash's": 'if [[ {q} == "{a}" ]]; then {x}; elif [[ {q} == "{b}" ]]; then {y}; else {end}; fi',
+    "if, bash": 'if [[ {q} == "{a}" ]]; then {x}; elif [[ {q} == "{b}" ]]; then {y}; else {end}; fi',
     "if, reversed": 'if [ "{a}" = {q} ]; then {x}; elif [ "{b}" = {q} ]; then {y}; else {end}; fi',
     "if, by test": "if test {q} = {a}; then {x}; elif test {q} = {b}; then {y}; else {end}; fi",
     "if, nested": 'if [ {q} = "{a}" ]; then {x}; else if [ {q} = "{b}" ]; then {y}; else {end}; fi; fi',
     "lists": '{{ [ {q} = "{a}" ] && {x}; }} || {{ [ {q} = "{b}" ] && {y}; }} || {{ {end}; }}',
-    "refused before": 'if [ {q} != {a} ] && [ {q} != {b} ]; then {end}; fi; [ {q} != {a} ] || {{ {x}; }}; [ {q} = {a} ] || {{ {y}; }}',
+    "rejected": 'if [ {q} != {a} ] && [ {q} != {b} ]; then {end}; fi; [ {q} != {a} ] || {{ {x}; }}; [ {q} = {a} ] || {{ {y}; }}',
     "a function": "get() {{ case {q} in {a}) {x} ;; {b}) {y} ;; *) {end} ;; esac; }}; get",
 }  # fmt: skip
 OPEN = {
     "case": "case {q} in {a}) {x} ;; {b}) {y} ;; esac",
-    "case that only says so": 'case {q} in {a}) {x} ;; {b}) {y} ;; *) echo "unsupported" ;; esac',
+    "case that only prints it": 'case {q} in {a}) {x} ;; {b}) {y} ;; *) echo "unsupported" ;; esac',
     "case with a guess": "case {q} in {b}) {y} ;; *) {x} ;; esac",
     "if": 'if [ {q} = "{a}" ]; then {x}; elif [ {q} = "{b}" ]; then {y}; fi',
     "if with a guess": 'if [ {q} = "{b}" ]; then {y}; else {x}; fi',
-    "if, bash's, with a guess": 'if [[ {q} == "{b}" ]]; then {y}; else {x}; fi',
+    "if, bash, with a guess": 'if [[ {q} == "{b}" ]]; then {y}; else {x}; fi',
     "a list with a guess": '[ {q} = "{b}" ] && {{ {y}; }} || {{ {x}; }}',
-    "one alone": 'if [ {q} = "{b}" ]; then {y}; fi',
+    "only one": 'if [ {q} = "{b}" ]; then {y}; fi',
 }
 SWAPPED = {
     "case": "case {q} in {a}) {y} ;; {b}) {x} ;; *) {end} ;; esac",
     "if": 'if [ {q} = "{a}" ]; then {y}; elif [ {q} = "{b}" ]; then {x}; else {end}; fi',
-    "another's": "case {q} in {a}) {x} ;; {b}) {y} ;; arm|armv7l|armhf|linux/arm/v7) {y} ;; *) {end} ;; esac",
+    "of another architecture": "case {q} in {a}) {x} ;; {b}) {y} ;; arm|armv7l|armhf|linux/arm/v7) {y} ;; *) {end} ;; esac",
 }
 
 
 def rules_of(choice):
-    """What is found where each action hangs on each question by this choice: a set of rules for each."""
+    """For each question and action with this choice: a description, and the set of rules found."""
     for (question, (q, a, b, head)), (action, (x, y, after)) in product(QUESTIONS.items(), ACTIONS.items()):
         body = choice.format(q=q, a=a, b=b, x=x, y=y, end=END) + after
         for start in ("", "apt-get update && "):
             text = f"FROM debian:12\n{head}{start}{body}\n"
-            yield (
-                f"{question}, {action}: {text}",
-                {one.rule for one in check(Path("Dockerfile"), text.encode(), {}) if one.severity != "info"},
-            )
+            findings = check(Path("Dockerfile"), text.encode(), {})
+            rules = {finding.rule for finding in findings if finding.severity != "info"}
+            yield f"{question}, {action}: {text}", rules
 
 
 @pytest.mark.parametrize("choice", CHOICES)
-def test_a_choice_that_is_complete_is_no_finding(choice):
-    assert {what: found for what, found in rules_of(CHOICES[choice]) if found} == {}
+def test_a_complete_choice_has_no_findings(choice):
+    assert {case: rules for case, rules in rules_of(CHOICES[choice]) if rules} == {}
 
 
 @pytest.mark.parametrize("choice", OPEN)
-def test_a_choice_that_lets_others_through_is_one(choice):
-    assert {what: found for what, found in rules_of(OPEN[choice]) if found != {"missing-arch-case"}} == {}
+def test_a_choice_that_ignores_other_architectures_is_reported(choice):
+    assert {case: rules for case, rules in rules_of(OPEN[choice]) if rules != {"missing-arch-case"}} == {}
 
 
 @pytest.mark.parametrize("choice", SWAPPED)
-def test_another_architectures_files_are_one(choice):
-    assert {what: found for what, found in rules_of(SWAPPED[choice]) if found != {"wrong-arch-mapping"}} == {}
+def test_files_of_another_architecture_are_reported(choice):
+    assert {case: rules for case, rules in rules_of(SWAPPED[choice]) if rules != {"wrong-arch-mapping"}} == {}

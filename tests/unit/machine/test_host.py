@@ -1,12 +1,16 @@
-"""Looking at a machine: real files in a temporary folder, stand-ins for rustc."""
+"""The facts about a machine: real files in a temporary directory, and shell scripts in place of rustc."""
+
+from pathlib import Path
 
 import pytest
 
 from buildlib.machine import host, rust_toolchains
-from buildlib.machine.host import Host
+from buildlib.machine.host import Handler, Host, parse_handler
 from buildlib.machine.rust_toolchains import SearchContext, find_pin
 
-SAYS = "rustc 1.96.0 (ac68faa20 2026-05-25)\ncommit-hash: {commit}\nhost: x86_64-unknown-linux-gnu\nrelease: 1.96.0\n"
+VERSION = (
+    "rustc 1.96.0 (ac68faa20 2026-05-25)\ncommit-hash: {commit}\nhost: x86_64-unknown-linux-gnu\nrelease: 1.96.0\n"
+)
 
 
 def script(path, text):
@@ -18,7 +22,7 @@ def script(path, text):
 
 @pytest.fixture
 def compiler(tmp_path):
-    """A rustc of its own sysroot, as far as the search asks it."""
+    """Makes a rustc with its sysroot that answers what the search asks."""
 
     def make(name, commit="c0ffee123456", sources=""):
         sysroot = tmp_path / name
@@ -31,58 +35,73 @@ def compiler(tmp_path):
             (rustlib / "src/rust/src").mkdir()
             (rustlib / "src/rust/src/version").write_text(f"{sources}\n")
         script(sysroot / "bin" / "cargo", "")
-        said = SAYS.format(commit=commit)
-        return script(sysroot / "bin" / "rustc", f'[ "$1" = --print ] && echo "{sysroot}" || echo "{said}"')
+        version = VERSION.format(commit=commit)
+        return script(sysroot / "bin" / "rustc", f'[ "$1" = --print ] && echo "{sysroot}" || echo "{version}"')
 
     return make
 
 
-def found(tmp_path, env, on_path=None):
+def search(tmp_path, env, on_path=None):
     around = SearchContext(env=env, cwd=tmp_path, which=lambda *names: on_path, cache=tmp_path / "cache")
     return rust_toolchains.find_toolchains(around)
 
 
 @pytest.mark.processes
-def test_what_rustc_names_is_the_only_candidate(tmp_path, compiler):
-    named = compiler("mine")
-    (toolchain,), pin, error = found(tmp_path, {"RUSTC": str(named)}, on_path=str(compiler("other")))
-    assert (toolchain.origin, toolchain.rustc, toolchain.cargo) == ("RUSTC", named, named.with_name("cargo"))
+def test_the_compiler_in_the_variable_rustc_is_the_only_one(tmp_path, compiler):
+    rustc = compiler("chosen")
+    (toolchain,), pin, error = search(tmp_path, {"RUSTC": str(rustc)}, on_path=str(compiler("other")))
+    assert (toolchain.origin, toolchain.rustc, toolchain.cargo) == ("RUSTC", rustc, rustc.with_name("cargo"))
     assert (toolchain.key, toolchain.host) == ("1.96.0-c0ffee123", "x86_64-unknown-linux-gnu")
     assert toolchain.stds == {"x86_64-unknown-linux-gnu"} and toolchain.sources is None
     assert (pin, error) == (None, "")
 
 
 @pytest.mark.processes
-def test_rustup_s_real_compiler_is_called_not_its_proxy(tmp_path, compiler):
+def test_the_real_compiler_of_rustup_is_called_not_its_proxy(tmp_path, compiler):
     real = compiler("toolchains/stable")
     proxy = script(tmp_path / "bin" / "rustc", f'exec {real} "$@"')
-    toolchains, _, _ = found(tmp_path, {}, on_path=str(proxy))
+    toolchains, _, _ = search(tmp_path, {}, on_path=str(proxy))
     assert (toolchains[0].origin, toolchains[0].rustc) == ("rustup", real)
 
 
 @pytest.mark.processes
-@pytest.mark.parametrize(("version", "belong"), [("1.96.0", True), ("1.63.0", False)])
-def test_sources_must_be_of_exactly_this_release(tmp_path, compiler, version, belong):
-    named = compiler("mine", sources=version)
-    (toolchain,), _, _ = found(tmp_path, {"RUSTC": str(named)})
-    assert (toolchain.sources is not None) is belong
+@pytest.mark.parametrize(("version", "accepted"), [("1.96.0", True), ("1.63.0", False)])
+def test_sources_must_be_of_exactly_this_release(tmp_path, compiler, version, accepted):
+    rustc = compiler("chosen", sources=version)
+    (toolchain,), _, _ = search(tmp_path, {"RUSTC": str(rustc)})
+    assert (toolchain.sources is not None) is accepted
 
 
 @pytest.mark.processes
-def test_what_was_built_for_this_very_compiler_is_managed(tmp_path, compiler):
+def test_std_that_was_built_for_exactly_this_compiler_is_managed(tmp_path, compiler):
     for commit in ("c0ffee123456", "decade567890"):
         lib = tmp_path / f"cache/sysroots/1.96.0-{commit[:9]}-{rust_toolchains.STD_VERSION}/lib/rustlib/t-{commit}/lib"
         lib.mkdir(parents=True)
         (lib / "libstd-1.rlib").touch()
-    (toolchain,), _, _ = found(tmp_path, {"RUSTC": str(compiler("mine"))})
+    (toolchain,), _, _ = search(tmp_path, {"RUSTC": str(compiler("chosen"))})
     assert toolchain.managed == {"t-c0ffee123456"}
 
 
 @pytest.mark.processes
-def test_a_rustc_that_fails_says_why(tmp_path):
-    broken = script(tmp_path / "rustc", "echo \"error: toolchain '1.80' is not installed\" >&2; exit 1")
-    toolchains, _, error = found(tmp_path, {"RUSTC": str(broken)})
-    assert (toolchains, error) == ((), "toolchain '1.80' is not installed")
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("echo \"error: toolchain '1.80' is not installed\" >&2; exit 1", "toolchain '1.80' is not installed"),
+        ("exit 3", "{rustc} exited with code 3"),
+    ],
+)
+def test_the_reason_why_a_compiler_cannot_be_used(tmp_path, text, reason):
+    broken = script(tmp_path / "rustc", text)
+    toolchains, _, error = search(tmp_path, {"RUSTC": str(broken)})
+    assert (toolchains, error) == ((), reason.format(rustc=broken))
+
+
+def test_a_compiler_that_does_not_exist_is_left_out(tmp_path, monkeypatch):
+    def run(argv, **_):
+        raise FileNotFoundError(argv[0])
+
+    monkeypatch.setattr(rust_toolchains.subprocess, "run", run)
+    assert search(tmp_path, {"RUSTC": "/absent/rustc"}) == ((), None, "")
 
 
 @pytest.mark.parametrize(
@@ -92,16 +111,18 @@ def test_a_rustc_that_fails_says_why(tmp_path):
         ("rust-toolchain", "nightly-2026-01-01\n", "nightly-2026-01-01"),
         ("rust-toolchain", '[toolchain]\nchannel = "stable"\n', "stable"),
         ("rust-toolchain.toml", '[toolchain]\ncomponents = ["clippy"]\n', None),
+        ("rust-toolchain.toml", "toolchain = 1\n", None),
+        ("rust-toolchain.toml", "[toolchain]\nchannel = 1.80\n", None),
     ],
 )
-def test_the_nearest_pin_upwards(tmp_path, name, text, channel):
+def test_the_nearest_pin_in_a_directory_and_above_it(tmp_path, name, text, channel):
     (tmp_path / name).write_text(text)
     (tmp_path / "a" / "b").mkdir(parents=True)
     pin = find_pin(tmp_path / "a" / "b")
     assert (pin.channel if pin else None) == channel
 
 
-def test_linkers_of_cargo_s_files_the_nearest_first(tmp_path):
+def test_the_linker_in_the_nearest_configuration_file_of_cargo_wins(tmp_path):
     inner, home = tmp_path / "w" / "inner", tmp_path / "home"
     for folder, name, linker in (
         (tmp_path / "w" / ".cargo", "config.toml", "tools/ld"),
@@ -117,11 +138,44 @@ def test_linkers_of_cargo_s_files_the_nearest_first(tmp_path):
     }
 
 
-def test_the_first_on_path_that_can_be_run(tmp_path):
+@pytest.mark.parametrize(
+    "text", ["[", "target = 1\n", "[target]\nt = 1\n", "[target.t]\nlinker = 3\n", f"x = {'[' * 5000}"], ids=range(5)
+)
+def test_a_configuration_file_that_is_not_valid_names_no_linker(tmp_path, text):
+    (tmp_path / ".cargo").mkdir()
+    (tmp_path / ".cargo" / "config.toml").write_text(text)
+    assert host._linkers(host._configured({"CARGO_HOME": str(tmp_path / "absent")}, tmp_path)) == {}
+
+
+def test_the_fields_of_a_handler():
+    text = "enabled\ninterpreter /usr/libexec/qemu-binfmt/aarch64-binfmt-P\nflags: PF\noffset 0\nmagic 7f45\n"
+    assert parse_handler("qemu-aarch64", text) == Handler(
+        name="qemu-aarch64", interpreter="/usr/libexec/qemu-binfmt/aarch64-binfmt-P", flags="PF", enabled=True
+    )
+    assert parse_handler("x", "disabled\nflags: \n") == Handler(name="x", interpreter="", flags="", enabled=False)
+
+
+def test_the_handlers_of_binfmt_misc(tmp_path, monkeypatch):
+    monkeypatch.setattr(host, "BINFMT", tmp_path)
+    assert Host(machine="x86_64").handlers is None
+    for name in ("status", "register", "qemu-arm"):
+        (tmp_path / name).write_text("enabled\n")
+    assert Host(machine="x86_64").handlers == {
+        "qemu-arm": Handler(name="qemu-arm", interpreter="", flags="", enabled=True)
+    }
+
+
+def test_the_free_space_where_a_directory_would_be_created(tmp_path):
+    machine = Host(machine="x86_64")
+    assert machine.free(tmp_path / "a" / "b") > 0
+    assert machine.free(Path("/proc/absent")) == 0
+
+
+def test_the_first_executable_file_on_path(tmp_path):
     script(tmp_path / "b" / "tool", "")
     script(tmp_path / "c" / "tool", "")
     (tmp_path / "a" / "tool").mkdir(parents=True)
-    (tmp_path / "b" / "other").write_text("no program")
+    (tmp_path / "b" / "other").write_text("not executable")
     machine = Host(machine="x86_64", path=tuple(str(tmp_path / name) for name in ("absent", "a", "b", "c")))
     assert machine.which("no", "tool") == str(tmp_path / "b" / "tool")
     assert machine.which("other") is None

@@ -3,25 +3,29 @@ from pathlib import Path
 
 import pytest
 
-from buildlib.machine import workspace
 from buildlib.core.errors import NothingToDo, UsageError
-from buildlib.machine.workspace import Component, Package, Workspace, tools_for
+from buildlib.core.plan import Step
+from buildlib.machine import workspace
+from buildlib.machine.workspace import Component, Workspace
 
 
-def package(name, depends_on=(), features=()):
-    return Package(name=name, features=frozenset(features), depends_on=frozenset(depends_on))
-
-
-def test_binaries_are_components_and_the_rest_is_not():
-    def package(key, version, *targets):
-        made = [{"name": name, "kind": [kind]} for name, kind in targets]
+def test_the_binaries_of_members_are_the_components():
+    def package(key, version, *targets, **details):
+        targets = [{"name": name, "kind": [kind]} for name, kind in targets]
         manifest = f"/w/{key}/Cargo.toml"
-        return {"id": key, "name": f"p{key}", "version": version, "manifest_path": manifest, "targets": made}
+        return {
+            "id": key,
+            "name": f"p{key}",
+            "version": version,
+            "manifest_path": manifest,
+            "targets": targets,
+            **details,
+        }
 
     answer = {
         "workspace_root": "/w", "target_directory": "/w/target", "workspace_members": ["a", "b"],
         "packages": [
-            package("a", "1.0.0", ("x", "bin"), ("pa", "lib"), ("t", "test")),
+            package("a", "1.0.0", ("x", "bin"), ("pa", "lib"), ("t", "test"), license="MIT", description=None),
             package("b", "2.0.0", ("y", "bin"), ("ex", "example")),
             package("dep", "3.0.0", ("z", "bin")),
         ],
@@ -30,7 +34,7 @@ def test_binaries_are_components_and_the_rest_is_not():
         root=Path("/w"),
         target_dir=Path("/w/target"),
         components=(
-            Component(name="x", package="pa", version="1.0.0"),
+            Component(name="x", package="pa", version="1.0.0", license="MIT"),
             Component(name="y", package="pb", version="2.0.0"),
         ),
         manifests=(Path("/w/a/Cargo.toml"), Path("/w/b/Cargo.toml")),
@@ -43,81 +47,46 @@ WORKSPACE = Workspace(
 )  # fmt: skip
 
 
-def test_components_are_picked_by_name_and_commas():
+def test_components_are_picked_by_name_and_at_commas():
     assert WORKSPACE.pick(()) == WORKSPACE.components
-    assert [c.name for c in WORKSPACE.pick(("cli-command,mqtt-server", "cli-command"))] == [
+    assert [c.name for c in WORKSPACE.pick(("cli-command, mqtt-server", "cli-command"))] == [
         "cli-command",
         "mqtt-server",
     ]
 
 
-def test_a_wrong_component_gets_the_nearest():
+def test_an_unknown_component_gets_the_nearest_one():
     with pytest.raises(UsageError) as caught:
         WORKSPACE.pick(("mqtt-servr",))
-    assert caught.value.help == "did you mean 'mqtt-server'?"
+    assert (caught.value.message, caught.value.help) == (
+        "unknown component 'mqtt-servr'",
+        "did you mean 'mqtt-server'?",
+    )
 
 
 def test_a_workspace_without_binaries_is_nothing_to_do():
     with pytest.raises(NothingToDo) as caught:
         Workspace(root=Path("/w"), target_dir=Path("/w/target"), components=()).pick(())
-    assert caught.value.code == 3
+    assert (caught.value.code, caught.value.message) == (3, "/w has no binaries")
 
 
-def test_no_manifest_anywhere_is_usage(tmp_path):
+def test_the_nearest_manifest_in_a_directory_and_above_it(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
     with pytest.raises(UsageError) as caught:
-        workspace.find_manifest(tmp_path)
-    assert caught.value.code == 2
+        workspace.find_manifest(tmp_path / "a" / "b")
+    assert (caught.value.code, caught.value.message, caught.value.help) == (
+        2,
+        f"no Cargo.toml in {tmp_path / 'a' / 'b'} or above it",
+        "run in the directory of a Rust workspace",
+    )
+    (tmp_path / "Cargo.toml").touch()
+    assert workspace.find_manifest(tmp_path / "a" / "b") == tmp_path / "Cargo.toml"
+    (tmp_path / "a" / "Cargo.toml").touch()
+    assert workspace.find_manifest(tmp_path / "a" / "b") == tmp_path / "a" / "Cargo.toml"
 
 
-# --- host tools -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("packages", "tools"),
-    [
-        ([package("prost-build")], {"protoc": ("prost-build",)}),
-        ([package("prost-build"), package("protox")], {}),
-        ([package("openssl-src")], {"perl": ("openssl-src",), "make": ("openssl-src",)}),
-        ([package("clang-sys"), package("bindgen", ["clang-sys"])], {"libclang": ("clang-sys",)}),
-        ([package("paho-mqtt-sys", ["cmake"]), package("cmake")], {"cmake": ("paho-mqtt-sys",)}),
-        ([package("aws-lc-sys", ["cmake", "cc"]), package("cmake")], {}),
-        ([package("libz-sys", ["cmake"])], {}),
-        ([package("libz-sys", ["cmake"], ["zlib-ng"])], {"cmake": ("libz-sys",)}),
-        ([package("serde")], {}),
-    ],
-)
-def test_crates_want_tools(packages, tools):
-    assert tools_for(packages) == tools
-
-
-def test_a_lock_without_known_crates_saves_the_question():
-    assert not workspace.may_need_tools('[[package]]\nname = "serde"\nversion = "1.0.0"\n')
-    assert workspace.may_need_tools('[[package]]\nname = "openssl-src"\nversion = "300.0.0"\n')
-
-
-def test_every_tool_that_a_crate_names_is_described():
-    crates, tools = workspace.knowledge()
-    assert {tool for row in crates for tool in row["tools"]} <= set(tools)
-    assert all(set(row) <= {"name", "dependents", "except", "unless", "feature", "tools"} for row in crates)
-
-
-def test_the_graph_leaves_dev_dependencies_out():
-    def node(name, *deps, features=()):
-        edges = [{"pkg": dep, "dep_kinds": [{"kind": kind}]} for dep, kind in deps]
-        return {"id": name, "deps": edges, "features": list(features)}
-
-    answer = {
-        "packages": [{"id": name, "name": f"{name}-crate"} for name in "abcd"],
-        "workspace_members": ["a"],
-        "resolve": {
-            "nodes": [
-                node("a", ("b", None), ("c", "dev")),
-                node("b", ("d", "build"), features=["f"]),
-                node("c"),
-                node("d"),
-            ]
-        },
-    }
-    found = {package.name: package for package in workspace.read_graph(json.dumps(answer))}
-    assert set(found) == {"a-crate", "b-crate", "d-crate"}
-    assert found["b-crate"] == package("b-crate", ["d-crate"], ["f"])
+def test_the_command_that_lists_the_packages():
+    assert workspace.metadata_step(Path("/r/cargo"), Path("/w")) == Step(
+        title="workspace", argv=("/r/cargo", "metadata", "--format-version", "1", "--no-deps"), cwd=Path("/w"), stdout="keep",
+        quiet=True,
+    )  # fmt: skip

@@ -1,56 +1,121 @@
+import errno
+import io
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
+from buildlib.core.errors import BuildError, UsageError
 from buildlib.process.console import Console
-from buildlib.core.errors import UsageError
+
+GITHUB = {"GITHUB_ACTIONS": "true", "CI": "true"}
+# What rich's markup would swallow, change, or fail on.
+MARKUP = ("[/b]", "[/var/lib/x]", "[optimized]", "[registry]", "[bold red]x[/]", "\\[x]", ":boom:")
 
 
-def test_without_a_watcher_lines_are_plain(capsys):
+def test_lines_are_plain_without_a_terminal(capsys):
     console = Console({})
     with console.fold("arm64"), console.working("compile"):
         console.command(("cargo", "build", "--config", "a b"))
         console.output("   Compiling x v1.0.0")
-        console.output("[bold] is no markup, \x1b[31mand colours are the tool's\x1b[0m")
+        console.output("[bold] is not markup, \x1b[31mand colours are the tool's\x1b[0m")
     console.done(1.25, "2 crates compiled")
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err.splitlines()[:3] == ["▸ arm64", "  + cargo build --config 'a b'", "   Compiling x v1.0.0"]
-    assert told.err.splitlines()[-1] == "  ✓ 1.2s · 2 crates compiled"
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.splitlines()[:3] == ["▸ arm64", "  + cargo build --config 'a b'", "   Compiling x v1.0.0"]
+    assert printed.err.splitlines()[-1] == "  ✓ 1.2s · 2 crates compiled"
 
 
 def test_github_gets_folds_and_annotations(capsys):
-    console = Console({"GITHUB_ACTIONS": "true", "CI": "true"})
+    console = Console(GITHUB)
     with console.fold("arm64"):
         console.warn("no QEMU")
-    console.error(UsageError("two\nlines", "mend it"))
+    console.error(UsageError("two\nlines", "fix it"))
     assert capsys.readouterr().err.splitlines() == [
         "::group::arm64",
         "::warning::no QEMU",
         "::endgroup::",
         "::error::two%0Alines",
-        "  help: mend it",
+        "  help: fix it",
     ]
 
 
-def test_tables_are_on_the_summary_page_too(capsys, tmp_path):
+def test_every_workflow_command_is_encoded(capsys):
+    """A line break would end the command: what follows it could be a command of its own."""
+    console, text, encoded = Console(GITHUB), "100 %\r\n::error::x", "100 %25%0D%0A::error::x"
+    with console.fold(text):
+        console.warn(text)
+    console.error(BuildError(text))
+    console.failure("50 %\nx")
+    printed = capsys.readouterr()
+    assert printed.err.splitlines() == [
+        f"::group::{encoded}", f"::warning::{encoded}", "::endgroup::", f"::error::{encoded}", "::error::50 %25%0Ax",
+    ]  # fmt: skip
+    assert printed.out == "✗ 50 %\nx\n"
+
+
+@pytest.mark.parametrize("env", [{}, GITHUB], ids=["plain", "github"])
+@pytest.mark.parametrize("text", MARKUP)
+def test_markup_is_printed_literally(capsys, env, text):
+    console = Console(env)
+    with console.fold(text):
+        console.command((text,))
+        console.output(text)
+        console.note(text)
+        console.warn(text)
+        console.done(1.0, text)
+    console.error(BuildError(text, text))
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.count(text) == 8
+
+    console.table((text,), [(text,), ("a", text)])
+    console.line(text)
+    console.failure(text)
+    console.json([text])
+    out = capsys.readouterr().out.splitlines()
+    width = max(len(text), 1)
+    assert [line.rstrip() for line in out[:3]] == [text, text, f"{'a':{width}}  {text}"]
+    assert out[3:5] == [text, f"✗ {text}"]
+    assert json.loads("\n".join(out[5:])) == [text]
+
+
+@pytest.mark.parametrize("text", MARKUP)
+def test_markup_is_literal_on_a_terminal_too(monkeypatch, text):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    console = Console({"TERM": "xterm-256color"})
+    assert console.interactive and console.colour
+    with console.working(text):
+        console.output(f"   Compiling {text}")  # moves the status line
+        console.output(f"out {text}")
+    shown = terminal.getvalue()
+    # rich colours the words of a status line one by one, but the text itself stays.
+    assert f"{text} · Compiling {text}" in shown and f"out {text}" in shown
+
+
+def test_tables_are_also_on_the_summary_page(capsys, tmp_path):
     page = tmp_path / "summary"
     page.write_text("before\n")
     env = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(page)}
     Console(env).table(("arch", "passed"), [("arm64", "2"), ("a|b", "3")])
     assert page.read_text() == "before\n| arch | passed |\n| --- | --- |\n| arm64 | 2 |\n| a\\|b | 3 |\n\n"
-    Console(env | {"GITHUB_STEP_SUMMARY": str(tmp_path)}).table(
-        ("arch",), [("arm64",)]
-    )  # a page that cannot be written
-    Console({"GITHUB_STEP_SUMMARY": str(page)}).table(("arch",), [("arm64",)])  # of somebody else's
+    # A page that cannot be written is ignored; without GITHUB_ACTIONS the variable belongs to something else.
+    Console(env | {"GITHUB_STEP_SUMMARY": str(tmp_path)}).table(("arch",), [("arm64",)])
+    Console({"GITHUB_STEP_SUMMARY": str(page)}).table(("arch",), [("arm64",)])
     assert page.read_text().count("arm64") == 1 and capsys.readouterr().out.count("arm64") == 3
 
 
 @pytest.mark.parametrize(("env", "err"), [({}, ""), ({"GITHUB_ACTIONS": "true"}, "::error::arm64 · a: failed\n")])
 def test_a_failed_test_is_an_annotation(capsys, env, err):
-    Console(env).fault("arm64 · a: failed")
-    told = capsys.readouterr()
-    assert (told.out, told.err) == ("✗ arm64 · a: failed\n", err)
+    Console(env).failure("arm64 · a: failed")
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("✗ arm64 · a: failed\n", err)
 
 
 def test_a_fold_is_closed_when_the_work_fails(capsys):
@@ -63,21 +128,135 @@ def test_results_go_to_stdout(capsys):
     console = Console({})
     console.json({"ä": [1]})
     console.table(("a", "b"), [("1", "x" * 150)])
-    told = capsys.readouterr()
-    assert told.err == "" and json.loads(told.out[: told.out.index("}") + 1]) == {"ä": [1]}
-    assert "x" * 150 in told.out
+    printed = capsys.readouterr()
+    assert printed.err == "" and json.loads(printed.out[: printed.out.index("}") + 1]) == {"ä": [1]}
+    assert "ä" in printed.out and "x" * 150 in printed.out
 
 
-def test_quiet_says_only_what_is_wrong(capsys):
+def test_quiet_prints_only_problems(capsys):
     console = Console({}, quiet=True)
     with console.fold("x"):
         console.command(("cargo",))
+        console.output("   Compiling x v1.0.0")
         console.note("n")
         console.done(1.0)
     console.warn("w")
     assert capsys.readouterr().err == "warning: w\n"
 
 
-def test_nobody_at_the_terminal_is_no(monkeypatch):
+def test_no_terminal_means_no(monkeypatch):
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
-    assert Console({}).agree("Install?") is False
+    assert Console({}).confirm("Install?") is False
+
+
+# --- streams that cannot be written -------------------------------------------------------------------------------
+
+PRINT = {
+    "table": "console.table(('a', 'b'), [('1', '2')])",
+    "json": "console.json({'a': 1})",
+    "line": "console.line('x')",
+    "failure": "console.failure('x')",
+    "large": "console.json(list(range(100_000)))",
+}
+
+
+def run(code, *, env=(), **streams):
+    """Run code with a console as `cli.entry` does: a BuildError is one message and exit code."""
+    program = f"""
+import os, sys
+from buildlib.core.errors import BuildError
+from buildlib.process.console import Console
+console = Console(os.environ)
+try:
+    {code}
+except BuildError as error:
+    console.error(error)
+    sys.exit(error.code)
+except BrokenPipeError:
+    sys.exit(141)
+"""
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
+    return subprocess.run([sys.executable, "-c", program], env={**os.environ, **dict(env)}, check=False, **streams)
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("code", PRINT.values(), ids=PRINT)
+def test_a_full_stdout_is_one_error(code):
+    """/dev/full answers every write with ENOSPC, as a full disk does. The interpreter does not fail again at its exit."""
+    with open("/dev/full", "wb") as full:
+        done = run(code, stdout=full)
+    assert (done.returncode, done.stderr.decode()) == (
+        1, "error: stdout: No space left on device\n  help: free some space, or redirect the output elsewhere\n",
+    )  # fmt: skip
+
+
+@pytest.mark.processes
+def test_a_full_stderr_does_not_end_the_command():
+    with open("/dev/full", "wb") as full:
+        done = run("console.note('n'); console.warn('w'); console.output('o'); console.line('result')", stderr=full)
+    assert (done.returncode, done.stdout) == (0, b"result\n")
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("code", PRINT.values(), ids=PRINT)
+def test_a_reader_that_has_gone_is_left_to_the_caller(code):
+    """rich would exit with code 1 by itself; `cli.app` exits with 141."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = run(code.replace("console", "sys.stdout.reconfigure(write_through=True); console", 1), stdout=writer)
+    finally:
+        os.close(writer)
+    assert done.returncode == 141, done.stderr.decode()
+
+
+@pytest.mark.processes
+def test_a_closed_stdout_is_no_error():
+    done = run(
+        "console.table(('a',), [('1',)]); console.json(1); console.line('x')", stdout=None, preexec_fn=close_stdout
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def close_stdout():
+    os.close(1)
+
+
+def test_another_write_error_names_stdout(monkeypatch):
+    class Broken(io.StringIO):
+        def flush(self):
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(sys, "stdout", Broken())
+    with pytest.raises(BuildError) as caught:
+        Console({}).json(1)
+    assert (caught.value.code, caught.value.message) == (1, "stdout: Input/output error")
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    ("encoding", "mark"), [("ascii", b"\\u2713"), ("latin-1", b"\\u2713"), ("utf-8", "✓".encode())]
+)
+def test_characters_that_the_encoding_does_not_have_are_escaped(encoding, mark):
+    code = (
+        "console.done(1); console.line('\\u2713'); console.table(('\\u2713',), [('\\u2713',)]); console.json('\\u2713')"
+    )
+    done = run(code, env={"PYTHONIOENCODING": encoding})
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stderr == b"  " + mark + b" 1.0s\n"
+    *lines, text = done.stdout.splitlines()
+    assert [line.rstrip() for line in lines] == [mark] * 3
+    assert json.loads(text.decode(encoding)) == "✓"
+
+
+@pytest.mark.processes
+def test_json_stays_json_in_latin_1():
+    done = run("console.json('\\xe4')", env={"PYTHONIOENCODING": "latin-1"})
+    assert (done.returncode, json.loads(done.stdout.decode("latin-1"))) == (0, "ä")
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("locale", ["C", "POSIX", "C.UTF-8"])
+def test_the_c_locale_prints_everything(locale):
+    done = run("console.done(1, '\\u2713 \\u00e4'); console.line('\\u2713')", env={"LC_ALL": locale, "LANG": locale})
+    assert done.returncode == 0, done.stderr.decode()

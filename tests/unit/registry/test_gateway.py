@@ -1,18 +1,23 @@
-"""The gateway between a client and a registry that is played here: what passes is tried again, what is real is handed on."""
+"""The gateway between a client and a fake registry: transient failures are retried, all others are returned."""
 
 import errno
 import http.client
+import io
 import json
 import threading
 
 import pytest
+import requests
 from upstream import Upstream, digest
 
 from buildlib.core.settings import Retry
 from buildlib.failures.classify import classify
-from buildlib.registry.gateway import configuration, normal, open_gateway
-from buildlib.registry.client import Client
 from buildlib.process.retry import Budget
+from buildlib.registry.client import Client
+from buildlib.registry.connection import decode_registry, encode_registry
+from buildlib.registry.gateway import configuration, open_gateway
+from buildlib.registry.http import Answer
+from buildlib.registry.reference import parse
 
 POLICY = Retry(attempts=6, delay=0.001, max_delay=0.01, total=60.0)
 
@@ -26,15 +31,15 @@ def upstream():
 
 
 class Caller:
-    """What buildx is: asks the gateway, and knows the password."""
+    """Sends requests to the gateway as buildx does, with the password. `failures` has every failed try."""
 
-    def __init__(self, gateway, upstream, told):
-        self.gateway, self.told, self.registry = gateway, told, upstream.address.replace(":", "__")
+    def __init__(self, gateway, upstream, failures):
+        self.gateway, self.failures, self.registry = gateway, failures, upstream.address.replace(":", "__")
 
     def __call__(self, method, path, body=None, headers=(), *, password=True):
         connection = http.client.HTTPConnection(self.gateway.address, timeout=20)
-        known = {"Authorization": self.gateway.authorization} if password else {}
-        connection.request(method, path.replace("REG", self.registry), body, {**known, **dict(headers)},
+        login = {"Authorization": self.gateway.authorization} if password else {}
+        connection.request(method, path.replace("REG", self.registry), body, {**login, **dict(headers)},
                            encode_chunked="Transfer-Encoding" in dict(headers))  # fmt: skip
         answer = connection.getresponse()
         data = answer.read()
@@ -44,11 +49,13 @@ class Caller:
 
 @pytest.fixture
 def ask(upstream):
-    told, naps = [], []
-    client = Client(Budget(POLICY), naps.append, lambda *words: told.append(words), mirrors={}, login=lambda _: None)
+    failures, waits = [], []
+    client = Client(
+        Budget(POLICY), waits.append, lambda *failure: failures.append(failure), mirrors={}, login=lambda _: None
+    )
     with open_gateway(client) as gateway:
-        caller = Caller(gateway, upstream, told)
-        caller.client, caller.naps = client, naps
+        caller = Caller(gateway, upstream, failures)
+        caller.client, caller.waits = client, waits
         yield caller
 
 
@@ -56,7 +63,7 @@ BLOB = bytes(range(256)) * 5000
 NAME = digest(BLOB)
 
 
-def test_nobody_comes_in_without_the_password(ask, upstream):
+def test_the_password_is_required(ask, upstream):
     answer, _ = ask("GET", f"/v2/REG/a/b/blobs/{NAME}", password=False)
     assert (answer.status, answer.getheader("WWW-Authenticate")) == (401, 'Basic realm="buildlib"')
     assert ask("GET", "/v2/", headers={"Authorization": "Basic eDp5"}, password=False)[0].status == 401
@@ -73,11 +80,11 @@ def test_one_token_serves_all_requests(ask, upstream):
     assert ask("HEAD", f"/v2/REG/a/b/blobs/{NAME}")[0].getheader("Content-Length") == str(len(BLOB))
 
 
-def test_a_token_that_ran_out_is_asked_for_again(ask, upstream):
+def test_an_expired_token_is_replaced(ask, upstream):
     upstream.blobs[NAME] = BLOB
     ask("GET", f"/v2/REG/a/b/blobs/{NAME}")
     upstream.tokens.clear()
-    upstream.tokens.add("another")  # the next is not called as the first
+    upstream.tokens.add("another")  # the next token has another name than the first
     assert ask("GET", f"/v2/REG/a/b/blobs/{NAME}")[1] == BLOB
     assert upstream.asked["GET /token"] == 2
 
@@ -86,14 +93,14 @@ def test_a_token_that_ran_out_is_asked_for_again(ask, upstream):
     "fault", [(503, b""), (500, b""), (502, b"<html>"), (429, b""), "reset", (403, b"API rate limit exceeded")]
 )
 @pytest.mark.parametrize("where", ["/token", "/blobs/"])
-def test_what_passes_is_tried_again(ask, upstream, fault, where):
+def test_transient_failures_are_retried(ask, upstream, fault, where):
     upstream.blobs[NAME] = BLOB
     upstream.faults[where] = [fault, fault]
     assert ask("GET", f"/v2/REG/a/b/blobs/{NAME}")[1] == BLOB
-    assert [(attempt, failure.transient) for _, failure, attempt, _ in ask.told] == [(1, True), (2, True)]
+    assert [(attempt, failure.transient) for _, failure, attempt, _ in ask.failures] == [(1, True), (2, True)]
 
 
-def test_a_manifest_is_read_as_the_registry_has_it(ask, upstream):
+def test_a_manifest_is_read_byte_for_byte(ask, upstream):
     upstream.blobs |= {NAME: BLOB, "1.2": BLOB}
     for reference in (f"a/b@{NAME}", "a/b:1.2"):
         upstream.faults["/manifests/"] = ["reset", (503, b""), "cut"]
@@ -106,10 +113,10 @@ def test_a_manifest_is_read_as_the_registry_has_it(ask, upstream):
         ("a/b:none", [], "not-found", "/a/b:none: not found"),
         (f"a/b@{NAME}", [(403, b"no")], "auth", f"/a/b@{NAME}: "),
         ("a/b:1", [(503, b"")] * POLICY.attempts, "transient-network", "all tries are used up: GET "),
-        (f"a/b@sha256:{'0' * 64}", [], "unknown", "what came is something else"),
+        (f"a/b@sha256:{'0' * 64}", [], "unknown", f": digest mismatch: got {NAME}, expected sha256:{'0' * 64}"),
     ],
 )
-def test_a_manifest_that_cannot_be_had_has_a_cause(ask, upstream, reference, faults, kind, cause):
+def test_a_manifest_that_cannot_be_read_has_a_cause(ask, upstream, reference, faults, kind, cause):
     upstream.blobs[f"sha256:{'0' * 64}"] = BLOB
     upstream.faults["/manifests/"] = faults
     with pytest.raises(OSError) as caught:
@@ -118,15 +125,15 @@ def test_a_manifest_that_cannot_be_had_has_a_cause(ask, upstream, reference, fau
     assert classify(f"ERROR: {caught.value}").kind == kind
 
 
-def test_who_is_told_when_to_come_back_comes_then(ask, upstream):
+def test_retry_after_is_kept(ask, upstream):
     upstream.blobs[NAME] = BLOB
     upstream.faults["/blobs/"] = [(429, b"", {"Retry-After": "7"})]
     assert ask("GET", f"/v2/REG/a/b/blobs/{NAME}")[1] == BLOB
-    assert len(ask.naps) == 1 and 7 <= ask.naps[0] < 8
+    assert len(ask.waits) == 1 and 7 <= ask.waits[0] < 8
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_a_download_goes_on_where_it_broke(ask, upstream, ranges):
+def test_a_download_is_resumed_where_it_broke(ask, upstream, ranges):
     upstream.blobs[NAME], upstream.ranges = BLOB, ranges
     ask("HEAD", f"/v2/REG/a/b/blobs/{NAME}")
     upstream.faults["/blobs/"] = ["cut", "cut"] if ranges else ["cut"]
@@ -134,7 +141,7 @@ def test_a_download_goes_on_where_it_broke(ask, upstream, ranges):
     assert (answer.status, data) == (200, BLOB)
 
 
-def test_a_part_that_was_asked_for_goes_on_too(ask, upstream):
+def test_a_partial_download_is_resumed_too(ask, upstream):
     upstream.blobs[NAME] = BLOB
     ask("HEAD", f"/v2/REG/a/b/blobs/{NAME}")
     upstream.faults["/blobs/"] = ["cut"]
@@ -143,15 +150,15 @@ def test_a_part_that_was_asked_for_goes_on_too(ask, upstream):
 
 
 def uploaded(ask):
-    begun, _ = ask("POST", "/v2/REG/a/b/blobs/uploads/")
-    assert begun.status == 202
-    return ask("PUT", f"{begun.getheader('Location')}?digest={NAME}", BLOB)
+    started, _ = ask("POST", "/v2/REG/a/b/blobs/uploads/")
+    assert started.status == 202
+    return ask("PUT", f"{started.getheader('Location')}?digest={NAME}", BLOB)
 
 
 @pytest.mark.parametrize(
     "faults", [[], [(500, b"")], ["reset"], [(404, b'{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN"}]}')]], ids=str
 )
-def test_an_upload_begins_anew(ask, upstream, faults):
+def test_an_upload_is_restarted(ask, upstream, faults):
     upstream.faults["/uploads/u"] = list(faults)
     answer, _ = uploaded(ask)
     assert (answer.status, answer.getheader("Docker-Content-Digest"), upstream.blobs) == (201, NAME, {NAME: BLOB})
@@ -160,20 +167,17 @@ def test_an_upload_begins_anew(ask, upstream, faults):
 
 
 def test_an_upload_in_parts(ask, upstream):
-    begun, _ = ask("POST", "/v2/REG/a/b/blobs/uploads/")
-    place = begun.getheader("Location")
-    part, _ = ask("PATCH", place, BLOB[:1000])
+    started, _ = ask("POST", "/v2/REG/a/b/blobs/uploads/")
+    location = started.getheader("Location")
+    part, _ = ask("PATCH", location, BLOB[:1000])
     assert (part.status, part.getheader("Range")) == (202, "0-999")
-    assert (
-        ask("PUT", f"{place}?digest={NAME}", iter([BLOB[1000:5000], BLOB[5000:]]), {"Transfer-Encoding": "chunked"})[
-            0
-        ].status
-        == 201
-    )
+    chunks = iter([BLOB[1000:5000], BLOB[5000:]])
+    answer, _ = ask("PUT", f"{location}?digest={NAME}", chunks, {"Transfer-Encoding": "chunked"})
+    assert answer.status == 201
     assert upstream.blobs == {NAME: BLOB}
 
 
-def test_a_full_disk_is_said(ask, monkeypatch):
+def test_a_full_disk_is_a_resource_failure(ask, monkeypatch):
     class Full:
         def write(self, _):
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -193,26 +197,26 @@ def test_a_blob_of_the_same_registry_is_mounted(ask, upstream):
     assert ask("POST", f"/v2/REG/a/b/blobs/uploads/?mount={NAME}&from=docker.io/c/d")[0].status == 202
 
 
-def test_a_manifest_is_put(ask, upstream):
+def test_a_manifest_is_pushed(ask, upstream):
     upstream.faults["/manifests/"] = [(503, b""), (201, b"", {"Docker-Content-Digest": NAME})]
     answer, _ = ask("PUT", "/v2/REG/a/b/manifests/1.0", b"{}", {"Content-Type": "application/json"})
     assert (answer.status, answer.getheader("Docker-Content-Digest")) == (201, NAME)
 
 
-def test_what_is_not_there_is_asked_for_once(ask, upstream):
+def test_a_missing_manifest_is_requested_once(ask, upstream):
     answer, data = ask("GET", "/v2/REG/a/b/manifests/none")
     assert (answer.status, json.loads(data)["errors"][0]["message"]) == (404, "manifest unknown")
-    assert upstream.asked["GET /v2/a/b/manifests/none"] == 2 and not ask.told  # the first was told to bring a token
+    assert upstream.asked["GET /v2/a/b/manifests/none"] == 2 and not ask.failures  # the first answer asked for a token
 
 
-def test_who_is_refused_is_refused_once(ask, upstream):
+def test_a_refusal_is_not_retried(ask, upstream):
     upstream.faults["/blobs/"] = [(403, b'{"errors":[{"code":"DENIED","message":"no"}]}')]
     answer, _ = uploaded(ask)
     assert (answer.status, answer.reason) == (403, "Forbidden")
-    assert upstream.asked["POST /v2/a/b/blobs/uploads/"] == 1 and not ask.told
+    assert upstream.asked["POST /v2/a/b/blobs/uploads/"] == 1 and not ask.failures
 
 
-def test_a_wrong_password_is_a_refusal_with_the_registry_s_words(ask, upstream):
+def test_a_wrong_password_is_refused_with_the_registry_s_message(ask, upstream):
     upstream.password = "me:secret"
     for _ in range(3):
         answer, _ = ask("HEAD", f"/v2/REG/a/b/blobs/{NAME}")
@@ -220,7 +224,7 @@ def test_a_wrong_password_is_a_refusal_with_the_registry_s_words(ask, upstream):
             403, f"token of {upstream.address}: 401 Unauthorized: incorrect username or password",
         )  # fmt: skip
     assert classify(f"ERROR: unexpected status from HEAD request: {answer.status} {answer.reason}").kind == "auth"
-    assert upstream.asked["GET /token"] == 1  # a no stays a no
+    assert upstream.asked["GET /token"] == 1  # a refusal is final
 
 
 def test_the_password_of_docker_login_is_used(upstream):
@@ -230,7 +234,7 @@ def test_the_password_of_docker_login_is_used(upstream):
         assert Caller(gateway, upstream, [])("GET", f"/v2/REG/a/b/blobs/{NAME}")[1] == BLOB
 
 
-def test_when_all_tries_are_used_up_the_reason_is_in_the_status_line(ask, upstream):
+def test_the_status_line_has_the_cause_when_all_tries_are_used_up(ask, upstream):
     upstream.faults["/token"] = ["reset"] * 99
     answer, data = ask("HEAD", f"/v2/REG/a/b/blobs/{NAME}")
     assert answer.status == 424 and "Remote end closed connection" in answer.reason
@@ -241,7 +245,7 @@ def test_when_all_tries_are_used_up_the_reason_is_in_the_status_line(ask, upstre
     assert upstream.asked["GET /token"] == POLICY.attempts and data == b""
 
 
-def test_a_mirror_is_asked_first_and_its_registry_after_it(upstream):
+def test_mirrors_are_asked_before_their_registry(upstream):
     upstream.blobs[NAME] = BLOB
     with Upstream() as mirror:
         threading.Thread(target=mirror.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
@@ -265,47 +269,98 @@ def test_a_mirror_is_asked_first_and_its_registry_after_it(upstream):
 
 def test_threads_share_one_token(ask, upstream):
     upstream.blobs[NAME] = BLOB
-    found = []
+    bodies = []
     threads = [
-        threading.Thread(target=lambda: found.append(ask("GET", f"/v2/REG/a/b/blobs/{NAME}")[1])) for _ in range(16)
+        threading.Thread(target=lambda: bodies.append(ask("GET", f"/v2/REG/a/b/blobs/{NAME}")[1])) for _ in range(16)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == [BLOB] * 16 and upstream.asked["GET /token"] == 1
+    assert bodies == [BLOB] * 16 and upstream.asked["GET /token"] == 1
+
+
+def test_without_credentials_a_password_is_an_error(ask, upstream):
+    """A registry without credentials that asks for a password."""
+    upstream.faults["/blobs/"] = [(401, b"", {"WWW-Authenticate": 'Basic realm="x"'})]
+    answer, _ = ask("GET", f"/v2/REG/a/b/blobs/{NAME}")
+    assert (answer.status, answer.reason) == (
+        403, f"{upstream.address}: 401 Unauthorized, and no credentials for it are stored",
+    )  # fmt: skip
+    assert classify(f"ERROR: unexpected status from GET request: {answer.status} {answer.reason}").kind == "auth"
+
+
+# --- names ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("reference", "found"),
+    ("registry", "encoded"),
     [
-        ("debian:12", ("docker.io", "library/debian:12")), ("acme/a", ("docker.io", "acme/a")),
-        ("ghcr.io/acme/a@sha256:0", ("ghcr.io", "acme/a@sha256:0")), ("localhost/a", ("localhost", "a")),
-        ("127.0.0.1:5000/a:1", ("127.0.0.1:5000", "a:1")), ("index.docker.io/debian", ("docker.io", "library/debian")),
+        ("docker.io", "docker.io"), ("ghcr.io", "ghcr.io"), ("localhost", "localhost"), ("127.0.0.1:5000", "127.0.0.1__5000"),
+        ("a-b.test:1", "a-b.test__1"), ("[::1]:5000", "hex-5b3a3a315d3a35303030"), ("GHCR.io", "hex-474843522e696f"),
+        ("hex-61.test", "hex-61.test"), ("hex-61:5", "hex-61__5"),
     ],
 )  # fmt: skip
-def test_references_are_read_as_docker_reads_them(reference, found):
-    assert normal(reference) == found
+def test_a_registry_is_part_of_a_repository(registry, encoded):
+    assert (encode_registry(registry), decode_registry(encoded)) == (encoded, registry)
+    assert parse(f"127.0.0.1:1/{encoded}/a").repository == f"{encoded}/a"
 
 
-def test_names_lead_here_and_are_shown_as_they_were(ask):
-    name = ask.gateway.name("127.0.0.1:5000/acme/a:1")
-    assert name == f"{ask.gateway.address}/127.0.0.1__5000/acme/a:1"
-    assert ask.gateway.translate(f"pushing {name} to http://{ask.gateway.address}/v2/ghcr.io/a") == (
-        "pushing 127.0.0.1:5000/acme/a:1 to https://ghcr.io/a"
+@pytest.mark.parametrize("name", ["hex-", "hex-6", "hex-ff", "hex-61x"])
+def test_a_name_that_was_not_encoded_stays(name):
+    assert decode_registry(name) == name
+
+
+@pytest.mark.parametrize(
+    ("reference", "name", "shown"),
+    [
+        ("debian", "docker.io/library/debian", "docker.io/library/debian"),
+        ("index.docker.io/acme/a:1", "docker.io/acme/a:1", "docker.io/acme/a:1"),
+        ("127.0.0.1:5000/acme/a:1", "127.0.0.1__5000/acme/a:1", "127.0.0.1:5000/acme/a:1"),
+        ("[::1]:5000/a", "hex-5b3a3a315d3a35303030/a", "[::1]:5000/a"),
+        (f"ghcr.io/a:1@{NAME}", f"ghcr.io/a:1@{NAME}", f"ghcr.io/a:1@{NAME}"),
+    ],
+)
+def test_names_of_the_gateway_are_shown_as_the_user_knows_them(ask, reference, name, shown):
+    assert ask.gateway.name(reference) == f"{ask.gateway.address}/{name}"
+    line = "pushing manifest for {} with docker\n"
+    assert ask.gateway.translate(line.format(f"{ask.gateway.address}/{name}")) == line.format(shown)
+
+
+def test_urls_of_the_gateway_are_shown_as_those_of_the_registry(ask):
+    url = f"http://{ask.gateway.address}/v2/"
+    assert ask.gateway.translate(f"HEAD {url}ghcr.io/a/manifests/1, {url}127.0.0.1__5000/b") == (
+        "HEAD https://ghcr.io/a/manifests/1, http://127.0.0.1:5000/b"
     )
 
 
-@pytest.mark.parametrize("told", ["", "{}", "no json", "[]", '{"auths":null,"credHelpers":null}'])
-def test_docker_s_configuration_gets_a_password(ask, told):
-    config = json.loads(configuration(told, ask.gateway))
+def test_credentials_of_docker_hub_are_those_of_its_host():
+    """`machine.docker_daemon.login` maps the host to the name under which `docker login` stores them."""
+    hosts = []
+    client = Client(Budget(POLICY), lambda _: None, lambda *_: None, mirrors={}, login=hosts.append)
+    challenge = requests.Response()
+    challenge.status_code, challenge.raw = 401, io.BytesIO()
+    challenge.headers["WWW-Authenticate"] = 'Basic realm="x"'
+    client.send = lambda *_: Answer(challenge)
+    request, answer = client.reach("GET", parse("debian").registry, "/v2/library/debian/manifests/latest", {})
+    assert (request.url, answer.failure.kind, hosts) == (
+        "https://registry-1.docker.io/v2/library/debian/manifests/latest", "auth", ["registry-1.docker.io"],
+    )  # fmt: skip
+
+
+# --- Docker's configuration ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["", "{}", "no json", "[]", '{"auths":null,"credHelpers":null}'])
+def test_docker_s_configuration_gets_a_password(ask, text):
+    config = json.loads(configuration(text, ask.gateway))
     assert config["auths"] == {ask.gateway.address: {"auth": ask.gateway.authorization.removeprefix("Basic ")}}
     assert not config.get("credHelpers")
 
 
-def test_docker_s_configuration_stays_as_it_is_otherwise(ask):
-    told = {"auths": {"ghcr.io": {"auth": "eDp5"}}, "credsStore": "pass", "currentContext": "c"}
-    config = json.loads(configuration(json.dumps(told), ask.gateway))
+def test_the_rest_of_docker_s_configuration_is_kept(ask):
+    real = {"auths": {"ghcr.io": {"auth": "eDp5"}}, "credsStore": "pass", "currentContext": "c"}
+    config = json.loads(configuration(json.dumps(real), ask.gateway))
     assert config["auths"].keys() == {"ghcr.io", ask.gateway.address}
-    # A store would be asked in the file's place.
-    assert config == {**told, "auths": config["auths"], "credHelpers": {ask.gateway.address: ""}}
+    # docker would ask the store instead of the file.
+    assert config == {**real, "auths": config["auths"], "credHelpers": {ask.gateway.address: ""}}

@@ -4,96 +4,103 @@ import os
 import platform
 import threading
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from machines import Machine, Recorder, context, settings
+from machines import Machine, Recorder, context
 
-from buildlib.registry import session
+from buildlib.core.plan import Step
 from buildlib.core.settings import Retry
+from buildlib.failures.classify import Failure
+from buildlib.machine import docker_daemon
 from buildlib.process.console import Console
-from buildlib.registry.gateway import Gateway, docker_config
 from buildlib.process.retry import Budget
+from buildlib.registry import session
+from buildlib.registry.gateway import Gateway, docker_config
 
 RETRY = Retry(attempts=3, delay=0.01, max_delay=0.1, total=10.0)
-HERE = {"name": platform.node(), "security": ["name=seccomp,profile=builtin"]}
+LOCAL = {"name": platform.node(), "security": ["name=seccomp,profile=builtin"]}
+DEADLINE = 60.0  # seconds for an event on a busy machine
 
 
 @pytest.fixture
-def here(tmp_path):
-    """A context whose docker says `told` of itself, in a home of its own."""
+def make(tmp_path):
+    """A function that makes a context whose `docker info` answers `info`, in a home directory of its own."""
 
-    def here(told=HERE, *, code=0, dry=False, builder=(), retry=None):
-        said = told if isinstance(told, str) else json.dumps(told)
-        run = Recorder({"docker info": (code, said)}, dry=dry)
+    def make(info=LOCAL, *, code=0, dry=False, builder=(), retry=()):
+        answer = info if isinstance(info, str) else json.dumps(info)
+        run = Recorder({"docker info": (code, answer)}, dry=dry)
         run.env, run.budget, run.translate, run.sleep = {"HOME": str(tmp_path)}, Budget(RETRY), str, lambda _: None
-        run.failed = lambda *_: None
-        flags = {"builder": {**settings().builder, **dict(builder)}} | ({"retry": retry} if retry else {})
+        run.failures = []
+        run.failed = lambda *failure: run.failures.append(failure)
+        flags = {name: dict(table) for name, table in (("builder", builder), ("retry", retry)) if table}
         return context(Machine(cache=tmp_path / "cache"), run, root=tmp_path, **flags)
 
-    return here
+    return make
 
 
-def is_direct(found, **more):
-    with session.open_session(found, session.prepare(found, **more)) as way:
-        assert way.direct == (way.name("debian:12") == "debian:12")
-        return way.direct
+def is_direct(context, **more):
+    with session.open_session(context, session.prepare(context, **more)) as opened:
+        assert opened.direct == (opened.name("debian:12") == "debian:12")
+        return opened.direct
 
 
-def test_a_builder_on_this_machine_s_network_gets_the_gateway(here):
-    found = here()
-    before = found.run.env
-    with session.open_session(found, session.prepare(found)) as way:
-        assert way.name("debian:12").endswith("/docker.io/library/debian:12")
-        config = json.loads((Path(found.run.env["DOCKER_CONFIG"]) / "config.json").read_text())
-        assert [name for name in config["auths"] if way.name("a/b").startswith(name)]
-        assert found.run.env["BUILDX_CONFIG"] == f"{before['HOME']}/.docker/buildx"
-    assert found.run.env is before and found.run.translate is str
+def test_a_builder_on_this_machine_s_network_gets_the_gateway(make):
+    context = make()
+    before = context.run.env
+    with session.open_session(context, session.prepare(context)) as opened:
+        assert opened.name("debian:12").endswith("/docker.io/library/debian:12")
+        assert context.run.translate(opened.name("debian:12")) == "docker.io/library/debian:12"
+        config = json.loads((Path(context.run.env["DOCKER_CONFIG"]) / "config.json").read_text())
+        assert [name for name in config["auths"] if opened.name("a/b").startswith(name)]
+        assert context.run.env["BUILDX_CONFIG"] == f"{before['HOME']}/.docker/buildx"
+    assert context.run.env is before and context.run.translate is str
 
 
-def test_after_a_run_that_was_killed_the_next_ones_have_another_port(here, monkeypatch):
-    """BuildKit goes on with what the killed one asked for, by the old port."""
-    asked = []
+def test_after_a_command_was_killed_the_next_ones_use_another_port(make, monkeypatch):
+    """BuildKit goes on with what the killed command requested, through the old port."""
+    builders = []
 
     @contextmanager
-    def opened(client, builder):
-        asked.append(builder)
+    def open_gateway(client, builder):
+        builders.append(builder)
         yield Gateway(client, "secret", address="127.0.0.1:1")
 
-    monkeypatch.setattr("buildlib.registry.gateway.opened", opened)
-    found = here()
-    folder = found.host.cache / "builders" / "multiarch-builder"
+    monkeypatch.setattr("buildlib.registry.gateway.open_gateway", open_gateway)
+    context = make()
+    folder = context.host.cache / "builders" / "multiarch-builder"
 
     def run():
-        with session.open_session(found, lambda: True):
+        with session.open_session(context, lambda: True):
             assert (folder / "open").exists()
         assert not (folder / "open").exists()
 
     run()
-    with pytest.raises(KeyboardInterrupt), session.open_session(found, lambda: True):
+    with pytest.raises(KeyboardInterrupt), session.open_session(context, lambda: True):
         raise KeyboardInterrupt  # an orderly end
     run()
-    (folder / "open").touch()  # as SIGKILL leaves it
+    (folder / "open").touch()  # left by SIGKILL
     run()
     run()
     os.utime(folder / "killed", (0, 0))  # long ago
     run()
-    assert asked == ["multiarch-builder"] * 3 + ["", ""] + ["multiarch-builder"]
+    assert builders == ["multiarch-builder"] * 3 + ["", ""] + ["multiarch-builder"]
 
 
-def test_a_second_run_at_the_same_builder_waits_for_the_first(here, monkeypatch):
-    found, order, said, waits = here(), [], [], threading.Event()
-    monkeypatch.setattr(Console, "note", lambda _, text: (said.append(text), waits.set()))
+def test_a_second_command_waits_until_the_first_has_finished_with_the_builder(make, monkeypatch):
+    context, order, notes, waits = make(), [], [], threading.Event()
+    monkeypatch.setattr(Console, "note", lambda _, text: (notes.append(text), waits.set()))
 
     def second():
-        with session.open_session(found, lambda: False):
+        with session.open_session(context, lambda: False):
             order.append("second")
 
-    with session.open_session(found, lambda: False):
+    with session.open_session(context, lambda: False):
         thread = threading.Thread(target=second)
         thread.start()
-        assert waits.wait(60) and said == ["builder multiarch-builder: waiting for another run"] and not order
+        assert (
+            waits.wait(DEADLINE) and notes == ["builder multiarch-builder: waiting for another command"] and not order
+        )
         order.append("first")
     thread.join()
     assert order == ["first", "second"]
@@ -102,22 +109,37 @@ def test_a_second_run_at_the_same_builder_waits_for_the_first(here, monkeypatch)
 @pytest.mark.parametrize(
     "more",
     [
-        {"told": {**HERE, "name": "docker-desktop"}}, {"told": {**HERE, "security": ["name=rootless"]}}, {"told": "no json"},
-        {"code": 1},
-        {"builder": {"network": "default"}}, {"builder": {"nodes": [{"endpoint": "ssh://x", "arches": ["arm64"]}]}}, {"dry": True},
-        {"retry": {"attempts": 1}},
+        {"info": {**LOCAL, "name": "docker-desktop"}}, {"info": {**LOCAL, "security": ["name=rootless"]}},
+        {"info": "no json"}, {"info": "null"}, {"info": "[]"}, {"info": ""}, {"code": 1}, {"code": 124, "info": ""},
+        {"code": 124}, {"builder": {"network": "default"}},
+        {"builder": {"nodes": [{"endpoint": "ssh://x", "arches": ["arm64"]}]}}, {"dry": True}, {"retry": {"attempts": 1}},
     ],
     ids=str,
 )  # fmt: skip
-def test_elsewhere_it_goes_straight(here, more):
-    assert is_direct(here(**more))
+def test_without_a_local_buildkit_the_session_is_direct(make, more):
+    """124 is the code of a question that took too long: the daemon is slow."""
+    assert is_direct(make(**more))
 
 
-def test_attestations_name_what_they_speak_of(here):
-    assert is_direct(here(), attested=True) and not is_direct(here())
+def test_images_with_attestations_are_pushed_directly(make):
+    assert is_direct(make(), attested=True) and not is_direct(make())
 
 
-def test_the_person_s_own_configuration_stays_in_reach(tmp_path):
+def test_retried_requests_are_reported_and_counted(make, capsys):
+    context = make()
+    failure = Failure("transient-network", "GET x: 503")
+    with session.open_session(context, lambda: True) as opened:
+        for attempt, wait in ((1, 0.5), (2, 2.0), (3, None)):
+            opened.gateway.client.on_failure("GET x", failure, attempt, wait)
+    assert context.run.failures == [
+        ("GET x", (), failure, attempt, wait) for attempt, wait in ((1, 0.5), (2, 2.0), (3, None))
+    ]
+    assert capsys.readouterr().err.splitlines() == [
+        "  GET x: retrying 3 of 10 in 2 s: 503", "  network: 2 requests were tried again, after waits of 2.5 s in all",
+    ]  # fmt: skip
+
+
+def test_the_user_s_docker_configuration_stays_available(tmp_path):
     real, folder = tmp_path / "real", tmp_path / "private"
     for path in (real / "cli-plugins", real / "contexts", folder):
         path.mkdir(parents=True)
@@ -146,7 +168,7 @@ def encoded(text):
 
 
 @pytest.mark.parametrize(
-    ("auths", "host", "found"),
+    ("auths", "host", "login"),
     [
         ({"ghcr.io": {"auth": encoded("me:pw")}}, "ghcr.io", ("me", "pw")),
         ({"https://index.docker.io/v1/": {"auth": encoded("me:pw")}}, "registry-1.docker.io", ("me", "pw")),
@@ -155,34 +177,36 @@ def encoded(text):
         ({}, "ghcr.io", None),
     ],
 )
-def test_who_docker_login_said_that_we_are(here, tmp_path, auths, host, found):
+def test_the_client_uses_the_credentials_of_docker_login(make, tmp_path, auths, host, login):
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "config.json").write_text(json.dumps({"auths": auths}))
-    told = here()
-    told.run.env = {**told.run.env, "DOCKER_CONFIG": str(tmp_path / "config")}
-    assert session.login(replace(told))(host) == found
+    context = make()
+    context.run.env = {**context.run.env, "DOCKER_CONFIG": str(tmp_path / "config")}
+    with session.open_session(context, lambda: True) as opened:
+        assert opened.gateway.client.login(host) == login
 
 
-def test_a_helper_that_is_not_there_is_said(here, tmp_path, capsys):
+def test_a_missing_credential_helper_is_a_warning(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"credsStore": "no-such-helper"}))
-    told = here()
-    told.run.env = {**told.run.env, "DOCKER_CONFIG": str(tmp_path)}
-    assert session.login(told)("ghcr.io") is None
-    assert "no credentials for ghcr.io" in capsys.readouterr().err
+    warnings = []
+    assert docker_daemon.login({"DOCKER_CONFIG": str(tmp_path)}, warnings.append)("ghcr.io") is None
+    assert len(warnings) == 1 and warnings[0].startswith("no credentials for ghcr.io: ")
 
 
-def test_the_gateway_reads_for_itself_and_says_it_as_buildx_would(here, monkeypatch):
-    found = here()
-    with session.open_session(found, session.prepare(found)) as way:
-        monkeypatch.setattr(type(way.gateway), "manifest", lambda _, reference: reference.encode())
-        asked = way.read(found, "acme/a:1")
-        assert (bool(asked), asked.stdout, found.run.asked[-1].split()[:2]) == (True, "acme/a:1", ["docker", "info"])
+def test_the_gateway_reads_manifests_itself_and_answers_as_buildx_would(make, monkeypatch):
+    context = make()
+    question = Step(title="read", argv=("docker", "buildx", "imagetools", "inspect", "acme/a:1"), quiet=True)
+    with session.open_session(context, session.prepare(context)) as opened:
+        monkeypatch.setattr(type(opened.gateway), "manifest", lambda _, reference: reference.encode())
+        answer = opened.read(context, "acme/a:1", question)
+        assert (bool(answer), answer.stdout, answer.step) == (True, "acme/a:1", question)
 
         def missing(_, reference):
             raise OSError(f"{reference}: not found")
 
-        monkeypatch.setattr(type(way.gateway), "manifest", missing)
-        failed = way.read(found, "r.test/acme/a:1")
+        monkeypatch.setattr(type(opened.gateway), "manifest", missing)
+        failed = opened.read(context, "r.test/acme/a:1", question)
         assert (bool(failed), failed.output) == (False, "ERROR: r.test/acme/a:1: not found")
-    direct = session.DIRECT.read(found, "acme/a:1")
-    assert direct.step.argv[:4] == ("docker", "buildx", "imagetools", "inspect")
+    assert [line.split()[:2] for line in context.run.asked] == [["docker", "info"]]
+    assert session.DIRECT.read(context, "acme/a:1", question).step == question
+    assert context.run.asked[-1] == "docker buildx imagetools inspect acme/a:1"

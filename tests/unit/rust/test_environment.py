@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from machines import AMD64, ARM64, WITH_ZIG, choose
 
-from buildlib.rust import environment as environments
 from buildlib.core.plan import Write
 from buildlib.core.targets import TARGETS
+from buildlib.rust import environment as environments
 from buildlib.rust.std import Compiler
 
 
@@ -15,21 +15,21 @@ def environment(host, toolchain, target=ARM64, tools=Path("/t"), **flags):
     return environments.environment(host, target, choose(host, target, **flags), Compiler(toolchain=toolchain), tools)
 
 
-def test_what_the_user_set_for_the_host_is_kept_for_the_host(machine, rustup):
+def test_the_user_s_variables_for_the_host_are_kept_for_the_host(machine, rustup):
     env, _ = environment(machine(env={"CC": "ccache clang", "HOST_CXX": "clang++"}, **WITH_ZIG), rustup)
     assert (env["CC_x86_64_unknown_linux_gnu"], env["HOST_CC"]) == ("ccache clang", "ccache clang")
-    assert "HOST_CXX" not in env  # it stands already
+    assert "HOST_CXX" not in env  # the user's own value stays
     assert env["CXX_x86_64_unknown_linux_gnu"] == "clang++"
     assert env["CC"] == "/t/aarch64-unknown-linux-gnu-cc"
 
 
-def test_what_the_user_set_for_the_target_stays(machine, rustup):
+def test_the_user_s_variables_for_the_target_are_not_replaced(machine, rustup):
     own = {"CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER": "mine", "CC_aarch64_unknown_linux_gnu": "mine-cc"}
     env, _ = environment(machine(env=own, **WITH_ZIG), rustup, backend="zig")
     assert set(own).isdisjoint(env)
 
 
-def test_without_any_compiler_zig_is_the_host_s_too(machine, rustup):
+def test_zig_compiles_for_the_host_too_if_there_is_no_other_compiler(machine, rustup):
     env, scripts = environment(machine(path=("/bin",), **WITH_ZIG), rustup, AMD64)
     assert env["PATH"] == "/bin:/t/host"
     texts = {str(script.path): script.text for script in scripts if script.path.parent.name == "host"}
@@ -37,34 +37,34 @@ def test_without_any_compiler_zig_is_the_host_s_too(machine, rustup):
     assert texts["/t/host/cc"] == '#!/bin/sh\nexec /v/bin/cargo-zigbuild zig cc -- "$@"\n'
 
 
-def test_never_rustflags(machine, rustup):
-    for name in TARGETS:
-        env, _ = environment(machine(**WITH_ZIG), rustup, TARGETS[name])
+def test_rustflags_are_never_set(machine, rustup):
+    for target in TARGETS.values():
+        env, _ = environment(machine(**WITH_ZIG), rustup, target)
         assert not [key for key in env if "RUSTFLAGS" in key]
 
 
-def test_the_native_arch_has_no_other_compiler_to_name(machine, rustup):
+def test_plain_names_stay_as_they_are_on_the_native_arch(machine, rustup):
     env, scripts = environment(machine(tools=["cc"], **WITH_ZIG), rustup, AMD64)
     assert "CC" not in env and [script.path.name for script in scripts] == ["x86_64-unknown-linux-gnu-link-cc"]
 
 
-def test_gcc_names_every_tool_and_lets_cmake_and_bindgen_find_the_target(machine, rustup):
+def test_gcc_sets_every_tool_and_configures_cmake_and_bindgen_for_the_target(machine, rustup):
     host = machine(tools=["aarch64-linux-gnu-gcc", "cc"])
     env, scripts = environment(host, rustup, backend="gcc")
     gcc = "/usr/bin/aarch64-linux-gnu-"
-    wanted = {
+    expected = {
         "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER": f"{gcc}gcc", "CC_aarch64_unknown_linux_gnu": f"{gcc}gcc",
         "CXX_aarch64_unknown_linux_gnu": f"{gcc}g++", "AR_aarch64_unknown_linux_gnu": f"{gcc}ar",
         "CMAKE_TOOLCHAIN_FILE_aarch64_unknown_linux_gnu": "/t/toolchain.cmake", "CC": "/t/aarch64-unknown-linux-gnu-cc",
     }  # fmt: skip
-    assert wanted.items() <= env.items()
+    assert expected.items() <= env.items()
     cmake = next(script.text for script in scripts if script.path.name == "toolchain.cmake")
     assert "set(CMAKE_FIND_ROOT_PATH /usr/aarch64-linux-gnu)" in cmake
 
 
 @pytest.mark.processes
-def test_plain_cc_is_the_target_s_but_the_host_s_for_build_dependencies(machine, rustup, tmp_path):
-    """The script itself, run with what cargo sets."""
+def test_plain_cc_compiles_for_the_target_and_for_the_host_in_build_dependencies(machine, rustup, tmp_path):
+    """Runs the script itself with the variables that cargo sets."""
     for name in ("host cc", "target cc"):
         tool = tmp_path / name
         tool.write_text(f'#!/bin/sh\necho "{name}: $*"\n')
@@ -75,11 +75,11 @@ def test_plain_cc_is_the_target_s_but_the_host_s_for_build_dependencies(machine,
     assert isinstance(script, Write)
     script.path.write_text(script.text)
 
-    def said(target):
+    def output_for(target):
         env = {**os.environ, "TARGET": target, "CC_aarch64_unknown_linux_gnu": f"{tmp_path}/target cc"}
         return subprocess.run(
             ["sh", script.path, "-c", "a b.c"], env=env, capture_output=True, text=True, check=True
         ).stdout
 
-    assert said("aarch64-unknown-linux-gnu") == "target cc: -c a b.c\n"
-    assert said("x86_64-unknown-linux-gnu") == "host cc: -c a b.c\n"
+    assert output_for("aarch64-unknown-linux-gnu") == "target cc: -c a b.c\n"
+    assert output_for("x86_64-unknown-linux-gnu") == "host cc: -c a b.c\n"

@@ -1,15 +1,16 @@
-"""The climb, with a runner that records what it is asked for and a machine that changes under it."""
+"""Which source provides std, with a runner that records commands and a machine that changes after each of them."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from machines import ARM64, MUSL, WITH_ZIG, Recorder, context
 
-from buildlib.rust import provision
-from buildlib.core.errors import MissingRequirements, NetworkError
+from buildlib.core.errors import MissingRequirements
 from buildlib.core.targets import TARGETS
+from buildlib.rust import provision
+from buildlib.rust.backends.cross import Cross
+from buildlib.rust.cargo import Toolset
 from buildlib.rust.std import Compiler
 
 RISCV64 = TARGETS["riscv64"]
@@ -17,176 +18,96 @@ OFFLINE = "error: could not download file\n  tcp connect error\n  Connection ref
 
 
 @pytest.fixture
-def then(monkeypatch):
-    """What the next looks at the machine find, the last one for good."""
+def probes(monkeypatch):
+    """The hosts that the next probes of the machine return; the last one stays."""
 
-    def looks(*hosts):
-        left = list(hosts)
-        monkeypatch.setattr("buildlib.process.context.probe", lambda env, cwd: left.pop(0) if len(left) > 1 else left[0])
+    def probes(*hosts):
+        remaining = list(hosts)
+        monkeypatch.setattr(
+            "buildlib.process.context.probe", lambda env, cwd: remaining.pop(0) if len(remaining) > 1 else remaining[0]
+        )
 
-    return looks
+    return probes
 
 
 def with_std(toolchain, *targets):
     return replace(toolchain, stds=toolchain.stds | {target.triple for target in targets})
 
 
-def test_what_is_there_asks_nothing(machine, rustup):
+def test_an_installed_std_runs_no_command(machine, rustup):
     run = Recorder()
-    have = with_std(rustup, ARM64)
-    _, chosen = provision.climb(context(machine(toolchains=(have,)), run), (ARM64,))
-    assert (chosen, run.asked) == ({"arm64": Compiler(toolchain=have)}, [])
+    complete = with_std(rustup, ARM64)
+    _, compilers = provision.provide_std(context(machine(toolchains=(complete,)), run), (ARM64,))
+    assert (compilers, run.asked) == ({ARM64: Compiler(toolchain=complete)}, [])
 
 
-def test_the_first_rung_that_holds_ends_the_climb(machine, rustup, system, then):
+def test_no_source_is_tried_after_one_that_succeeds(machine, rustup, system, probes):
     run = Recorder()
-    have = with_std(rustup, ARM64)
-    then(machine(tools=["rustup"], toolchains=(have, system)))
-    _, chosen = provision.climb(context(machine(tools=["rustup"], toolchains=(rustup, system)), run), (ARM64,))
-    assert (chosen, run.asked) == ({"arm64": Compiler(toolchain=have)}, ["std for arm64 from rustup"])
+    complete = with_std(rustup, ARM64)
+    probes(machine(tools=["rustup"], toolchains=(complete, system)))
+    before = machine(tools=["rustup"], toolchains=(rustup, system))
+    _, compilers = provision.provide_std(context(before, run), (ARM64,))
+    assert (compilers, run.asked) == ({ARM64: Compiler(toolchain=complete)}, ["std for arm64 from rustup"])
 
 
-def test_a_network_that_is_down_is_asked_once(machine, rustup, system, then, capsys):
+def test_a_network_that_is_down_is_tried_once(machine, rustup, system, probes, capsys):
     run = Recorder({"std for arm64 from rustup": (1, OFFLINE)})
     before = machine(tools=["rustup"], toolchains=(rustup, system))
     first = replace(system, managed=frozenset({ARM64.triple}))
     both = replace(system, managed=frozenset({ARM64.triple, RISCV64.triple}))
-    hosts = (machine(tools=["rustup"], toolchains=(rustup, built)) for built in (first, both))
-    then(before, *hosts)
-    _, chosen = provision.climb(context(before, run), (ARM64, RISCV64))
+    probes(before, *(machine(tools=["rustup"], toolchains=(rustup, built)) for built in (first, both)))
+    _, compilers = provision.provide_std(context(before, run), (ARM64, RISCV64))
     assert run.asked == ["std for arm64 from rustup", "std for arm64 from source", "std for riscv64 from source"]
-    assert {name: c.sysroot for name, c in chosen.items()} == dict.fromkeys(("arm64", "riscv64"), system.managed_root)
-    assert "not to be had this way: Connection refused (os error 111)" in capsys.readouterr().err
+    sysroots = {target: compiler.sysroot for target, compiler in compilers.items()}
+    assert sysroots == dict.fromkeys((ARM64, RISCV64), system.managed_root)
+    assert "std for arm64 from rustup failed: Connection refused (os error 111)" in capsys.readouterr().err
 
 
-def test_targets_out_of_reach_are_named_together(machine, rustup, then):
+def test_the_error_names_all_targets_that_no_source_provides(machine, rustup, probes):
     run = Recorder({"std for arm64 from rustup": (1, "error: no"), "std for arm64-musl from rustup": (1, "error: no")})
     host = machine(tools=["rustup"], toolchains=(rustup,))
-    then(host)
+    probes(host)
     with pytest.raises(MissingRequirements, match="no Rust standard library for arm64, arm64-musl"):
-        provision.climb(context(host, run), (ARM64, MUSL))
+        provision.provide_std(context(host, run), (ARM64, MUSL))
 
 
-def test_a_dry_run_takes_the_first_rung_for_granted(machine, rustup):
+def test_std_is_not_compiled_if_the_caller_excludes_it(machine, system, rustup):
+    run = Recorder()
+    host = machine(toolchains=(system, with_std(rustup, MUSL)))
+    _, compilers = provision.provide_std(context(host, run), (ARM64, MUSL), compiling=False)
+    assert (compilers, run.asked) == ({MUSL: Compiler(toolchain=with_std(rustup, MUSL))}, [])
+
+
+def test_a_dry_run_assumes_that_the_first_source_succeeds(machine, rustup):
     run = Recorder(dry=True)
     host = machine(tools=["rustup"], toolchains=(rustup,))
-    _, chosen = provision.climb(context(host, run), (ARM64,))
-    assert chosen == {"arm64": Compiler(toolchain=rustup)}
+    _, compilers = provision.provide_std(context(host, run), (ARM64,))
+    assert compilers == {ARM64: Compiler(toolchain=rustup)}
 
 
-# --- host tools -------------------------------------------------------------------------------------------
-
-GRAPH = {
-    "packages": [{"id": "a", "name": "app"}, {"id": "p", "name": "prost-build"}],
-    "workspace_members": ["a"],
-    "resolve": {
-        "nodes": [
-            {"id": "a", "deps": [{"pkg": "p", "dep_kinds": [{"kind": "build"}]}], "features": []},
-            {"id": "p", "deps": [], "features": []},
-        ]
-    },
-}
-
-
-def tools(where, run, host):
-    return provision._host_tools(context(host, run, root=where), (ARM64, RISCV64))
-
-
-def test_the_graph_is_asked_once_a_target_and_kept_until_the_lock_changes(machine, rustup, tmp_path):
-    host, run = machine(toolchains=(rustup,)), Recorder({"crate graph": (0, json.dumps(GRAPH))})
-    lock = tmp_path / "Cargo.lock"
-    lock.write_text('name = "prost-build"\n')
-    manifest = tmp_path / "Cargo.toml"
-    manifest.write_text("[package]\n")
-    for asked in (2, 2):
-        assert {name: tuple(crates) for name, crates in tools(tmp_path, run, host).items()} == {
-            "protoc": ("prost-build",)
-        }
-        assert len(run.asked) == asked
-    lock.write_text('name = "prost-build"\nname = "other"\n')
-    tools(tmp_path, run, host)
-    assert len(run.asked) == 4
-    manifest.write_text("[package]\n[features]\n")
-    tools(tmp_path, run, host)
-    assert len(run.asked) == 6
-
-
-def test_a_lock_without_known_crates_saves_the_graph(machine, rustup, tmp_path):
-    run = Recorder()
-    (tmp_path / "Cargo.lock").write_text('name = "serde"\n')
-    assert tools(tmp_path, run, machine(toolchains=(rustup,))) == {} and run.asked == []
-
-
-def test_a_graph_that_the_network_denies_is_a_network_error(machine, rustup, tmp_path):
-    run = Recorder({"crate graph": (101, "error: failed to download\n  Could not resolve host: index")})
-    with pytest.raises(NetworkError) as caught:
-        tools(tmp_path, run, machine(toolchains=(rustup,)))
-    assert caught.value.code == 5
-
-
-# --- setup ------------------------------------------------------------------------------------------------
-
-LOADER = "/usr/aarch64-linux-gnu/lib/ld-linux-aarch64.so.1"
-COMPLETE = {"tools": ["apt-get", "qemu-aarch64-static"], "files": [LOADER]}
-
-
-@pytest.fixture
-def plain(tmp_path):
-    """A workspace whose crates run nothing."""
-    (tmp_path / "Cargo.lock").write_text('name = "serde"\n')
-    return tmp_path
-
-
-def test_setup_touches_nothing_where_nothing_is_missing(machine, rustup, then, plain):
-    host = machine(**COMPLETE, toolchains=(with_std(rustup, ARM64),), **WITH_ZIG)
-    then(host)
-    run = Recorder()
-    provision.setup(context(host, run, root=plain), (ARM64,), yes=False)
-    assert run.asked == []
-
-
-def test_setup_installs_what_is_missing_as_one_step(machine, rustup, then, plain):
-    have = (with_std(rustup, ARM64),)
-    before = machine(tools=["apt-get"], toolchains=have, root=True, **WITH_ZIG)
-    then(machine(**COMPLETE, toolchains=have, root=True, **WITH_ZIG))
-    run = Recorder()
-    provision.setup(context(before, run, root=plain), (ARM64,), yes=True)
-    assert run.asked == [
-        "apt-get update",
-        "apt-get install --yes --no-install-recommends qemu-user-static libc6-arm64-cross libgcc-s1-arm64-cross",
-    ]
-
-
-def test_nobody_to_ask_is_no(machine, rustup, then, capsys, plain):
-    host = machine(tools=["apt-get"], toolchains=(with_std(rustup, ARM64),), root=True, **WITH_ZIG)
-    then(host)
-    run = Recorder()
-    provision.setup(context(host, run, root=plain), (ARM64,), yes=False)  # only the check is missing: a warning
-    told = capsys.readouterr().err
-    assert run.asked == [] and "warning: nothing was installed; say --yes" in told and "still no QEMU" in told
-    with pytest.raises(MissingRequirements, match="nothing was installed"):  # without std there is no build
-        provision.setup(
-            context(machine(tools=["apt-get"], toolchains=(rustup,), **WITH_ZIG), run, root=plain), (ARM64,), yes=False
-        )
-
-
-def test_without_any_way_to_std_setup_brings_the_distribution_s_rust(machine, rustup, system, then, plain):
-    bare = machine(**COMPLETE, toolchains=(rustup,), root=True, **WITH_ZIG)
-    then(machine(**COMPLETE, toolchains=(rustup, system), root=True, **WITH_ZIG))
-    run = Recorder({"packages": (100, "")})
-    with pytest.raises(MissingRequirements, match="the distribution has no Rust with its sources"):
-        provision.setup(context(bare, run, root=plain), (ARM64,), yes=True)
-    assert run.asked == [
-        "apt-get update", "apt-cache show rustc-web cargo-web rust-web-src", "apt-cache show rustc cargo rust-src",
-    ]  # fmt: skip
-    run = Recorder()
-    provision.setup(context(bare, run, root=plain), (ARM64,), yes=True)
-    assert run.asked[-1] == "apt-get install --yes --no-install-recommends rustc-web cargo-web rust-web-src"
-
-
-def test_gcc_tells_its_headers_where_libclang_brings_none(machine, rustup):
+def test_gcc_passes_on_its_headers_where_libclang_has_none(machine, rustup):
     host = machine(tools=["aarch64-linux-gnu-gcc"], toolchains=(rustup,), libclang=Path("/wheel"))
     run = Recorder({"gcc's headers": (0, "/usr/lib/gcc-cross/include\n")})
-    backend = provision.backends(context(host, run, backend="gcc"), (ARM64,))["arm64"]
+    backend = provision.backends(context(host, run, backend="gcc"), (ARM64,))[ARM64]
     assert backend.headers == "/usr/lib/gcc-cross/include"
     assert run.asked == ["/usr/bin/aarch64-linux-gnu-gcc -print-file-name=include"]
+
+
+def test_cross_gets_no_compiler_of_this_machine(machine, rustup):
+    run = Recorder()
+    at = context(machine(tools=["cross"], toolchains=(rustup,), **WITH_ZIG), run, backend="cross")
+    _, toolsets = provision.toolsets(at, provision.backends(at, (ARM64,)))
+    cross = Cross(why="requested", minimum_glibc="")
+    assert (toolsets, run.asked) == ((Toolset(target=ARM64, backend=cross, compiler=None),), [])
+
+
+def test_the_error_lists_every_missing_requirement_at_once(machine, rustup):
+    host = machine(toolchains=(rustup,))
+    at = context(host, Recorder(), backend="zig")
+    with pytest.raises(MissingRequirements) as caught:
+        provision.require(provision.build_requirements(provision.backends(at, (ARM64,)), {"protoc": ("prost",)}), at)
+    first, *lines = caught.value.message.splitlines()
+    assert first == "missing on this machine:"
+    assert [line.split(" (")[0].strip() for line in lines] == [
+        "Rust standard library for arm64", "zig", "cargo-zigbuild", "protoc",
+    ]  # fmt: skip

@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from buildlib.rust import std
 from buildlib.core.errors import MissingRequirements
 from buildlib.core.plan import Install, Link, Step, Write
-from buildlib.machine.rust_toolchains import Pin
 from buildlib.core.targets import TARGETS
+from buildlib.machine.rust_toolchains import Pin
+from buildlib.rust import std
 from buildlib.rust.std import Compiler
 
 ARM64, MUSL = TARGETS["arm64"], TARGETS["riscv64-musl"]
@@ -15,42 +15,43 @@ PIN = Pin(channel="1.80.0", file=Path("/w/rust-toolchain.toml"))
 
 
 def names(host, target=ARM64):
-    return [rung.job.name for rung in std.rungs(host, target)]
+    return [source.job.name for source in std.sources(host, target)]
 
 
-def test_what_is_installed_comes_first_even_from_the_second_candidate(machine, rustup, system):
-    have = replace(system, stds=system.stds | {ARM64.triple})
-    assert std.ready(machine(toolchains=(rustup, system)), ARM64) is None
-    assert std.ready(machine(toolchains=(rustup, have)), ARM64) == Compiler(toolchain=have)
+def test_an_installed_std_is_used_even_if_only_the_second_candidate_has_it(machine, rustup, system):
+    complete = replace(system, stds=system.stds | {ARM64.triple})
+    assert std.installed(machine(toolchains=(rustup, system)), ARM64) is None
+    assert std.installed(machine(toolchains=(rustup, complete)), ARM64) == Compiler(toolchain=complete)
 
 
-def test_a_managed_std_brings_its_sysroot(machine, system):
-    have = replace(system, managed=frozenset({ARM64.triple}))
-    assert std.ready(machine(toolchains=(have,)), ARM64) == Compiler(toolchain=have, sysroot=have.managed_root)
+def test_a_std_that_buildlib_has_compiled_is_used_with_its_sysroot(machine, system):
+    complete = replace(system, managed=frozenset({ARM64.triple}))
+    assert std.installed(machine(toolchains=(complete,)), ARM64) == Compiler(
+        toolchain=complete, sysroot=complete.managed_root
+    )
 
 
-def test_the_ladder_in_order(machine, rustup, system):
+def test_the_sources_of_std_in_order(machine, rustup, system):
     host = machine(tools=["rustup"], toolchains=(rustup, system))
-    assert names(host) == [
-        "std for arm64 from rustup",
-        "sources of rustc 1.95.0 (rustup)",
-        "std for arm64 from source",
+    assert [(source.job.name, source.network) for source in std.sources(host, ARM64)] == [
+        ("std for arm64 from rustup", True),
+        ("sources of rustc 1.95.0 (rustup)", True),
+        ("std for arm64 from source", False),
     ]
-    assert [rung.network for rung in std.rungs(host, ARM64)] == [True, True, False]
 
 
-def test_without_rustup_only_sources_are_left(machine, rustup, system):
+def test_without_rustup_std_can_only_be_compiled(machine, rustup, system):
     assert names(machine(toolchains=(rustup, system))) == ["std for arm64 from source"]
     assert names(machine(toolchains=(replace(system, sources=None),))) == []
 
 
-def test_rustup_adds_to_the_very_toolchain(machine, rustup):
-    rung = std.rungs(machine(tools=["rustup"], toolchains=(rustup,)), ARM64)[0]
-    (step,) = rung.job.steps
+def test_rustup_adds_the_target_to_the_same_toolchain(machine, rustup):
+    source = std.sources(machine(tools=["rustup"], toolchains=(rustup,)), ARM64)[0]
+    (step,) = source.job.steps
     assert step.argv == ("/usr/bin/rustup", "target", "add", ARM64.triple, "--toolchain", "stable")
 
 
-def test_std_from_source_as_a_whole(system):
+def test_the_whole_job_that_compiles_std(system):
     job = std.build_std(system, MUSL, system.sources)
     root = Path("/cache/sysroots/1.96.0-ac68faa20-std1")
     scratch, lib = root / "build-riscv64gc-unknown-linux-musl", root / "lib/rustlib/riscv64gc-unknown-linux-musl/lib"
@@ -74,11 +75,11 @@ def test_std_from_source_as_a_whole(system):
     assert '--crate-name panic_abort "*) set -- "$@" -C panic=abort' in rustc.text
 
 
-def test_gnu_needs_no_start_up_objects(system):
+def test_gnu_targets_need_no_start_up_objects(system):
     assert std.build_std(system, ARM64, system.sources).steps[-1].empty == ()
 
 
-def test_vendored_sources_need_no_network(system):
+def test_vendored_sources_are_compiled_without_a_network(system):
     job = std.build_std(replace(system, vendored=True), ARM64, system.sources)
     step = next(step for step in job.steps if isinstance(step, Step))
     assert step.argv[5:10] == (
@@ -100,11 +101,11 @@ def test_vendored_sources_need_no_network(system):
         ),
     ],
 )
-def test_a_rustc_of_our_own_only_where_it_must_be(system, target, sysroot, text):
+def test_rustc_is_wrapped_only_where_it_is_necessary(system, target, sysroot, text):
     assert std.rustc_wrapper(Compiler(toolchain=system, sysroot=sysroot), TARGETS[target]) == text
 
 
-# --- pins -------------------------------------------------------------------------------------------------
+# --- pins ------------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -119,30 +120,33 @@ def test_a_rustc_of_our_own_only_where_it_must_be(system, target, sysroot, text)
         ("beta", False),
     ],
 )
-def test_another_rustc_meets_a_pin_only_with_the_release_it_names(system, channel, allowed):
+def test_a_rustc_from_elsewhere_satisfies_a_pin_only_with_the_pinned_release(system, channel, allowed):
     assert replace(PIN, channel=channel).allows(system) is allowed
 
 
-def test_rustup_resolves_its_own_pins(rustup):
+def test_rustup_resolves_pins_by_itself(rustup):
     assert PIN.allows(rustup)
 
 
-def test_a_pin_that_is_not_installed_is_asked_of_rustup(machine, system):
+def test_rustup_installs_a_pinned_toolchain_that_is_missing(machine, system):
     host = machine(tools=["rustup"], toolchains=(system,), pin=PIN)
     assert names(host) == ["Rust 1.80.0 from rustup"]
-    (step,) = std.rungs(host, ARM64)[0].job.steps
+    (step,) = std.sources(host, ARM64)[0].job.steps
     assert step.argv == (
         "/usr/bin/rustup", "toolchain", "install", "1.80.0", "--profile", "minimal", "--target", ARM64.triple,
     )  # fmt: skip
 
 
-def test_a_pin_that_cannot_be_had_is_one_line(machine, system):
-    error = std.lacking(machine(toolchains=(system,), pin=PIN), (ARM64,))
+def test_a_pinned_toolchain_that_is_not_available_is_one_error(machine, system):
+    error = std.unavailable(machine(toolchains=(system,), pin=PIN), (ARM64,))
     assert isinstance(error, MissingRequirements) and error.code == 4
-    assert error.message == "/w/rust-toolchain.toml pins Rust 1.80.0, which is not to be had here"
+    assert error.message == "/w/rust-toolchain.toml pins Rust 1.80.0, which is not installed"
+    assert error.help == (
+        "rustup toolchain install 1.80.0 --target aarch64-unknown-linux-gnu; or set RUSTC to another compiler"
+    )
 
 
-def test_out_of_reach_names_every_target_and_the_cures(machine, rustup):
-    error = std.lacking(machine(toolchains=(rustup,)), (ARM64, MUSL))
+def test_the_error_names_every_target_without_a_std_and_what_helps(machine, rustup):
+    error = std.unavailable(machine(toolchains=(rustup,)), (ARM64, MUSL))
     assert error.message == "no Rust standard library for arm64, riscv64-musl (rustc 1.95.0 (rustup))"
     assert error.help == "`rustup target add aarch64-unknown-linux-gnu` or `buildlib setup`"

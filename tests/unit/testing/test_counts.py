@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from machines import AMD64, ARM64, WITH_ZIG, Machine, Recorder, context
 
-from buildlib.testing import benches, counts, instruction_log
 from buildlib.core import errors
 from buildlib.core.plan import Step
+from buildlib.testing import benches, counts, instruction_log
 
 QEMU = ("/usr/bin/qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu")
 LOG = b"""\
@@ -33,12 +33,12 @@ Stopped execution of TB chain before 0x7f22a4000100 [00000055028afc40] main
 """
 
 
-def test_each_entry_of_a_block_counts_its_instructions():
+def test_each_entry_of_a_block_adds_its_instructions():
     assert instruction_log.total(io.BytesIO(LOG)) == 2 + 1 + 1 + 2 - 2
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=8), st.lists(st.integers(0, 7), max_size=60))
-def test_the_sum_is_the_sum(sizes, entries):
+def test_the_total_of_random_logs(sizes, entries):
     """Blocks of those sizes, each translated before it is first entered, as 32-bit guests write addresses."""
     lines, expected, known = [], 0, set()
     for entry in (at % len(sizes) for at in entries):
@@ -70,7 +70,7 @@ def test_a_program_that_fails_is_not_counted(tmp_path):
         assert (done.returncode, done.stdout) == (code, out)
 
 
-def test_the_lines_as_a_whole():
+def test_the_whole_command_lines():
     binary, cwd = Path("/t/b-1"), Path("/w/p")
     assert counts.listing(QEMU, binary, cwd, ("crc",)).argv == (
         *QEMU,
@@ -84,18 +84,18 @@ def test_the_lines_as_a_whole():
     assert counts.check(QEMU, binary, cwd, ("crc",)).argv == (*QEMU, "/t/b-1", "--test", "crc")
     assert counts.measure((), binary, cwd, ()).argv == ("/t/b-1", "--bench")
     step = counts.count(Machine(), QEMU, binary, cwd, "crc/plain", 4)
-    assert step.argv == ("/py", "-I", "-S", str(counts.TALLY), *QEMU, "--", "/t/b-1", "crc/plain")
+    assert step.argv == ("/py", "-I", "-S", str(counts.INSTRUCTION_LOG), *QEMU, "--", "/t/b-1", "crc/plain")
     assert (step.env, step.cwd) == ({"BUILDLIB_ITERATIONS": "4"}, cwd)
 
 
-def test_names_of_bodies():
+def test_names_of_bodies_are_read_from_the_list():
     assert counts.names("a/plain/64: benchmark\nb c: bench\nx: test\n\n2 tests, 2 benchmarks\n") == (
         "a/plain/64",
         "b c",
     )
 
 
-def test_the_plain_path_against_the_others():
+def test_the_plain_path_is_compared_with_the_others():
     counted = {
         "crc/plain/64": 310.0,
         "crc/neon/64": 62.0,
@@ -111,56 +111,56 @@ def test_the_plain_path_against_the_others():
 
 
 @pytest.mark.parametrize(
-    ("now", "worse"), [(100, ()), (101, ()), (102, ("a: 100 to 102, +2.0 %",)), (50, ())]
+    ("now", "grown"), [(100, ()), (101, ()), (102, ("a: 100 to 102, +2.0 %",)), (50, ())]
 )  # fmt: skip
-def test_a_baseline_is_not_exceeded(now, worse):
-    assert counts.worse({"a": now, "new": 9.0}, {"a": 100.0, "gone": 1.0, "zero": 0.0}, 1.0) == worse
+def test_bodies_that_exceed_the_baseline(now, grown):
+    assert counts.grown({"a": now, "new": 9.0}, {"a": 100.0, "gone": 1.0, "zero": 0.0}, 1.0) == grown
 
 
 class Tools(Recorder):
-    """A runner whose cargo has compiled one bench, whose bodies take 100 instructions, or a million."""
+    """A runner whose cargo compiles one benchmark, with bodies of a million and of 100 instructions."""
 
     def __init__(self, binary, answers=(), **more):
         super().__init__({"QEMU's version": (0, "qemu-aarch64 version 7.2.22\n"), f"benches of {binary.name}":
                           (0, "crc/plain: benchmark\ncrc/neon: benchmark\n")} | dict(answers), **more)  # fmt: skip
         self.binary, self.env = binary, {}
 
-    def __call__(self, act):
-        outcome = super().__call__(act)
-        if isinstance(act, Step) and "compile" in act.title:
+    def __call__(self, action):
+        outcome = super().__call__(action)
+        if isinstance(action, Step) and "compile" in action.title:
             return replace(outcome, benches=((self.binary, Path("/w/p")),))
-        if isinstance(act, Step) and counts.ITERATIONS in act.env and outcome:
-            each = 1_000_000 if "plain" in act.argv[-1] else 100
-            return replace(outcome, stdout=f"{200_000 + each * int(act.env[counts.ITERATIONS])}\n")
+        if isinstance(action, Step) and counts.ITERATIONS in action.env and outcome:
+            each = 1_000_000 if "plain" in action.argv[-1] else 100
+            return replace(outcome, stdout=f"{200_000 + each * int(action.env[counts.ITERATIONS])}\n")
         return outcome
 
 
 @pytest.fixture
 def bench(tmp_path, rustup):
-    """What `bench` makes of one target on this machine."""
+    """Run `bench` for one target; returns the result and the runner."""
     binary = tmp_path / "kernels-0123456789abcdef"
     (tmp_path / "Cargo.lock").write_text("version = 4\n")
 
-    def bench(answers=(), *, target=ARM64, knows=True, machine=183, dry=False, **asked):
+    def bench(answers=(), *, target=ARM64, counting=True, machine=183, dry=False, **options):
         binary.write_bytes(
-            b"\x7fELF\2\1\1" + bytes(11) + machine.to_bytes(2, "little") + b"BUILDLIB_ITERATIONS" * knows
+            b"\x7fELF\2\1\1" + bytes(11) + machine.to_bytes(2, "little") + b"BUILDLIB_ITERATIONS" * counting
         )
         chain = replace(rustup, stds=rustup.stds | {target.triple})
         host = Machine(tools=("cc", "qemu-aarch64-static"), files=("/usr/aarch64-linux-gnu/lib/ld-linux-aarch64.so.1",),
                        toolchains=(chain,), **WITH_ZIG)  # fmt: skip
         run = Tools(binary, answers, dry=dry)
-        (found,) = benches.bench(context(host, run, root=tmp_path), (target,), benches.BenchOptions(**asked))
-        return found, run
+        (result,) = benches.bench(context(host, run, root=tmp_path), (target,), benches.BenchOptions(**options))
+        return result, run
 
     return bench
 
 
-def test_instructions_per_iteration(bench, tmp_path):
-    found, run = bench()
-    assert found.counted == {"crc/plain": 1_000_000.0, "crc/neon": 100.0}
+def test_instructions_per_iteration_are_counted_and_reported(bench, tmp_path):
+    result, run = bench()
+    assert result.counted == {"crc/plain": 1_000_000.0, "crc/neon": 100.0}
     # Short bodies get more iterations, and every body has run once before anything is counted.
-    asked = [line.split(" -- ")[0].rsplit("/", 1)[-1] for line in run.asked if "tally.py" in line]
-    assert len(asked) == 2 + 3 and any(line.endswith("--test") for line in run.asked)
+    counting = [line for line in run.asked if "instruction_log.py" in line]
+    assert len(counting) == 2 + 3 and any(line.endswith("--test") for line in run.asked)
     report = json.loads((tmp_path / "target" / "buildlib" / "reports" / "bench-arm64.json").read_text())
     assert report == {
         "session": "bench", "arch": "arm64", "target": "aarch64-unknown-linux-gnu", "emulator": "qemu-aarch64-static 7.2.22",
@@ -168,19 +168,22 @@ def test_instructions_per_iteration(bench, tmp_path):
     }  # fmt: skip
 
 
-def test_a_report_is_a_baseline(bench, tmp_path):
+def test_a_report_can_be_a_baseline(bench, tmp_path):
     bench()
     report = tmp_path / "target" / "buildlib" / "reports" / "bench-arm64.json"
     kept = tmp_path / "kept.json"
     kept.write_text(report.read_text().replace("100.0", "90.0"))
     assert bench(baseline=report)[0].error is None
     error = bench(baseline=kept)[0].error
-    assert (error.code, error.message) == (1, "arm64: more instructions than before:\n  crc/neon: 90 to 100, +11.1 %")
+    assert (error.code, error.message) == (
+        1,
+        "arm64: more instructions than in the baseline:\n  crc/neon: 90 to 100, +11.1 %",
+    )
     assert bench(baseline=kept, limit=12.0)[0].error is None
 
 
 @pytest.mark.parametrize("text", [None, "", "[]", "{}", '{"instructions": 3}', '{"instructions": {"a": "x"}}'])
-def test_a_baseline_that_is_none(bench, tmp_path, text):
+def test_a_file_that_is_not_a_report_is_a_usage_error(bench, tmp_path, text):
     path = tmp_path / "baseline"
     if text is not None:
         path.write_text(text)
@@ -188,16 +191,16 @@ def test_a_baseline_that_is_none(bench, tmp_path, text):
         bench(baseline=path)
 
 
-def test_natively_criterion_measures(bench, tmp_path):
-    found, run = bench(target=AMD64, machine=62, rest=("crc",))
-    assert (found.error, found.counted, found.emulator) == (None, {}, "")
+def test_criterion_measures_native_benchmarks(bench, tmp_path):
+    result, run = bench(target=AMD64, machine=62, rest=("crc",))
+    assert (result.error, result.counted, result.emulator) == (None, {}, "")
     assert [line for line in run.asked if "kernels" in line] == [f"{tmp_path}/kernels-0123456789abcdef --bench crc"]
 
 
-def test_a_bench_that_cannot_be_asked_is_checked_and_said(bench):
-    found, run = bench(knows=False)
-    assert (found.error, found.uncounted) == (None, ("kernels-0123456789abcdef",))
-    assert not any("tally" in line for line in run.asked)
+def test_a_benchmark_that_cannot_count_is_checked_and_reported(bench):
+    result, run = bench(counting=False)
+    assert (result.error, result.uncounted) == (None, ("kernels-0123456789abcdef",))
+    assert not any("instruction_log" in line for line in run.asked)
 
 
 @pytest.mark.parametrize(
@@ -210,14 +213,14 @@ def test_a_bench_that_cannot_be_asked_is_checked_and_said(bench):
     ],
     ids=str,
 )
-def test_what_goes_wrong(bench, more, kind):
+def test_errors_of_a_run(bench, more, kind):
     assert type(bench(**more)[0].error) is kind
 
 
-def test_a_workspace_without_benches(bench, monkeypatch):
-    monkeypatch.setattr(Tools, "__call__", lambda self, act: replace(Recorder.__call__(self, act), benches=()))
+def test_a_workspace_without_benchmarks(bench, monkeypatch):
+    monkeypatch.setattr(Tools, "__call__", lambda self, action: replace(Recorder.__call__(self, action), benches=()))
     assert type(bench()[0].error) is errors.NothingToDo
 
 
-def test_a_dry_run_reports_nothing(bench, tmp_path):
+def test_a_dry_run_writes_no_report(bench, tmp_path):
     assert bench(dry=True)[0].planned and not (tmp_path / "target" / "buildlib" / "reports").exists()

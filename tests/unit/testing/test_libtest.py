@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from buildlib.testing.junit import junit
 from buildlib.testing.libtest import CRASHED, FAILED, IGNORED, PASSED, TIMED_OUT, Case, Suite, read
 
-SAID = """
+OUTPUT = """
 running 4 tests
 test a::one ... ok
 test a::refused - should panic ... ok
@@ -30,15 +30,16 @@ test result: FAILED. 2 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out; 
 
 
 def run(**facts):
-    told = {
+    """A line of the record."""
+    usual = {
         "binary": "/t/deps/demo-0123456789abcdef", "args": [], "threads": 2, "code": 0, "seconds": 0.5, "hung": False,
         "stdout": "", "stderr": "", "crash": "", "crashes": [], "listed": [],
     }  # fmt: skip
-    return json.dumps(told | facts)
+    return json.dumps(usual | facts)
 
 
-def test_what_libtest_says():
-    (suite,) = read(run(stdout=SAID, code=101), "")
+def test_the_output_of_libtest_is_a_suite():
+    (suite,) = read(run(stdout=OUTPUT, code=101), "")
     detail = "thread 'b::connection_reset' panicked at src/lib.rs:1:1:\none and one"
     assert suite == Suite(
         name="demo", seconds=0.5,
@@ -67,11 +68,12 @@ HALF = "running 5 tests\ntest b ... ok\n"
         ({"crash": "program", "code": 139}, ["a", "c"], CRASHED),
     ],
 )
-def test_which_tests_were_running(facts, names, result):
+def test_the_tests_that_were_running_are_named(facts, names, result):
     (suite,) = read(run(**{"stdout": HALF, "listed": LISTED} | facts), "")
-    assert [(case.name, case.result) for case in suite.cases if case.result != PASSED] == [(n, result) for n in names]
-    if result == CRASHED:
-        assert {case.detail for case in suite.cases} == {"", "SIGSEGV\n"}
+    detail = "SIGSEGV\n" if result == CRASHED else "no test finished within the timeout\n"
+    assert [case for case in suite.cases if case.result != PASSED] == [
+        Case(name=name, result=result, detail=detail) for name in names
+    ]
 
 
 @pytest.mark.parametrize(
@@ -80,39 +82,41 @@ def test_which_tests_were_running(facts, names, result):
         ({"crash": "emulator", "code": -11, "stderr": "QEMU internal SIGSEGV\n", "crashes": ["x"]},
          Suite(name="demo", seconds=0.5, cases=(), broken="QEMU internal SIGSEGV")),
         ({"crashes": ["QEMU internal SIGSEGV"], "stdout": "running 0 tests\n"},
-         Suite(name="demo", seconds=0.5, cases=(), mended="QEMU internal SIGSEGV")),
-        ({"stdout": "a harness of one's own\n"}, Suite(name="demo", seconds=0.5, cases=(Case(name="demo", result=PASSED),))),
+         Suite(name="demo", seconds=0.5, cases=(), recovered="QEMU internal SIGSEGV")),
+        ({"crash": "emulator", "code": -11, "crashes": ["x"]},
+         Suite(name="demo", seconds=0.5, cases=(), broken="ended by signal 11 with no output")),
+        ({"stdout": "another harness\n"}, Suite(name="demo", seconds=0.5, cases=(Case(name="demo", result=PASSED),))),
         ({"code": 3, "stderr": "no\n"},
          Suite(name="demo", seconds=0.5, cases=(Case(name="demo", result=FAILED, detail="exit code 3\nno\n"),))),
     ],
 )  # fmt: skip
-def test_binaries_that_end_in_another_way(facts, suite):
+def test_other_ways_to_end(facts, suite):
     assert read(run(**facts), "") == (suite,)
 
 
 DOCS = "test src/lib.rs - add (line 4) ... ok\ntest src/lib.rs - add (line 9) - compile fail ... FAILED\n"
 
 
-def test_doc_tests_are_told_by_cargo():
-    record = "\n".join((run(stdout=SAID), run(binary="/tmp/rustdoctestX/rust_out", stdout="noise")))
-    suites = read(record, SAID + DOCS)
+def test_doc_tests_are_read_from_the_output_of_cargo():
+    record = "\n".join((run(stdout=OUTPUT), run(binary="/tmp/rustdoctestX/rust_out", stdout="noise")))
+    suites = read(record, OUTPUT + DOCS)
     assert [(suite.name, len(suite.cases)) for suite in suites] == [("demo", 4), ("doc-tests", 2)]
     assert suites[1].cases[1] == Case(name="src/lib.rs - add (line 9) - compile fail", result=FAILED)
 
 
-def test_without_a_record_all_is_told_by_cargo():
-    assert [(suite.name, len(suite.cases)) for suite in read("", SAID + DOCS)] == [("tests", 6)]
+def test_without_a_record_all_tests_are_read_from_the_output_of_cargo():
+    assert [(suite.name, len(suite.cases)) for suite in read("", OUTPUT + DOCS)] == [("tests", 6)]
     assert read("", "nothing ran\n") == ()
 
 
 @given(st.text(), st.text())
-def test_anything_may_be_said(stdout, detail):
+def test_any_output_can_be_read_and_reported(stdout, detail):
     suites = read(run(stdout=stdout, stderr=detail, code=1), stdout)
     document = junit("test-arm64", suites, {"arch": detail})
     assert len(ElementTree.fromstring(document)) == len(suites)
 
 
-def test_the_document_as_others_read_it():
+def test_the_junit_document():
     cases = (
         Case(name="a", result=PASSED), Case(name="b", result=FAILED, detail="\x1b[31mno\x1b[0m\x00\nmore"),
         Case(name="c", result=IGNORED), Case(name="d", result=TIMED_OUT),
@@ -124,11 +128,11 @@ def test_the_document_as_others_read_it():
     assert suite.attrib == {
         "name": "test-arm64.x", "tests": "4", "failures": "2", "errors": "1", "skipped": "1", "time": "1.5",
     }  # fmt: skip
-    told = {
+    children = {
         case.get("name"): [(child.tag, child.get("message"), child.text) for child in case]
         for case in suite.iter("testcase")
     }
-    assert told == {
+    assert children == {
         "a": [], "b": [("failure", "no", "no\nmore")], "c": [("skipped", None, None)],
         "d": [("failure", "timed out", None)], "emulator": [("error", "oh", None)],
     }  # fmt: skip

@@ -1,124 +1,284 @@
-"""The program that starts test binaries, with small shell scripts in their place."""
+"""The program that cargo starts test binaries with; small shell scripts stand for the binaries."""
 
+import contextlib
+import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from buildlib.testing import test_runner
-from buildlib.testing.test_runner import judge
+from buildlib.testing.test_runner import classify_crash
 
-pytestmark = pytest.mark.processes
-QEMU = "qemu: uncaught target signal 11 (Segmentation fault) - core dumped\n"
-INTERNAL = "QEMU internal SIGSEGV {code=MAPERR, addr=0x20}\n"
+DEADLINE = 120  # seconds; only a failing test needs them
+NEVER = 1e9  # seconds without progress that no test reaches
+GUEST_CRASH = "qemu: uncaught target signal 11 (Segmentation fault) - core dumped\n"
+QEMU_CRASH = "QEMU internal SIGSEGV {code=MAPERR, addr=0x20}\n"
+
+
+class Started:
+    """A script that runs under the test runner, step by step: the test sets the runner's clock and feeds the script's stdin."""
+
+    def __init__(self, process, clock):
+        self.process, self.clock = process, clock
+
+    def line(self):
+        """The next line that the runner forwards, "" after the end."""
+        return self.process.stdout.readline()
+
+    def at(self, seconds):
+        """Set the runner's clock."""
+        ready = self.clock.with_suffix(".new")
+        ready.write_text(str(seconds))
+        ready.replace(self.clock)
+
+    def next(self):
+        """Let the script go on from its `read`; it may have been killed before."""
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write("\n")
+            self.process.stdin.flush()
+
+    def end(self):
+        """Let time pass until the runner has ended."""
+        for second in itertools.count(1):
+            self.at(second)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self.process.wait(timeout=0.05)
+
+
+# The test runner with a clock that the file of the first argument sets.
+CLOCK = """\
+import runpy, subprocess, sys, time
+
+clock = sys.argv[1]
+del sys.argv[:2]
+time.monotonic = lambda: float(open(clock).read())
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 
 @pytest.fixture
-def start(tmp_path):
-    """Starts a script through the harness; what became of it, and the record."""
+def command(tmp_path):
+    """The words and the environment that run a script under the test runner."""
 
-    def start(text, *args, emulator=(), patience=10.0, **env):
+    def command(text, *args, emulator=(), timeout=NEVER, **env):
         script = tmp_path / "demo-0123456789abcdef"
         script.write_text(f"#!/bin/sh\n{text}\n")
         script.chmod(0o755)
-        record = tmp_path / "record"
-        spec = {"words": emulator, "emulated": "arm64" if emulator else "", "patience": patience, "record": str(record)}
+        arch = "arm64" if emulator else ""
+        spec = {"emulator": emulator, "emulated_arch": arch, "timeout": timeout, "record": str(tmp_path / "record")}
         (tmp_path / "spec").write_text(json.dumps(spec))
-        argv = (sys.executable, "-I", "-S", test_runner.__file__, tmp_path / "spec", script, *args)
-        base = {name: value for name, value in os.environ.items() if name not in (test_runner.INSIDE, test_runner.EMULATED)}
-        done = subprocess.run(argv, env=base | env, capture_output=True, text=True, timeout=30, check=False)
-        lines = record.read_text().splitlines() if record.exists() else []
-        return done, [json.loads(line) for line in lines]
+        inherited = {k: v for k, v in os.environ.items() if k not in (test_runner.INSIDE, test_runner.EMULATED)}
+        return (test_runner.__file__, tmp_path / "spec", script, *args), inherited | env
 
-    return start
+    return command
 
 
-def test_what_is_said_is_handed_on_and_kept(start):
-    done, (told,) = start('echo "running 1 test"; echo "test $1 ... ok"; echo no >&2; exit 3', "a b")
+@pytest.fixture
+def recorded(tmp_path):
+    """The lines of the record."""
+
+    def recorded():
+        path = tmp_path / "record"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    return recorded
+
+
+@pytest.fixture
+def finished(command, recorded):
+    """Run a script to its end; returns the finished process and the record."""
+
+    def finished(*words, **facts):
+        argv, env = command(*words, **facts)
+        argv = (sys.executable, "-I", "-S", *argv)
+        done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=DEADLINE, check=False)
+        return done, recorded()
+
+    return finished
+
+
+@pytest.fixture
+def started(command, tmp_path):
+    """Start a script whose runner has a clock of the test's."""
+
+    @contextlib.contextmanager
+    def started(*words, **facts):
+        argv, env = command(*words, **facts)
+        clock = tmp_path / "clock"
+        clock.write_text("0")
+        argv = (sys.executable, "-I", "-S", "-c", CLOCK, clock, *argv)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        with subprocess.Popen(argv, env=env, **pipes) as process:
+            watchdog = threading.Timer(DEADLINE, process.kill)
+            watchdog.start()
+            try:
+                yield Started(process, clock)
+                process.wait()
+            finally:
+                watchdog.cancel()
+                process.kill()
+
+    return started
+
+
+@pytest.mark.processes
+def test_output_is_forwarded_and_recorded(finished):
+    done, (run,) = finished('echo "running 1 test"; echo "test $1 ... ok"; echo no >&2; exit 3', "a b")
     assert (done.returncode, done.stdout, done.stderr) == (3, "running 1 test\ntest a b ... ok\n", "no\n")
-    assert told == {
-        "binary": told["binary"], "args": ["a b"], "threads": os.cpu_count(), "code": 3, "seconds": told["seconds"],
+    assert run == {
+        "binary": run["binary"], "args": ["a b"], "threads": os.cpu_count(), "code": 3, "seconds": run["seconds"],
         "hung": False, "stdout": done.stdout, "stderr": "no\n", "crash": "", "crashes": [], "listed": [],
     }  # fmt: skip
 
 
-def test_a_program_of_a_test_s_own_and_a_list_go_straight(start):
-    assert start("exit 4", **{test_runner.INSIDE: "1"})[0].returncode == 4
-    done, record = start("echo a: test", "--list")
+@pytest.mark.processes
+def test_a_program_that_a_test_starts_and_a_listing_run_directly(finished):
+    assert finished("exit 4", **{test_runner.INSIDE: "1"})[0].returncode == 4
+    done, record = finished("echo a: test", "--list")
     assert (done.stdout, record) == ("a: test\n", [])
 
 
-@pytest.mark.parametrize(("emulator", "seen"), [((), "none\n"), (("env",), "arm64\n")])
-def test_emulated_tests_can_know_it(start, emulator, seen):
-    assert start(f"echo ${{{test_runner.EMULATED}:-none}}", emulator=emulator)[0].stdout == seen
+@pytest.mark.processes
+@pytest.mark.parametrize(("emulator", "value"), [((), "none\n"), (("env",), "arm64\n")])
+def test_a_variable_tells_tests_that_they_are_emulated(finished, emulator, value):
+    assert finished(f"echo ${{{test_runner.EMULATED}:-none}}", emulator=emulator)[0].stdout == value
 
 
-HANGS = """case "$*" in *--list*) printf 'a: test\\nb: test\\n'; exit;; esac
-echo "running 2 tests"; echo "test a ... ok"; sleep 60 & echo $! > "$0.child"; wait"""
+def is_running(pid):
+    """Whether the process exists and is not a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
-def test_what_hangs_is_ended_with_its_children(start, tmp_path):
-    began = time.monotonic()
-    done, (told,) = start(HANGS, patience=0.5)
-    assert time.monotonic() - began < 5
-    assert (done.returncode, told["hung"], told["listed"], told["crash"]) == (124, True, ["a", "b"], "program")
-    child = (tmp_path / "demo-0123456789abcdef.child").read_text().strip()
-    assert not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text().split()[2]
+def is_gone(pid):
+    """Wait until the process has ended; False after the deadline."""
+    deadline = time.monotonic() + DEADLINE
+    while is_running(pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return not is_running(pid)
 
 
-def test_what_finishes_a_test_now_and_then_does_not_hang(start):
-    text = 'echo "running 9 tests"; for n in 1 2 3 4; do sleep 0.3; echo "test t$n ... ok"; done'
-    done, (told,) = start(text, patience=0.8)
-    assert (done.returncode, told["hung"]) == (0, False)
+LISTED = """case "$*" in *--list*) printf 'a: test\\nb: test\\n'; exit;; esac\n"""
 
 
-def test_noise_is_no_progress_where_libtest_speaks(start):
-    done, (told,) = start(
-        '[ "$1" ] && exit; echo "running 1 test"; while :; do echo noise; sleep 0.05; done', patience=0.5
-    )
-    assert (done.returncode, told["hung"]) == (124, True)
+@pytest.mark.processes
+def test_a_binary_that_hangs_is_killed_with_its_children(started, recorded):
+    text = 'echo "running 2 tests"; echo "test a ... ok"; sleep 600 & echo "child $!"; wait'
+    with started(LISTED + text, timeout=10) as script:
+        assert [script.line(), script.line()] == ["running 2 tests\n", "test a ... ok\n"]
+        child = script.line().split()[1]
+        assert script.end() == 124  # the child held the pipes, too
+    (run,) = recorded()
+    assert (run["hung"], run["listed"], run["crash"]) == (True, ["a", "b"], "program")
+    assert is_gone(child)
 
 
-def test_what_a_test_leaves_running_does_not_keep_the_run(start):
-    began = time.monotonic()
-    done, _ = start("sleep 20 & exit 0")
-    assert done.returncode == 0 and time.monotonic() - began < 5
+@pytest.mark.processes
+def test_a_binary_that_finishes_tests_does_not_hang(started, recorded):
+    """Four tests, six seconds apart: together they take longer than the timeout."""
+    text = 'echo "running 4 tests"; for n in 1 2 3 4; do read go; echo "test t$n ... ok"; done'
+    with started(text, timeout=10) as script:
+        assert script.line() == "running 4 tests\n"
+        for number in range(1, 5):
+            script.at(6 * number)
+            script.next()
+            assert script.line() == f"test t{number} ... ok\n"
+    assert (script.process.returncode, recorded()[0]["hung"]) == (0, False)
 
 
-@pytest.mark.parametrize(("said", "tries"), [(INTERNAL, 2), (QEMU, 2), ("", 2)])
-def test_an_emulator_that_crashed_gets_a_second_try(start, said, tries, tmp_path):
+NOISE = 'while read go; do echo "noise"; done'
+
+
+@pytest.mark.processes
+def test_with_libtest_other_output_is_not_progress(started, recorded):
+    with started(f'{LISTED}echo "running 1 test"; {NOISE}', timeout=10) as script:
+        assert script.line() == "running 1 test\n"
+        for number in range(1, 6):
+            script.at(6 * number)
+            script.next()
+            if not script.line():
+                break
+        script.process.wait()
+    assert (script.process.returncode, recorded()[0]["hung"]) == (124, True)
+
+
+@pytest.mark.processes
+def test_with_another_harness_any_output_is_progress(started, recorded):
+    with started(NOISE, timeout=10) as script:
+        for number in range(1, 6):
+            script.at(6 * number)
+            script.next()
+            assert script.line() == "noise\n"
+        script.process.stdin.close()
+    assert (script.process.returncode, recorded()[0]["hung"]) == (0, False)
+
+
+@pytest.mark.processes
+def test_a_process_that_a_test_leaves_running_does_not_delay_the_end(started, recorded):
+    with started("sleep 600 & echo $!; exit 3") as script:
+        child = int(script.line())
+        try:
+            assert script.end() == 3 and is_running(child)
+        finally:
+            os.kill(child, signal.SIGKILL)
+    assert [run["hung"] for run in recorded()] == [False]
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("line", [QEMU_CRASH.strip(), GUEST_CRASH.strip(), ""])
+def test_a_binary_runs_once_more_after_a_crash_of_the_emulator(finished, line, tmp_path):
     once = tmp_path / "once"
-    text = f'[ -e {once} ] && echo fine && exit 0; touch {once}; printf "%s" "{said.strip()}" >&2; kill -SEGV $$'
-    done, (told,) = start(text, emulator=("env",))
-    assert (done.returncode, done.stdout, told["crash"]) == (0, "fine\n", "")
-    assert told["crashes"] == [said.strip() or "it ended without a word"]
+    text = f'[ -e {once} ] && echo fine && exit 0; touch {once}; printf "%s" "{line}" >&2; kill -SEGV $$'
+    done, (run,) = finished(text, emulator=("env",))
+    assert (done.returncode, done.stdout, run["crash"]) == (0, "fine\n", "")
+    crash = line or "ended by signal 11 with no output"
+    assert (run["crashes"], done.stderr) == ([crash], f"{line}buildlib: {crash}; running it once more\n")
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    ("line", "name", "crash", "crashes"),
+    [
+        (QEMU_CRASH, "SEGV", "emulator", 1), (GUEST_CRASH, "SEGV", "program", 0),
+        (GUEST_CRASH.replace("11", "6"), "ABRT", "program", 0),
+    ],
+)  # fmt: skip
+def test_the_same_crash_twice_is_attributed(finished, line, name, crash, crashes):
+    done, (run,) = finished(f'echo "{line.strip()}" >&2; kill -{name} $$', emulator=("env",))
+    assert done.returncode == -signal.Signals[f"SIG{name}"]
+    assert (run["crash"], len(run["crashes"])) == (crash, crashes)
 
 
 @pytest.mark.parametrize(
-    ("said", "signal", "crash", "crashes"),
-    [(INTERNAL, "SEGV", "emulator", 1), (QEMU, "SEGV", "program", 0), (QEMU.replace("11", "6"), "ABRT", "program", 0)],
-)
-def test_who_crashes_twice_is_told(start, said, signal, crash, crashes):
-    done, (told,) = start(f'echo "{said.strip()}" >&2; kill -{signal} $$', emulator=("env",))
-    assert done.returncode == -getattr(__import__("signal"), f"SIG{signal}")
-    assert (told["crash"], len(told["crashes"])) == (crash, crashes)
-
-
-@pytest.mark.parametrize(
-    ("code", "said", "emulated", "who"),
+    ("code", "stderr", "emulated", "crash"),
     [
         (0, "", True, ""), (101, "uncaught", True, ""), (-11, "", False, "program"), (-11, "", True, "emulator"),
-        (-9, "", True, "program"), (-11, QEMU, True, "doubtful"), (139, QEMU, True, "doubtful"),
+        (-9, "", True, "program"), (-11, GUEST_CRASH, True, "ambiguous"), (139, GUEST_CRASH, True, "ambiguous"),
         (-6, "qemu: uncaught target signal 6 (Aborted) - core dumped", True, "program"),
         (-6, "qemu-arm: ../accel/tcg/cpu-exec.c:928: cpu_loop_exec_tb: Assertion `icount' failed.", True, "emulator"),
         (-6, "**\nERROR:../accel/tcg/cpu-exec.c:1:f: assertion failed: (x)", True, "emulator"),
         (1, "qemu: unhandled CPU exception 0x10003 - aborting", True, "emulator"),
-        (101, "thread 't' panicked: Assertion failed: qemu", True, ""), (-11, INTERNAL, False, "program"),
+        (101, "thread 't' panicked: Assertion failed: qemu", True, ""), (-11, QEMU_CRASH, False, "program"),
     ],
 )  # fmt: skip
-def test_who_crashed(code, said, emulated, who):
-    assert judge(code, said, "arm64" if emulated else "") == who
+def test_crashes_are_classified(code, stderr, emulated, crash):
+    assert classify_crash(code, stderr, "arm64" if emulated else "") == crash
+
+
+@pytest.mark.processes
+def test_the_program_imports_no_slow_modules():
+    """It runs before every test binary."""
+    text = "import sys; exec(open(sys.argv[1]).read(), {'__name__': 'test_runner'}); print(*sys.modules)"
+    argv = (sys.executable, "-I", "-S", "-c", text, test_runner.__file__)
+    modules = subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE, check=True).stdout.split()
+    slow = {"buildlib", "typing", "dataclasses", "inspect", "asyncio", "pathlib"}
+    assert "subprocess" in modules and not slow & set(modules)

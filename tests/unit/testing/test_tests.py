@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -6,49 +7,48 @@ import pytest
 from machines import AMD64, ARM64, WITH_ZIG, Machine, Recorder, context
 
 from buildlib.core import errors
-from buildlib.testing import tests
 from buildlib.core.errors import BuildError, CompileFailed, MissingRequirements, NetworkError
-from buildlib.testing.libtest import Case, Suite
 from buildlib.core.plan import Link, Outcome, Step
 from buildlib.core.targets import TARGETS
+from buildlib.emulation import qemu
+from buildlib.testing import tests
+from buildlib.testing.libtest import Case, Suite
 
 PROBED = {"machine": "aarch64", "arch": "aarch64", "endian": "little", "bits": 64}
 QEMU = "/usr/bin/qemu-aarch64-static"
 LIBC = "/usr/aarch64-linux-gnu/lib/ld-linux-aarch64.so.1"
-SAID = "running 2 tests\ntest a ... ok\ntest b ... FAILED\n"
+OUTPUT = "running 2 tests\ntest a ... ok\ntest b ... FAILED\n"
 
 
 class Tools(Recorder):
-    """A runner whose cargo notes what `runs` holds in the record."""
+    """A runner whose cargo writes `runs` to the record."""
 
     def __init__(self, answers=(), runs=(), **more):
         super().__init__({"arm64 · probe": (0, json.dumps(PROBED)), "QEMU's version": (0, "qemu-aarch64 version 7.2.22\n")}
                          | dict(answers), **more)  # fmt: skip
         self.runs, self.env = runs, {}
 
-    def __call__(self, act):
-        if isinstance(act, Link):
-            return Outcome(step=act, code=0, seconds=0)
-        if isinstance(act, Step) and act.title.endswith("· test") and self.runs:
-            record = Path(act.env["CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER"]).with_name("record.jsonl")
+    def __call__(self, action):
+        if isinstance(action, Link):
+            return Outcome(step=action, code=0, seconds=0)
+        if isinstance(action, Step) and action.title.endswith("· test") and self.runs:
+            record = Path(action.env["CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER"]).with_name("record.jsonl")
             record.write_text("".join(json.dumps(run) + "\n" for run in self.runs))
-        return super().__call__(act)
+        return super().__call__(action)
 
 
 @pytest.fixture
 def arm64(tmp_path, rustup, monkeypatch):
-    """What `test` makes of arm64 on this machine."""
-    monkeypatch.setattr("buildlib.rust.provision.probe", None)
+    """Run `test` for arm64; returns the result and the runner."""
+    monkeypatch.setattr("buildlib.process.context.probe", None)
 
     def arm64(answers=(), runs=(), *, files=(LIBC,), tools=("cc", "qemu-aarch64-static"), dry=False, rest=()):
-        from dataclasses import replace
-
         chain = replace(rustup, stds=rustup.stds | {ARM64.triple})
         host = Machine(tools=tools, files=files, toolchains=(chain,), **WITH_ZIG)
         run = Tools(answers, runs, dry=dry)
         (tmp_path / "Cargo.lock").write_text("version = 4\n")
-        (found,) = tests.test(context(host, run, root=tmp_path), (ARM64,), rest)
-        return found, run
+        (result,) = tests.test(context(host, run, root=tmp_path), (ARM64,), rest)
+        return result, run
 
     return arm64
 
@@ -56,13 +56,13 @@ def arm64(tmp_path, rustup, monkeypatch):
 def ran(**facts):
     return {
         "binary": "/t/deps/demo-0123456789abcdef", "args": [], "threads": 2, "code": 0, "seconds": 0.5, "hung": False,
-        "stdout": SAID.replace("FAILED", "ok"), "stderr": "", "crash": "", "crashes": [], "listed": ["a", "b"],
+        "stdout": OUTPUT.replace("FAILED", "ok"), "stderr": "", "crash": "", "crashes": [], "listed": ["a", "b"],
     } | facts  # fmt: skip
 
 
-def test_tests_that_pass_say_where(arm64, tmp_path):
-    found, run = arm64(runs=[ran()])
-    assert (found.error, found.ran_on, found.emulator) == (None, PROBED, "qemu-aarch64-static 7.2.22")
+def test_passed_tests_are_reported_with_where_they_ran(arm64, tmp_path):
+    result, run = arm64(runs=[ran()])
+    assert (result.error, result.ran_on, result.emulator) == (None, PROBED, "qemu-aarch64-static 7.2.22")
     assert [argv.split()[1] for argv in run.asked if "zigbuild" in argv] == ["run", "test", "test"]
     reports = tmp_path / "target" / "buildlib" / "reports"
     assert json.loads((reports / "test-arm64.json").read_text()) == {
@@ -79,24 +79,24 @@ def test_tests_that_pass_say_where(arm64, tmp_path):
 
 
 FOUR = {
-    "a failed test": ({"stdout": SAID, "code": 101}, errors.TestsFailed, "demo::b failed"),
+    "a failed test": ({"stdout": OUTPUT, "code": 101}, errors.TestsFailed, "demo::b failed"),
     "a test that hangs": ({"stdout": "", "hung": True, "threads": 1, "code": -9}, errors.TestsFailed, "demo::a timed out"),
     "a program that crashes": ({"stdout": "running 2 tests\ntest a ... ok\n", "code": -11, "crash": "program"}, errors.TestsFailed,
                                "demo::b crashed"),
     "an emulator that crashes": ({"stdout": "", "code": -11, "crash": "emulator", "stderr": "QEMU internal SIGSEGV"}, BuildError,
-                                 "the emulator crashed, twice: demo: QEMU internal SIGSEGV"),
+                                 "the emulator crashed twice: demo: QEMU internal SIGSEGV"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", FOUR)
-def test_four_ways_to_fail_are_four_reports(arm64, name):
+def test_four_kinds_of_failure_have_different_errors(arm64, name):
     facts, kind, message = FOUR[name]
-    found, _ = arm64({"arm64 · test": (101, "")}, [ran(**facts)])
-    assert (type(found.error), found.error.message) == (kind, f"arm64: {message}")
-    assert found.error.code == (7 if kind is errors.TestsFailed else 1)
+    result, _ = arm64({"arm64 · test": (101, "")}, [ran(**facts)])
+    assert (type(result.error), result.error.message) == (kind, f"arm64: {message}")
+    assert result.error.code == (7 if kind is errors.TestsFailed else 1)
 
 
-def test_many_failures_are_counted():
+def test_only_the_first_failures_are_listed():
     cases = tuple(Case(name=str(number), result="failed") for number in range(7))
     error = tests.test_error(ARM64, (Suite(name="x", cases=cases),), Outcome(step=None, code=101, seconds=0))
     assert error.message.endswith("x::4 failed and 2 more")
@@ -113,48 +113,49 @@ def test_many_failures_are_counted():
     ],
     ids=str,
 )
-def test_what_is_no_test_is_no_failed_test(arm64, answers, kind):
-    found, _ = arm64(answers)
-    assert type(found.error) is kind and found.error.code != 7
+def test_other_errors_are_not_failed_tests(arm64, answers, kind):
+    result, _ = arm64(answers)
+    assert type(result.error) is kind and result.error.code != 7
 
 
 @pytest.mark.parametrize(
-    ("told", "complaint"),
+    ("facts", "where"),
     [
-        (PROBED | {"machine": "x86_64"}, "the tests run on x86_64, which is this machine, wanted arm64"),
-        (PROBED | {"arch": "x86_64"}, "the tests are compiled for x86_64, wanted aarch64"),
-        (PROBED | {"machine": "riscv64"}, "the tests run on riscv64, wanted arm64"),
+        ({"machine": "x86_64"}, "the tests run on x86_64, which is this machine"),
+        ({"arch": "x86_64"}, "the tests are compiled for x86_64"),
+        ({"machine": "riscv64"}, "the tests run on riscv64"),
     ],
 )
-def test_a_run_that_went_native_by_accident_fails(arm64, told, complaint):
-    found, run = arm64({"arm64 · probe": (0, json.dumps(told))}, [ran()])
-    assert found.error.message == f"arm64: {complaint}" and not any("· test" in asked for asked in run.asked)
-    assert found.suites == ()
+def test_tests_that_would_run_on_another_machine_do_not_run(arm64, facts, where):
+    result, run = arm64({"arm64 · probe": (0, json.dumps(PROBED | facts))}, [ran()])
+    assert result.error.message.startswith(f"arm64: {where}, ")
+    assert result.error.message == f"arm64: {qemu.probe_mismatch(PROBED | facts, Machine(), ARM64)}"
+    assert not any("· test" in asked for asked in run.asked) and result.suites == ()
 
 
-def test_a_test_for_another_machine_is_found(arm64, tmp_path, monkeypatch):
+def test_a_test_binary_for_another_machine_is_an_error(arm64, tmp_path, monkeypatch):
     stranger = tmp_path / "stranger"
     stranger.write_bytes(b"\x7fELF\2\1\1" + bytes(11) + (62).to_bytes(2, "little"))
 
-    def compile(self, act, _original=Tools.__call__):
-        outcome = _original(self, act)
-        from dataclasses import replace
-
-        return replace(outcome, tests=(stranger,)) if isinstance(act, Step) and "compile" in act.title else outcome
+    def compile(self, action, original=Tools.__call__):
+        outcome = original(self, action)
+        return (
+            replace(outcome, tests=(stranger,)) if isinstance(action, Step) and "compile" in action.title else outcome
+        )
 
     monkeypatch.setattr(Tools, "__call__", compile)
-    assert arm64(runs=[ran()])[0].error.message == "arm64: stranger is for machine 62, wanted 183"
+    assert arm64(runs=[ran()])[0].error.message == "arm64: stranger is for machine 62, expected 183"
 
 
-def test_what_the_machine_lacks_is_said_at_once(arm64):
+def test_all_missing_requirements_are_reported_at_once(arm64):
     with pytest.raises(MissingRequirements) as caught:
         arm64(files=(), tools=("cc",))
     assert "QEMU for arm64" in caught.value.message and "C library of arm64" in caught.value.message
 
 
-def test_a_dry_run_reports_nothing(arm64, tmp_path):
-    found, _ = arm64(dry=True)
-    assert found.planned and not (tmp_path / "target" / "buildlib" / "reports").exists()
+def test_a_dry_run_writes_no_report(arm64, tmp_path):
+    result, _ = arm64(dry=True)
+    assert result.planned and not (tmp_path / "target" / "buildlib" / "reports").exists()
 
 
 MACHINES = {
@@ -168,16 +169,16 @@ CONSTS = {
 
 
 @pytest.mark.parametrize("name", MACHINES)
-def test_what_qemu_says_for_each_target(name):
-    told = {"machine": MACHINES[name], "arch": CONSTS[name]}
-    assert tests.emulation.complaint(told, Machine(), TARGETS[name]) == ""
+def test_the_probe_s_answers_for_each_target(name):
+    facts = {"machine": MACHINES[name], "arch": CONSTS[name]}
+    assert qemu.probe_mismatch(facts, Machine(), TARGETS[name]) == ""
     if name != "amd64":
-        assert "this machine" in tests.emulation.complaint(told | {"machine": "x86_64"}, Machine(), TARGETS[name])
+        assert "this machine" in qemu.probe_mismatch(facts | {"machine": "x86_64"}, Machine(), TARGETS[name])
 
 
 def test_native_tests_run_on_this_machine(tmp_path, rustup):
     host = Machine(tools=("cc",), toolchains=(rustup,), **WITH_ZIG)
     (tmp_path / "Cargo.lock").write_text("version = 4\n")
     run = Tools({"amd64 · probe": (0, json.dumps({"machine": "x86_64", "arch": "x86_64"}))})
-    (found,) = tests.test(context(host, run, root=tmp_path), (AMD64,), ())
-    assert (found.emulator, found.error) == ("", None)
+    (result,) = tests.test(context(host, run, root=tmp_path), (AMD64,), ())
+    assert (result.emulator, result.error) == ("", None)

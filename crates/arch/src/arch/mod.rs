@@ -1,5 +1,5 @@
-//! One module an architecture, each with its [`ArchOptimization`](crate::ArchOptimization) and its versions of the
-//! kernels. `all` runs anywhere; the other kernels are reached only through a function that has asked the CPU first.
+//! One module per architecture, each with its [`ArchOptimization`](crate::ArchOptimization) and its implementations of the
+//! kernels. `all` runs on every CPU; the other kernels are called only through a function that has checked the CPU first.
 
 pub mod all;
 
@@ -28,7 +28,7 @@ pub static THIS: x86_64::X86_64 = x86_64::X86_64;
 )))]
 pub static THIS: all::Plain = all::Plain;
 
-/// The names of the features that were found.
-pub fn found<const N: usize>(candidates: [(&'static str, bool); N]) -> Vec<&'static str> {
-    candidates.into_iter().filter(|(_, found)| *found).map(|(name, _)| name).collect()
+/// The names of the features that this CPU has.
+pub fn present<const N: usize>(candidates: [(&'static str, bool); N]) -> Vec<&'static str> {
+    candidates.into_iter().filter(|(_, present)| *present).map(|(name, _)| name).collect()
 }

@@ -1,13 +1,13 @@
-//! The CRC32C instructions, optional in ARMv8.0 and always there from ARMv8.1 on.
+//! The CRC32C instructions, optional in ARMv8.0 and mandatory since ARMv8.1.
 
 use std::arch::aarch64::{__crc32cb, __crc32cd};
 
 use crate::arch::all::crc32c::striped;
 
-/// The version for this CPU, `None` without the instructions.
+/// The implementation for this CPU, `None` without the instructions.
 pub fn update() -> Option<fn(u32, &[u8]) -> u32> {
     std::arch::is_aarch64_feature_detected!("crc").then_some(|crc, bytes| {
-        // SAFETY: the instructions were found just before this function was handed out.
+        // SAFETY: the CPU has the instructions; this was checked before the function was returned.
         unsafe { armv8(crc, bytes) }
     })
 }

@@ -2,7 +2,7 @@
 
 use std::arch::is_aarch64_feature_detected as has;
 
-use super::found;
+use super::present;
 use crate::path::Path;
 
 pub mod crc32c;
@@ -12,7 +12,7 @@ pub struct Aarch64;
 
 impl crate::ArchOptimization for Aarch64 {
     fn features(&self) -> Vec<&'static str> {
-        found([
+        present([
             ("neon", has!("neon")),
             ("crc", has!("crc")),
             ("aes", has!("aes")),

@@ -8,18 +8,18 @@ use std::arch::aarch64::{
 
 use crate::arch::all;
 
-/// The version for this CPU, `None` without NEON (no AArch64 Linux is without it).
+/// The implementation for this CPU, `None` without NEON (every AArch64 Linux has it).
 pub fn special() -> Option<fn(&[u8]) -> u64> {
     std::arch::is_aarch64_feature_detected!("neon").then_some(|bytes| {
-        // SAFETY: NEON was found just before this function was handed out.
+        // SAFETY: the CPU has NEON; this was checked before the function was returned.
         unsafe { special_neon(bytes) }
     })
 }
 
-/// The version for this CPU, `None` without NEON.
+/// The implementation for this CPU, `None` without NEON.
 pub fn ascii() -> Option<fn(&[u8]) -> usize> {
     std::arch::is_aarch64_feature_detected!("neon").then_some(|bytes| {
-        // SAFETY: NEON was found just before this function was handed out.
+        // SAFETY: the CPU has NEON; this was checked before the function was returned.
         unsafe { ascii_neon(bytes) }
     })
 }
@@ -27,12 +27,12 @@ pub fn ascii() -> Option<fn(&[u8]) -> usize> {
 #[target_feature(enable = "neon")]
 fn load(chunk: &[u8]) -> uint8x16_t {
     assert_eq!(chunk.len(), 16);
-    // SAFETY: sixteen bytes are there, and the load asks for no alignment.
+    // SAFETY: the slice has sixteen bytes, and the load needs no alignment.
     unsafe { vld1q_u8(chunk.as_ptr()) }
 }
 
-/// Where the first byte of `hits` is that is set. NEON has no movemask; narrowing by four bits leaves four bits a byte,
-/// which fit a register.
+/// The index of the first byte of `hits` that is set. NEON has no movemask; narrowing by four bits leaves four bits per
+/// byte, which fit into a register.
 #[target_feature(enable = "neon")]
 fn first(hits: uint8x16_t) -> Option<usize> {
     let nibbles = vget_lane_u64::<0>(vreinterpret_u64_u8(vshrn_n_u16::<4>(vreinterpretq_u16_u8(hits))));
@@ -45,16 +45,16 @@ fn special_neon(bytes: &[u8]) -> u64 {
     if let Ok(whole) = <&[u8; 64]>::try_from(bytes) {
         return special_64(whole);
     }
-    // What is shorter is no work for vectors.
+    // Shorter inputs do not fill a vector.
     let Some(last) = bytes.len().checked_sub(16) else {
         return all::scan::special(bytes);
     };
-    // The last sixteen overlap what was looked at where the length is no multiple.
+    // If the length is not a multiple of sixteen, the last chunk overlaps the one before it.
     let whole = (0..last).step_by(16).fold(0, |bits, at| bits | special_16(&bytes[at..at + 16]) << at);
     whole | special_16(&bytes[last..]) << last
 }
 
-/// All bits of each byte that is special.
+/// All bits set in each byte that is special.
 #[target_feature(enable = "neon")]
 fn hits(chunk: &[u8]) -> uint8x16_t {
     let loaded = load(chunk);
@@ -62,7 +62,7 @@ fn hits(chunk: &[u8]) -> uint8x16_t {
     vorrq_u8(vorrq_u8(slash, nul), vorrq_u8(plus, hash))
 }
 
-/// One bit for each byte, at its place in its group of eight; pairs are added until a group is a byte.
+/// One bit for each byte, at its position in its group of eight; pairs are added until each group is one byte.
 #[target_feature(enable = "neon")]
 fn special_64(bytes: &[u8; 64]) -> u64 {
     let places = vreinterpretq_u8_u64(vdupq_n_u64(0x8040_2010_0804_0201));

@@ -1,7 +1,7 @@
-//! Slicing by eight: eight tables, eight bytes a round (Kounavis and Berry, 2005); and what versions with an instruction
-//! for it share.
+//! Slicing by eight: eight tables, eight bytes per round (Kounavis and Berry, 2005); and the code that all implementations
+//! with a CRC instruction share.
 
-const POLYNOMIAL: u32 = 0x82F6_3B78; // Castagnoli's, bits reversed
+const POLYNOMIAL: u32 = 0x82F6_3B78; // Castagnoli's polynomial, bits reversed
 
 static TABLES: [[u32; 256]; 8] = tables();
 
@@ -46,14 +46,15 @@ pub fn update(crc: u32, bytes: &[u8]) -> u32 {
     !crc
 }
 
-/// Bytes of a stripe, for long inputs and for what is left of them.
+/// Bytes of a stripe, for long inputs and for their remainder.
 const LONG: usize = 1024;
 const SHORT: usize = 128;
 
 static AFTER_LONG: [[u32; 256]; 4] = zeros(LONG);
 static AFTER_SHORT: [[u32; 256]; 4] = zeros(SHORT);
 
-/// What `bytes` zero bytes make of a state, for each byte of the state. They add up, as the state's bits do not meet.
+/// The state after `bytes` zero bytes, for each byte of the state. The results can be added, because the state's bits do
+/// not influence each other.
 const fn zeros(bytes: usize) -> [[u32; 256]; 4] {
     let mut table = [[0; 256]; 4];
     let mut bit = 0;
@@ -76,9 +77,9 @@ const fn zeros(bytes: usize) -> [[u32; 256]; 4] {
     table
 }
 
-/// Takes what it can of `bytes` into the state (the inverted checksum), three stripes side by side: the instruction takes
-/// three cycles, but a CPU can begin one in each. Returns the state and what is left, fewer bytes than three short
-/// stripes. `word` is the instruction for eight bytes.
+/// Adds as much of `bytes` as possible to the state (the inverted checksum), in three parallel stripes: the instruction has
+/// a latency of three cycles, but a CPU can start one in each cycle. Returns the state and the remaining bytes, fewer than
+/// three short stripes. `word` is the instruction for eight bytes.
 #[inline(always)]
 pub fn striped(state: u32, bytes: &[u8], word: impl Fn(u32, u64) -> u32 + Copy) -> (u32, &[u8]) {
     let (state, bytes) = stripes::<LONG>(state, bytes, &AFTER_LONG, word);

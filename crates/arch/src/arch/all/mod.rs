@@ -1,9 +1,9 @@
-//! Plain Rust: runs anywhere, and is the oracle of every other version.
+//! Plain Rust: runs on every CPU, and is the reference for all other implementations.
 
 pub mod crc32c;
 pub mod scan;
 
-/// An architecture without versions of its own: 386, ppc64le, s390x, loong64.
+/// An architecture without implementations of its own: 386, ppc64le, s390x, loong64.
 #[cfg_attr(
     any(target_arch = "aarch64", target_arch = "arm", target_arch = "riscv64", target_arch = "x86_64"),
     allow(dead_code, reason = "these have their own")

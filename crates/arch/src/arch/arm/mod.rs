@@ -1,7 +1,7 @@
-//! 32-bit ARM. The intrinsics for its NEON are not stable in Rust (rust-lang/rust#111800), so the kernels are the plain
-//! ones; what the CPU has is asked of the kernel's auxiliary vector (Linux, arch/arm/include/uapi/asm/hwcap.h).
+//! 32-bit ARM. The intrinsics for its NEON are not stable in Rust (rust-lang/rust#111800), so the plain
+//! kernels are used; the CPU's features come from Linux's auxiliary vector (arch/arm/include/uapi/asm/hwcap.h).
 
-use super::found;
+use super::present;
 
 pub struct Arm;
 
@@ -15,7 +15,7 @@ const HWCAP2_CRC32: usize = 1 << 4;
 impl crate::ArchOptimization for Arm {
     fn features(&self) -> Vec<&'static str> {
         let (one, two) = rustix::param::linux_hwcap();
-        found([
+        present([
             ("neon", one & HWCAP_NEON != 0),
             ("vfpv3", one & HWCAP_VFPV3 != 0),
             ("vfpv4", one & HWCAP_VFPV4 != 0),
@@ -30,6 +30,6 @@ impl crate::ArchOptimization for Arm {
     }
 
     fn usual_cache_line(&self) -> usize {
-        64 // 32 before Cortex-A7; too much does no harm
+        64 // 32 before Cortex-A7; a larger value does no harm
     }
 }

@@ -1,7 +1,7 @@
-//! RISC-V. The intrinsics of its vectors are not stable in Rust, so the kernels are the plain ones; the kernel tells the
-//! extensions of one letter in the auxiliary vector, a bit a letter (Linux, arch/riscv/include/uapi/asm/hwcap.h).
+//! RISC-V. The intrinsics of its vectors are not stable in Rust, so the plain kernels are used; Linux reports the
+//! single-letter extensions in the auxiliary vector, one bit per letter (arch/riscv/include/uapi/asm/hwcap.h).
 
-use super::found;
+use super::present;
 
 pub struct Riscv64;
 
@@ -9,7 +9,7 @@ impl crate::ArchOptimization for Riscv64 {
     fn features(&self) -> Vec<&'static str> {
         let (letters, _) = rustix::param::linux_hwcap();
         let has = |letter: u8| letters >> (letter - b'a') & 1 == 1;
-        found([
+        present([
             ("m", has(b'm')),
             ("a", has(b'a')),
             ("f", has(b'f')),

@@ -4,10 +4,10 @@ use std::arch::x86_64::{_mm_crc32_u8, _mm_crc32_u64};
 
 use crate::arch::all::crc32c::striped;
 
-/// The version for this CPU, `None` without SSE4.2.
+/// The implementation for this CPU, `None` without SSE4.2.
 pub fn update() -> Option<fn(u32, &[u8]) -> u32> {
     std::arch::is_x86_feature_detected!("sse4.2").then_some(|crc, bytes| {
-        // SAFETY: SSE4.2 was found just before this function was handed out.
+        // SAFETY: the CPU has SSE4.2; this was checked before the function was returned.
         unsafe { sse42(crc, bytes) }
     })
 }

@@ -2,7 +2,7 @@
 
 use std::arch::is_x86_feature_detected as has;
 
-use super::found;
+use super::present;
 use crate::path::Path;
 
 pub mod crc32c;
@@ -12,7 +12,7 @@ pub struct X86_64;
 
 impl crate::ArchOptimization for X86_64 {
     fn features(&self) -> Vec<&'static str> {
-        found([
+        present([
             ("sse2", has!("sse2")),
             ("sse4.2", has!("sse4.2")),
             ("pclmulqdq", has!("pclmulqdq")),

@@ -6,18 +6,18 @@ use std::arch::x86_64::{
 
 use crate::arch::all;
 
-/// The version for this CPU, `None` without AVX2.
+/// The implementation for this CPU, `None` without AVX2.
 pub fn special() -> Option<fn(&[u8]) -> u64> {
     std::arch::is_x86_feature_detected!("avx2").then_some(|bytes| {
-        // SAFETY: AVX2 was found just before this function was handed out.
+        // SAFETY: the CPU has AVX2; this was checked before the function was returned.
         unsafe { special_avx2(bytes) }
     })
 }
 
-/// The version for this CPU, `None` without AVX2.
+/// The implementation for this CPU, `None` without AVX2.
 pub fn ascii() -> Option<fn(&[u8]) -> usize> {
     std::arch::is_x86_feature_detected!("avx2").then_some(|bytes| {
-        // SAFETY: AVX2 was found just before this function was handed out.
+        // SAFETY: the CPU has AVX2; this was checked before the function was returned.
         unsafe { ascii_avx2(bytes) }
     })
 }
@@ -25,18 +25,18 @@ pub fn ascii() -> Option<fn(&[u8]) -> usize> {
 #[target_feature(enable = "avx2")]
 fn load(chunk: &[u8]) -> __m256i {
     assert_eq!(chunk.len(), 32);
-    // SAFETY: thirty-two bytes are there, and the load asks for no alignment.
+    // SAFETY: the slice has thirty-two bytes, and the load needs no alignment.
     unsafe { _mm256_loadu_si256(chunk.as_ptr().cast()) }
 }
 
 #[target_feature(enable = "avx2")]
 fn special_avx2(bytes: &[u8]) -> u64 {
     let bytes = &bytes[..bytes.len().min(64)];
-    // What is shorter is no work for vectors.
+    // Shorter inputs do not fill a vector.
     let Some(last) = bytes.len().checked_sub(32) else {
         return all::scan::special(bytes);
     };
-    // The second half overlaps the first where there are fewer than 64 bytes.
+    // The second half overlaps the first if there are fewer than 64 bytes.
     special_32(&bytes[..32]) | special_32(&bytes[last..]) << last
 }
 

@@ -1,0 +1,257 @@
+"""What an instruction downloads, installs, unpacks or adds for one architecture; called a download here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+from buildlib.lint.analysis import Analysis, arch_words, constant_text, variables
+from buildlib.lint.finding import Edit
+from buildlib.lint.known_commands import CROSS_PACKAGE, FETCH, FILTER, INSTALL, MENTION, UNPACK
+from buildlib.lint.parsing.arch_words import TRIPLE, ArchWord, can_run, find_arch_words, without_arch_words
+from buildlib.lint.parsing.containerfile import Instruction, Piece, Stage
+from buildlib.lint.parsing.script import Command, Guard, ParsedScript
+from buildlib.lint.parsing.source import Span
+
+PACKS = re.compile(r"-?[a-z]*c[a-z]*|--create", re.IGNORECASE)  # options of tar that create an archive
+ARCHIVE = re.compile(
+    r"\.(?:tar(?:\.\w+)?|t[gx]z|tbz2?|zip|gz|xz|bz2|zst|7z|deb|rpm|apk|whl|run|bin|AppImage|jar|sh|snap|ipk|exe|so[.\d]*|a|img|iso)$",
+    re.IGNORECASE,
+)
+# cmake-3.29.2-linux-x86_64.sh: an archive that unpacks itself.
+INSTALLER = re.compile(r"\d\.\d|linux[-_](?:x86|amd|x64|aarch|arm|ppc|s390|risc)", re.IGNORECASE)
+DATA = re.compile(
+    r"\.(?:json|ya?ml|toml|txt|md|csv|xml|patch|diff|list|conf|cfg|ini|sha\d+(?:sums?)?|md5|asc|sig|pem|html?|log|sql|lock|rst|c|h|rs|py"
+    r"|go|config|dts|S|s|asm|repo|sources|gpg|minisig|sbom|cdx|spdx|service|env|in|ld|lds|template|tmpl)$"
+)
+URL = re.compile(r"^[\"']?[a-z0-9+]+://[^/\s]+", re.IGNORECASE)
+# The source of a project, whose name may contain an architecture.
+SOURCE_ARCHIVE = re.compile(
+    r"^[\"']?https?://(?:www\.)?(?:github|gitlab)\.com/.+?/(?:archive|zipball|tarball)/", re.IGNORECASE
+)
+# Files for amd64 without a word for it in their names; those for other architectures have one, or do not exist.
+IMPLICIT_AMD64 = re.compile(
+    r"/krallin/tini/releases/download/[^/]+/(?P<tini>tini(?:-static)?)[\"']?$"
+    r"|/alpine-pkg-glibc/releases/download/[^/]+/(?P<glibc>glibc-(?:bin-|dev-)?[^/-]+-r\d+\.apk)"
+)
+PARAMETER = re.compile(r"(?:linux)?[-_/.]?", re.IGNORECASE)  # what a parameter may contain besides the architecture
+APT_SOURCE = re.compile(r"\[[^\]\n]*\barch=(?P<arch>[^\]\s]+)[^\]\n]*\]")
+DEB822 = re.compile(r"^\s*Architectures:\s*(?P<arch>\S+)\s*$", re.MULTILINE)
+OTHER_FLAG = re.compile(r"^-(?!-(?:target[_-])?arch=|-cpu=|-platform)")  # electron-builder --x64 is not a package
+GUEST = re.compile(r"qemu[-_](?:(?:system|user|static)[-_])*$", re.IGNORECASE)
+CROSS_ARCHIVE = re.compile(
+    r"-linux-(?:musl|gnu)\w*-(?:cross|native|toolchain)|-(?:none|unknown)-(?:elf|eabi)|-linux-\w+-gcc"
+)
+TOOLCHAIN_ARCHIVE = re.compile(r"toolchain|\bgcc\b", re.IGNORECASE)
+# A script's own command for downloads: download_ndk android-ndk-linux-x86_64.zip.
+HELPER = re.compile(r"^(?:\w+[_-])?(?:download|fetch)(?:[_-]\w+)*$")
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file or package for one architecture that a command takes.
+
+    `piece` is the word that names it. `variable` is the value of the variable in that word, where the architecture is written there.
+    """
+
+    piece: Piece
+    words: tuple[ArchWord, ...]  # for architectures
+    guards: tuple[Guard, ...]
+    kind: str  # for messages: "download"
+    variable: Piece | None = None
+    is_local: bool = False  # by a command that takes existing files
+    edits: tuple[Edit, ...] = ()
+
+    @cached_property
+    def arches(self) -> set[str]:
+        """The architectures that it is for."""
+        return {word.arch for word in self.words}
+
+    @property
+    def name(self) -> Piece:
+        """Where its architecture is written."""
+        return self.variable or self.piece
+
+    @property
+    def file_name(self) -> str:
+        """Its name without directories."""
+        return self.name.bare.rpartition("/")[2]
+
+    @cached_property
+    def generic_name(self) -> str:
+        """Its name without the architecture."""
+        return without_arch_words(constant_text(self.name.text))
+
+    @property
+    def prefix(self) -> str:
+        """The part of its name before the architecture."""
+        return self.name.text[: self.words[0].start].strip("\"'")
+
+    @property
+    def span(self) -> Span:
+        """Where its first word for an architecture is."""
+        word = self.words[0]
+        start = self.name.span.start + len(self.name.text[: word.start].encode())
+        return Span(start, start + len(word.word.encode()))
+
+
+@lru_cache(maxsize=1)  # several rules ask for the same file
+def all_downloads(analysis: Analysis) -> Mapping[int, tuple[Download, ...]]:
+    """The downloads of all instructions, by the instruction's id()."""
+    return {
+        id(instruction): tuple(_downloads(analysis, stage, instruction))
+        for stage in analysis.file.stages
+        for instruction in stage.instructions
+    }
+
+
+def new_downloads(analysis: Analysis, stage: Stage) -> Iterator[tuple[Instruction, Download]]:
+    """The downloads of a stage, without files that an earlier command of it has fetched, and without what a toolchain needs."""
+    seen: set[tuple[str, tuple[Guard, ...]]] = set()
+    for instruction in stage.instructions:
+        for download in all_downloads(analysis)[id(instruction)]:
+            name = download.file_name
+            is_new = not (download.is_local and (name, download.guards) in seen)
+            seen |= {(name, download.guards), (name, ())}
+            if is_new and not _is_for_toolchain(analysis, stage, download):
+                yield instruction, download
+
+
+def _is_for_toolchain(analysis: Analysis, stage: Stage, download: Download) -> bool:
+    """Whether a toolchain stage needs it: its compiler, libraries to link with, a guest system or a sysroot."""
+    is_package = download.kind == "package" and "://" not in download.name.text
+    if analysis.is_toolchain(stage) and (is_package or TOOLCHAIN_ARCHIVE.search(download.name.text)):
+        return True
+    targets = analysis.toolchain_arches(stage)
+    return all(any(can_run(target, arch) for target in targets) for arch in download.arches)
+
+
+def _downloads(analysis: Analysis, stage: Stage, instruction: Instruction) -> Iterator[Download]:
+    match instruction.kind:
+        case "add" | "copy":
+            yield from _added_files(analysis, stage, instruction)
+            for text in instruction.heredocs:
+                yield from _package_sources(text, [])
+        case "run":
+            script = analysis.script(stage, instruction)
+            if script is not None:
+                start = instruction.script.start if instruction.script else instruction.span.start
+                yield from _package_sources(Piece(script.text, Span(start, instruction.span.end)), script.commands)
+                yield from _of_script(analysis, stage, script)
+
+
+def _added_files(analysis: Analysis, stage: Stage, instruction: Instruction) -> Iterator[Download]:
+    """Archives and programs of the build context; files of another stage are for that stage's platform."""
+    if instruction.flag("from"):
+        return
+    kind = "added file" if instruction.kind == "add" else "copied file"
+    for piece in instruction.words[:-1]:
+        name = piece.bare.rpartition("/")[2]
+        is_url = bool(URL.match(piece.text))
+        words = _download_words(piece)
+        if not words:
+            for value in _values_with_arch(analysis, stage, None, piece):
+                yield Download(piece, tuple(_download_words(value)), (), kind, value)
+        if name.endswith(".sh") and not INSTALLER.search(name) and not is_url:
+            continue  # a script is text; its directory or its target has that name
+        if TRIPLE.search(piece.text) and not ARCHIVE.search(name) and not is_url:
+            continue  # the output of a compiler: hardcoded-target-triple
+        is_archive = ARCHIVE.search(name) or not re.search(r"\.\w+$|config$", name)
+        if len({word.arch for word in words}) == 1 and (is_archive or is_url) and not DATA.search(name):
+            yield Download(piece, tuple(words), (), kind)
+
+
+def _of_script(analysis: Analysis, stage: Stage, script: ParsedScript) -> Iterator[Download]:
+    fetching = {command.pipeline for command in script.commands if command.pipeline and command.name in FETCH}
+    for command in script.commands:
+        is_local = command.name not in FETCH
+        for piece in _arguments(command, fetching):
+            kind = "package" if command.name in INSTALL else "download"
+            if words := _download_words(piece):
+                yield Download(piece, tuple(words), command.guards, kind, is_local=is_local)
+                continue
+            for value in _values_with_arch(analysis, stage, script, piece):
+                yield Download(piece, tuple(_download_words(value)), command.guards, kind, value, is_local)
+
+
+def _arguments(command: Command, fetching: set[int]) -> Iterator[Piece]:
+    """The words of a command that name what it takes; `fetching` are pipelines with a command that downloads."""
+    name, rest = command.name, command.words[1:]
+    urls = [piece for piece in rest if "://" in piece.text]
+    if name in FETCH:
+        yield from urls or rest
+    elif name in INSTALL and not any(piece.bare.startswith("--add-arch") for piece in rest):
+        yield from (
+            piece for piece in rest if not CROSS_PACKAGE.search(piece.bare) and not OTHER_FLAG.match(piece.bare)
+        )
+    elif (name in UNPACK and not (rest and PACKS.fullmatch(rest[0].bare))) or HELPER.match(name):
+        yield from (piece for piece in rest if ARCHIVE.search(piece.bare))
+    elif name in FILTER:
+        if command.pipeline in fetching:
+            yield from rest
+    elif name not in MENTION and name != "git":
+        yield from urls
+
+
+def _download_words(piece: Piece) -> list[ArchWord]:
+    """The words for architectures in a download's name, except those of a host name, a guest, a target or a data file."""
+    text = constant_text(piece.text)
+    host = SOURCE_ARCHIVE.match(text) or URL.match(text)
+    start = host.end() if host else 0
+    name = text.rpartition("/")[2]
+    words = [
+        word
+        for word in find_arch_words(text)
+        if word.start >= start and not GUEST.search(text[: word.start]) and not CROSS_ARCHIVE.match(text, word.end)
+    ]
+    if implicit := IMPLICIT_AMD64.search(text):
+        start = implicit.start(str(implicit.lastgroup))
+        words.append(ArchWord("amd64", text[start : implicit.end()].rstrip("\"'"), start, implicit.end()))
+    if DATA.search(name.strip("\"'")):
+        words = [word for word in words if word.end <= len(text) - len(name)]
+    return words
+
+
+def _values_with_arch(
+    analysis: Analysis, stage: Stage, script: ParsedScript | None, piece: Piece, depth: int = 3
+) -> Iterator[Piece]:
+    """The values of the variables in a piece, and of variables in those, that name an architecture.
+
+    An ARG whose default is only an architecture is a parameter, which the caller sets.
+    """
+    for name in variables(piece) if depth else ():
+        value = analysis.value(stage, script, name)
+        words = arch_words(value.piece) if value else []
+        if value and not words:
+            yield from _values_with_arch(analysis, stage, script, value.piece, depth - 1)
+        if not value or not words or not _download_words(value.piece):
+            continue
+        if value.is_parameter and PARAMETER.fullmatch(value.piece.bare.replace(words[0].word, "")):
+            continue
+        yield value.piece
+
+
+def _package_sources(text: Piece, commands: Sequence[Command]) -> Iterator[Download]:
+    """Package sources for one architecture; one that names several is for those."""
+    for pattern in (APT_SOURCE, DEB822):
+        for match in pattern.finditer(text.text):
+            words = list(find_arch_words(constant_text(match["arch"])))
+            if len(words) != 1 or "," in match["arch"]:
+                continue
+            at = text.span.start + len(text.text[: match.start("arch")].encode())
+            guards = [command.guards for command in commands if command.span.start <= at < command.span.end]
+            arch = Piece(match["arch"], Span(at, at + len(match["arch"])))
+            pieces = [word for command in commands for word in command.words if word.span.start <= at < word.span.end]
+            edits = tuple(Edit(span=arch.span, text=_dpkg_question(word, at)) for word in pieces[-1:])
+            yield Download(arch, tuple(words), guards[-1] if guards else (), "package source", edits=edits)
+
+
+def _dpkg_question(word: Piece, at: int) -> str:
+    """The command substitution for the architecture at this place of a shell word; it closes and reopens single quotes."""
+    quote = ""
+    for char in word.text.encode()[: at - word.span.start].decode("utf-8", "replace"):
+        if char in "'\"" and quote in ("", char):
+            quote = "" if quote else char
+    return "'\"$(dpkg --print-architecture)\"'" if quote == "'" else "$(dpkg --print-architecture)"

@@ -1,0 +1,26 @@
+"""Commands that rules know, by what they do."""
+
+from __future__ import annotations
+
+import re
+
+FETCH = frozenset({
+    "curl", "wget", "aria2c", "axel", "fetch", "http", "https", "gh", "aws", "gsutil", "s3cmd", "rclone", "oras", "lwp-download",
+    "wget2", "hub", "xh",
+})  # fmt: skip
+INSTALL = frozenset({
+    "apt", "apt-get", "aptitude", "dpkg", "yum", "dnf", "microdnf", "tdnf", "zypper", "rpm", "apk", "pip", "pip3", "pipx", "uv",
+    "npm", "yarn", "pnpm", "conda", "mamba", "micromamba", "gdebi", "snap", "pacman", "opkg", "install_packages", "apt-install",
+    "clean-install", "localinstall",
+})  # fmt: skip
+UNPACK = frozenset({"tar", "bsdtar", "unzip", "7z", "gunzip", "dpkg-deb", "rpm2cpio", "unar"})
+FILTER = frozenset({"grep", "egrep", "fgrep", "jq", "awk", "sed"})
+# Commands that mention a file, or handle it after the download.
+MENTION = frozenset({
+    "echo", "printf", "test", "[", "[[", "sha256sum", "sha512sum", "sha1sum", "md5sum", "shasum", "gpg", "rm", "cosign",
+})  # fmt: skip
+# Packages for this machine that contain a compiler or libraries for another target, or an emulator.
+CROSS_PACKAGE = re.compile(
+    r"^(?:gcc|g\+\+|cpp|pkg-config|pkgconf|gfortran|gobjc|gdc|gnat|gccgo|clang|binutils|crossbuild-essential|qemu|gdb|musl|elfutils|llvm|rust-std|mingw|ovmf|edk2)\b"
+    r"|-cross\b|-dev-\w+-cross|-none-|-elf\b|-eabi\b|-target-|mingw"
+)

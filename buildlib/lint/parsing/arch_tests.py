@@ -1,0 +1,41 @@
+"""Which tests of a script ask for the architecture, and for which one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from buildlib.lint.parsing.arch_words import arches_of_pattern
+
+# What yields an architecture: BuildKit's variables and similar names, and commands.
+READS_ARCH = re.compile(
+    r"\$\{?[#!]?\w*(?:ARCH|PLATFORM|MACHINE|TARGETVARIANT|TRIPLE|CPU)\w*|\$\{?\w*(?:arch|Arch|platform|machine|cpu)\w*"
+    r"|\buname\s+-\w*[mpia]|--print-architecture|--print-arch\b|%\{?_arch|(?:^|[$(`\s])arch\s*[)`|]|LONG_BIT"
+    r"|dpkg-architecture|print-multiarch|-dumpmachine|go\s+env\s+GO(?:HOST)?ARCH|GOARCH",
+)
+# The operand that is compared with a variable, on either side of it.
+EQUALS = re.compile(
+    r"(?<![!<>=])==?\s*(?P<word>[\"']?[\w./*-]+[\"']?)|(?P<first>[\"']?[\w./-]+[\"']?)\s*(?<![!<>=])==?\s*[\"']?\$"
+)
+UNEQUAL = re.compile(r"!=\s*(?P<word>[\"']?[\w./*-]+[\"']?)|(?P<first>[\"']?[\w./-]+[\"']?)\s*!=\s*[\"']?\$")
+TEST = re.compile(r"^\s*!?\s*(?:\[|test\b|.*\|\s*e?grep\b|e?grep\b)", re.DOTALL)
+
+
+def is_arch_test(test: str) -> bool:
+    """Whether a command tests the architecture."""
+    if not TEST.match(test):
+        return False
+    return bool(READS_ARCH.search(test) or tested_arches(test)) or any(map(arches_of_pattern, _operands(UNEQUAL, test)))
+
+
+def tested_arches(test: str) -> frozenset[str]:
+    """The architectures for which a test is true; empty where that cannot be read from it."""
+    # "x$ARCH" = "xarm64": the x protects old shells from an empty operand.
+    arches = [arches_of_pattern(word) or arches_of_pattern(word.strip("\"'")[1:]) for word in _operands(EQUALS, test)]
+    if not arches or "!=" in test or re.match(r"^\s*!", test):
+        return frozenset()
+    return frozenset().union(*arches)
+
+
+def _operands(comparison: re.Pattern[str], test: str) -> Iterator[str]:
+    return (match["word"] or match["first"] for match in comparison.finditer(test))

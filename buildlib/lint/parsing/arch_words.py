@@ -1,0 +1,82 @@
+"""Words that name an architecture, as file names, packages, images and tools spell them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+# Spellings in file names and packages, by short name. `arm` is 32-bit ARM of an unknown version.
+WORDS = {
+    "amd64": r"x86[_-]64(?:[_-]?v[1-4])?|amd64(?:v[1-4])?|x64|x86_64bit|linux-?64|(?:(?<=linux[-_])|(?<=ubuntu[-_]))64(?:-?bit)?",
+    "arm64": r"arm64(?:/?v8)?(?!-v8a)|aarch[_-]?64|armv8l?|(?<=linux[-_])arm-?64",
+    "armv7": r"armv7(?:l|hf|a|-a)?|arm/v7|arm-v7|arm32v7|arm-?hf|armv7hl",
+    "armv6": r"armv6(?:l|hf)?|arm/v6|arm-v6|arm32v6|armel|armv5(?:te)?|arm32v5|arm/v5",
+    "arm": r"(?<=linux[-_/])arm|arm(?=-(?:unknown-)?linux-)",
+    "386": r"i[3-6]86|(?<=linux[-_/])386|(?<=linux[-_/])x86|x86(?=\.(?:t|zip|deb|rpm|run|sh))|linux32|ia32",
+    "ppc64le": r"ppc64le|ppc64el|powerpc64le|ppcle[_-]64",
+    "s390x": r"s390x|s390[_-]64",
+    "riscv64": r"riscv64(?:gc)?|riscv[_-]64",
+    "mips64le": r"mips64el|mips64le",
+    "mipsle": r"mipsel|mipsle",
+    "loong64": r"loong64|loongarch64",
+}
+BEFORE, AFTER = r"(?<![A-Za-z0-9])", r"(?![A-Za-z0-9])"
+_ARCH_WORD = re.compile(
+    BEFORE + "(?:" + "|".join(f"(?P<a{name}>{pattern})" for name, pattern in WORDS.items()) + ")" + AFTER, re.IGNORECASE
+)
+# Further patterns of a `case`: OCI platforms, and the short words of TARGETARCH.
+_PATTERNS = {
+    "arm": {"arm", "armv6", "armv7"}, "linux/arm": {"arm", "armv6", "armv7"}, "arm*": {"arm", "armv6", "armv7", "arm64"},
+    "386": {"386"}, "x86": {"386"}, "linux/386": {"386"}, "armv*": {"armv6", "armv7"}, "i*86": {"386"}, "x86*": {"amd64", "386"},
+    "64": {"amd64"}, "aarch*": {"arm64"}, "armv5": {"armv6"}, "mips": {"mips"}, "ppc64": {"ppc64"},
+}  # fmt: skip
+# A machine of the key runs programs for all of its values.
+RUNS = {
+    "armv7": {"armv7", "armv6", "arm"}, "armv6": {"armv6", "arm"}, "arm": {"arm", "armv6", "armv7"}, "amd64": {"amd64", "386"},
+}  # fmt: skip
+# "x86_64-unknown-linux-musl", "aarch64-linux-gnu", "arm-linux-gnueabihf": the names of Rust and GNU.
+TRIPLE = re.compile(
+    BEFORE + r"(?P<cpu>x86_64|i[3-6]86|aarch64|arm(?:v\w+)?|riscv64(?:gc)?|powerpc64(?:le)?|s390x|loongarch64|mips\w*)"
+    r"-(?:(?:unknown|pc|alpine|redhat|suse|none)-)?linux-(?:gnu|musl)\w*" + AFTER
+)
+
+
+class ArchWord(NamedTuple):
+    """A word for an architecture in a text; `start` and `end` are offsets in characters."""
+
+    arch: str
+    word: str
+    start: int
+    end: int
+
+
+def find_arch_words(text: str) -> Iterator[ArchWord]:
+    """The words for architectures in a text, in order."""
+    for match in _ARCH_WORD.finditer(text):
+        yield ArchWord(str(match.lastgroup)[1:], match[0], match.start(), match.end())
+
+
+def arches_of_pattern(pattern: str) -> frozenset[str]:
+    """The architectures that a `case` pattern, or an operand of a comparison, names; empty for any other word."""
+    word = pattern.strip("\"'").lower()
+    if word in _PATTERNS:
+        return frozenset(_PATTERNS[word])
+    bare = word.removeprefix("linux/").removeprefix("linux-").removeprefix("linux_").strip("*")
+    if bare in _PATTERNS:
+        return frozenset(_PATTERNS[bare])
+    match = _ARCH_WORD.fullmatch(bare)
+    if match:
+        return frozenset({str(match.lastgroup)[1:]})
+    arches = {match.arch for match in find_arch_words(word)}
+    return frozenset(arches if len(arches) == 1 else ())
+
+
+def can_run(machine: str, arch: str) -> bool:
+    """Whether a machine of one architecture runs programs for another."""
+    return arch in RUNS.get(machine, {machine})
+
+
+def without_arch_words(text: str) -> str:
+    """The text with a placeholder for each architecture: the same for all archives of one release."""
+    return _ARCH_WORD.sub("{}", text)

@@ -1,0 +1,88 @@
+"""Shell text as a syntax tree of tree-sitter's bash grammar, and the parts of `if` and lists in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Set
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tree_sitter import Node, Parser
+
+MAX_DEPTH = 60  # nodes within nodes; what is nested deeper is skipped
+# The grammar (0.25.1) ends a word before its second $NAME, and cannot parse a $ without a name at the end of a word.
+DOLLAR = re.compile(rb"\$(?=\w)|(?<!\\)\$(?![{(\[*@#?!$'\"-])")
+# It fails after "$(case … ;; esac)/: the last ;; is replaced by an equivalent ; or by spaces.
+LAST_BRANCH_END = re.compile(rb"(?P<before>[^\s]|\n)(?P<spaces>[ \t]*);;(?=[\s\\]*esac\))")
+# Usual names of functions, defined in other files, that end a script.
+FAILING_NAME = re.compile(
+    r"^(?:\w*[_-])?(?:die|fail|failed|failure|abort|fatal|panic|bail|error|err|error_exit|unsupported)\w*$"
+)
+
+
+@cache
+def _parser() -> Parser:
+    import tree_sitter_bash
+    from tree_sitter import Language, Parser
+
+    return Parser(Language(tree_sitter_bash.language()))
+
+
+def parse(text: bytes) -> Node:
+    """The root of the syntax tree; every byte keeps its offset. Nodes of type ERROR cover what cannot be parsed."""
+    return _parser().parse(LAST_BRANCH_END.sub(_without_branch_end, DOLLAR.sub(b"_", text))).root_node
+
+
+def _without_branch_end(match: re.Match[bytes]) -> bytes:
+    return match["before"] + match["spaces"] + (b"  " if match["before"] in (b")", b"\n") else b"; ")
+
+
+def if_clauses(node: Node) -> Iterator[tuple[list[Node], list[Node]]]:
+    """Test and body of `if`, of each `elif`, and of `else`, whose test is empty."""
+    test: list[Node] = []
+    body: list[Node] = []
+    current = test
+    further = []
+    for child in node.children:
+        if child.type in ("elif_clause", "else_clause"):
+            further.append(child)
+        elif child.type == "then":
+            current = body
+        elif child.is_named and child.type != "comment":
+            current.append(child)
+    yield test, body
+    for clause in further:
+        if clause.type == "elif_clause":
+            yield from if_clauses(clause)
+        else:
+            yield [], clause.named_children
+
+
+def list_operands(node: Node) -> Iterator[tuple[str, Node]]:
+    """The parts of a list in order, each with the operator after it.
+
+    The grammar nests lists on the left, as deep as they are long.
+    """
+    parts: list[Node] = []
+    operators: list[str] = []
+    while node.type == "list":
+        named = node.named_children
+        parts += reversed(named[1:])
+        operators += ["", *(child.type for child in node.children if child.type in ("&&", "||"))][-1:] * len(named[1:])
+        node = named[0]
+    return zip([*reversed(operators), ""], [node, *reversed(parts)], strict=True)
+
+
+def fails(node: Node, failing: Set[str], depth: int = 0) -> bool:
+    """Whether a node ends the script with an error, as far as can be seen; `failing` are functions that do."""
+    if depth > MAX_DEPTH:
+        return False
+    if node.type == "command":
+        words = [(child.text or b"").decode("utf-8", "replace") for child in node.named_children]
+        name = words[0].rpartition("/")[2]
+        exits = name in ("exit", "return") and len(words) > 1 and words[1].strip("\"'") != "0"
+        return exits or name == "false" or name in failing or bool(FAILING_NAME.match(name))
+    if node.type == "expansion" and any(child.type in (":?", "?") for child in node.children):
+        return True
+    return any(fails(child, failing, depth + 1) for child in node.named_children)

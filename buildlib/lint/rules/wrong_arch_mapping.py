@@ -1,0 +1,116 @@
+"""wrong-arch-mapping (BL006): a branch, stage or target for one architecture that takes the files of another."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from buildlib.lint.analysis import Analysis, constant_text, mismatch
+from buildlib.lint.base_images import constant_platform, external_images
+from buildlib.lint.downloads import new_downloads
+from buildlib.lint.finding import Finding, make_finding
+from buildlib.lint.parsing.arch_words import arches_of_pattern, can_run, find_arch_words
+from buildlib.lint.parsing.containerfile import Piece
+from buildlib.lint.parsing.script import Assignment, Guard, ParsedScript
+from buildlib.lint.parsing.source import Span
+from buildlib.lint.parsing.toml_file import TomlFile, other_arch, programs
+from buildlib.lint.triples import relevant_triples
+
+RULE = "wrong-arch-mapping"
+# s/amd64/x86_64/ in the arguments of sed, and ${ARCH/amd64/x86_64}.
+SUBSTITUTION = re.compile(
+    r"\bs(?P<mark>[/|,#:@])\^?(?P<from>[\w./-]+?)\$?(?P=mark)(?P<to>[\w./-]+?)(?P=mark)|\$\{\w+//?(?P<old>[\w.-]+)/(?P<new>[\w.-]+)\}"
+)
+# Variables whose value is not the architecture of a file: flags, checksums, a compiler for another target.
+OTHER_VARIABLE = re.compile(
+    r"^(?:CC|CXX|AR|LD|STRIP|RANLIB|CROSS_COMPILE|QEMU\w*|BUILD_?\w*|HOST\w*|PATH|LDFLAGS|CFLAGS|\w*SHA\w*|\w*SUM\w*|\w*CHECK\w*)$"
+)
+
+
+def check(analysis: Analysis) -> Iterator[Finding]:
+    """Check everything that depends on the architecture."""
+    yield from check_downloads(analysis)
+    yield from _check_bases(analysis)
+    yield from _check_triples(analysis)
+    for stage, _, script in analysis.runs():
+        guards = analysis.stage_guards(stage)
+        for assignment in script.assignments:
+            for value in assignment.values:
+                yield from _check_assignment(analysis, assignment, value, guards)
+        yield from _check_substitutions(analysis, script)
+
+
+def check_downloads(analysis: Analysis) -> Iterator[Finding]:
+    """Check the downloads in branches, and in stages for one architecture."""
+    for stage in analysis.file.stages:
+        for _, download in new_downloads(analysis, stage):
+            if selected := mismatch((*analysis.stage_guards(stage), *download.guards), download.arches):
+                text = f"{download.words[0].word} in a branch for {selected}"
+                yield make_finding(analysis.source, RULE, download.span, text)
+
+
+def _check_bases(analysis: Analysis) -> Iterator[Finding]:
+    """The platforms and images of stages for one architecture."""
+    for stage in analysis.file.stages:
+        platform = constant_platform(stage)
+        if platform and (selected := mismatch(analysis.stage_guards(stage), platform[1])):
+            text = f"platform {platform[0].bare} in a stage for {selected}"
+            yield make_finding(analysis.source, RULE, platform[0].span, text)
+    for image in external_images(analysis):
+        selected = mismatch(analysis.stage_guards(image.stage), image.arches)
+        if selected and image.is_for_one_arch:
+            text = f"{image.name.bare} in a stage for {selected}"
+            yield make_finding(analysis.source, RULE, image.name.span, text)
+
+
+def _check_triples(analysis: Analysis) -> Iterator[Finding]:
+    for _, _, triples in relevant_triples(analysis):
+        for triple in triples:
+            if not triple.is_assigned and (selected := mismatch(triple.guards, {triple.arch})):
+                text = f"{triple.word} in a branch for {selected}"
+                yield make_finding(analysis.source, RULE, triple.span, text)
+
+
+def _check_assignment(
+    analysis: Analysis, assignment: Assignment, value: Piece, stage_guards: tuple[Guard, ...]
+) -> Iterator[Finding]:
+    guards = (*stage_guards, *assignment.guards)
+    if not guards or OTHER_VARIABLE.match(assignment.name):
+        return
+    text = constant_text(value.text)
+    # These three are words for an architecture after "linux/" only.
+    words = list(find_arch_words(f"linux/{text}" if text.strip("\"'") in ("arm", "386", "x86") else text))
+    if not words or any(find_arch_words(assignment.name)):
+        return
+    if selected := mismatch(guards, {word.arch for word in words}):
+        message = f"{assignment.name} is set to {value.bare} in a branch for {selected}"
+        yield make_finding(analysis.source, RULE, value.span, message)
+
+
+def _check_substitutions(analysis: Analysis, script: ParsedScript) -> Iterator[Finding]:
+    # A command that changes files in place does not translate the name of an architecture.
+    commands = (command for command in script.commands if not any(word.bare[:2] == "-i" for word in command.words))
+    pieces = [piece for command in commands for piece in command.words]
+    for assignment in script.assignments:
+        pieces += [value for value in assignment.values if "${" in value.text and "$(" not in value.text]
+    seen: set[Span] = set()
+    for piece in pieces:
+        for match in SUBSTITUTION.finditer(piece.text):
+            old, new = match["from"] or match["old"], match["to"] or match["new"]
+            machines, arches = arches_of_pattern(old), {word.arch for word in find_arch_words(new)}
+            start = piece.span.start + len(piece.text[: match.start()].encode())
+            span = Span(start, start + len(match[0].encode()))
+            if not machines or not arches or span in seen:
+                continue
+            seen.add(span)
+            if not any(can_run(machine, arch) for machine in machines for arch in arches):
+                text = f"{old} is replaced by {new}, which is for another architecture"
+                yield make_finding(analysis.source, RULE, span, text)
+
+
+def check_cargo_config(file: TomlFile) -> Iterator[Finding]:
+    """Check the programs in .cargo/config.toml; a path of one machine is host-only-linker."""
+    for program in programs(file):
+        if not program.is_host_path and (arch := other_arch(program.triple, program.path)):
+            text = f"{program.key} of {program.triple} is {program.path}, which is for {arch}"
+            yield make_finding(file.source, RULE, program.place, text)

@@ -1,0 +1,161 @@
+"""Generate docs/schemas/ from the types of the results, and docs/settings.md from the declared settings.
+
+Run `python -m buildlib.report.schemas` after a change of a result or a setting; a unit test fails while the files are stale.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import msgspec
+from msgspec import Struct
+
+from buildlib.core.settings import Component, Node, Setting, Settings, declared, meta_of
+from buildlib.core.values import describe, toml
+from buildlib.report.results import RESULTS
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+# Results whose command is not just `buildlib NAME --json`.
+TITLES = {
+    "doctor-network": "buildlib doctor --network --json",
+    "explain": "buildlib explain --json, each line",
+    "lint": "buildlib lint --format json",
+    "manifest": "dist/manifest.json",
+}
+SECTION = "workspace.metadata.buildlib"
+SETTINGS_PAGE = Path("docs", "settings.md")
+SCHEMAS = Path("docs", "schemas")
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """Return the JSON schema of every result, by the name of its command; each refers to nothing outside of itself."""
+    return {
+        name: {"$schema": DIALECT, "title": TITLES.get(name, f"buildlib {name} --json"), **msgspec.json.schema(result)}
+        for name, result in RESULTS.items()
+    }
+
+
+def write(root: Path) -> None:
+    """Write docs/settings.md and docs/schemas/*.json in `root`, and remove schemas without a result."""
+    folder = root / SCHEMAS
+    folder.mkdir(parents=True, exist_ok=True)
+    current = {folder / f"{name}.json": schema for name, schema in schemas().items()}
+    for path, schema in current.items():
+        path.write_text(schema_text(schema), encoding="utf-8")
+    for path in folder.glob("*.json"):
+        if path not in current:
+            path.unlink()
+    (root / SETTINGS_PAGE).write_text(settings_page(), encoding="utf-8")
+
+
+def schema_text(schema: Mapping[str, Any]) -> str:
+    """Return a schema as its file contains it."""
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+# --- docs/settings.md ---------------------------------------------------------------------------------------------------------
+
+
+INTRODUCTION = """\
+# Settings
+
+<!-- Generated from buildlib/core/settings.py by `python -m buildlib.report.schemas`; changes are made there. -->
+
+Every setting has a default, and a project sets only what differs. There are five layers; a value in a later layer replaces the
+value of an earlier one, key by key:
+
+1. the defaults, which are listed below;
+2. `Cargo.toml`, in the table `[workspace.metadata.buildlib]` or `[package.metadata.buildlib]`;
+3. `buildlib.toml` beside it, with the same keys at the top level;
+4. environment variables, `BUILDLIB_*`;
+5. flags of the command.
+
+`buildlib config` prints every setting, its value, and the layer that set it. An unknown key or a value of the wrong type is an
+error with exit code 2 that names the layer, the key and the nearest known key. A list in an environment variable or a flag is
+separated by commas. A setting without a variable is a table or a list of tables and can only be set in a file.
+"""
+HEAD = ("key", "type", "default", "variable", "flag", "description")
+FIELD_HEAD = ("key", "type", "default", "description")
+
+
+def settings_page() -> str:
+    """Return docs/settings.md."""
+    sections = [INTRODUCTION, _section("General", "", _settings_of(""))]
+    for name, table in _tables().items():
+        sections.append(_section(f"`[{name}]`", table.__doc__ or "", _settings_of(name)))
+        if name == "builder":
+            sections.append(_fields("`[[builder.nodes]]`", Node))
+    sections += [_fields("`[components.NAME]`", Component), _example()]
+    return "\n".join(sections)
+
+
+def _tables() -> dict[str, type[Struct]]:
+    """Return the tables of settings by name, in the order of their declaration."""
+    hints = get_type_hints(Settings, include_extras=True)
+    return {name: hint for name, hint in hints.items() if isinstance(hint, type) and issubclass(hint, Struct)}
+
+
+def _settings_of(table: str) -> list[Setting]:
+    return [setting for key, setting in declared().items() if key.rpartition(".")[0] == table]
+
+
+def _section(title: str, introduction: str, settings: Iterable[Setting]) -> str:
+    rows = []
+    for setting in settings:
+        words = describe(setting.type)
+        is_table = words == "a table" or words.endswith("list of tables")
+        flag = f"`{setting.flag}`" if setting.flag else ""
+        rows.append((
+            f"`{setting.key}`", words, f"`{toml(setting.default)}`", "" if is_table else f"`{setting.variable}`", flag,
+            setting.description,
+        ))  # fmt: skip
+    return _markdown(title, introduction, HEAD, rows)
+
+
+def _fields(title: str, table: type[Struct]) -> str:
+    """Return a section for a table whose name the project chooses, or of which there are several."""
+    hints = get_type_hints(table, include_extras=True)
+    rows = []
+    for field in msgspec.structs.fields(table):
+        default = "required" if field.required else f"`{toml(_default(field))}`"
+        hint = hints[field.name]
+        rows.append((f"`{field.name}`", describe(hint), default, meta_of(hint).description or ""))
+    return _markdown(title, table.__doc__ or "", FIELD_HEAD, rows)
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    return field.default_factory() if field.default is msgspec.NODEFAULT else field.default
+
+
+def _markdown(title: str, introduction: str, head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [f"## {title}", "", *((introduction, "") if introduction else ())]
+    for row in (head, ("---",) * len(head), *rows):
+        cells = (cell.replace("|", "\\|").replace("<", "\\<") for cell in row)  # Markdown would read a tag
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _example() -> str:
+    """Return every setting in TOML, as for a workspace that sets them all."""
+    return "\n".join(("## Example", "", "```toml", *_example_lines(), "```", ""))
+
+
+def _example_lines() -> Iterator[str]:
+    yield f"[{SECTION}]"
+    yield from _assignments(setting for setting in _settings_of("") if setting.key != "components")
+    for name in _tables():
+        yield from ("", f"[{SECTION}.{name}]", *_assignments(_settings_of(name)))
+    yield from ("", f"[{SECTION}.components.mqtt-server]", *_assignments(declared(Component).values()))
+
+
+def _assignments(settings: Iterable[Setting]) -> Iterator[str]:
+    for setting in settings:
+        value = setting.default if setting.example is None else setting.example
+        yield f"{setting.key.rpartition('.')[2]} = {toml(value)}"
+
+
+if __name__ == "__main__":
+    write(Path(__file__).parents[2])

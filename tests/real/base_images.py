@@ -1,0 +1,99 @@
+"""Base images made from Debian packages, in the tests' registry under the names that docker.io has for them.
+
+Archives that take long to make are kept in the cache.
+"""
+
+import os
+import shutil
+
+from testbed import KEYRING, apt_sources, debian_mirror, install_packages, run
+
+from buildlib.machine.host import cache_folder
+
+SUITE, NEXT_SUITE = "trixie", "forky"
+BASE = f"debian:{SUITE}-slim"
+COMPILER = f"rust:1-{SUITE}"
+DEBIAN_ARCHES = {"amd64": "amd64", "arm64": "arm64", "armhf": "arm", "riscv64": "riscv64"}  # Debian's name: TARGETARCH
+
+FROM_TAR = """FROM scratch
+ARG TARGETARCH
+ADD ${TARGETARCH}.tar /
+CMD ["/bin/sh"]
+"""
+
+
+def root_file_system(name, arch, *packages):
+    """A tar file of Debian packages, unpacked but not configured: under emulation this takes seconds instead of minutes."""
+    install_packages("mmdebstrap")
+    archive = cache_folder() / "tests" / f"{SUITE}-{name}-{arch}.tar"
+    if not archive.exists():
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        partial = archive.with_suffix(".partial.tar")
+        created = _extract(SUITE, arch, packages, partial)
+        if created.code:  # during its update, a mirror has the lists of one day and the index of another
+            created = _extract(NEXT_SUITE, arch, packages, partial)
+        assert created.code == 0, created
+        partial.rename(archive)
+    return archive
+
+
+def _extract(suite, arch, packages, archive):
+    return run(
+        "mmdebstrap", "--variant=extract", "--mode=root", f"--architectures={arch}",
+        f"--include={','.join(('base-files', 'dash', 'coreutils', *packages))}",
+        '--extract-hook=test ! -e "$1/usr/bin/gcc" || ln -s gcc "$1/usr/bin/cc"',  # as Debian's alternatives would
+        '--aptopt=Acquire::Check-Valid-Until "false"',  # the tests do not depend on how current a mirror is
+        suite, archive, f"deb [signed-by={KEYRING}] {debian_mirror()} {suite} main",
+    )  # fmt: skip
+
+
+def publish_base(env, registry, scratch):
+    """Push the base image for four platforms."""
+    archives = {arch: root_file_system("slim", debian, "libc6", "libgcc-s1") for debian, arch in DEBIAN_ARCHES.items()}
+    publish(env, registry, scratch / "bases", f"library/{BASE}", archives)
+
+
+def publish_compiler(engine, scratch):
+    """Push an image with the distribution's Rust and its sources, for this machine's platform.
+
+    Where docker.io is reachable, its own image is used. The packages are installed as Debian does, which takes a minute.
+    """
+    if not engine.mirrors:
+        return
+    archive = cache_folder() / "tests" / "compiler.tar"
+    if not archive.exists():
+        install_packages("mmdebstrap")
+        partial = archive.with_suffix(".partial.tar")
+        names = ("rustc-web", "cargo-web", "rust-web-src", "gcc", "libc6-dev", "python3-venv", "ca-certificates")
+        created = run(
+            "mmdebstrap", "--variant=minbase", "--mode=root", f"--include={','.join(names)}",
+            '--customize-hook=rm -rf "$1"/usr/share/doc "$1"/usr/share/locale', "bookworm", partial, *apt_sources(),
+        )  # fmt: skip
+        assert created.code == 0, created
+        partial.rename(archive)
+    registry, context = engine.registry, scratch / "compiler"
+    publish(engine.env, registry, context, f"library/{COMPILER}", {"amd64": archive}, compressed=False)
+
+
+def publish(env, registry, context, name, archives, *, compressed=True):
+    """Push an image made of these tar files (TARGETARCH: file). Compression takes time and saves nothing on the loopback."""
+    context.mkdir()
+    (context / "Dockerfile").write_text(FROM_TAR)
+    for arch, archive in archives.items():
+        try:
+            os.link(archive, context / f"{arch}.tar")
+        except OSError:  # the cache is on another file system
+            shutil.copy2(archive, context / f"{arch}.tar")
+    config = context / "buildkitd.toml"
+    config.write_text(f'[registry."{registry}"]\nhttp = true\n')
+    builder = "buildlib-test-bases"
+    created = run("docker", "buildx", "create", "--name", builder, "--driver", "docker-container",
+                  "--driver-opt", "network=host", "--config", config, env=env)  # fmt: skip
+    assert created.code == 0, created
+    platforms = ",".join(f"linux/{'arm/v7' if arch == 'arm' else arch}" for arch in archives)
+    uncompressed = "" if compressed else ",compression=uncompressed,force-compression=true"
+    output = f"type=image,name={registry}/{name},push=true{uncompressed}"
+    pushed = run("docker", "buildx", "build", "--builder", builder, "--platform", platforms, "--provenance=false",
+                 "--output", output, context, env=env)  # fmt: skip
+    assert pushed.code == 0, pushed
+    run("docker", "buildx", "rm", builder, env=env)

@@ -1,0 +1,60 @@
+"""A workspace with one component, whose gated binaries for two platforms are in dist/."""
+
+import json
+from dataclasses import replace
+
+from machines import Machine, Recorder, context
+
+from buildlib.binaries.elf import digest
+from buildlib.core.plan import OciLayout, Outcome
+from buildlib.core.targets import TARGETS
+from buildlib.machine.workspace import Component
+from buildlib.process.files import layout
+
+STATIC = (TARGETS["amd64-musl"], TARGETS["armv7-musl"])
+COMPONENT = Component(name="a", package="p", version="1.2.3", description="does it", license="MIT")
+GIT = {"commit": (0, "1700000000 abc\n")}
+FACTS = {
+    "machine": 62, "bits": 64, "little": True, "flags": 0, "kind": "ET_EXEC", "loader": "", "glibc": "", "needed": [], "rpath": "",
+    "arm": 0,
+}  # fmt: skip
+
+
+class LayoutRecorder(Recorder):
+    """A recorder that also writes OCI layouts."""
+
+    def __call__(self, action):
+        if isinstance(action, OciLayout):
+            self.asked.append(f"layout {action.folder.name}")
+            layout(action)
+            return Outcome(step=action, code=0, seconds=0)
+        return super().__call__(action)
+
+
+def entry(arch, binary, sha256, minimum_glibc=""):
+    """One binary in dist/manifest.json."""
+    return {
+        "arch": arch, "binary": binary, "path": f"{arch}/{binary}", "target": TARGETS[arch].triple, "backend": "zig",
+        "floor": minimum_glibc, "toolchain": "1.95.0", "profile": "release", "size": 3, "sha256": sha256, "facts": FACTS,
+        "started": "--version", "seconds": 1.0,
+    }  # fmt: skip
+
+
+def add_binary(dist, arch, binary, data):
+    """Put a binary into dist/ and its entry into the manifest."""
+    manifest = dist / "manifest.json"
+    entries = json.loads(manifest.read_text())["binaries"] if manifest.exists() else []
+    path = dist / arch / binary
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    entries = [other for other in entries if other["path"] != f"{arch}/{binary}"]
+    manifest.write_text(json.dumps({"schema": 1, "binaries": [*entries, entry(arch, binary, digest(path))]}))
+
+
+def workspace(tmp_path, answers=GIT, *, dry=False, env=None, **flags):
+    """The context of a command in that workspace; `answers` and `dry` are the runner's, `flags` are settings."""
+    machine = Machine(env=env or {}, cache=tmp_path / "cache")
+    plain = context(machine, LayoutRecorder(answers, dry=dry), tmp_path, **flags)
+    for target in STATIC:
+        add_binary(tmp_path / "dist", target.name, "a", b"elf " + target.name.encode())
+    return replace(plain, workspace=replace(plain.workspace, components=(COMPONENT,)))

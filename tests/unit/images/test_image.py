@@ -1,0 +1,120 @@
+import json
+from dataclasses import replace
+
+import pytest
+from image_workspace import COMPONENT, STATIC, workspace
+from machines import settings
+
+from buildlib.core.errors import Refused, UsageError
+from buildlib.core.plan import Status
+from buildlib.core.targets import TARGETS
+from buildlib.images import image, workspace_dockerfile
+from buildlib.images.image import ImageOptions
+
+
+def save(context, tmp_path, tags=()):
+    return image.save(context, ImageOptions(targets=STATIC, tags=tags, compile=False), tmp_path / "out")
+
+
+def test_static_binaries_are_saved_without_docker(tmp_path):
+    context = workspace(tmp_path)
+    (result,) = save(context, tmp_path)
+    assert (result.status, result.component, result.error) == (Status.DONE, "a", None)
+    assert result.where == str(tmp_path / "out" / "a")
+    index = json.loads((tmp_path / "out" / "a" / "index.json").read_text())
+    assert [entry["digest"] for entry in index["manifests"]] == [result.digest]
+    assert not any("docker" in line for line in context.run.asked)
+
+
+def test_a_missing_platform_is_refused_before_anything_is_written(tmp_path):
+    context = workspace(tmp_path)
+    (tmp_path / "dist" / "armv7-musl" / "a").unlink()
+    with pytest.raises(Refused, match=r"armv7-musl/a: not in dist/"):
+        save(context, tmp_path)
+    assert not (tmp_path / "out" / "a").exists()
+
+
+def test_a_wrong_time_is_a_usage_error(tmp_path):
+    with pytest.raises(UsageError, match="SOURCE_DATE_EPOCH='x' is not a number"):
+        save(workspace(tmp_path, env={"SOURCE_DATE_EPOCH": "x"}), tmp_path)
+
+
+def test_a_dry_run_writes_nothing(tmp_path):
+    assert save(workspace(tmp_path, dry=True), tmp_path) == []
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("targets", "table", "expected"),
+    [
+        (STATIC, {}, False),
+        ((STATIC[0], TARGETS["arm64"]), {}, True),
+        (STATIC, {"base": "alpine:3"}, True),
+    ],
+)
+def test_what_needs_docker(tmp_path, targets, table, expected):
+    context = replace(workspace(tmp_path), config=settings(components={"a": table}))
+    assert image.needs_docker(context, targets, ()) is expected
+
+
+def test_only_an_edited_dockerfile_needs_docker(tmp_path):
+    context = workspace(tmp_path)
+    (tmp_path / "Dockerfile.multiarch").write_text(workspace_dockerfile.render(context))
+    assert not image.needs_docker(context, STATIC, ())
+    (tmp_path / "Dockerfile.multiarch").write_text(workspace_dockerfile.render(context) + "LABEL more=1\n")
+    assert image.needs_docker(context, STATIC, ())
+
+
+def test_a_dockerfile_that_is_out_of_date_is_a_warning(tmp_path, capsys):
+    context = workspace(tmp_path)
+    (tmp_path / "Dockerfile.multiarch").write_text(workspace_dockerfile.render(context))
+    image.validate(context, ImageOptions(targets=STATIC))
+    assert capsys.readouterr().err == ""
+    other = replace(context, config=settings(components={"a": {"ports": [80]}}))
+    image.validate(other, ImageOptions(targets=STATIC))
+    assert capsys.readouterr().err == (
+        "warning: Dockerfile.multiarch differs from the settings; help: buildlib dockerfile --write\n"
+    )
+
+
+def test_a_component_with_the_name_of_another_stage_is_a_usage_error(tmp_path):
+    context = workspace(tmp_path)
+    renamed = replace(context.workspace, components=(replace(COMPONENT, name="Base"),))
+    with pytest.raises(UsageError) as caught:
+        image.validate(replace(context, workspace=renamed), ImageOptions(targets=STATIC))
+    assert caught.value.message == "'Base' is the name of another stage of the Dockerfile"
+
+
+@pytest.mark.parametrize(
+    ("targets", "tags", "message"),
+    [
+        ((TARGETS["arm64"], TARGETS["arm64-musl"]), (), "arm64-musl and arm64 are both linux/arm64"),
+        (STATIC, ("a b",), "'a b' is not a tag"),
+    ],
+)
+def test_wrong_options_are_a_usage_error(tmp_path, targets, tags, message):
+    with pytest.raises(UsageError) as caught:
+        image.validate(workspace(tmp_path), ImageOptions(targets=targets, tags=tags))
+    assert caught.value.message == message
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (ImageOptions(targets=STATIC), "--load takes one platform, not amd64-musl,armv7-musl"),
+        (
+            ImageOptions(targets=(TARGETS["arm64"],), attestations=("--sbom=true",)),
+            "the Docker daemon takes no attestations",
+        ),
+    ],
+)
+def test_what_the_daemon_cannot_load_is_a_usage_error(tmp_path, options, message):
+    with pytest.raises(UsageError) as caught:
+        image.load(workspace(tmp_path), options)
+    assert caught.value.message == message
+
+
+def test_a_push_without_a_registry_is_a_usage_error(tmp_path):
+    with pytest.raises(UsageError) as caught:
+        image.push(workspace(tmp_path), ImageOptions(targets=STATIC, compile=False))
+    assert caught.value.message == "no registry to push to"

@@ -1,0 +1,85 @@
+import json
+from dataclasses import replace
+
+from image_workspace import GIT, STATIC, add_binary, workspace
+from machines import Machine
+
+from buildlib.core.plan import Status
+from buildlib.images import oci, oci_layouts, spec
+from buildlib.process import files
+
+EPOCH = 1700000000
+
+
+def write(context, tmp_path, tags=()):
+    images = spec.image_specs(context, STATIC, (), tags, EPOCH, "abc")
+    return oci_layouts.write_static(context, images, EPOCH, tmp_path / "out")
+
+
+def blobs(tmp_path):
+    return {path.name for path in (tmp_path / "out" / "a" / "blobs").glob("*/*")}
+
+
+def test_a_layout_for_all_platforms_and_then_nothing_to_do(tmp_path):
+    context = workspace(tmp_path)
+    (first,) = write(context, tmp_path)
+    assert (first.status, first.platforms, first.tags) == (Status.DONE, ("linux/amd64", "linux/arm/v7"), ("1.2.3",))
+    index = json.loads((tmp_path / "out" / "a" / "index.json").read_text())
+    assert [(entry["digest"], entry["annotations"]) for entry in index["manifests"]] == [
+        (first.digest, {oci.REF_NAME: "1.2.3"})
+    ]
+    assert write(context, tmp_path) == [replace(first, status=Status.UNCHANGED)]
+    assert write(context, tmp_path, ("1.2.3", "latest")) == [replace(first, tags=("1.2.3", "latest"))]
+    assert context.run.asked.count("layout a") == 2
+
+
+def test_a_changed_binary_changes_its_image_and_leaves_no_old_blob(tmp_path):
+    context = workspace(tmp_path)
+    (first,) = write(context, tmp_path)
+    before = blobs(tmp_path)
+    add_binary(tmp_path / "dist", "amd64-musl", "a", b"another")
+    (second,) = write(context, tmp_path)
+    after = blobs(tmp_path)
+    assert second.digest != first.digest
+    # One platform's layer, configuration and manifest, and the index.
+    assert (len(before - after), len(after - before), len(after)) == (4, 4, 7)
+
+
+def test_a_layout_that_lost_a_blob_is_written_again(tmp_path):
+    context = workspace(tmp_path)
+    (first,) = write(context, tmp_path)
+    before = blobs(tmp_path)
+    next((tmp_path / "out" / "a" / "blobs").glob("*/*")).unlink()
+    assert write(context, tmp_path) == [first]
+    assert blobs(tmp_path) == before
+
+
+def test_an_index_never_names_a_missing_blob(tmp_path, monkeypatch):
+    """Whichever write fails, the index on the disk names blobs on the disk."""
+    context = workspace(tmp_path, GIT)
+    write(context, tmp_path)
+    folder = tmp_path / "out" / "a"
+    old = (folder / "index.json").read_bytes()
+    write_whole, count = files.write_whole, 0
+    changed = replace(context, host=Machine(env={"SOURCE_DATE_EPOCH": "9"}, cache=tmp_path))
+    for failing in range(10):
+        count = 0
+
+        def write_some(path, data, mode=0o644, limit=failing):
+            nonlocal count
+            count += 1
+            if count > limit:
+                raise OSError(28, "No space left on device", str(path))
+            write_whole(path, data, mode)
+
+        monkeypatch.setattr(files, "write_whole", write_some)
+        images = spec.image_specs(changed, STATIC, (), (), 9, "abc")
+        try:
+            oci_layouts.write_static(changed, images, 9, tmp_path / "out")
+        except OSError:
+            assert (folder / "index.json").read_bytes() == old
+        (entry,) = json.loads((folder / "index.json").read_text())["manifests"]
+        index = json.loads(files.blob_path(folder, entry["digest"]).read_bytes())
+        manifests = [files.blob_path(folder, manifest["digest"]) for manifest in index["manifests"]]
+        assert [path.is_file() for path in manifests] == [True, True]
+    assert (folder / "index.json").read_bytes() != old

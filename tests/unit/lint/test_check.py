@@ -1,0 +1,157 @@
+"""Kinds of files, comments and settings that turn findings off, fixes, and input of any content and size."""
+
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from buildlib.lint.check import check, kind
+from buildlib.lint.finding import SEVERITIES
+from buildlib.lint.fix import apply_edits
+
+PINNED = "FROM --platform=linux/amd64 debian\n"
+
+
+def findings(text, **severities):
+    return check(
+        Path("Dockerfile"), text.encode(), {name.replace("_", "-"): value for name, value in severities.items()}
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("Dockerfile", "dockerfile"), ("a/Containerfile", "dockerfile"), ("Dockerfile.arm64", "dockerfile"),
+        ("release.Dockerfile", "dockerfile"), ("x.dockerfile", "dockerfile"), ("Dockerfile-dev", "dockerfile"),
+        ("Dockerfile_windows", "dockerfile"), ("Dockerfile.dockerignore", ""), ("dockerfile.go", ""), ("dockerfile_test.go", ""),
+        ("Dockerfile.md", ""), ("mydockerfiles", ""), ("Cross.toml", "cross"), (".cargo/config.toml", "cargo"),
+        ("config.toml", ""), (".github/workflows/ci.yml", "workflow"), ("ci.yml", ""), ("docker-compose.yml", ""),
+    ],
+)  # fmt: skip
+def test_the_kind_of_a_file(path, expected):
+    assert kind(Path(path)) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# buildlib ignore=hardcoded-platform\nFROM --platform=linux/amd64 debian\n",
+        "# buildlib ignore=arg-lost-after-from, hardcoded-platform\n# reason\n\nFROM --platform=linux/amd64 debian\n",
+        "# buildlib global ignore=hardcoded-platform\nFROM debian\nFROM --platform=linux/amd64 debian\n",
+        "FROM debian\n# buildlib ignore=hardcoded-arch-download\nRUN true && \\\n  # more\n  curl -LO https://a.test/b-amd64.tgz\n",
+        "FROM debian\nRUN true && \\\n  # buildlib ignore=hardcoded-arch-download\n  curl -LO https://a.test/b-amd64.tgz\n",
+    ],
+)
+def test_a_comment_turns_a_finding_off(text):
+    assert findings(text) == []
+
+
+def test_a_comment_turns_no_other_finding_off():
+    text = f"# buildlib ignore=hardcoded-platform\n{PINNED}{PINNED}"
+    assert [finding.line for finding in findings(text)] == [3]
+    text = f"# buildlib ignore=arch-specific-base\n{PINNED}"
+    assert [finding.rule for finding in findings(text)] == ["hardcoded-platform"]
+
+
+def test_settings_change_severities():
+    assert [finding.severity for finding in findings(PINNED)] == ["error"]
+    assert [finding.severity for finding in findings(PINNED, hardcoded_platform="info")] == ["info"]
+    assert findings(PINNED, hardcoded_platform="off") == []
+
+
+QUESTION = "$(dpkg --print-architecture)"
+
+
+@pytest.mark.parametrize(
+    ("command", "replacement"),
+    [
+        ("echo 'deb [arch=amd64 trusted=yes] https://a.test/ s main'", f"""'"{QUESTION}"'"""),
+        ('add-apt-repository "deb [arch=amd64] https://a.test/ $S s"', QUESTION),
+        ("""sh -c 'echo "deb [arch=amd64] https://a.test/ s"'""", QUESTION),
+        ("echo deb [arch=amd64] https://a.test/ s", QUESTION),
+    ],
+)
+def test_the_fix_of_a_package_source_asks_dpkg(command, replacement):
+    data = f"FROM debian\nRUN {command}\n".encode()
+    fixed = apply_edits(data, check(Path("Dockerfile"), data, {}))
+    assert fixed.decode() == f"FROM debian\nRUN {command.replace('amd64', replacement)}\n"
+    assert check(Path("Dockerfile"), fixed, {}) == []
+
+
+# --- input of any content and size -----------------------------------------------------------------------------------
+
+LINES = st.sampled_from(
+    [
+        "FROM debian AS a", "FROM --platform=linux/amd64 b", "FROM a-${TARGETARCH}", "ARG TARGETARCH", "ARG V=1", "ENV A=$V",
+        'case "$TARGETARCH" in amd64) A=x86_64;;', "arm64) A=aarch64;; esac", "curl -L https://a/b-amd64.tgz | tar xz", "RUN \\",
+        "RUN <<EOF", "EOF", "COPY <<'X' /y", "X", 'CMD ["a", "b', "ONBUILD RUN true", "# escape=`", 'RUN ["a",', "fi", "\\", "",
+        "if [ $A = arm64 ]; then", "\t# comment \\", "RUN --mount=type=cache,target=/target,id=$V true", "HEALTHCHECK NONE",
+        'SHELL ["pwsh"]', "ä $ö ${", "$(`",
+    ]
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(st.binary(max_size=600), st.lists(LINES, max_size=30).map(lambda lines: "\n".join(lines).encode())),
+       st.sampled_from(["Dockerfile", "Cross.toml", ".cargo/config.toml", ".github/workflows/a.yml"]))  # fmt: skip
+def test_any_content_is_checked(data, path):
+    result = check(Path(path), data, {})
+    lines = data.count(b"\n") + 1
+    assert all(
+        1 <= finding.line <= finding.end_line <= lines and finding.column >= 1 and finding.severity in SEVERITIES
+        for finding in result
+    )
+    assert result == check(Path(path), data, {})
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(LINES, max_size=20).map(lambda lines: "\n".join(lines).encode()))
+def test_fixes_leave_no_more_fixable_findings(data):
+    before = check(Path("Dockerfile"), data, {})
+    fixed = apply_edits(data, before)
+    after = check(Path("Dockerfile"), fixed, {})
+    assert sum(bool(finding.edits) for finding in after) <= sum(bool(finding.edits) for finding in before)
+    if not any(finding.edits for finding in before):
+        assert fixed == data
+
+
+def cpu_seconds(text):
+    start = time.process_time()
+    check(Path("Dockerfile"), text.encode(), {})
+    return time.process_time() - start
+
+
+@pytest.mark.parametrize(
+    ("make", "size"),
+    [
+        (lambda n: "RUN curl -LO https://a.test/b-amd64.tgz\n" * n, 100),
+        (lambda n: "RUN true" + " && \\\n  apt-get install -y foo-amd64" * n, 100),
+        (lambda n: "RUN <<EOF\n" + "case $ARCH in amd64) A=b;; esac\n" * n + "EOF\n", 100),
+        (lambda n: "RUN " + "if [ $ARCH = arm64 ]; then " * n + "true" + "; fi" * n, 500),
+        (lambda n: "".join(f"FROM a{k - 1} AS a{k}\nARG V{k}\nRUN echo $V{k} $V1\n" for k in range(1, n)), 50),
+        (lambda n: "".join(f"FROM debian AS a{k}\nARG V{k}\nRUN echo $V{k} $V1\n" for k in range(1, n)), 50),
+        (lambda n: "ENV " + " ".join(f"A{k}=$A{k - 1}" for k in range(n)) + "\nRUN echo $A499\n", 500),
+        (lambda n: "RUN " + "$(echo " * n + ")" * n, 2000),
+        (lambda n: "RUN echo " + "${" * n, 500),
+        (lambda n: "RUN echo " + "$(" * n, 3000),
+        (lambda n: "RUN true \\\n" + "# comment\n\n" * n + "  true\n", 1000),
+        (lambda n: "RUN true \\" + " " * n + "true\n", 20_000),
+    ],
+    ids=["instructions", "list", "choices", "nested", "chained stages", "stages", "variables", "nested substitutions", "braces",
+         "open substitutions", "comments", "spaces"],
+)  # fmt: skip
+def test_the_time_for_a_file_grows_with_its_size(make, size):
+    """Four times the size takes about four times the CPU time; 16 times if it were quadratic.
+
+    The smallest of several measurements counts, and there are more of them until they agree: load makes only some of them longer.
+    """
+    small, large = (f"FROM debian\n{make(factor * size)}" for factor in (1, 4))
+    measured = []
+    for _ in range(20):
+        measured.append((cpu_seconds(small), cpu_seconds(large)))
+        ratio = min(seconds for _, seconds in measured) / min(seconds for seconds, _ in measured)
+        if ratio < 10:
+            return
+    raise AssertionError(f"{ratio:.1f} times the CPU time for 4 times the size")

@@ -1,0 +1,59 @@
+"""Findings as text, JSON, SARIF and annotations."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from buildlib.lint.check import check
+from buildlib.lint.finding import rules
+from buildlib.lint.formats import as_data, github_commands, sarif, text_lines
+
+PINNED = b"FROM --platform=linux/amd64 debian\n"
+
+
+def test_text_and_data_have_place_message_and_help():
+    (finding,) = check(Path("Dockerfile"), "ARG V=1\nFROM debian\nRUN ä=1; echo $V\n".encode(), {})
+    assert as_data([finding]) == [
+        {
+            "file": "Dockerfile", "line": 3, "end_line": 3, "column": 16, "end_column": 17, "rule": "arg-lost-after-from",
+            "number": "BL005", "severity": "error", "message": "V is not declared in this stage: it is empty here",
+            "help": "declare ARG V before this line", "fixable": True,
+        }
+    ]  # fmt: skip
+    assert text_lines([finding]) == [
+        "Dockerfile:3:16: error: V is not declared in this stage: it is empty here [arg-lost-after-from]",
+        "  help: declare ARG V before this line",
+    ]
+
+
+def test_annotations_escape_what_github_would_interpret():
+    (finding,) = check(Path("a,b:c%\r\nd/Dockerfile"), PINNED, {})
+    assert github_commands([finding]) == [
+        "::error file=a%2Cb%3Ac%25%0D%0Ad/Dockerfile,line=1,endLine=1,col=6,title=hardcoded-platform::"
+        "the stage is always for linux/amd64, whatever platform is built; "
+        "remove --platform, or use --platform=$BUILDPLATFORM in a stage that only builds files"
+    ]
+    several_lines = replace(finding, file="Dockerfile", severity="info", message="100%\r\nof: a,b", help="c")
+    assert github_commands([several_lines]) == [
+        "::notice file=Dockerfile,line=1,endLine=1,col=6,title=hardcoded-platform::100%25%0D%0Aof: a,b; c"
+    ]
+
+
+def test_sarif_has_rule_level_and_region():
+    log = json.loads(sarif(check(Path("Dockerfile"), PINNED, {})))
+    (run,) = log["runs"]
+    assert log["version"] == "2.1.0" and [rule["id"] for rule in run["tool"]["driver"]["rules"]] == [
+        f"BL{number:03}" for number in range(1, len(rules()) + 1)
+    ]
+    (result,) = run["results"]
+    assert (result["ruleId"], result["level"], run["tool"]["driver"]["rules"][result["ruleIndex"]]["name"]) == (
+        "BL002", "error", "hardcoded-platform",
+    )  # fmt: skip
+    assert result["locations"] == [
+        {
+            "physicalLocation": {
+                "artifactLocation": {"uri": "Dockerfile"},
+                "region": {"startLine": 1, "startColumn": 6, "endLine": 1, "endColumn": 28},
+            }
+        }
+    ]

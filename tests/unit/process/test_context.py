@@ -1,0 +1,101 @@
+import json
+from pathlib import Path
+
+import pytest
+from machines import Machine
+
+from buildlib.core.errors import MissingRequirements, UsageError
+from buildlib.core.plan import Outcome
+from buildlib.process import context
+from buildlib.process.console import Console
+from buildlib.process.context import open_context
+from buildlib.process.runner import DryRunner, Runner
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """A workspace with the binary `app`, as cargo describes it; no process is started."""
+    monkeypatch.setattr(context, "probe", lambda env, cwd: Machine(env=env, cwd=cwd))
+    (tmp_path / "Cargo.toml").write_text("[package]\nname = 'app'\n")
+    package = {
+        "id": "a", "name": "app", "version": "1.0.0", "manifest_path": str(tmp_path / "Cargo.toml"),
+        "targets": [{"name": "app", "kind": ["bin"]}, {"name": "app-lib", "kind": ["lib"]}],
+    }  # fmt: skip
+    answer = json.dumps({
+        "workspace_root": str(tmp_path), "target_directory": str(tmp_path / "target"), "workspace_members": ["a"],
+        "packages": [package],
+    })  # fmt: skip
+    steps = []
+
+    def run(_, step):
+        steps.append(step)
+        return Outcome(step=step, code=0, seconds=0.0, stdout=answer)
+
+    monkeypatch.setattr(Runner, "__call__", run)
+    return tmp_path
+
+
+def opened(folder, flags=(), **more):
+    return open_context({"CARGO": "/cargo"}, folder, dict(flags), Console({}), **more)
+
+
+def test_a_context_has_the_workspace_of_the_directory(workspace):
+    (workspace / "src").mkdir()
+    result = opened(workspace / "src", {"target_dir": "out", "glibc": ""}, command="build")
+    assert [component.name for component in result.workspace.components] == ["app"]
+    assert (result.workspace.root, result.workspace.target_dir) == (workspace, workspace / "out")
+    assert result.history.path == workspace / "out" / "buildlib" / "journal.jsonl"
+    assert (type(result.run), result.run.record) == (Runner, workspace / ".build-failures.log")
+    assert (result.dist, result.reports) == (workspace / "dist", workspace / "out" / "buildlib" / "reports")
+    write = result.report("test-arm64", {"ä": 1})
+    assert (write.path, write.text) == (result.reports / "test-arm64.json", '{\n  "ä": 1\n}\n')
+
+
+def test_a_dry_run_writes_no_history(workspace):
+    result = opened(workspace, dry=True)
+    assert (type(result.run), result.history.path) == (DryRunner, None)
+
+
+@pytest.mark.parametrize("anywhere", [False, True])
+def test_a_component_without_a_binary_is_an_error_of_every_command(workspace, anywhere):
+    (workspace / "buildlib.toml").write_text("[components.ap]\nports = [80]\n")
+    with pytest.raises(UsageError) as caught:
+        opened(workspace, anywhere=anywhere)
+    assert (caught.value.message, caught.value.help) == (
+        "buildlib.toml: components has no 'ap': no binary has that name", "did you mean 'app'?",
+    )  # fmt: skip
+    (workspace / "buildlib.toml").write_text("[components.app]\nports = [80]\n")
+    assert opened(workspace, anywhere=anywhere).config.components["app"].ports == (80,)
+
+
+def test_without_a_workspace_components_are_not_checked(workspace, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("elsewhere")
+    (folder / "buildlib.toml").write_text("[components.ap]\nports = [80]\n")
+    result = opened(folder, anywhere=True)
+    assert (result.workspace.root, result.workspace.components) == (folder, ())
+    with pytest.raises(UsageError, match=r"no Cargo\.toml in"):
+        opened(folder)
+
+
+def test_without_cargo_a_requirement_is_missing(workspace):
+    with pytest.raises(MissingRequirements, match="no cargo on PATH"):
+        open_context({"PATH": ""}, workspace, {}, Console({}))
+
+
+def test_a_pin_that_is_not_installed_does_not_prevent_the_answer(workspace, monkeypatch):
+    answers = [(1, "error: toolchain '1.80' is not installed"), (0, "{}")]
+    toolchains = []
+
+    def run(_, step):
+        toolchains.append(step.env.get("RUSTUP_TOOLCHAIN"))
+        code, text = answers[len(toolchains) - 1]
+        return Outcome(step=step, code=code, seconds=0.0, stdout=text, output=text)
+
+    monkeypatch.setattr(Runner, "__call__", run)
+    runner = Runner(Console({}), {}, context.layers.resolve().retry)
+    assert (context._metadata(runner, Path("/cargo"), workspace), toolchains) == ("{}", [None, "stable"])
+    answers[0] = (1, "error: invalid table\n")
+    toolchains.clear()
+    with pytest.raises(UsageError) as caught:
+        context._metadata(runner, Path("/cargo"), workspace)
+    assert (caught.value.message, caught.value.help, toolchains) == ("invalid table", "fix Cargo.toml", [None])

@@ -1,0 +1,146 @@
+import errno
+import fcntl
+import os
+import threading
+
+import pytest
+
+from buildlib.core.errors import BuildError
+from buildlib.core.plan import AtomicUpdate, Install, Link, Write
+from buildlib.process.files import NO_LOCKS, append, install, link, locked, update, write_whole
+
+
+def test_an_equal_file_keeps_its_time(tmp_path):
+    file = tmp_path / "deep" / "f"
+    write_whole(file, b"one", 0o755)
+    os.utime(file, (1, 1))
+    write_whole(file, b"one", 0o755)
+    assert file.stat().st_mtime == 1 and file.stat().st_mode & 0o777 == 0o755
+    write_whole(file, b"two", 0o755)
+    assert file.read_bytes() == b"two" and [p.name for p in file.parent.iterdir()] == ["f"]
+
+
+def test_all_of_an_update_appears_or_nothing(tmp_path):
+    (tmp_path / "new").write_text("new")
+    dist = tmp_path / "dist"
+    writes = (Write(path=dist / "manifest.json", text="m"),)
+    update(
+        AtomicUpdate(copies=((tmp_path / "new", dist / "arm64" / "app"),), writes=writes, as_old_as=tmp_path / "new")
+    )
+    assert {p.stat().st_mtime for p in dist.rglob("*") if p.is_file()} == {(tmp_path / "new").stat().st_mtime}
+    assert (dist / "arm64" / "app").read_text() == "new"
+    missing = AtomicUpdate(
+        copies=((tmp_path / "new", dist / "b"), (tmp_path / "absent", dist / "c")), writes=writes, as_old_as=tmp_path
+    )
+    with pytest.raises(OSError, match="No such file") as caught:
+        update(missing)
+    assert caught.value.filename == str(dist / "c")
+    assert sorted(str(p.relative_to(dist)) for p in dist.rglob("*")) == ["arm64", "arm64/app", "manifest.json"]
+
+
+def test_install_and_link(tmp_path):
+    source = tmp_path / "deps"
+    source.mkdir()
+    (source / "libstd-1.rlib").write_text("std")
+    (source / "libstd-1.d").write_text("d")
+    into = tmp_path / "root" / "lib"
+    install(Install(source=source, pattern="*.rlib", into=into, empty=("self-contained/crt1.o",)))
+    assert sorted(str(p.relative_to(into)) for p in into.rglob("*")) == [
+        "libstd-1.rlib",
+        "self-contained",
+        "self-contained/crt1.o",
+    ]
+    for to in (tmp_path, source):
+        link(Link(path=tmp_path / "root" / "link", to=to))
+        assert (tmp_path / "root" / "link").readlink() == to
+
+
+def test_a_log_is_rotated(tmp_path):
+    path = tmp_path / "log"
+    for number in range(100):
+        append(path, f"line {number}", 200)
+    kept = [*(tmp_path / "log.1").read_text().splitlines(), *path.read_text().splitlines()]
+    assert kept == [f"line {number}" for number in range(100)][-len(kept) :]
+    assert path.stat().st_size <= 210 and len(list(tmp_path.iterdir())) == 2
+
+
+# --- locks --------------------------------------------------------------------------------------------------------
+
+
+def test_one_holds_the_lock_and_the_next_reports_that_it_waits(tmp_path):
+    events, waits = [], threading.Event()
+
+    def second():
+        with locked(tmp_path, lambda: (events.append("waiting"), waits.set())):
+            events.append("second")
+
+    with locked(tmp_path, lambda: events.append("never")):
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert waits.wait(60)
+        events.append("first is done")
+    thread.join(60)
+    assert events == ["waiting", "first is done", "second"]
+
+
+def refusing(number, when=lambda operation: True):
+    """A flock(2) that fails with this error."""
+    real = fcntl.flock
+
+    def flock(handle, operation):
+        if when(operation):
+            raise OSError(number, os.strerror(number))
+        real(handle, operation)
+
+    return flock
+
+
+@pytest.mark.parametrize("number", NO_LOCKS, ids=errno.errorcode.get)
+def test_a_file_system_without_locks_is_used_without_one(tmp_path, monkeypatch, number):
+    """As NFS without its lock daemon: the work is done, after one warning."""
+    monkeypatch.setattr(fcntl, "flock", refusing(number))
+    waits, warnings = [], []
+    with locked(tmp_path / "d", lambda: waits.append(1), warnings.append):
+        (tmp_path / "d" / "f").touch()
+    with locked(tmp_path / "d", lambda: waits.append(1)):
+        pass
+    assert (waits, warnings) == (
+        [], [f"{tmp_path}/d: the file system has no locks; do not run two commands there at the same time"],
+    )  # fmt: skip
+
+
+def test_a_log_is_written_without_locks(tmp_path, monkeypatch):
+    monkeypatch.setattr(fcntl, "flock", refusing(errno.ENOLCK))
+    append(tmp_path / "log", "line", 100)
+    assert (tmp_path / "log").read_text() == "line\n"
+
+
+def test_locks_that_end_while_one_waits(tmp_path, monkeypatch):
+    blocking = []
+
+    def flock(handle, operation):
+        if operation & fcntl.LOCK_NB:
+            raise BlockingIOError(errno.EWOULDBLOCK, "busy")
+        blocking.append(operation)
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    waits, warnings = [], []
+    with locked(tmp_path, lambda: waits.append(1), warnings.append):
+        pass
+    assert (blocking, waits, len(warnings)) == ([fcntl.LOCK_EX], [1], 1)
+
+
+def test_another_error_is_reported_with_the_directory(tmp_path, monkeypatch):
+    monkeypatch.setattr(fcntl, "flock", refusing(errno.EIO))
+    with pytest.raises(BuildError) as caught, locked(tmp_path, lambda: None):
+        pass
+    assert caught.value.message == f"{tmp_path}: Input/output error"
+    (tmp_path / "file").touch()
+    with pytest.raises(BuildError, match="file"), locked(tmp_path / "file", lambda: None):
+        pass
+
+
+def test_an_error_of_the_work_is_not_one_of_the_lock(tmp_path):
+    with pytest.raises(BlockingIOError, match="work"), locked(tmp_path, lambda: None):
+        raise BlockingIOError("work")

@@ -1,0 +1,96 @@
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from buildlib.core.plan import Step
+from buildlib.process.console import Console
+from buildlib.process.output_reader import OutputReader
+
+
+def artifact(**changes):
+    message = {
+        "reason": "compiler-artifact", "target": {"name": "app", "kind": ["bin"]}, "fresh": False, "profile": {"test": False},
+        "manifest_path": "/w/p/Cargo.toml", "executable": "/t/app",
+    } | changes  # fmt: skip
+    return json.dumps(message)
+
+
+def read(*lines, stdout="json", **more):
+    """A reader that has read these lines of stdout."""
+    reader = OutputReader(Step(title="t", argv=("x",), stdout=stdout, **more), Console({}), str)
+    reader.read_stdout(io.BytesIO("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")))
+    return reader
+
+
+def without(key):
+    return json.dumps({name: value for name, value in json.loads(artifact()).items() if name != key})
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{", "{}", "{not json}", '{"a": 1', '{"level": "info", "msg": "from a build script"}', '{"reason": "compiler-artifact"}',
+        *map(without, ("target", "fresh", "profile", "manifest_path")), artifact(target="app"), artifact(profile=None),
+        artifact(manifest_path=None), artifact(executable=3), '{"a":' * 100_000,
+    ],
+    ids=lambda line: line[:60],
+)  # fmt: skip
+def test_a_line_that_is_not_a_message_of_cargo_is_shown(capsys, line):
+    reader = read(line, artifact())
+    assert reader.tail[0] == line and len(reader.tail) == 1
+    assert capsys.readouterr().err == f"{line}\n"
+    assert (reader.executables, reader.compiled, reader.fresh) == ([Path("/t/app")], 1, 0)
+
+
+def test_messages_are_read_and_not_shown(capsys):
+    reader = read(artifact(), artifact(executable=None, fresh=True), '{"reason": "build-finished", "success": true}')
+    assert (reader.executables, reader.compiled, reader.fresh, list(reader.tail)) == ([Path("/t/app")], 1, 1, [])
+    assert capsys.readouterr().err == ""
+
+
+def test_a_message_without_an_executable_is_a_library():
+    assert read(without("executable")).executables == []
+
+
+@pytest.mark.parametrize(
+    ("stdout", "kept", "shown"), [("show", [], ["{}"]), ("keep", ["{}\n"], []), ("both", ["{}\n"], ["{}"])]
+)
+def test_other_steps_have_no_messages(stdout, kept, shown):
+    reader = read("{}", stdout=stdout)
+    assert (reader.stdout, list(reader.tail)) == (kept, shown)
+
+
+@pytest.mark.parametrize(
+    ("messages", "summary"),
+    [((), "nothing to compile"), ((artifact(),), "1 crate compiled"), ((artifact(),) * 2, "2 crates compiled"),
+     ((artifact(fresh=True),), "nothing to compile")],
+)  # fmt: skip
+def test_the_summary_counts_crates(messages, summary):
+    assert read(*messages).summary() == summary
+    assert read(*messages, stdout="show").summary() == ""
+
+
+def test_invalid_utf_8_does_not_end_the_reading():
+    assert list(read("a\udcffb", "c", stdout="show").tail) == ["a\ufffdb", "c"]
+
+
+def test_a_step_ends_when_nobody_reads_what_is_shown(monkeypatch):
+    """The pipe is closed, which ends the step with SIGPIPE."""
+
+    def broken(*_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(Console, "output", broken)
+    pipe = io.BytesIO(b"a\nb\n")
+    reader = OutputReader(Step(title="t", argv=("x",)), Console({}), str)
+    reader.read_stderr(pipe)
+    assert pipe.closed
+
+
+def test_lines_are_translated_before_they_are_shown_and_read(capsys):
+    reader = OutputReader(Step(title="t", argv=("x",)), Console({}), lambda line: line.replace("127.0.0.1:1/", ""))
+    reader.read_stderr(io.BytesIO(b"pushing 127.0.0.1:1/ghcr.io/a\n"))
+    assert list(reader.tail) == ["pushing ghcr.io/a"]
+    assert capsys.readouterr().err == "pushing ghcr.io/a\n"

@@ -1,0 +1,54 @@
+"""What a build requires of the machine: the standard library, the backend, host tools and QEMU."""
+
+from pathlib import Path
+
+from machines import ARM64
+
+from buildlib.core.requirements import describe, missing
+from buildlib.machine.host import Daemon
+from buildlib.rust.backends.cross import Cross
+from buildlib.rust.backends.gcc import Gcc
+from buildlib.rust.backends.zig import Zig
+from buildlib.rust.provision import build_requirements
+
+ZIG = Zig(why="", minimum_glibc="2.31")
+
+
+def absent(host, backend=ZIG, tools=None):
+    return missing(build_requirements({ARM64: backend}, tools or {}), host)
+
+
+def test_everything_missing_is_listed_at_once_with_its_fixes(machine):
+    requirements = absent(machine(), tools={"protoc": ("prost-build",), "cmake": ("a-sys", "b-sys")})
+    assert describe(requirements).splitlines() == [
+        "  Rust standard library for arm64 (compile for aarch64-unknown-linux-gnu): rustup target add"
+        " aarch64-unknown-linux-gnu or apt-get install rustc-web cargo-web rust-web-src",
+        "  zig (the zig backend links with it): pip install ziglang cargo-zigbuild",
+        "  cargo-zigbuild (zig links through it): pip install ziglang cargo-zigbuild",
+        "  protoc (prost-build runs it): pip install 'cargo-buildlib[host-tools]' or apt-get install protobuf-compiler",
+        "  cmake (a-sys, b-sys run it): pip install 'cargo-buildlib[host-tools]' or apt-get install cmake",
+        "  QEMU for arm64 (start arm64 binaries before they count as built): apt-get install qemu-user-static",
+        "  C library of arm64 (start arm64 binaries before they count as built):"
+        " apt-get install libc6-arm64-cross libgcc-s1-arm64-cross",
+    ]
+    optional = [requirement.what for requirement in requirements if not requirement.required]
+    assert optional == ["QEMU for arm64", "C library of arm64"]
+
+
+def test_what_the_machine_has_is_not_missing(machine, system):
+    host = machine(
+        tools=["cmake", "qemu-aarch64-static"], files=["/usr/aarch64-linux-gnu/lib/ld-linux-aarch64.so.1"],
+        toolchains=(system,), zig=Path("/z"), zigbuild=Path("/b"), env={"PROTOC": "/opt/protoc"},
+    )  # fmt: skip
+    assert absent(host, tools={"protoc": ("prost-build",), "cmake": ("a-sys",)}) == ()
+
+
+def test_gcc_and_cross_have_requirements_of_their_own(machine, system):
+    host = machine(
+        tools=["qemu-aarch64"], files=["/usr/aarch64-linux-gnu/lib/ld-linux-aarch64.so.1"], toolchains=(system,)
+    )
+    gcc = absent(host, Gcc(why="", minimum_glibc=""))
+    assert [requirement.what for requirement in gcc] == ["aarch64-linux-gnu-gcc"]
+    object.__setattr__(host, "daemon", Daemon(error="no such file"))
+    cross = absent(host, Cross(why="", minimum_glibc=""))
+    assert [requirement.what for requirement in cross] == ["cross", "rustup", "a running container engine"]

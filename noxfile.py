@@ -28,7 +28,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def unit(session: nox.Session) -> None:
     """Seconds: without network; the few tests that start processes have the marker `processes`."""
-    session.run("pytest", "tests/unit", *session.posargs)
+    session.run("pytest", "tests/unit", "--numprocesses", "auto", *session.posargs)
 
 
 @nox.session

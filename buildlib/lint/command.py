@@ -15,7 +15,7 @@ from buildlib.core.errors import UsageError
 from buildlib.core.layers import environment, files, resolve
 from buildlib.core.plan import Write
 from buildlib.core.settings import Config
-from buildlib.core.targets import suggestion
+from buildlib.core.targets import nearest, suggestion
 from buildlib.lint.check import check, kind
 from buildlib.lint.finding import SEVERITIES, Finding, rules
 from buildlib.lint.fix import apply_edits
@@ -123,7 +123,8 @@ def output_format(console: Console, word: str) -> str:
     """The requested format; without one, "github" in GitHub Actions and "text" elsewhere. UsageError for an unknown one."""
     if word and word not in FORMATS:
         expected = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
-        raise UsageError(f"unknown format {word!r} (expected {expected})", suggestion(word, FORMATS))
+        near = nearest(word, FORMATS)
+        raise UsageError(f"unknown format {word!r} (expected {expected})", f"did you mean {near!r}?" if near else "")
     return word or ("github" if console.github else "text")
 
 

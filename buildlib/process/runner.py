@@ -87,7 +87,9 @@ class Runner:
         """Execute the steps of `job` in order. Returns the outcome of the first that fails, or of the last."""
         with contextlib.ExitStack() as stack:
             if job.lock:
-                waiting = functools.partial(self.console.note, f"{job.name}: waiting for another command that builds it")
+                waiting = functools.partial(
+                    self.console.note, f"{job.name}: waiting for another command that builds it"
+                )
                 stack.enter_context(locked(job.lock, waiting, self.console.warn))
             outcome = Outcome(step=job.steps[-1], code=0, seconds=0.0)
             if job.done and job.done.exists():

@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from testbed import PROGRAMS, assert_error, buildlib, install_packages, path_without, run
+from testbed import BUILDLIB, PROGRAMS, assert_error, buildlib, install_packages, path_without, run
 
 from buildlib.binaries.elf import read
 from buildlib.core.targets import TARGETS
@@ -39,7 +39,7 @@ def test_an_unchanged_workspace_compiles_and_writes_nothing(clone):
 
 
 def test_invoke_runs_the_same_commands(clone):
-    built = run("invoke", "build", "--arch", "aarch64", "--json", cwd=clone)
+    built = run(BUILDLIB.parent / "invoke", "build", "--arch", "aarch64", "--json", cwd=clone)
     assert built.code == 0, built
     (result,) = json.loads(built.out)
     assert (result["arch"], result["status"], result["code"]) == ("arm64", "unchanged", 0)

@@ -38,7 +38,7 @@ def test_after_a_kill_two_concurrent_builds_compile_std_once(workspace, qemu, of
     logs = [process.communicate(timeout=900)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], logs
     assert sum("Compiling core" in log for log in logs) == 1, logs
-    assert sum("waiting for another build" in log for log in logs) == 1, logs
+    assert sum(": waiting for another command that builds it\n" in log for log in logs) == 1, logs
     for folder in (project, other):
         started = run("qemu-riscv64-static", folder / "dist" / ARCH / "hello")
         assert started.out == "riscv64 64 little squares=14 caught=true root=1.414\n", started

@@ -131,6 +131,12 @@ def test_the_output_format():
     assert (caught.value.message, caught.value.help) == (
         "unknown format 'jsn' (expected text, json, sarif or github)", "did you mean 'json'?",
     )  # fmt: skip
+    with pytest.raises(UsageError) as caught:
+        command.output_format(Console({}), "nope")
+    assert (caught.value.message, caught.value.help) == (
+        "unknown format 'nope' (expected text, json, sarif or github)",
+        "",
+    )
 
 
 def test_fixes_keep_line_ends_and_leave_nothing_to_fix(tree):

@@ -142,7 +142,7 @@ def test_a_static_image_has_no_uname():
         ({"": FakeContainer("")}, {}, "service", "the log is empty after the start"),
         ({"": FakeContainer("x", code=137)}, {}, "service", "exited with code 137, 0.0 s after SIGTERM"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_failed_check_says_what_is_wrong(containers, attrs, name, detail):
     results = checked(Daemon(containers, attrs))

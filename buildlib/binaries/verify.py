@@ -1,4 +1,4 @@
-"""The command `verify` for files and directories: the gate without a build."""
+"""The command `verify` for files and directories: the checks of the gate, without a build before them."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Verdict:
     target: Target | None
     facts: Facts | None
     refusals: tuple[str, ...]
-    started: str = ""  # the flag that it was started with
+    started: str = ""  # the flag that the file was started with, such as --version; "" if it was not started
 
 
 def verify(context: Context, paths: Iterable[Path]) -> list[Verdict]:
-    """Run the gate alone, on files and directories.
+    """Run the checks of the gate on files, and on all binaries in directories.
 
-    A directory with a manifest is compared with it: every file that the manifest lists must exist, with its digest, for its arch
-    and minimum glibc.
+    If a directory has a manifest, every file that the manifest lists must exist, have the listed digest, and pass the
+    checks for the listed arch and minimum glibc.
 
     Raises:
         NothingToDo: there is no binary to verify.
@@ -39,6 +39,7 @@ def verify(context: Context, paths: Iterable[Path]) -> list[Verdict]:
     verdicts: list[Verdict] = []
     try:
         for path in paths:
+            # dist/ is always read as a directory: if it is a file, that is an error.
             if path.is_dir() or (path.exists() and path.absolute() == context.dist.absolute()):
                 verdicts += _verify_folder(context, path)
             elif path.is_file():
@@ -72,7 +73,7 @@ def _verify_entry(context: Context, folder: Path, entry: Entry) -> Verdict:
 
 
 def _arch_of(path: Path) -> Target | None:
-    """Return the target whose arch the path names, as in dist/<arch>/<binary>."""
+    """Return the target that the parent directory names, as in dist/<arch>/<binary>."""
     return TARGETS.get(path.absolute().parent.name)
 
 

@@ -29,8 +29,8 @@ class Buildlib(Program):
         """Parse the core options of `argv`, without --debug, which only `entry` reads: Invoke would log every step of its own."""
         words = sys.argv if argv is None else argv
         end = words.index("--") if "--" in words else len(words)
-        ours = [word for word in words[:end] if word != "--debug"]
-        self._parse(super().parse_core, with_paths([*ours, *words[end:]]))
+        before = [word for word in words[:end] if word != "--debug"]
+        self._parse(super().parse_core, with_paths([*before, *words[end:]]))
 
     def parse_tasks(self) -> None:
         """Parse the command and its options."""

@@ -38,22 +38,22 @@ def settings_help(*keys: str) -> dict[str, str]:
 
 
 def command(body: Callable[..., int | None]) -> Callable[..., None]:
-    """Turn the function of a command into a task: it gets a Console, its errors become one message and an exit code.
+    """Wrap the function of a command: pass it a Console, and turn its errors into one message and an exit code.
 
     Invoke would print a traceback for every exception but its own.
     """
 
     @functools.wraps(body)  # keeps Invoke's flags and help
     def enter(c: Any, **kwargs: Any) -> None:
-        # Invoke switches bytecode files off; without them every start would compile our modules again.
+        # Invoke switches bytecode files off, but without them every start would compile the modules of buildlib again.
         sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
         signal.signal(signal.SIGTERM, _terminate)
         console = Console(os.environ)
         code = report_errors(console, lambda: body(c, console, **kwargs), debug=debug_requested())
-        if code:  # Exit(code=0) would end `inv a b` after a
+        if code:  # not for 0: Exit would end `inv a b` after a
             raise Exit(code=code)
 
-    # Invoke passes its context alone; the console is added here.
+    # Invoke must not see the parameter `console`, which `enter` adds: it would become a flag.
     del enter.__wrapped__
     signature = inspect.signature(body)
     enter.__signature__ = signature.replace(  # type: ignore[attr-defined]
@@ -63,7 +63,7 @@ def command(body: Callable[..., int | None]) -> Callable[..., None]:
 
 
 def report_errors(console: Console, work: Callable[[], int | None], *, debug: bool) -> int:
-    """The exit code of `work`; every error is one message, unexpected ones too unless `debug` lets them through."""
+    """Call `work` and return its exit code. An error is shown as one message; `debug` raises unexpected ones again."""
     try:
         return work() or 0
     except Terminated:
@@ -75,23 +75,23 @@ def report_errors(console: Console, work: Callable[[], int | None], *, debug: bo
     except BuildError as error:
         console.error(error)
         return error.code
-    except BrokenPipeError:  # the reader has what it wanted: `main` handles it
+    except BrokenPipeError:  # nobody reads the output any more; `app.main` handles it
         raise
     except Exception as error:
         if debug:
             raise
-        foreseen = explain(error)
-        console.error(foreseen)
-        return foreseen.code
+        explained = explain(error)
+        console.error(explained)
+        return explained.code
 
 
 def debug_requested() -> bool:
-    """Whether the command line asks for tracebacks; Invoke keeps its own --debug to itself."""
+    """Whether the command line asks for tracebacks. Invoke handles --debug itself and does not pass it on."""
     return not {"--debug", "-d"}.isdisjoint(sys.argv[1 : sys.argv.index("--") if "--" in sys.argv else None])
 
 
 def explain(error: Exception) -> BuildError:
-    """An unexpected exception as an error of ours: what the operating system refused, or a bug."""
+    """An unexpected exception as a BuildError: an error of the operating system, or a bug in buildlib."""
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return BuildError(f"{where}{error.strerror}", "run again with --debug for the traceback")
@@ -109,7 +109,7 @@ def _terminate(*_: Any) -> None:
 def open_workspace(
     c: Any, console: Console, flags: Mapping[str, Any] | None = None, *, anywhere: bool = False
 ) -> Context:
-    """The context of a command. While cargo and rustc are asked, the modules that show results are imported."""
+    """The context of a command. It runs cargo and rustc; meanwhile the modules that show results are imported."""
     from concurrent.futures import ThreadPoolExecutor
 
     from buildlib.process.context import open_context
@@ -129,10 +129,10 @@ def absolute(folder: str) -> str:
 
 
 def extra_words() -> tuple[str, ...]:
-    """The words behind `--`, each as it was given; Invoke joins them to one string."""
+    """The words after `--`, each as it was given; Invoke itself would join them into one string."""
     return tuple(sys.argv[sys.argv.index("--") + 1 :]) if "--" in sys.argv else ()
 
 
 def split(words: Iterable[str]) -> list[str]:
-    """The values of an option that repeats and takes commas too."""
+    """The values of an option that may be repeated and may contain several values with commas between them."""
     return [part.strip() for word in words for part in word.split(",") if part.strip()]

@@ -9,27 +9,27 @@ from pathlib import Path
 
 
 def last_line(text: str) -> str:
-    """The last line of a tool's output that is not blank; "" if there is none."""
+    """The last line of a tool's output that is not blank; "" without one."""
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
 
 
 def words(flag: str, values: Iterable[str]) -> tuple[str, ...]:
-    """The command line with `flag` before each value: "--tag" and ("a", "b") are ("--tag", "a", "--tag", "b")."""
+    """Put `flag` before each value: "--tag" and ("a", "b") become ("--tag", "a", "--tag", "b")."""
     return tuple(word for value in values for word in (flag, value))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One command. `env` is added to the runner's own environment, after `unset` was removed from it."""
+    """One command. It gets the runner's environment without `unset`, plus `env`."""
 
     title: str  # for the log
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
-    unset: tuple[str, ...] = ()  # names of variables; a trailing * makes it a prefix
+    unset: tuple[str, ...] = ()  # names of variables; NAME* is all that begin with NAME
     cwd: Path | None = None
     attempts: int = 1  # in all; with more than one, transient failures are retried
     stdout: str = "show"  # "show" prints it, "keep" returns it, "both" does both, "json" reads cargo's messages
-    quiet: bool = False  # a query: neither the command nor its output is shown, and a dry run runs it
+    quiet: bool = False  # the step only asks: neither it nor its output is shown, and a dry run runs it too
     held: bool = False  # its output is not shown, because the caller reads it and reports what matters
     timeout: float | None = None  # seconds
     terminal: bool = False  # it may ask the user, as sudo does for a password
@@ -64,7 +64,7 @@ class Install:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AtomicUpdate:
-    """Copy files (from, to) and write small ones; none gets its final name before all are on the disk.
+    """Copy files, given as (from, to), and write small ones; none gets its final name before all are on the disk.
 
     All get the modification time of the file `as_old_as`.
     """
@@ -82,7 +82,7 @@ class OciLayout:
     """
 
     folder: Path
-    blobs: Mapping[str, bytes | Path]  # digest, as in sha256:<hex> -> the bytes, or the file that has them
+    blobs: Mapping[str, bytes | Path]  # digest (sha256:<hex>) -> content, or a file with that content
     index: bytes
 
 

@@ -23,9 +23,10 @@ from buildlib.images import builder_commands, buildx, dockerfile, spec
 from buildlib.machine import docker_daemon
 from buildlib.process.context import Context
 from buildlib.process.retry import Budget
-from buildlib.registry.client import MANIFESTS, Client, read_token
+from buildlib.registry.client import MANIFESTS, Client
 from buildlib.registry.http import Answer, Request, body_text, network_failure, scheme, seconds_until
 from buildlib.registry.reference import parse
+from buildlib.registry.tokens import read_token
 
 TIMEOUT = 10.0  # seconds to connect from this machine
 BUILDER_TIMEOUT = 60.0  # seconds for BuildKit, which retries by itself for a while
@@ -180,7 +181,7 @@ class _Requests:
         help_text, server = f"docker login {host}", urlsplit(parameters.get("realm", "")).netloc
         if kind.lower() != "bearer":
             return (None, "password") if login else (Failure("auth", f"{host} requires a password", help_text), "")
-        answer = self.client.fetch_token(host, parameters, login)
+        answer = self.client.tokens.fetch(host, parameters, login)
         if answer.response is None or answer.status != 200:
             return answer.failure or Failure("auth", f"{server}: {answer.status}", help_text), ""
         self.authorization, _ = read_token(answer.response)

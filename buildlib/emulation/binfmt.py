@@ -32,7 +32,7 @@ FLAWS: Mapping[str, tuple[tuple[tuple[int, int], str], ...]] = {
 
 
 def handler(host: Host, target: Target) -> Handler | None:
-    """The handler of the target's binaries, None if there is none; an enabled one is preferred."""
+    """The handler of the target's binaries, None without one; an enabled one is preferred."""
     matches = [candidate for candidate in (host.handlers or {}).values() if _is_for(candidate, target)]
     return next((match for match in matches if match.enabled), matches[0] if matches else None)
 
@@ -153,7 +153,7 @@ def loader_requirement(target: Target, folder: Path, *, machine: int) -> Require
 
 
 def flaw_of(version: str, target: Target) -> str:
-    """The most important known flaw of this version of QEMU for the target, "" if there is none."""
+    """The most important known flaw of this version of QEMU for the target, "" without one."""
     actual, name = numbers(version), target.name.removesuffix("-musl")
     if not actual:
         return ""

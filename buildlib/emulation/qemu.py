@@ -12,9 +12,8 @@ from buildlib.core.requirements import Fix, Requirement, apt_install
 from buildlib.core.targets import Target, short_name
 from buildlib.machine.host import Host
 
-TIMEOUT = (
-    30.0  # seconds; a program that prints its version needs far less, also with QEMU, which is about ten times slower
-)
+# Seconds; a program that prints its version needs far less, also with QEMU, which is about ten times slower.
+TIMEOUT = 30.0
 CRASHED = ("uncaught target signal", "Illegal instruction", "Segmentation fault")
 NO_LIBRARY = "error while loading shared libraries"
 
@@ -25,7 +24,7 @@ def is_native(host: Host, target: Target) -> bool:
 
 
 def qemu(host: Host, target: Target) -> str | None:
-    """The QEMU user-mode program for the target, None if there is none; a static one is preferred, it needs no libraries."""
+    """The QEMU user-mode program for the target, None without one. A static one is preferred: it needs no libraries."""
     names = (f"qemu-{target.qemu}-static", f"qemu-{target.qemu}")
     return host.which(*names, *(str(unpacked(host, target) / name) for name in names))
 
@@ -42,7 +41,7 @@ def libraries(host: Host, target: Target) -> Path | None:
 
 
 def runner(host: Host, target: Target, *, static: bool) -> tuple[str, ...] | None:
-    """The words in front of a binary: () if this machine runs it itself, None if it cannot start it."""
+    """The words before a binary that start it: () if none are needed, None if this machine cannot start it."""
     if is_native(host, target):
         return ()
     emulator = qemu(host, target)
@@ -55,46 +54,50 @@ def runner(host: Host, target: Target, *, static: bool) -> tuple[str, ...] | Non
 
 
 def start(words: tuple[str, ...], binary: Path, flag: str, cwd: Path) -> Step:
-    """The command that prints the version or the help of the binary, which shows that it starts."""
+    """The step that starts the binary with `flag`: --version or --help. `words` are those of `runner`."""
     argv = (*words, str(binary), flag)
     return Step(title=f"start {binary.name}", argv=argv, cwd=cwd, stdout="keep", quiet=True, timeout=TIMEOUT)
 
 
 def version(words: tuple[str, ...]) -> Step:
-    """The command that prints the version of QEMU."""
+    """The step that prints the version of QEMU. `words` are those of `runner`."""
     return Step(title="QEMU's version", argv=(words[0], "--version"), stdout="keep", quiet=True)
 
 
-def version_of(answer: str) -> str:
-    """The version in the answer of QEMU, such as 7.2.22; "" if it has none."""
-    match = re.search(r"version (\d+\.\d+[.\d]*)", answer)
+def version_of(output: str) -> str:
+    """The version in the output of `qemu --version`, such as 7.2.22; "" if it has none."""
+    match = re.search(r"version (\d+\.\d+[.\d]*)", output)
     return match[1] if match else ""
 
 
-def too_old(answer: str, target: Target) -> str:
-    """Why the QEMU that gave this answer cannot run the target's binaries, "" when it can."""
-    match = re.search(r"version (\d+)\.(\d+)", answer)
+def too_old(output: str, target: Target) -> str:
+    """Why a QEMU with this output of --version cannot run the target's binaries; "" if it can.
+
+    Only for targets that have a `qemu_since`.
+    """
+    match = re.search(r"version (\d+)\.(\d+)", output)
     since = tuple(int(part) for part in target.qemu_since.split("."))
     if match and (int(match[1]), int(match[2])) < since:
         return f"QEMU {match[1]}.{match[2]} is too old for {target.name}: {target.qemu_since} is the first version that runs it"
     return ""
 
 
-# std::env::consts::ARCH of targets whose triple begins with another word.
-CONSTS = {"armv7": "arm", "i686": "x86", "riscv64gc": "riscv64", "powerpc64le": "powerpc64"}
+# The first word of a triple -> std::env::consts::ARCH, where they differ.
+RUST_ARCHES = {"armv7": "arm", "i686": "x86", "riscv64gc": "riscv64", "powerpc64le": "powerpc64"}
 
 
 def rust_arch(target: Target) -> str:
     """The value of std::env::consts::ARCH in a program for the target."""
     first = target.triple.partition("-")[0]
-    return CONSTS.get(first, first)
+    return RUST_ARCHES.get(first, first)
 
 
-FAMILIES = {"armv6": "arm", "armv7": "arm"}  # QEMU emulates the newest CPU of a family unless QEMU_CPU names one
+# Architectures that cannot be told apart under QEMU: it emulates the newest CPU of a family unless QEMU_CPU names one.
+FAMILIES = {"armv6": "arm", "armv7": "arm"}
 
 
 def probe_mismatch(facts: Mapping[str, Any], host: Host, target: Target) -> str:
-    """Why a probe did not run on the target, "" if it did.
+    """Why the probe, a test program that says where it runs, did not run on the target; "" if it did.
 
     `facts` is what the probe printed: `arch` is std::env::consts::ARCH, `machine` is that of uname(2).
     """
@@ -117,7 +120,7 @@ def start_problem(outcome: Outcome) -> str:
 
     A program that rejects the flag has started, and so has one that is still running after the timeout.
     """
-    if outcome.code in (0, 124):
+    if outcome.code in (0, 124):  # 124 after the timeout
         return ""
     if outcome.code in (126, 127) and NO_LIBRARY not in outcome.output:
         return f"exit code {outcome.code} ({last_line(outcome.output)})"

@@ -1,4 +1,4 @@
-"""The command `image`: the binaries first, then all images concurrently, to where they were requested."""
+"""The command `image`: compile the binaries, then build all images concurrently and push, load or save them."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from buildlib.registry import session
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageOptions:
-    """The options of the command line. `tags` is empty for the default ones."""
+    """The options of the command line. Empty `tags` mean the default tags."""
 
     targets: tuple[Target, ...]
     components: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
-    compile: bool = True  # False takes dist/ as it is
+    compile: bool = True  # False: use the binaries that are in dist/
     container: ContainerOptions | None = None  # compile in a container
     force: bool = False  # ignore what is cached; recreate a builder that differs
     attestations: tuple[str, ...] = ()  # flags of buildx
@@ -42,23 +42,23 @@ Task = Push | Save | Load
 
 
 def push(context: Context, options: ImageOptions) -> list[ImageResult]:
-    """Push every component's image for all targets to the configured registry; nothing in a dry run.
+    """Push every component's image for all targets to the configured registry; a dry run pushes nothing.
 
-    The result of an image that failed or was refused has the error; its tags are unchanged.
+    If an image failed or was refused, its result contains the error, and its tags in the registry are unchanged.
     """
     prefix = spec.registry(context)
 
-    def task(assembly: Assembly) -> Push:
-        # The whole name in lower case: that is the grammar of the distribution specification.
+    def make(assembly: Assembly) -> Push:
+        # The distribution specification allows no upper case in the names of repositories.
         repository = f"{prefix}/{assembly.name.lower()}"
         tags = options.tags or (*assembly.image.tags, "latest")
         return Push(assembly=assembly, repository=repository, tags=tags)
 
-    return _through_buildx(context, options, task)
+    return _through_buildx(context, options, make)
 
 
 def load(context: Context, options: ImageOptions) -> list[ImageResult]:
-    """Load every component's image for one platform into the Docker daemon. UsageError for several: it holds one."""
+    """Load every component's image into the Docker daemon. UsageError for several platforms: it holds one per image."""
     if len(options.targets) != 1:
         names = ",".join(target.name for target in options.targets)
         help_text = "use --arch for one of them, or --output DIR for all"
@@ -67,14 +67,14 @@ def load(context: Context, options: ImageOptions) -> list[ImageResult]:
         raise UsageError("the Docker daemon takes no attestations", "use --push or --output DIR")
     prefix = f"{spec.registry(context)}/" if context.config.registry else ""
 
-    def task(assembly: Assembly) -> Load:
+    def make(assembly: Assembly) -> Load:
         return Load(assembly=assembly, repository=f"{prefix}{assembly.name.lower()}")
 
-    return _through_buildx(context, options, task)
+    return _through_buildx(context, options, make)
 
 
 def save(context: Context, options: ImageOptions, output: Path) -> list[ImageResult]:
-    """Write every component's image for all targets as an OCI image layout below `output`; static binaries without Docker."""
+    """Write every component's image for all targets as an OCI layout below `output`. Static binaries need no Docker."""
     if options.attestations or needs_docker(context, options.targets, options.components):
         with _locked(context, output):
             return _through_buildx(context, options, lambda assembly: Save(assembly=assembly, output=output))
@@ -101,7 +101,7 @@ def validate(context: Context, options: ImageOptions) -> None:
 
 
 def needs_docker(context: Context, targets: tuple[Target, ...], components: tuple[str, ...]) -> bool:
-    """Whether the images hold more than static binaries: a base image, or what the workspace's own Dockerfile adds."""
+    """Whether an image has more than static binaries: a base image, or what the workspace's own Dockerfile adds."""
     has_base = any(spec.stage_of(context, component).base for component in context.workspace.pick(components))
     return has_base or workspace_dockerfile.is_own(context) or not all(target.is_musl for target in targets)
 
@@ -116,8 +116,8 @@ def _locked(context: Context, output: Path) -> Iterator[None]:
         yield
 
 
-def _through_buildx(context: Context, options: ImageOptions, task: Callable[[Assembly], Task]) -> list[ImageResult]:
-    """Build all images concurrently: buildx waits for the network and the builder most of the time."""
+def _through_buildx(context: Context, options: ImageOptions, make: Callable[[Assembly], Task]) -> list[ImageResult]:
+    """Build all images concurrently, because buildx mostly waits for the network and the builder."""
     validate(context, options)
     workspace_dockerfile.lint_before_build(context, strict=options.strict)
     prepared = session.prepare(context, attested=bool(options.attestations))
@@ -131,7 +131,7 @@ def _through_buildx(context: Context, options: ImageOptions, task: Callable[[Ass
     images = spec.image_specs(context, options.targets, options.components, options.tags, epoch, revision)
     with tempfile.TemporaryDirectory() as scratch, session.open_session(context, prepared) as registries:
         tasks = [
-            task(
+            make(
                 Assembly(
                     context=context, image=image, scratch=Path(scratch) / image.component.name, epoch=epoch,
                     fresh=options.force, attestations=options.attestations, session=registries,
@@ -143,7 +143,7 @@ def _through_buildx(context: Context, options: ImageOptions, task: Callable[[Ass
 
 
 def _run_all(context: Context, tasks: list[Task]) -> list[ImageResult]:
-    """One that fails does not stop the others; Ctrl-C stops all of them."""
+    """Run the tasks concurrently. A task that fails does not stop the others; Ctrl-C stops all of them."""
     with ThreadPoolExecutor(max_workers=_workers()) as pool:
         futures = [pool.submit(_run_one, context, task) for task in tasks]
         try:
@@ -165,12 +165,12 @@ def _run_one(context: Context, task: Task) -> ImageResult:
 
 
 def _workers() -> int:
-    """One per processor, and two on a small machine: one waits while the other works."""
+    """The number of concurrent tasks: one per processor, but at least two, since a task waits most of the time."""
     return max(2, os.cpu_count() or 1)
 
 
 def _compile(context: Context, options: ImageOptions) -> tuple[int, str]:
-    """Put the binaries into dist/, unless it is to be taken as it is. Returns the commit's time and name."""
+    """Compile the binaries into dist/ if the options say so. Returns the commit's time (since 1970) and its name."""
     epoch, revision = spec.commit(context)
     if options.container:
         container = replace(options.container, fresh=options.force)

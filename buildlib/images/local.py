@@ -51,7 +51,7 @@ class Load:
         )  # fmt: skip
 
     def _id(self, name: str) -> str:
-        """The daemon's ID of the image called `name`, "" if there is none."""
+        """The daemon's ID of the image called `name`, "" without one."""
         argv = ("docker", "image", "inspect", "--format", "{{.Id}}", name)
         outcome = self.assembly.context.run(Step(title=f"inspect {name}", argv=argv, stdout="keep", quiet=True))
         return outcome.stdout.strip() if outcome else ""
@@ -84,7 +84,7 @@ def build_and_check(assembly: Assembly, inputs: str = "") -> oci.Image:
 class _Layout:
     entries: list[oci.Json]  # for an index, with the platforms of the images; attestations included
     images: dict[str, str]  # platform -> digest
-    index: str = ""  # the digest of the layout's own index, which joins the images; "" if there is none
+    index: str = ""  # the digest of the layout's own index, which joins the images; "" without one
 
 
 def _read_layout(folder: Path) -> _Layout:

@@ -22,7 +22,7 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 REF_NAME = "org.opencontainers.image.ref.name"
-# Neither root nor a user of the host: distroless images call this user nonroot.
+# An id that is neither root nor a user of the host; distroless images use it too, and call it nonroot.
 USER = 65532
 
 Json = dict[str, Any]
@@ -49,7 +49,7 @@ class Image:
 
     @property
     def digest(self) -> str:
-        """The digest of the index, by which the image is found."""
+        """The digest of the index, which identifies the image."""
         return digest(self.index)
 
 
@@ -127,7 +127,7 @@ def _compress(tar: bytes) -> bytes:
 
 
 def compressed_layers(blobs: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The layers in the blobs of an earlier image, for `compressed` of `image`. Blobs that `image` did not return are skipped."""
+    """The argument `compressed` of `image`, from the blobs of an earlier image. Blobs of other tools are skipped."""
     layers = {}
     for data in blobs.values():
         try:
@@ -136,12 +136,7 @@ def compressed_layers(blobs: Mapping[str, bytes]) -> dict[str, bytes]:
             (diff_id,) = config["rootfs"]["diff_ids"]
             if digest(blobs[layer["digest"]]) == layer["digest"]:
                 layers[diff_id] = blobs[layer["digest"]]
-        except (
-            ValueError,
-            KeyError,
-            TypeError,
-            RecursionError,
-        ):  # a layer, a configuration or an index; or of another tool
+        except (ValueError, KeyError, TypeError, RecursionError):  # not a manifest, or one that another tool wrote
             continue
     return layers
 

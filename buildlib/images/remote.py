@@ -38,14 +38,14 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 # The PATH of images whose configuration sets none.
-FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+DEFAULT_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 SHEBANG = re.compile(rb"#!\s*(?P<program>\S+)")
-ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878, 3.1.1
+ZSTD = b"\x28\xb5\x2f\xfd"  # the first bytes of a zstd frame (RFC 8878, 3.1.1)
 LINKS = 8  # the longest chain of symbolic links that is followed
 
 
 def is_reference(word: str) -> bool:
-    """Whether a word of the command line names an image with tag or digest. An existing file of that name takes precedence."""
+    """Whether a word of the command line names an image with tag or digest. False if a file of that name exists."""
     try:
         reference = parse(word)
     except UsageError:
@@ -94,7 +94,7 @@ class Repository:
     name: str
 
     def images(self, version: str) -> Iterator[Image]:
-        """The images of all platforms under a tag or digest, without attestations. BuildError if there is none."""
+        """The images of all platforms under a tag or digest, without attestations. BuildError if there are none."""
         manifest = self._manifest(version)
         if isinstance(manifest, Manifest):
             yield self._image(manifest, Platform())
@@ -137,7 +137,7 @@ class Repository:
 
 
 class _Stream(io.RawIOBase):
-    """Chunks of a download as a file that is read from the beginning to the end. NetworkError if the download breaks off."""
+    """Makes a file of the chunks of a download. It cannot seek. NetworkError if the download breaks off."""
 
     def __init__(self, title: str, chunks: Iterator[bytes]) -> None:
         self._title, self._chunks, self._rest = title, chunks, b""
@@ -166,30 +166,32 @@ class _Stream(io.RawIOBase):
 
 def _verdict(context: Context, reference: str, image: Image, folder: Path) -> Verdict:
     words = (*(image.process.entrypoint or ()), *(image.process.cmd or ()))
-    row = next((target for target in TARGETS.values() if target.oci == image.platform.oci), None)
+    expected = next((target for target in TARGETS.values() if target.oci == image.platform.oci), None)
     name = Path(f"{reference} · {image.platform}")
-    if not row:
+    if not expected:
         refusal = f"platform: {str(image.platform) or 'none'}, expected one that buildlib knows"
         return Verdict(path=name, target=None, facts=None, refusals=(refusal,))
     if not words:
         refusal = "program: none, expected Entrypoint or Cmd in the configuration"
-        return Verdict(path=name, target=row, facts=None, refusals=(refusal,))
+        return Verdict(path=name, target=expected, facts=None, refusals=(refusal,))
     try:
         path, data = program(image, words[0])
     except LookupError as error:
-        return Verdict(path=name, target=row, facts=None, refusals=(f"{words[0]}: {error}",))
+        return Verdict(path=name, target=expected, facts=None, refusals=(f"{words[0]}: {error}",))
     file = folder / "program"
     file.write_bytes(data)
-    return _gate(context, Path(f"{name} · {path}"), file, row)
+    return _gate(context, Path(f"{name} · {path}"), file, expected)
 
 
-def _gate(context: Context, name: Path, file: Path, row: Target) -> Verdict:
+def _gate(context: Context, name: Path, file: Path, expected: Target) -> Verdict:
+    """Check the facts of the program, as the gate does; `expected` is a target for the platform of the image."""
     try:
         facts = elf.read(file)
     except BuildError as error:
-        return Verdict(path=name, target=row, facts=None, refusals=(error.message.removeprefix(f"{file}: "),))
+        return Verdict(path=name, target=expected, facts=None, refusals=(error.message.removeprefix(f"{file}: "),))
     guess = elf.guess(facts)
-    target = guess if guess and guess.oci == row.oci else row  # a static binary has a target of its own
+    # Two targets have the same platform: amd64, and amd64-musl for static binaries.
+    target = guess if guess and guess.oci == expected.oci else expected
     mismatches = elf.check(facts, target, context.config.glibc)
     return Verdict(path=name, target=target, facts=facts, refusals=tuple(map(str, mismatches)))
 
@@ -200,10 +202,10 @@ def _gate(context: Context, name: Path, file: Path, row: Target) -> Verdict:
 def program(image: Image, word: str) -> tuple[str, bytes]:
     """The program that `word` starts in the image: its path and its content.
 
-    For a script these are its interpreter's. LookupError if the program is not in the image.
+    For a script it returns the interpreter instead. LookupError if the program is not in the image.
     """
     env = dict(line.partition("=")[::2] for line in image.process.env or ())
-    folders = env["PATH"].split(":") if env.get("PATH") else FOLDERS
+    folders = env["PATH"].split(":") if env.get("PATH") else DEFAULT_PATH
     candidates = [word] if "/" in word else [posixpath.join(folder, word) for folder in folders]
     working_dir = posixpath.join("/", image.process.working_dir or "/")
     path, data = _file(image, [posixpath.normpath(posixpath.join(working_dir, candidate)) for candidate in candidates])
@@ -225,7 +227,7 @@ def _file(image: Image, paths: list[str]) -> tuple[str, bytes]:
 
 
 def _layer(stream: io.RawIOBase) -> tarfile.TarFile:
-    """A layer: a tar file, compressed with gzip, zstd or not at all, that is read from the beginning to the end."""
+    """Open a layer: a tar file, compressed with gzip or zstd or not compressed. It can be read only once, in order."""
     buffered = io.BufferedReader(stream)
     if buffered.peek(len(ZSTD))[: len(ZSTD)] == ZSTD:
         return tarfile.open(fileobj=zstd.ZstdFile(buffered), mode="r|")
@@ -233,8 +235,9 @@ def _layer(stream: io.RawIOBase) -> tarfile.TarFile:
 
 
 def _find(image: Image, paths: list[str]) -> tuple[str, str, bytes] | None:
-    """Path, link target and content of the first of `paths` in the topmost layer that has one. /bin may be a link to /usr/bin."""
+    """Path, link target ("" for a file) and content of the first of `paths` in the topmost layer that has one."""
     names = [path.lstrip("/") for path in paths]
+    # /bin may be a link to /usr/bin.
     names += [f"usr/{name}" for name in names if name.startswith(("bin/", "sbin/"))]
     for digest in reversed(image.layers):
         entries: dict[str, tuple[str, str, bytes]] = {}

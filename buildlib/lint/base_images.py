@@ -52,7 +52,7 @@ def _external_images(analysis: Analysis) -> Iterator[ExternalImage]:
 
 
 def constant_platform(stage: Stage) -> tuple[Piece, set[str]] | None:
-    """The --platform of FROM with its architectures; None if there is none, or if it has a variable."""
+    """The --platform of FROM with its architectures; None without one, or with a variable in it."""
     if not stage.platform or "$" in stage.platform.text:
         return None
     slashed = Piece(

@@ -45,7 +45,7 @@ class Linted:
 
 
 def settings(env: Mapping[str, str], root: Path) -> Config:
-    """The settings of the workspace in `root`; the defaults if there is none. cargo does not run."""
+    """The settings of the workspace in `root`; the defaults outside of one. cargo does not run."""
     return resolve(*files(root), environment(env))
 
 

@@ -26,7 +26,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edit:
-    """A mechanical fix: replace these bytes by this text."""
+    """A part of a mechanical fix: replace the bytes of `span` by `text`."""
 
     span: Span
     text: str

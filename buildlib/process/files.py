@@ -1,4 +1,4 @@
-"""Files that are written atomically, and directories that one process locks at a time."""
+"""Write files atomically, and lock directories so that one process works in them at a time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Write a file with exactly `data`, or leave it untouched. An equal file is not written, so that its time stays."""
+    """Write a file atomically: it contains either `data` or what it contained before, never a part.
+
+    A file that has this content and mode already is not written, which keeps its modification time.
+    """
     if _is_equal(path, data, mode):
         return
     temporary = _temporary(path)
@@ -32,7 +35,7 @@ def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
 def append(path: Path, line: str, limit: int) -> None:
     """Append a line. A file of more than `limit` bytes is renamed to <name>.1, which replaces the previous one."""
     with path.open("ab") as file:
-        # While this process waited for the lock, another may have renamed the file: the line is in <name>.1 then.
+        # During the wait for the lock, another process may have renamed the file to <name>.1: then the line goes there.
         _flock(file.fileno(), fcntl.LOCK_EX)
         file.write(f"{line}\n".encode())
         if file.tell() > limit and path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
@@ -48,7 +51,10 @@ def read_text(path: Path) -> str:
 
 
 def update(action: AtomicUpdate) -> None:
-    """Write all files of the update, or none. OSError names the file that could not be written."""
+    """Write all files under temporary names, then rename them. Nothing is renamed if one cannot be written.
+
+    An OSError names the file that could not be written.
+    """
     written: list[tuple[Path, Path]] = []
     try:
         for source, path in action.copies:
@@ -58,9 +64,9 @@ def update(action: AtomicUpdate) -> None:
         for write in action.writes:
             written.append((_temporary(write.path), write.path))
             _write(written[-1][0], write.text.encode(), write.mode)
-        when = action.as_old_as.stat().st_mtime_ns
+        modified = action.as_old_as.stat().st_mtime_ns
         for temporary, path in written:  # a rename needs no space
-            os.utime(temporary, ns=(when, when))
+            os.utime(temporary, ns=(modified, modified))
             os.replace(temporary, path)
     finally:
         for temporary, _ in written:
@@ -75,7 +81,7 @@ def _is_equal(path: Path, data: bytes, mode: int) -> bool:
 
 
 def _temporary(path: Path) -> Path:
-    """A name in the same directory, which is created, for what will be renamed to `path`."""
+    """A temporary name beside `path`, for what will be renamed to it. Creates the directory."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.with_name(f".{path.name}.{os.getpid()}")
 
@@ -90,7 +96,7 @@ def _write(path: Path, data: bytes, mode: int) -> None:
 
 @contextlib.contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Add the file's name to an OSError: write(2) fails without one, and the user needs to know which file it was."""
+    """Add the file's name to an OSError: errors of write(2) have none, and the user needs to know which file it was."""
     try:
         yield
     except OSError as error:
@@ -129,7 +135,7 @@ def layout(action: OciLayout) -> None:
     for path, data in blobs.items():
         if isinstance(data, bytes):
             write_whole(path, data)
-        elif path != data:
+        elif path != data:  # a blob may already be in its place
             write_whole(path, data.read_bytes())
     write_whole(action.folder / "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
     write_whole(action.folder / "index.json", action.index)
@@ -155,11 +161,12 @@ def remove_tree(folder: Path) -> None:
 
 @contextlib.contextmanager
 def locked(folder: Path, waiting: Callable[[], object], warn: Callable[[str], object] | None = None) -> Iterator[None]:
-    """Hold the lock of a directory, which is created; one process at a time has it.
+    """Create a directory and hold its lock, which one process at a time has.
 
-    `waiting` is called if another process holds the lock. The kernel releases a lock when its holder ends, so none becomes stale.
-    On a file system without locks the work continues without one, and `warn` gets one line about it: commands that run at the same
-    time may then repeat each other's work, but every file is still written atomically.
+    `waiting` is called before waiting for a process that holds the lock. The kernel releases a lock when its holder
+    ends, so none becomes stale. On a file system without locks the work continues without one, and `warn` gets one line
+    about it: commands that run at the same time may then repeat each other's work, but every file is still written
+    atomically.
 
     Raises:
         BuildError: The directory cannot be created or opened.
@@ -178,6 +185,7 @@ def locked(folder: Path, waiting: Callable[[], object], warn: Callable[[str], ob
 
 
 def _acquire(handle: int, folder: Path, waiting: Callable[[], object]) -> bool:
+    """Wait for the lock. False where the file system has no locks."""
     try:
         with _named(folder):
             return _flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -200,7 +208,7 @@ def _flock(handle: int, operation: int) -> bool:
 
 
 def disk_error(error: OSError) -> BuildError:
-    """What the file system refused, as one line."""
+    """An OSError of the file system as a BuildError of one line, with help for the common causes."""
     help_text = {
         errno.ENOSPC: "free some space, or write elsewhere: --dist, --target-dir",
         errno.EROFS: "the directory is read-only: write elsewhere with --dist, --target-dir",

@@ -1,4 +1,4 @@
-"""The history of a workspace: when which step ran, its time, sizes and counts, as one line of JSON each, over many commands."""
+"""The history of a workspace over many commands: a line of JSON for each step or fact, with times, sizes and counts."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from typing import Any
 from buildlib.process.files import append
 
 FAILURE_LOG = ".build-failures.log"  # beside Cargo.toml: one JSON object per failed attempt
-MAX_BYTES = 4_000_000  # enough for some hundred commands
+MAX_BYTES = 4_000_000  # enough for a few hundred commands
 
 
 class History:
-    """One command's part of the history in `path`; None writes nothing. `command` is the command line as the user typed it."""
+    """Adds the lines of one command to the file `path`, or nowhere if that is None.
+
+    `command` is the command line as the user typed it.
+    """
 
     def __init__(self, path: Path | None, command: str = "") -> None:
         self.path = path
@@ -26,7 +29,7 @@ class History:
         self.lock = threading.Lock()
 
     def __call__(self, kind: str, **facts: Any) -> None:
-        """Append one line: `kind` and its facts. A history that cannot be written must not fail the command."""
+        """Append one line with `kind` and `facts`. If the history cannot be written, the command still succeeds."""
         if not self.path:
             return
         with self.lock, contextlib.suppress(OSError):
@@ -38,7 +41,7 @@ NO_HISTORY = History(None)
 
 
 def read(text: str) -> Iterator[Mapping[str, Any]]:
-    """The complete lines of a history; one that was cut off is skipped."""
+    """The lines of a history, decoded. Lines that were cut off are skipped."""
     for line in text.splitlines():
         with contextlib.suppress(ValueError):
             entry = json.loads(line)

@@ -12,7 +12,7 @@ from typing import IO, Any
 from buildlib.core.plan import Step
 from buildlib.process.console import Console
 
-TAIL = 5000  # lines of output kept for reading the failure; a build's cause may be far above the end
+TAIL = 5000  # lines of output that are kept, to classify a failure; its cause may be far above the end
 
 
 class OutputReader:
@@ -22,14 +22,15 @@ class OutputReader:
         self.step, self.console, self.translate = step, console, translate
         self.stdout: list[str] = []
         self.tail: deque[str] = deque(maxlen=TAIL)
+        # What cargo's messages say: the same as in `Outcome`, and how many crates were compiled or up to date.
         self.executables: list[Path] = []
         self.tests: list[Path] = []
         self.benches: list[tuple[Path, Path]] = []
         self.compiled = self.fresh = 0
 
     def read_stdout(self, pipe: IO[bytes]) -> None:
-        """Read stdout to its end, as the step's `stdout` says."""
-        with suppress(BrokenPipeError):  # nobody reads what is shown: closing the pipe ends the step too
+        """Read stdout to its end, and show or keep it as `Step.stdout` says."""
+        with suppress(BrokenPipeError):  # the reader of our own output is gone; closing the pipe ends the step too
             for line in _lines(pipe):
                 if self.step.stdout in ("keep", "both"):
                     self.stdout.append(line)
@@ -60,7 +61,7 @@ class OutputReader:
         return True
 
     def _read_artifact(self, message: dict[str, Any]) -> None:
-        # All keys first: a message that lacks one is counted nowhere.
+        # All keys are read first, so that a message that lacks one changes no count.
         fresh, kinds, is_test = bool(message["fresh"]), message["target"]["kind"], message["profile"]["test"]
         package = Path(message["manifest_path"]).parent
         executable = Path(message["executable"]) if message.get("executable") else None
@@ -74,7 +75,7 @@ class OutputReader:
             self.executables.append(executable)
 
     def summary(self) -> str:
-        """What cargo has compiled, "" for another step."""
+        """How many crates cargo has compiled; "" for a step without cargo's messages."""
         if self.step.stdout != "json":
             return ""
         crates = "crate" if self.compiled == 1 else "crates"

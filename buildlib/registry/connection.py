@@ -21,16 +21,17 @@ from buildlib.registry.http import Answer, Request, body_text, denial, scheme
 USER = "buildlib"
 ROUTE = re.compile(r"/v2/(?P<registry>[^/]+)/(?P<rest>.+?/(?:manifests|blobs|tags|referrers)/.*)")
 UPLOAD = re.compile(r"(?P<repository>.+)/blobs/uploads/(?P<id>[^/?]*)")
-# Headers of one hop (RFC 9110, 7.6.1), and those that the gateway sets itself.
+# Headers of an answer that are not forwarded: those of one hop (RFC 9110, 7.6.1), and those that the gateway sets.
 NOT_FORWARDED = frozenset({
     "connection", "transfer-encoding", "keep-alive", "www-authenticate", "location", "content-length", "date", "server",
 })  # fmt: skip
-FORWARDED = ("Accept", "Range", "Content-Type", "If-None-Match")  # of a request
-STATUS = {"rate-limited": 429, "auth": 403}  # by the kind of a failure; others are 424
+FORWARDED = ("Accept", "Range", "Content-Type", "If-None-Match")  # headers of a request that are forwarded
+STATUS = {"rate-limited": 429, "auth": 403}  # HTTP status by the kind of a failure; all others become 424
 # The error codes of the distribution specification; BuildKit prints them before the message.
 CODES = {401: "UNAUTHORIZED", 403: "DENIED", 404: "NAME_UNKNOWN", 429: "TOOMANYREQUESTS"}
 IN_MEMORY = 1 << 20  # bytes of an upload that are kept in memory; the rest is in a temporary file
-# A registry that can be part of a path after its colon was replaced, and the encoding of all others.
+# PLAIN matches a registry that can begin a repository's name once its colon is replaced. ENCODED matches what
+# `encode_registry` makes of any other.
 PLAIN = re.compile(r"[a-z0-9]+(?:(?:[._]|-+)[a-z0-9]+)*(?::[0-9]+)?")
 ENCODED = re.compile(r"hex-([0-9a-f]+)")
 
@@ -52,14 +53,15 @@ class SharedState:
 def encode_registry(registry: str) -> str:
     """A registry as the first part of a repository: 127.0.0.1:5000 -> 127.0.0.1__5000.
 
-    A repository has neither colons nor brackets nor upper case, so [::1]:5000 is written as hex digits. No registry is encoded the
-    same way as another: a registry without a dot and a port is only `localhost`.
+    A repository's name has neither colons nor brackets nor upper case, so [::1]:5000 is written as hex digits. No two
+    registries get the same name: hex-<digits> cannot be a registry itself, because `localhost` is the only one without
+    a dot and a port.
     """
     return registry.replace(":", "__") if PLAIN.fullmatch(registry) else f"hex-{registry.encode().hex()}"
 
 
 def decode_registry(name: str) -> str:
-    """The registry that `encode_registry` has encoded."""
+    """The registry whose encoded name this is; the reverse of `encode_registry`."""
     match = ENCODED.fullmatch(name)
     with suppress(ValueError):
         return bytes.fromhex(match[1]).decode() if match else name.replace("__", ":")
@@ -72,7 +74,7 @@ class Connection(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     # Head and body are two packets; the second would wait 40 ms for the other side's acknowledgement.
     disable_nagle_algorithm = True
-    gateway: SharedState
+    gateway: SharedState  # set in a subclass: see `gateway._listen`
 
     def log_message(self, *_: Any) -> None:
         """Log nothing: failures are reported where a request fails."""
@@ -140,63 +142,71 @@ class Connection(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def _refuse(self, answer: Answer) -> None:
-        """The cause is in the status line: Go's tools print all of it, also for HEAD, whose answer has no body."""
+        """Answer with the cause of a failure in the status line.
+
+        Go's tools print all of that line, also for HEAD, whose answer has no body.
+        """
         failure = answer.failure
         if failure:
-            # Not 5xx, which BuildKit would try again: all tries are used up.
+            # Not 5xx: BuildKit would try again, but the gateway has used up all tries.
             wait = f" (retry-after: {failure.wait:.0f}s)" if failure.wait else ""
             exhausted = f"{RETRIES_EXHAUSTED}: " if failure.transient else ""
             return self._respond(STATUS.get(failure.kind, 424), f"{exhausted}{failure.cause}{wait}")
         response = answer.received
         body = body_text(response)
-        if response.status_code == 401:  # 401 would ask for the gateway's own password again, which is right
+        if response.status_code == 401:  # a 401 would say that the gateway's own password is wrong
             return self._respond(403, denial(response, "Forbidden").cause, body=body)
         kind = {"Content-Type": response.headers.get("Content-Type", "application/json")}
         return self._respond(response.status_code, response.reason or "", kind, body)
 
     # --- uploads ---------------------------------------------------------------------------------------------------------
 
-    def _upload(self, registry: str, repository: str, name: str, query: Mapping[str, list[str]]) -> None:
-        """Receive all of an upload before it is forwarded, so that it can start again whenever it breaks."""
+    def _upload(self, registry: str, repository: str, upload_id: str, query: Mapping[str, list[str]]) -> None:
+        """Receive an upload as a whole before it is forwarded, so that forwarding can start again after a failure."""
         if self.command == "POST":
             return self._begin(registry, repository, query)
-        if name not in self.gateway.uploads or self.command not in ("PATCH", "PUT"):
+        if upload_id not in self.gateway.uploads or self.command not in ("PATCH", "PUT"):
             self.close_connection = True
             return self._respond(404, "Not Found")
-        body = self.gateway.uploads[name]
+        body = self.gateway.uploads[upload_id]
         for chunk in self._body():
             body.write(chunk)
         if self.command == "PATCH":
-            location = self._location(registry, repository, name)
+            location = self._location(registry, repository, upload_id)
             return self._respond(202, "Accepted", {**location, "Range": f"0-{max(0, body.tell() - 1)}"})
-        answer = self._send(registry, repository, self.gateway.uploads.pop(name), query["digest"][0])
+        answer = self._send(registry, repository, self.gateway.uploads.pop(upload_id), query["digest"][0])
         return self._created(registry, answer)
 
     def _begin(self, registry: str, repository: str, query: Mapping[str, list[str]]) -> None:
         mounted = self._mount(registry, repository, query) if "mount" in query else None
         if mounted:
             return self._created(registry, mounted)
-        name = secrets.token_hex(16)
-        self.gateway.uploads[name] = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115  closed with the gateway
-        headers = {**self._location(registry, repository, name), "Docker-Upload-UUID": name}
+        upload_id = secrets.token_hex(16)
+        body = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115  closed with the gateway
+        self.gateway.uploads[upload_id] = body
+        headers = {**self._location(registry, repository, upload_id), "Docker-Upload-UUID": upload_id}
         return self._respond(202, "Accepted", headers)
 
-    def _location(self, registry: str, repository: str, name: str) -> dict[str, str]:
-        return {"Location": f"/v2/{encode_registry(registry)}/{repository}/blobs/uploads/{name}"}
+    def _location(self, registry: str, repository: str, upload_id: str) -> dict[str, str]:
+        return {"Location": f"/v2/{encode_registry(registry)}/{repository}/blobs/uploads/{upload_id}"}
 
     def _mount(self, registry: str, repository: str, query: Mapping[str, list[str]]) -> Answer | None:
-        """Reuse a blob of another repository of the same registry; None if it must be uploaded. `from` has the gateway's names."""
+        """Reuse a blob of another repository of the same registry; None if it must be uploaded.
+
+        The parameter `from` names that repository as the gateway does: the encoded registry, then the repository.
+        """
         other, _, source = query.get("from", [""])[0].partition("/")
         if decode_registry(other) != registry:
             return None
         parameters = urlencode({"mount": query["mount"][0], "from": source})
-        (host,) = self.gateway.client.hosts(registry, reading=False)
+        (host,) = self.gateway.client.hosts(registry, reading=False)  # one host: mirrors take no uploads
         answer = self.gateway.client.request(
             Request(method="POST", host=host, path=f"/v2/{repository}/blobs/uploads/?{parameters}", headers={})
         )
         return answer if answer.status == 201 else None
 
     def _created(self, registry: str, answer: Answer) -> None:
+        """Answer that the registry has the blob, or why it does not."""
         if answer.failure or answer.status >= 400:
             return self._refuse(answer)
         answer.received.close()
@@ -206,7 +216,10 @@ class Connection(BaseHTTPRequestHandler):
         return self._respond(201, "Created", {**digest, "Location": f"/v2/{encode_registry(registry)}/{path}"})
 
     def _send(self, registry: str, repository: str, body: IO[bytes], digest: str) -> Answer:
-        """Both requests of an upload. After a broken connection its location is not used again."""
+        """Upload a blob with POST, which returns a location, and PUT to it.
+
+        After a broken connection the location is not used again: the retry starts with POST.
+        """
         (host,) = self.gateway.client.hosts(registry, reading=False)
         client = self.gateway.client
 

@@ -15,7 +15,8 @@ from buildlib.rust.environment import environment, fingerprint
 from buildlib.rust.std import Compiler
 
 JSON = ("--message-format", "json-render-diagnostics")
-# Variables that an outer cargo sets for its children; the inner cargo would take them for the user's settings.
+# Variables that an outer cargo sets for the programs that it runs. If buildlib is one of them, the cargo that it starts
+# would take them for the user's settings.
 STALE = ("CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "CARGO_PKG_*", "CARGO_BUILD_TARGET")
 # Profiles whose directory has another name (the Cargo Book, "Custom profiles").
 PROFILE_DIRECTORIES = {"dev": "debug", "test": "debug", "bench": "release"}
@@ -32,20 +33,20 @@ class Toolset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invocation:
-    """The part that all command lines for one target share."""
+    """What all cargo command lines for one target have in common."""
 
     program: tuple[str, ...]  # before `build` or `test`
-    triple: str  # of --target
+    triple: str  # the value of --target
     flags: tuple[str, ...]
     env: dict[str, str]
-    scripts: tuple[Write, ...]  # the environment names them
+    scripts: tuple[Write, ...]  # compiler wrappers and the like, which `env` refers to
     target_dir: Path
     tools: Path  # the directory of the scripts
 
     def step(self, workspace: Workspace, title: str, argv: tuple[str, ...]) -> Step:
-        """Return a step that compiles.
+        """Return the step that runs `argv`, a command line that compiles.
 
-        It is retried: a download may break, and a retry keeps everything that is downloaded and compiled already.
+        It is retried, because a download may break. A retry keeps what is downloaded and compiled already.
         """
         return Step(title=title, argv=argv, env=self.env, unset=STALE, cwd=workspace.root, stdout="json", attempts=10)
 
@@ -53,8 +54,8 @@ class Invocation:
 def invocation(host: Host, config: Config, workspace: Workspace, toolset: Toolset) -> Invocation:
     """Return the shared part of the command lines that compile `workspace` with `toolset`."""
     target, backend, compiler = toolset.target, toolset.backend, toolset.compiler
-    rustc = compiler.toolchain.key if compiler else "image"
-    # musl targets share the directory of the gnu ones, and with it the compiled build scripts.
+    rustc = compiler.toolchain.key if compiler else "image"  # the rustc in cross's image
+    # musl targets, which have no minimum glibc, share the directory of the gnu ones, and its compiled build scripts.
     libc = backend.minimum_glibc or config.glibc or "2.31"
     target_dir = workspace.target_dir / "buildlib" / f"{backend.name}-{libc}-{rustc}-{fingerprint(host, backend)}"
     tools = target_dir / "tools" / target.name
@@ -97,16 +98,16 @@ class Build:
 def build(
     host: Host, config: Config, workspace: Workspace, toolset: Toolset, components: tuple[Component, ...]
 ) -> Build:
-    """Return the job that compiles `components`."""
-    line = invocation(host, config, workspace, toolset)
+    """Return the job that compiles `components`, and where it puts their binaries."""
+    shared = invocation(host, config, workspace, toolset)
     name = toolset.target.name
     argv = (
-        *line.program, "build", "--target", line.triple, "--profile", config.profile, *_selection(workspace, components),
-        *line.flags, *JSON,
+        *shared.program, "build", "--target", shared.triple, "--profile", config.profile, *_selection(workspace, components),
+        *shared.flags, *JSON,
     )  # fmt: skip
-    step = line.step(workspace, f"{name} · compile", argv)
-    folder = line.target_dir / toolset.target.triple / PROFILE_DIRECTORIES.get(config.profile, config.profile)
-    return Build(toolset=toolset, job=Job(name=name, steps=(*line.scripts, step)), folder=folder)
+    step = shared.step(workspace, f"{name} · compile", argv)
+    folder = shared.target_dir / toolset.target.triple / PROFILE_DIRECTORIES.get(config.profile, config.profile)
+    return Build(toolset=toolset, job=Job(name=name, steps=(*shared.scripts, step)), folder=folder)
 
 
 def _selection(workspace: Workspace, components: tuple[Component, ...]) -> tuple[str, ...]:

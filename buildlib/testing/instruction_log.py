@@ -1,7 +1,8 @@
 """Count the instructions that a program executes under QEMU: `python3 instruction_log.py QEMU ARGS... -- BINARY ARGS...`.
 
-The program prints the number. Debian's QEMU has no plugins, so it reads QEMU's log: `in_asm` logs each block of instructions when
-it is translated, `exec` logs each entry of a block, and `nochain` keeps blocks from jumping to the next one without a log line.
+This program prints the number. Debian's QEMU has no plugins, which could count, so the number is read from QEMU's log:
+`in_asm` logs each block of instructions when it is translated, `exec` logs each entry of a block, and `nochain` keeps
+blocks from jumping to the next one without a log line.
 The log has a million lines a second: this program must be fast and imports nothing of buildlib.
 """
 
@@ -12,7 +13,7 @@ import shutil
 import subprocess
 import sys
 
-TYPE_CHECKING = False  # type checkers take it for typing's, which need not be imported
+TYPE_CHECKING = False  # type checkers treat any variable of this name as true; importing typing would take time
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -23,7 +24,8 @@ def main(*words: str) -> None:
     """Run the binary and print the number of its instructions, or exit with its exit code if it fails."""
     at = words.index("--")
     emulator, program = words[:at], words[at + 1 :]
-    # With address space randomization, addresses differ from run to run, and so does the number of instructions of a start.
+    # Address space randomization changes the addresses from run to run, and with them the number of instructions that a
+    # program needs to start.
     fixed_addresses = ("setarch", "-R") if shutil.which("setarch") else ()
     reader, writer = os.pipe()
     argv = (*fixed_addresses, *emulator, *LOG, "-D", f"/dev/fd/{writer}", *program)
@@ -48,7 +50,7 @@ def total(log: Iterable[bytes]) -> int:
     for line in log:
         if line.startswith(b"Trace"):
             count += sizes[line.split(b"/", 2)[1].lstrip(b"0")]
-        elif line.startswith(b"Stopped"):  # the entry was logged, but did not happen
+        elif line.startswith(b"Stopped"):  # the entry of this block was logged, but the block did not run
             count -= sizes[line[line.index(b"[") + 1 : line.index(b"]")].lstrip(b"0")]
         elif line.startswith(b"IN:"):
             block = None

@@ -111,8 +111,8 @@ def _check_target(
 def _check_component(
     client: DockerClient, label: str, stages: Mapping[str, Stage], registry: str, tag: str, target: Target, component: Component
 ) -> Suite:  # fmt: skip
-    reference = f"{registry}/{component.name}:{tag or component.version}"
-    with _pulled(client, reference, target) as image:
+    repository = f"{registry}/{component.name.lower()}"  # as `image --push` names it
+    with _pulled(client, repository, tag or component.version, target) as image:
         if isinstance(image, Case):
             return Suite(name=component.name, cases=(image,))
         trial = Trial(
@@ -123,7 +123,7 @@ def _check_component(
 
 
 @contextmanager
-def _pulled(client: DockerClient, reference: str, target: Target) -> Iterator[str | Case]:
+def _pulled(client: DockerClient, repository: str, tag: str, target: Target) -> Iterator[str | Case]:
     """Pull the image for the platform and yield its ID, or a failed case.
 
     Afterwards an image that was not in the daemon before is removed, and the name means what it meant before: a daemon has one
@@ -132,12 +132,12 @@ def _pulled(client: DockerClient, reference: str, target: Target) -> Iterator[st
     from docker.errors import ImageNotFound
 
     errors = sdk_errors()
-    repository, _, tag = reference.rpartition(":")
+    name = f"{repository}:{tag}"
     previous = None
     try:
         before = {image.id for image in client.images.list(all=True)}
         with suppress(ImageNotFound):
-            previous = client.images.get(reference).id
+            previous = client.images.get(name).id
         pulled: str = client.images.pull(repository, tag=tag, platform=target.oci).id
     except errors as error:
         detail = reason(error)
@@ -148,7 +148,7 @@ def _pulled(client: DockerClient, reference: str, target: Target) -> Iterator[st
     finally:
         with suppress(*errors):
             if previous is None:
-                client.images.remove(reference)
+                client.images.remove(name)
             else:
                 client.api.tag(previous, repository, tag)
         if pulled not in before:

@@ -16,7 +16,7 @@ from buildlib.process.console import Console
     auto_shortflags=False,
     iterable=["arch", "component", "tag"],
     help={
-        "arch": f"{ARCH}; default: all, one per platform",
+        "arch": f"{ARCH}; default: all, one per platform; with --load native",
         "component": COMPONENT,
         "tag": "tags; default: the component's version, and with --push also latest",
         "push": "to the registry: by digest, checked, then tagged",

@@ -1,4 +1,4 @@
-"""`lint`: portability problems."""
+"""`lint`: find portability problems, and fix those that can be fixed mechanically."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def lint(
     from buildlib.lint import command as linter
     from buildlib.process.runner import DryRunner, Runner
 
-    form = linter.output_format(console, format)
+    output_format = linter.output_format(console, format)
     root = linter.root_of(Path.cwd())
     config = linter.settings(os.environ, root)
     _check_components(console, config, root)
@@ -51,12 +51,15 @@ def lint(
             run(write)
             console.note(f"fixed {write.path}")
         linted = linted if c.config.run.dry else linter.lint(paths, config, root, split(rule))
-    linter.show(console, linted, form)
+    linter.show(console, linted, output_format)
     return 1 if linted.failed or (strict and linted.findings) else 0
 
 
 def _check_components(console: Console, config: Config, root: Path) -> None:
-    """UsageError for a component that does not exist. Without cargo, which lint does not need, nobody knows which exist."""
+    """Raise UsageError for settings of a component that does not exist.
+
+    Only cargo knows which components exist. lint does not need cargo, so nothing is checked without it.
+    """
     from buildlib.core import layers
     from buildlib.process.context import read_workspace
 

@@ -40,7 +40,7 @@ def test(c: Any, console: Console, arch: list[str], json: bool = False) -> int:
 def bench(c: Any, console: Console, arch: list[str], baseline: str = "", limit: str = "1", json: bool = False) -> int:
     """The workspace's benchmarks: criterion on this machine's arch, counted instructions under QEMU; words after -- are for them."""
     if not re.fullmatch(r"\d+(\.\d+)?", limit):
-        raise UsageError("--limit expects a percentage, for example 1", f"not {limit!r}")
+        raise UsageError("--limit expects a percentage, for example 1", f"got {limit!r}")
     context = open_workspace(c, console)
     from buildlib.report import test_tables
     from buildlib.testing import benches

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-# Spellings in file names and packages, by short name. `arm` is 32-bit ARM of an unknown version.
+# Spellings in file names and packages, by the architecture's short name. `arm` is 32-bit ARM of an unknown version;
+# `armv6` includes older ones.
 WORDS = {
     "amd64": r"x86[_-]64(?:[_-]?v[1-4])?|amd64(?:v[1-4])?|x64|x86_64bit|linux-?64|(?:(?<=linux[-_])|(?<=ubuntu[-_]))64(?:-?bit)?",
     "arm64": r"arm64(?:/?v8)?(?!-v8a)|aarch[_-]?64|armv8l?|(?<=linux[-_])arm-?64",
@@ -21,17 +22,19 @@ WORDS = {
     "mipsle": r"mipsel|mipsle",
     "loong64": r"loong64|loongarch64",
 }
+# A word begins and ends at the edge of letters and digits; unlike with \b, `_` may be next to it.
 BEFORE, AFTER = r"(?<![A-Za-z0-9])", r"(?![A-Za-z0-9])"
+# Every group is named after its architecture, with an "a" before it: such a name cannot begin with a digit (386).
 _ARCH_WORD = re.compile(
     BEFORE + "(?:" + "|".join(f"(?P<a{name}>{pattern})" for name, pattern in WORDS.items()) + ")" + AFTER, re.IGNORECASE
 )
-# Further patterns of a `case`: OCI platforms, and the short words of TARGETARCH.
+# Further patterns of a `case`: OCI platforms, patterns with *, and words that mean an architecture only if compared.
 _PATTERNS = {
     "arm": {"arm", "armv6", "armv7"}, "linux/arm": {"arm", "armv6", "armv7"}, "arm*": {"arm", "armv6", "armv7", "arm64"},
     "386": {"386"}, "x86": {"386"}, "linux/386": {"386"}, "armv*": {"armv6", "armv7"}, "i*86": {"386"}, "x86*": {"amd64", "386"},
     "64": {"amd64"}, "aarch*": {"arm64"}, "armv5": {"armv6"}, "mips": {"mips"}, "ppc64": {"ppc64"},
 }  # fmt: skip
-# A machine of the key runs programs for all of its values.
+# The architectures whose programs a machine runs; one that is not listed runs only its own.
 RUNS = {
     "armv7": {"armv7", "armv6", "arm"}, "armv6": {"armv6", "arm"}, "arm": {"arm", "armv6", "armv7"}, "amd64": {"amd64", "386"},
 }  # fmt: skip
@@ -78,5 +81,5 @@ def can_run(machine: str, arch: str) -> bool:
 
 
 def without_arch_words(text: str) -> str:
-    """The text with a placeholder for each architecture: the same for all archives of one release."""
+    """The text with a placeholder for each architecture, so that names that differ only in it become equal."""
     return _ARCH_WORD.sub("{}", text)

@@ -1,4 +1,4 @@
-"""Shell text as commands, each with the branches that lead to it, read with tree-sitter's bash grammar."""
+"""Parse shell text with tree-sitter's bash grammar: its commands, each with the branches that lead to it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ VARIABLE_USE = re.compile(
     rb"(?<!\\)(?:\\\\)*\$(?:(?P<bare>[A-Za-z_]\w*)|\{[#!]?(?P<name>[A-Za-z_]\w*)(?P<operator>:?[-=?+])?)"
 )
 QUOTED_HEREDOC = re.compile(r"<<-?\s*[\"'\\]")
-# Systems for which there are no images: a branch for one of them never runs.
-NEVER = re.compile(
+# `case` patterns for systems other than Linux: images are for Linux only, so these branches never run.
+OTHER_SYSTEM = re.compile(
     r"[\"'*]*(?:darwin|mac_?os|osx|windows|mingw|msys|cygwin|freebsd|openbsd|netbsd|sunos)", re.IGNORECASE
 )
-BRANCHING = frozenset({"case", "esac", ";;", "if", "then", "elif", "else", "fi"})
+# Keywords of `if` and `case`.
+BRANCH_KEYWORDS = frozenset({"case", "esac", ";;", "if", "then", "elif", "else", "fi"})
+# Types of the nodes that may test the architecture.
 TESTS = ("test_command", "negated_command", "command", "pipeline")
 # Words before the command that they run.
 PREFIXES = frozenset({"sudo", "time", "exec", "command", "nohup", "nice", "env", "doas", "gosu", "then", "builtin"})
@@ -34,7 +36,7 @@ SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "su", "runuser"})
 
 
 def read(script: Script) -> ParsedScript:
-    """Read a script. The tree has no variables (see `shell_tree.parse`), so their uses are found in the text."""
+    """Read a script. `shell_tree.parse` hides $NAME from the grammar, so uses of variables are found in the text."""
     parsed = ParsedScript(text=script.text.decode("utf-8", "replace"))
     reader = _Reader(script, parsed)
     reader.read(())
@@ -61,18 +63,20 @@ def _script_argument(words: Sequence[Piece]) -> Piece | None:
 
 
 def _unquoted(word: Piece) -> Piece:
-    quote = int(word.text[:1] in ("'", '"'))
-    return Piece(word.text[quote : len(word.text) - quote], Span(word.span.start + quote, word.span.end - quote))
+    """The word without the quotes around it; its place shrinks with it."""
+    quote_length = int(word.text[:1] in ("'", '"'))
+    text = word.text[quote_length : len(word.text) - quote_length]
+    return Piece(text, Span(word.span.start + quote_length, word.span.end - quote_length))
 
 
 class _Reader:
-    """One walk over a syntax tree, which fills a ParsedScript."""
+    """Walks over the syntax tree of one script and fills a ParsedScript."""
 
     def __init__(self, script: Script, parsed: ParsedScript) -> None:
         self.script, self.parsed, self.pipelines, self.depth = script, parsed, 0, 0
         self.quoted: list[Span] = []  # where $ is an ordinary character
-        self.failing: set[str] = set()  # functions that end the script
-        self.readers = {
+        self.failing: set[str] = set()  # names of the script's functions that end it with an error
+        self.handlers = {
             "variable_assignment": self._assignment, "declaration_command": self._declaration, "unset_command": self._declaration,
             "case_statement": self._case, "if_statement": self._if, "for_statement": self._for,
             "function_definition": self._function,
@@ -103,8 +107,8 @@ class _Reader:
 
     def _read(self, node: Node, guards: tuple[Guard, ...], pipeline: int) -> None:
         kind = node.type
-        if reader := self.readers.get(kind):
-            reader(node, guards)
+        if handler := self.handlers.get(kind):
+            handler(node, guards)
             return
         match kind:
             case "command":
@@ -122,8 +126,8 @@ class _Reader:
                 self._visit_all(rest, guards, pipeline)
             case "ERROR":
                 self.parsed.unparsed.append(self.span(node))
-                # With loose keywords of a branch it is unknown what leads to a command.
-                unknown = any(child.type in BRANCHING for child in node.children)
+                # Branch keywords in here belong to a broken `if` or `case`: which branch a command is in is unknown.
+                unknown = any(child.type in BRANCH_KEYWORDS for child in node.children)
                 self._visit_all(node.named_children, (*guards, Guard()) if unknown else guards, pipeline)
             case _:
                 self._visit_all(node.named_children, guards, pipeline)
@@ -156,7 +160,7 @@ class _Reader:
                 self.visit(child, guards)
 
     def _nested_script(self, word: Piece, guards: tuple[Guard, ...]) -> None:
-        """Read sh -c '…': a script in a word."""
+        """Read the script in the word after `sh -c`."""
         start, end = _unquoted(word).span
         first = self.script.start
         reader = _Reader(Script(self.script.text[start - first : end - first], start), self.parsed)
@@ -166,7 +170,7 @@ class _Reader:
         self.quoted += reader.quoted
 
     def _env_assignments(self, words: Sequence[Piece], guards: tuple[Guard, ...]) -> None:
-        """Read env GOARCH=arm64 go build: words that are assignments."""
+        """Read the assignments before a command: GOARCH=arm64 in `env GOARCH=arm64 go build`."""
         for word in words:
             name, equals, value = word.text.partition("=")
             if not equals and not word.text.startswith("-"):
@@ -182,7 +186,7 @@ class _Reader:
             return
         values = (self.piece(value),) if value is not None else ()
         array, subscript, key = self.text(name).partition("[")
-        if subscript and arches_of_pattern(key.rstrip("]")):  # a table by architecture
+        if subscript and arches_of_pattern(key.rstrip("]")):  # an associative array with architectures as keys
             self.parsed.otherwise_set.add(array)
         else:
             self.parsed.assignments.append(Assignment(array, values, self.span(node), guards, before_command))
@@ -223,7 +227,7 @@ class _Reader:
         subject = self.text(value) if value is not None else ""
         items = [child for child in node.children if child.type == "case_item"]
         patterns = [[self.text(value) for value in item.children_by_field_name("value")] for item in items]
-        # A path that contains a word for an architecture asks for none.
+        # A pattern that is a path does not ask for an architecture, even if one is in its name.
         words = [word for words in patterns for word in words if not word.strip("\"'").startswith("/")]
         is_choice = bool(READS_ARCH.search(subject)) or any(map(arches_of_pattern, words))
         if value is not None:
@@ -238,7 +242,7 @@ class _Reader:
                 default = branch
             else:
                 branches.append(branch)
-            if not (words and all(map(NEVER.match, words))):
+            if not (words and all(map(OTHER_SYSTEM.match, words))):
                 self._visit_all(body, (*guards, Guard(arches)) if is_choice else guards)
         if is_choice:
             self.parsed.choices.append(Choice("case", subject, self.span(node), tuple(branches), default, guards))
@@ -269,13 +273,16 @@ class _Reader:
         return Branch(arches, text, any(fails(child, self.failing) for child in body), self.span(node), commands)
 
     def _list(self, node: Node, guards: tuple[Guard, ...], pipeline: int) -> None:
-        """Read a && b || c: what follows a test depends on it. The grammar may parse a | b && c as a | (b && c)."""
+        """Read a && b || c: what follows a test of the architecture is a branch of it.
+
+        Only the first operand belongs to the pipeline, although the grammar may parse a | b && c as a | (b && c).
+        """
         operands = list(list_operands(node))
         for (first, condition), (second, then), (_, otherwise) in zip(
             operands, operands[1:], operands[2:], strict=False
         ):
             test = self.text(condition)
-            if (first, second) == ("&&", "||") and is_arch_test(test):  # an `if` with its `else`
+            if (first, second) == ("&&", "||") and is_arch_test(test):  # the same as `if a; then b; else c; fi`
                 branch = self._branch(then, [then], tested_arches(test))
                 default = self._branch(otherwise, [otherwise], frozenset())
                 self.parsed.choices.append(Choice("if", test, self.span(node), (branch,), default, guards))
@@ -285,5 +292,5 @@ class _Reader:
             test = self.text(operand) if operand.type in TESTS else ""
             if test and is_arch_test(test):
                 guards = (*guards, Guard(tested_arches(test) if operator == "&&" else frozenset()))
-            elif operator == "||" and guards and guards[-1].arches:
+            elif operator == "||" and guards and guards[-1].arches:  # the part after || runs for the others
                 guards = (*guards[:-1], Guard())

@@ -1,4 +1,4 @@
-"""missing-arch-case (BL007): a choice by architecture that ignores the architectures it does not name."""
+"""missing-arch-case (BL007): a `case` or `if` on the architecture that silently ignores those it does not name."""
 
 from __future__ import annotations
 
@@ -13,24 +13,30 @@ from buildlib.lint.parsing.arch_words import find_arch_words
 from buildlib.lint.parsing.containerfile import Piece
 from buildlib.lint.parsing.script import Branch, Choice, ParsedScript
 
-# Commands that print the machine's own name.
+# Commands that print the architecture of the machine.
 PRINTS_MACHINE = {("uname", "-m"), ("arch",), ("dpkg", "--print-architecture")}
+# What `echo` may print instead: a variable, or the output of uname.
 PRINTED_MACHINE = re.compile(r"\"?(?:\$\{?(?P<name>\w+)\}?|\$\(uname -m\))\"?")
-# The names of commands that download; http and https are usually schemes of URLs.
+# Commands that download, without http and https: in a text these are usually schemes of URLs.
 DOWNLOADS = re.compile(rf"\b(?:{'|'.join(sorted(FETCH - {'http', 'https'}))})\b")
 
 
 def check(analysis: Analysis) -> Iterator[Finding]:
-    """Check the outermost choices of each script, up to the first check of the architecture that fails for others."""
+    """Check the choices by architecture that are not nested in another.
+
+    Choices after an `if` that rejects all other architectures are skipped: they run only on those that it names.
+    """
     for _, _, script in analysis.runs():
-        end = min((choice.span.end for choice in script.choices if _rejects_others(choice)), default=sys.maxsize)
+        rejected_at = min(
+            (choice.span.end for choice in script.choices if _rejects_others(choice)), default=sys.maxsize
+        )
         for choice in script.choices:
-            if choice.span.start < end and not choice.guards and _ignores_others(choice, script):
+            if choice.span.start < rejected_at and not choice.guards and _ignores_others(choice, script):
                 yield make_finding(analysis.source, "missing-arch-case", choice.span, _message(choice))
 
 
 def _ignores_others(choice: Choice, script: ParsedScript) -> bool:
-    """Whether an architecture that the choice does not name passes silently, and misses something."""
+    """Whether an architecture that the choice does not name gets no files or wrong ones, without an error."""
     if choice.default is None:
         covers_others = _translates(choice, script)
     else:
@@ -45,14 +51,18 @@ def _ignores_others(choice: Choice, script: ParsedScript) -> bool:
 
 
 def _rejects_others(choice: Choice) -> bool:
-    """`if [ $ARCH != amd64 ] && [ $ARCH != arm64 ]; then exit 1; fi`: what follows runs on these two only."""
+    """Whether what follows runs on the named architectures only.
+
+    After `if [ $ARCH != amd64 ] && [ $ARCH != arm64 ]; then exit 1; fi` that is amd64 and arm64.
+    """
     return choice.keyword == "if" and "!=" in choice.subject and any(branch.fails for branch in choice.branches)
 
 
 def _translates(choice: Choice, script: ParsedScript) -> bool:
-    """`[ "$ARCH" = x86_64 ] && ARCH=amd64`: branches with other spellings of the subject; the rest keeps its own name.
+    """Whether the branches only give the subject another spelling, so that other architectures keep their own names.
 
-    The same holds for a variable that was set to the subject before: `FILE=$ARCH; case "$ARCH" in x86_64) FILE=amd64;; esac`.
+    An example is `[ "$ARCH" = x86_64 ] && ARCH=amd64`. Branches may also set a variable that was set to the subject
+    before: `FILE=$ARCH; case "$ARCH" in x86_64) FILE=amd64;; esac`.
     """
     subjects = set(variables(Piece(choice.subject, choice.span)))
     sets = [branch.sets for branch in choice.branches]
@@ -63,7 +73,10 @@ def _translates(choice: Choice, script: ParsedScript) -> bool:
 
 
 def _passes_on(choice: Choice, default: Branch) -> bool:
-    """`*) ARCH="$TARGETARCH"`: an unknown architecture keeps its own name, and a download for it that does not exist fails."""
+    """Whether the default keeps an unknown architecture's own name, as in `*) ARCH="$TARGETARCH"`.
+
+    If there is no download for that architecture, the download fails, so that nothing is ignored.
+    """
     subjects = set(variables(Piece(choice.subject, choice.span)))
     if subjects & set(re.findall(r"=\W*\$\{?(\w+)", default.text)) or re.search(r"=\W*\$\(uname -m\)", default.text):
         return True
@@ -75,12 +88,12 @@ def _passes_on(choice: Choice, default: Branch) -> bool:
 
 
 def _matters(branch: Branch) -> bool:
-    """Whether a branch names files of an architecture, or downloads something."""
+    """Whether a branch has the name of an architecture in it, or downloads something."""
     return any(find_arch_words(constant_text(branch.text))) or bool(DOWNLOADS.search(branch.text))
 
 
 def _is_checked_later(choice: Choice, script: ParsedScript) -> bool:
-    """Whether the script checks what the branches set."""
+    """Whether the script tests a variable that the branches set, or requires it with ${NAME:?}."""
     names = set().union(*(branch.sets for branch in choice.branches))
     # A test of a longer name counts too: $ARCH_SUFFIX for ARCH.
     return any(name in script.required or any(tested.startswith(name) for tested in script.tested) for name in names)

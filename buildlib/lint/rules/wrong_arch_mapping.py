@@ -17,18 +17,18 @@ from buildlib.lint.parsing.toml_file import TomlFile, other_arch, programs
 from buildlib.lint.triples import relevant_triples
 
 RULE = "wrong-arch-mapping"
-# s/amd64/x86_64/ in the arguments of sed, and ${ARCH/amd64/x86_64}.
+# Substitutions of one word by another: s/amd64/x86_64/ in the arguments of sed, and ${ARCH/amd64/x86_64}.
 SUBSTITUTION = re.compile(
     r"\bs(?P<mark>[/|,#:@])\^?(?P<from>[\w./-]+?)\$?(?P=mark)(?P<to>[\w./-]+?)(?P=mark)|\$\{\w+//?(?P<old>[\w.-]+)/(?P<new>[\w.-]+)\}"
 )
-# Variables whose value is not the architecture of a file: flags, checksums, a compiler for another target.
-OTHER_VARIABLE = re.compile(
+# Variables that select no file for the machine: flags, checksums, a compiler for another target.
+UNRELATED_VARIABLE = re.compile(
     r"^(?:CC|CXX|AR|LD|STRIP|RANLIB|CROSS_COMPILE|QEMU\w*|BUILD_?\w*|HOST\w*|PATH|LDFLAGS|CFLAGS|\w*SHA\w*|\w*SUM\w*|\w*CHECK\w*)$"
 )
 
 
 def check(analysis: Analysis) -> Iterator[Finding]:
-    """Check everything that depends on the architecture."""
+    """Check the downloads, base images, target triples, assignments and substitutions of a Dockerfile."""
     yield from check_downloads(analysis)
     yield from _check_bases(analysis)
     yield from _check_triples(analysis)
@@ -41,7 +41,7 @@ def check(analysis: Analysis) -> Iterator[Finding]:
 
 
 def check_downloads(analysis: Analysis) -> Iterator[Finding]:
-    """Check the downloads in branches, and in stages for one architecture."""
+    """Check the downloads that are in a branch or a stage for one architecture."""
     for stage in analysis.file.stages:
         for _, download in new_downloads(analysis, stage):
             if selected := mismatch((*analysis.stage_guards(stage), *download.guards), download.arches):
@@ -50,7 +50,7 @@ def check_downloads(analysis: Analysis) -> Iterator[Finding]:
 
 
 def _check_bases(analysis: Analysis) -> Iterator[Finding]:
-    """The platforms and images of stages for one architecture."""
+    """Check --platform and the images of stages that are for one architecture."""
     for stage in analysis.file.stages:
         platform = constant_platform(stage)
         if platform and (selected := mismatch(analysis.stage_guards(stage), platform[1])):
@@ -75,10 +75,10 @@ def _check_assignment(
     analysis: Analysis, assignment: Assignment, value: Piece, stage_guards: tuple[Guard, ...]
 ) -> Iterator[Finding]:
     guards = (*stage_guards, *assignment.guards)
-    if not guards or OTHER_VARIABLE.match(assignment.name):
+    if not guards or UNRELATED_VARIABLE.match(assignment.name):
         return
     text = constant_text(value.text)
-    # These three are words for an architecture after "linux/" only.
+    # `find_arch_words` recognizes these three only after "linux/".
     words = list(find_arch_words(f"linux/{text}" if text.strip("\"'") in ("arm", "386", "x86") else text))
     if not words or any(find_arch_words(assignment.name)):
         return
@@ -88,7 +88,7 @@ def _check_assignment(
 
 
 def _check_substitutions(analysis: Analysis, script: ParsedScript) -> Iterator[Finding]:
-    # A command that changes files in place does not translate the name of an architecture.
+    # `sed -i` changes a file; it does not translate the name of an architecture.
     commands = (command for command in script.commands if not any(word.bare[:2] == "-i" for word in command.words))
     pieces = [piece for command in commands for piece in command.words]
     for assignment in script.assignments:
@@ -109,7 +109,7 @@ def _check_substitutions(analysis: Analysis, script: ParsedScript) -> Iterator[F
 
 
 def check_cargo_config(file: TomlFile) -> Iterator[Finding]:
-    """Check the programs in .cargo/config.toml; a path of one machine is host-only-linker."""
+    """Check the programs in .cargo/config.toml. The rule host-only-linker checks paths that not every machine has."""
     for program in programs(file):
         if not program.is_host_path and (arch := other_arch(program.triple, program.path)):
             text = f"{program.key} of {program.triple} is {program.path}, which is for {arch}"

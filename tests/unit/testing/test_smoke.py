@@ -279,7 +279,7 @@ PULL = ("pull", "ghcr.io/acme/app", "1.2.3", "linux/arm64")
 )
 def test_the_daemon_has_the_same_images_afterwards(names, actions):
     daemon = Registry(names)
-    with smoke._pulled(daemon, NAME, ARM64) as image:
+    with smoke._pulled(daemon, *NAME.rsplit(":", 1), ARM64) as image:
         assert image == "sha256:new"
     assert daemon.actions == [PULL, *actions]
 
@@ -293,7 +293,7 @@ def test_the_daemon_has_the_same_images_afterwards(names, actions):
 )  # fmt: skip
 def test_an_image_that_cannot_be_pulled_is_a_failed_case(error, detail):
     daemon = Registry(error=error)
-    with smoke._pulled(daemon, NAME, ARM64) as case:
+    with smoke._pulled(daemon, *NAME.rsplit(":", 1), ARM64) as case:
         assert case == Case(name="pull", result=FAILED, detail=detail)
     assert daemon.actions == [PULL]
 

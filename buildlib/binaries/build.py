@@ -107,9 +107,11 @@ def compile_error(target: Target, outcome: Outcome) -> BuildError:
         help_text = "run `cargo update --workspace`, then review the change of Cargo.lock"
     else:
         help_text = failure.help if failure.kind == "compile" else ""
-    cause = failure.cause.removeprefix("error: ")
+    cause = failure.cause.removeprefix("error: ").removeprefix("Error: ")
     message = f"{target.name}: cargo exited with code {outcome.code}"
-    return CompileFailed(f"{message}: {cause}" if cause and failure.kind != "unknown" else message, help_text)
+    # The last line of an output without a known failure may be about anything, unless it says that it is an error.
+    stated = failure.kind != "unknown" or failure.cause.lower().startswith("error: ")
+    return CompileFailed(f"{message}: {cause}" if cause and stated else message, help_text)
 
 
 # --- the gate and dist/ ----------------------------------------------------------------------------------------------------

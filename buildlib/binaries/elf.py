@@ -66,10 +66,10 @@ def read(path: Path) -> Facts:
     from elftools.construct import ConstructError
     from elftools.elf.elffile import ELFFile
 
-    sha256 = digest(path)
     with path.open("rb") as stream:
         if stream.read(4) != MAGIC:
             raise Unreadable(f"{path}: not an ELF file", "only compiled Linux binaries can be verified")
+        sha256 = digest(path)
         try:
             elf = ELFFile(stream)
             needed, rpath = _dynamic(elf)

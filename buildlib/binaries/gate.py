@@ -11,7 +11,7 @@ from pathlib import Path
 
 from buildlib.binaries import elf
 from buildlib.binaries.elf import Facts, Mismatch
-from buildlib.core.errors import Refused
+from buildlib.core.errors import Refused, UsageError
 from buildlib.core.targets import Target
 from buildlib.emulation import qemu
 from buildlib.process.context import Context
@@ -33,7 +33,11 @@ def _start(context: Context, path: Path, words: tuple[str, ...]) -> tuple[list[M
     started = ""
     with tempfile.TemporaryDirectory() as scratch:
         for flag in ("--version", "--help"):
-            outcome = context.run(qemu.start(words, path.absolute(), flag, Path(scratch)))
+            try:
+                outcome = context.run(qemu.start(words, path.absolute(), flag, Path(scratch)))
+            except UsageError as error:  # the kernel does not execute it; uploads of workflows lose the mode of files
+                reason = f"{error.message.removeprefix(f'{path.absolute()}: ')} ({error.help})"
+                return [Mismatch("start", reason, f"a program that starts with {flag}")], ""
             if problem := qemu.start_problem(outcome):
                 return [Mismatch("start", problem, f"a program that starts with {flag}")], ""
             if qemu.NO_LIBRARY in outcome.output:

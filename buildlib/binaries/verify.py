@@ -45,12 +45,17 @@ def verify(context: Context, paths: Iterable[Path]) -> list[Verdict]:
             elif path.is_file():
                 verdicts.append(_verify_file(context, path, _arch_of(path), context.config.glibc))
             else:
-                raise BuildError(f"{path}: no such file or directory")
+                raise BuildError(f"{path}: {_absence(path)}")
     except OSError as error:
         raise disk_error(error) from None
     if not verdicts:
         raise NothingToDo("no binaries to verify", "run `buildlib build` first")
     return verdicts
+
+
+def _absence(path: Path) -> str:
+    """Why a path is neither a file nor a directory: it may be a FIFO or a device."""
+    return "neither a file nor a directory" if path.exists() else "no such file or directory"
 
 
 def _verify_folder(context: Context, folder: Path) -> list[Verdict]:

@@ -8,17 +8,19 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from invoke.exceptions import Exit, ParseError
+from invoke.exceptions import Exit, ParseError, UnknownFileType
 from invoke.program import Program
 
 from buildlib import __version__
 from buildlib.cli.collection import namespace
 from buildlib.cli.entry import debug_requested, report_errors
-from buildlib.core.targets import nearest
-from buildlib.process.console import Console, discard_stdout, flush_stdout
+from buildlib.core.errors import UsageError
+from buildlib.core.targets import nearest, suggestion
+from buildlib.process.console import Console, discard_stdout, flush_stdout, writing_to_stdout
 
 # Commands whose words are paths, and the option that these become.
 POSITIONAL = {"verify": "--path", "explain": "--file", "lint": "--path"}
+LIST_FORMATS = ("flat", "nested", "json")  # of --list
 PIPE_CLOSED = 141  # 128 + SIGPIPE, as shells report it
 
 
@@ -35,28 +37,55 @@ class Buildlib(Program):
     def parse_tasks(self) -> None:
         """Parse the command and its options."""
         self._parse(super().parse_tasks)
+        last = "".join(self.core.unparsed[-1:])
+        option = self.tasks[-1].flags.get(last) if self.tasks else None
+        if option is not None and option.kind is list:  # Invoke misses the value of every other kind itself
+            raise _without_value(last)
 
     def parse_cleanup(self) -> None:
         """Show the help that was asked for."""
+        form = self.args["list-format"].value
+        if form not in LIST_FORMATS:
+            raise UsageError(f"unknown list format {form!r}", suggestion(form, LIST_FORMATS))
         self._parse(super().parse_cleanup)
+
+    def update_config(self, merge: bool = True) -> None:
+        """Read the file that `--config` names."""
+        try:
+            super().update_config(merge)
+        except UnknownFileType as error:
+            raise UsageError(f"--config: {error}") from None
 
     def _parse(self, parse: Callable[..., None], *args: Any) -> None:
         try:
-            parse(*args)
+            with writing_to_stdout():  # help and the list of commands are printed here
+                parse(*args)
         except ParseError as error:
-            raise Exit(_explain(error), code=2) from None
+            raise _explain(error) from None
+        except ValueError as error:  # a word where a core option takes a number
+            raise UsageError(str(error), "see --help") from None
+        except Exit as error:
+            if error.message:  # an error of Invoke; without a message, what was asked for has been shown
+                raise UsageError(error.message, "see --list") from None
+            raise
 
 
-def _explain(error: ParseError) -> str:
+def _explain(error: ParseError) -> UsageError:
     """Invoke's parser error in our words, with the nearest known option or command."""
     text = str(error)
     word = next(iter(re.findall(r"'(.+?)'", text)), "")
     known = _options(error) if word.startswith("-") else namespace.task_names
     kind = "option" if word.startswith("-") else "command"
+    if needy := re.match(r"Flag <Argument: (\w+)", text):
+        return _without_value(f"--{needy[1].replace('_', '-')}")
     if "No idea what" not in text:
-        return f"error: {text[:1].lower()}{text[1:]}"
+        return UsageError(f"{text[:1].lower()}{text[1:]}")
     near = nearest(word, known)
-    return f"error: unknown {kind} {word!r}" + (f"\n  help: did you mean {near!r}?" if near else "\n  help: see --help")
+    return UsageError(f"unknown {kind} {word!r}", f"did you mean {near!r}?" if near else "see --help")
+
+
+def _without_value(option: str) -> UsageError:
+    return UsageError(f"option {option!r} needs a value", "see --help")
 
 
 def _options(error: ParseError) -> list[str]:

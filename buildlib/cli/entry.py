@@ -18,6 +18,7 @@ from invoke.exceptions import Exit
 from buildlib.core.errors import BuildError, InternalError, Interrupted
 from buildlib.core.settings import help_text
 from buildlib.process.console import Console
+from buildlib.process.files import disk_error
 
 if TYPE_CHECKING:
     from buildlib.process.context import Context
@@ -29,7 +30,7 @@ TERMINATED = 143  # 128 + SIGTERM, as shells report it
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, which ends a command as Ctrl-C does."""
+    """SIGTERM or SIGHUP, which end a command as Ctrl-C does, with all that it has started."""
 
 
 def settings_help(*keys: str) -> dict[str, str]:
@@ -47,7 +48,9 @@ def command(body: Callable[..., int | None]) -> Callable[..., None]:
     def enter(c: Any, **kwargs: Any) -> None:
         # Invoke switches bytecode files off, but without them every start would compile the modules of buildlib again.
         sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
-        signal.signal(signal.SIGTERM, _terminate)
+        for number in (signal.SIGTERM, signal.SIGHUP):  # SIGHUP: the terminal has gone; nohup has it ignored
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, _terminate)
         console = Console(os.environ)
         code = report_errors(console, lambda: body(c, console, **kwargs), debug=debug_requested())
         if code:  # not for 0: Exit would end `inv a b` after a
@@ -94,7 +97,9 @@ def explain(error: Exception) -> BuildError:
     """An unexpected exception as a BuildError: an error of the operating system, or a bug in buildlib."""
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
-        return BuildError(f"{where}{error.strerror}", "run again with --debug for the traceback")
+        return BuildError(
+            f"{where}{error.strerror}", disk_error(error).help or "run again with --debug for the traceback"
+        )
     text = " ".join(str(error).split())
     return InternalError(
         f"internal error: {type(error).__name__}{f': {text[:300]}' if text else ''}",

@@ -44,7 +44,7 @@ def files(root: Path) -> list[Layer]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # cargo too allows a byte order mark
     except FileNotFoundError:
         return {}
     except (
@@ -66,7 +66,7 @@ def environment(env: Mapping[str, str]) -> Layer:
     for name, value in sorted(env.items()):
         if name.startswith(PREFIX) and name != EMULATED:
             if name not in keys:
-                raise UsageError(f"{ENVIRONMENT}: unknown setting {name!r}", _did_you_mean(name, keys))
+                raise UsageError(f"{ENVIRONMENT}: unknown setting {name!r}", _did_you_mean_variable(name))
             if not _is_unicode(value):
                 raise UsageError(f"{ENVIRONMENT}: {name}: the value is not valid UTF-8")
             layer[keys[name]] = value
@@ -124,6 +124,14 @@ def _unknown(source: str, key: str) -> UsageError:
 def _did_you_mean(word: str, known: Collection[str]) -> str:
     near = nearest(word, known)
     return f"did you mean {near!r}?" if near else "see `buildlib config`"
+
+
+def _did_you_mean_variable(name: str) -> str:
+    """As `_did_you_mean`. The common prefix is left out: it makes all variables similar."""
+    near = nearest(
+        name.removeprefix(PREFIX).upper(), [one.variable.removeprefix(PREFIX) for one in declared().values()]
+    )
+    return f"did you mean {f'{PREFIX}{near}'!r}?" if near else "see `buildlib config`"
 
 
 def _check(config: Config) -> None:

@@ -37,6 +37,8 @@ def convert(source: str, key: str, value: Any, hint: Any, *, textual: bool = Fal
     if kind is dict:
         items = table(source, key, value, meta_of(hint)).items()
         return {name: convert(source, join(key, name), item, parameters[1]) for name, item in items}
+    if isinstance(value, str) and "\0" in value:  # no path and no command line can hold it
+        raise UsageError(_sentence(source, key, value, "a string without the character NUL"))
     if textual and isinstance(value, str):
         value = _read(value, kind, parameters)
     if kind is tuple and isinstance(value, list | tuple):

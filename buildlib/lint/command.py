@@ -151,11 +151,16 @@ def summary(linted: Linted) -> str:
 
 
 def _files(path: Path, exclude: Sequence[str]) -> Iterator[Path]:
-    if path.is_file():
-        yield path
-        return
-    if not path.is_dir():
-        raise UsageError(f"{path}: no such file or directory")
+    """The files that `path` selects. UsageError for a path that cannot be read; directories below it that cannot be are skipped."""
+    try:
+        if path.is_file():
+            yield path
+            return
+        os.scandir(path).close()
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file or directory") from None
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
     for folder, folders, names in os.walk(path):
         folders[:] = sorted(name for name in folders if name not in SKIPPED_DIRECTORIES)
         for name in sorted(names):

@@ -30,7 +30,7 @@ def check(source: Source) -> Iterator[Finding]:
 
     try:
         root = yaml.compose(source.raw.decode("utf-8", "replace"), Loader=yaml.SafeLoader)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError):  # nested too deeply
         return  # GitHub reports it
     for _, job in _entries(_value(root, "jobs")):
         runner = getattr(_value(job, "runs-on"), "value", "")

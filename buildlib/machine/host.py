@@ -246,7 +246,7 @@ def _configured(env: Mapping[str, str], cwd: Path) -> Iterator[tuple[Path, str, 
     for folder in (*(parent / ".cargo" for parent in (cwd, *cwd.parents)), home):
         for name in ("config.toml", "config"):
             try:
-                targets = tomllib.loads((folder / name).read_text(encoding="utf-8")).get("target")
+                targets = tomllib.loads((folder / name).read_text(encoding="utf-8-sig")).get("target")
             except (OSError, ValueError, RecursionError):
                 continue  # no such file; what is wrong in a file is reported by cargo
             if isinstance(targets, dict):

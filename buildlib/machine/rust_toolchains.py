@@ -63,7 +63,7 @@ def find_pin(cwd: Path) -> Pin | None:
             file = folder / name
             if not file.is_file():
                 continue
-            text = file.read_text(encoding="utf-8", errors="replace")
+            text = file.read_text(encoding="utf-8-sig", errors="replace")
             try:
                 table = tomllib.loads(text).get("toolchain")
                 channel = table.get("channel") if isinstance(table, dict) else ""

@@ -55,6 +55,8 @@ class Console:
 
     def _message(self, text: str | Text, style: str = "") -> None:
         """Print to stderr. A message that cannot be written (full disk, terminal gone) must not end the command."""
+        if sys.stderr is None:  # the command was started with stderr closed; rich would print to stdout instead
+            return
         try:
             self._err.print(text, style=style or None, soft_wrap=True)
         except BrokenPipeError:
@@ -142,7 +144,7 @@ class Console:
             table.add_column(Text(title))
         for row in rows:
             table.add_row(*map(Text, row))
-        with _writing_to_stdout():
+        with writing_to_stdout():
             # A pipe has no width; a guess that is too narrow would fold digests.
             self._out.print(table, soft_wrap=True)
         if self.summary:
@@ -153,8 +155,10 @@ class Console:
 
     def json(self, data: Any) -> None:
         """Print JSON. BuildError if stdout cannot be written."""
-        with _writing_to_stdout():
-            print(json.dumps(data, indent=2, ensure_ascii=not _is_utf8(sys.stdout)), file=sys.stdout)
+        with writing_to_stdout():
+            text = json.dumps(data, indent=2, ensure_ascii=not _is_utf8(sys.stdout))
+            # A byte of a file name that is not UTF-8 becomes an escape of JSON; the C locale would print the byte.
+            print(text.encode("utf-8", "backslashreplace").decode("utf-8"), file=sys.stdout)
 
     def failure(self, text: str) -> None:
         """Print a line of a result that is a failure, such as a failed test; also an annotation in GitHub Actions."""
@@ -164,7 +168,7 @@ class Console:
 
     def line(self, text: str) -> None:
         """Print a line of a result. BuildError if stdout cannot be written."""
-        with _writing_to_stdout():
+        with writing_to_stdout():
             self._out.print(text, soft_wrap=True)
 
     # --- questions ---------------------------------------------------------------------------------------
@@ -182,12 +186,13 @@ def flush_stdout() -> None:
 
     What could not be written is dropped then: the interpreter would try to write it once more when it exits, and fail again.
     """
-    with _writing_to_stdout():
+    with writing_to_stdout():
         pass
 
 
 @contextmanager
-def _writing_to_stdout() -> Iterator[None]:
+def writing_to_stdout() -> Iterator[None]:
+    """Flush stdout afterwards. BuildError if stdout cannot be written; an OSError of a file has the file's name."""
     try:
         yield
         if sys.stdout is not None:  # it is None if the command was started with stdout closed
@@ -195,6 +200,8 @@ def _writing_to_stdout() -> Iterator[None]:
     except BrokenPipeError:  # the reader has gone; `cli.app` gives that its own exit code
         raise
     except OSError as error:
+        if error.filename:
+            raise
         discard_stdout()
         raise BuildError(
             f"stdout: {error.strerror or error}", "free some space, or redirect the output elsewhere"

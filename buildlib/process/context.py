@@ -53,8 +53,11 @@ class Context:
         return Write(path=self.reports / f"{title}.json", text=text)
 
     def targets(self, words: tuple[str, ...], default: str) -> tuple[Target, ...]:
-        """The targets that `--arch` names; `default` ("native", "all") is used without any."""
-        return select(words or (default,), self.config.arches, self.host.machine)
+        """The targets that `--arch` names; `default` ("native", "all") is used without any. UsageError for no target at all."""
+        targets = select(words or (default,), self.config.arches, self.host.machine)
+        if not targets:  # an empty variable of a script must not make a command do nothing and succeed
+            raise UsageError("no architecture is selected", "name one with --arch, or in the setting `arches`")
+        return targets
 
     def refreshed(self) -> Context:
         """The same context with the machine probed again, after something was installed."""
@@ -113,8 +116,14 @@ def _manifest(cwd: Path, *, anywhere: bool) -> Path | None:
 def read_workspace(console: Console, env: Mapping[str, str], folder: Path) -> Workspace:
     """What `cargo metadata` prints of the workspace in `folder`. Errors as in `open_context`."""
     # Every cargo gives the same answer about the workspace's own packages, so the first one need not wait for the probe.
-    query = Runner(console, env, layers.resolve().retry)
-    return workspaces.parse_metadata(_metadata(query, _first_cargo(env), folder))
+    query, cargo = Runner(console, env, layers.resolve().retry), _first_cargo(env)
+    answer = _metadata(query, cargo, folder)
+    try:
+        return workspaces.parse_metadata(answer)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise MissingRequirements(
+            f"{cargo} is not cargo: `metadata` prints no workspace", "set or unset CARGO"
+        ) from None
 
 
 def _first_cargo(env: Mapping[str, str]) -> Path:
@@ -125,12 +134,16 @@ def _first_cargo(env: Mapping[str, str]) -> Path:
 
 
 def _metadata(query: Runner, cargo: Path, folder: Path) -> str:
-    """The output of `cargo metadata`. UsageError with cargo's own message if it fails."""
+    """The output of `cargo metadata`. UsageError with cargo's own message if it fails, MissingRequirements with rustup's."""
     # A pinned toolchain that is not installed must not prevent the answer.
     question = workspaces.metadata_step(cargo, folder)
     outcome = query(replace(question, env={"RUSTUP_AUTO_INSTALL": "0"}))
     if not outcome and "is not installed" in outcome.output:
         outcome = query(replace(question, env={"RUSTUP_AUTO_INSTALL": "0", "RUSTUP_TOOLCHAIN": "stable"}))
     if not outcome:
-        raise UsageError(outcome.output.strip().removeprefix("error: ") or "cargo metadata failed", "fix Cargo.toml")
+        text = outcome.output.partition("\nStack backtrace:")[0].strip().removeprefix("error: ")
+        message = text or f"`{cargo} metadata` exited with code {outcome.code} and no output"
+        if "is not installed" in text or text.startswith("rustup"):
+            raise MissingRequirements(message, "install a toolchain with rustup, or set CARGO to another cargo")
+        raise UsageError(message, "fix Cargo.toml" if "Cargo.toml" in text else "")
     return outcome.stdout

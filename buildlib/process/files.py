@@ -13,6 +13,7 @@ from pathlib import Path
 from buildlib.core.errors import BuildError
 from buildlib.core.plan import AtomicUpdate, Install, Link, OciLayout
 
+IN_THE_WAY = "a file is where a directory belongs: remove it, or write elsewhere with --dist, --target-dir"
 # What flock(2) answers on a file system without locks: NFS without its lock daemon, some FUSE and 9p mounts.
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
@@ -26,8 +27,9 @@ def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
         return
     temporary = _temporary(path)
     try:
-        _write(temporary, data, mode)
-        os.replace(temporary, path)
+        with _named(path):
+            _write(temporary, data, mode)
+        _rename(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -63,11 +65,12 @@ def update(action: AtomicUpdate) -> None:
                 shutil.copy2(source, written[-1][0])
         for write in action.writes:
             written.append((_temporary(write.path), write.path))
-            _write(written[-1][0], write.text.encode(), write.mode)
+            with _named(write.path):
+                _write(written[-1][0], write.text.encode(), write.mode)
         modified = action.as_old_as.stat().st_mtime_ns
         for temporary, path in written:  # a rename needs no space
             os.utime(temporary, ns=(modified, modified))
-            os.replace(temporary, path)
+            _rename(temporary, path)
     finally:
         for temporary, _ in written:
             temporary.unlink(missing_ok=True)
@@ -87,11 +90,17 @@ def _temporary(path: Path) -> Path:
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:
-    with _named(path), open(path, "wb") as stream:
+    with open(path, "wb") as stream:
         stream.write(data)
         stream.flush()
         os.fsync(stream.fileno())
         os.fchmod(stream.fileno(), mode)
+
+
+def _rename(temporary: Path, path: Path) -> None:
+    """Give a temporary file its name. An OSError names `path`, which the user knows."""
+    with _named(path):
+        os.replace(temporary, path)
 
 
 @contextlib.contextmanager
@@ -110,7 +119,7 @@ def link(action: Link) -> None:
         return
     temporary = _temporary(action.path)
     temporary.symlink_to(action.to)
-    os.replace(temporary, action.path)
+    _rename(temporary, action.path)
 
 
 def install(action: Install) -> None:
@@ -124,7 +133,7 @@ def install(action: Install) -> None:
         for name in action.empty:
             (temporary / name).parent.mkdir(exist_ok=True)
             (temporary / name).touch()
-        os.replace(temporary, action.into)
+        _rename(temporary, action.into)
     finally:
         remove_tree(temporary)
 
@@ -212,6 +221,8 @@ def disk_error(error: OSError) -> BuildError:
     help_text = {
         errno.ENOSPC: "free some space, or write elsewhere: --dist, --target-dir",
         errno.EROFS: "the directory is read-only: write elsewhere with --dist, --target-dir",
-        errno.EACCES: "no permission: write elsewhere with --dist, --target-dir",
+        errno.EACCES: "no permission: change it, or write elsewhere with --dist, --target-dir",
+        errno.EEXIST: IN_THE_WAY,  # of mkdir
+        errno.ENOTDIR: IN_THE_WAY,
     }.get(error.errno or 0, "")
     return BuildError(f"{error.filename or 'disk'}: {error.strerror}", help_text)

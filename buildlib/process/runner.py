@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import json
 import os
@@ -187,7 +188,13 @@ class Runner:
         except FileNotFoundError as error:
             raise MissingRequirements(f"{error.filename}: no such program", "run `buildlib doctor`") from None
         except PermissionError as error:
-            raise UsageError(f"{error.filename}: {error.strerror}") from None
+            raise UsageError(
+                f"{error.filename}: {error.strerror}", "chmod +x; does its file system allow programs?"
+            ) from None
+        except OSError as error:
+            if error.errno != errno.ENOEXEC:
+                raise
+            raise UsageError(f"{error.filename}: {error.strerror}", "it is no program of this machine") from None
 
 
 class DryRunner(Runner):

@@ -17,11 +17,14 @@ HUB_HOST = "registry-1.docker.io"
 HUB_ALIASES = (HUB, "index.docker.io", HUB_HOST)
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 MAX_REPOSITORY = 255  # characters, the limit of distribution/reference and go-containerregistry
+MAX_PORT = 65535
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_PART}(?:/{_PART})*")
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
-_REGISTRY = re.compile(rf"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<name>{_LABEL}(?:\.{_LABEL})*))(?::[0-9]{{1,5}})?")
+_REGISTRY = re.compile(
+    rf"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<name>{_LABEL}(?:\.{_LABEL})*))(?::(?P<port>[0-9]{{1,5}}))?"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +85,9 @@ def _split(name: str) -> tuple[str, str]:
 
 def _is_registry(text: str) -> bool:
     match = _REGISTRY.fullmatch(text)
-    return match is not None and (match["ipv6"] is None or _address(match["ipv6"]) is not None)
+    if match is None or int(match["port"] or 0) > MAX_PORT:
+        return False
+    return match["ipv6"] is None or _address(match["ipv6"]) is not None
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -95,6 +95,20 @@ def test_the_error_of_a_failed_cargo_depends_on_its_output(compiled, output, kin
     assert bool(error.help) is ("E0308" not in output)
 
 
+@pytest.mark.parametrize(
+    ("output", "cause"),
+    [
+        ("error: failed to join paths\n\nCaused by:\n  path segment contains separator `:`", ": failed to join paths"),
+        ("Error: Failed to collect `zig cc` options\n\nCaused by:\n  x", ": Failed to collect `zig cc` options"),
+        ("thread started\nbye", ""),
+    ],
+)
+def test_the_error_of_an_unknown_failure_has_the_line_that_says_it_is_one(compiled, output, cause):
+    _, plan, outcome = compiled()
+    error = build.compile_error(plan.target, replace(outcome, code=1, output=output))
+    assert error.message == f"{plan.target.name}: cargo exited with code 1{cause}"
+
+
 # --- a dist/ that cannot be used --------------------------------------------------------------------------------------------------
 
 # Not UTF-8, not JSON, of another type, deeper than Python recurses, a path outside of dist/.

@@ -4,7 +4,7 @@ import pytest
 
 from buildlib.binaries import gate
 from buildlib.binaries.elf import Mismatch, read
-from buildlib.core.errors import Refused
+from buildlib.core.errors import Refused, UsageError
 from buildlib.core.targets import TARGETS
 
 
@@ -28,6 +28,18 @@ def test_a_program_that_crashes_is_a_mismatch(compiled, program, native):
     assert (mismatch.field, mismatch.expected, started) == ("start", "a program that starts with --version", "")
     assert "Segmentation fault" in mismatch.actual
     assert commands == [f"{program} --version"]
+
+
+def test_a_program_that_the_kernel_does_not_execute_is_a_mismatch(compiled, program, native, monkeypatch):
+    """Uploads of workflows lose the mode of files; the other files of the directory are verified all the same."""
+    context, *_ = compiled()
+
+    def refuse(_):
+        raise UsageError(f"{program}: Permission denied", "chmod +x")
+
+    monkeypatch.setattr(type(context.run), "__call__", lambda _, step: refuse(step))
+    result = gate.check(context, program, read(program), native, "")
+    assert result == ([Mismatch("start", "Permission denied (chmod +x)", "a program that starts with --version")], "")
 
 
 def test_a_missing_library_is_a_warning(compiled, program, native, capsys):

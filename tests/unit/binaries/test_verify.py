@@ -1,6 +1,7 @@
 """`verify` on dist/, with a real program of this machine."""
 
 import json
+import os
 
 import pytest
 
@@ -58,6 +59,19 @@ def test_a_path_that_does_not_exist_is_an_error(compiled, tmp_path):
     with pytest.raises(BuildError) as caught:
         verify(compiled()[0], [tmp_path / "dist"])
     assert (caught.value.message, caught.value.code) == (f"{tmp_path}/dist: no such file or directory", 1)
+
+
+def test_a_fifo_is_neither_file_nor_directory(compiled, tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(BuildError, match="fifo: neither a file nor a directory"):
+        verify(compiled()[0], [tmp_path / "fifo"])
+
+
+def test_a_large_file_that_is_no_binary_is_not_read(compiled, tmp_path):
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(1 << 40)
+    (verdict,) = verify(compiled()[0], [tmp_path / "sparse"])
+    assert verdict.refusals == ("not an ELF file",)
 
 
 # --- a dist/ that cannot be used --------------------------------------------------------------------------------------------------

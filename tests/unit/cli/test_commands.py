@@ -2,6 +2,7 @@
 
 import io
 import json
+import signal
 import subprocess
 import sys
 
@@ -12,15 +13,16 @@ from buildlib.cli.app import Buildlib, with_paths
 from buildlib.cli.collection import namespace
 from buildlib.cli.commands import build as build_command
 from buildlib.cli.commands.image import _attestations
+from buildlib.cli.entry import report_errors
 from buildlib.core.errors import BuildError
 from buildlib.core.settings import declared
+from buildlib.process.console import Console
 
 
 def run(*words):
     program = Buildlib(name="buildlib", binary="buildlib", version="0", namespace=namespace)
     with pytest.raises(SystemExit) as caught:
-        program.run(["buildlib", *words])
-        raise SystemExit(0)
+        raise SystemExit(report_errors(Console({}), lambda: program.run(["buildlib", *words]), debug=False))
     return caught.value.code
 
 
@@ -51,6 +53,11 @@ def test_words_after_verify_are_paths():
         (["build", "--arhc", "arm64"], "error: unknown option '--arhc'\n  help: did you mean '--arch'?\n"),
         (["build", "--zzzz"], "error: unknown option '--zzzz'\n  help: see --help\n"),
         (["--help=biuld"], "error: unknown command 'biuld'\n  help: did you mean 'build'?\n"),
+        (["build", "--target-dir"], "error: option '--target-dir' needs a value\n  help: see --help\n"),
+        (["build", "--json", "--arch"], "error: option '--arch' needs a value\n  help: see --help\n"),
+        (["-T", "x", "build"], "error: invalid literal for int() with base 10: 'x'\n  help: see --help\n"),
+        (["--list=nope"], "error: Sub-collection 'nope' not found!\n  help: see --list\n"),
+        (["-F", "jsn", "-l"], "error: unknown list format 'jsn'\n  help: did you mean 'json'?\n"),
     ],
 )
 def test_a_wrong_word_is_exit_code_2_and_one_message(words, message, capsys):
@@ -133,6 +140,20 @@ def test_ctrl_c_is_130_and_sigterm_143(monkeypatch, capsys):
         monkeypatch.setattr(build_command, "open_workspace", raising(error))
         assert run("build") == code
         assert capsys.readouterr().err == f"error: {word}\n"
+
+
+def test_a_terminal_that_goes_ends_a_command_unless_nohup_ignores_it(monkeypatch, capsys):
+    monkeypatch.setattr(build_command, "open_workspace", lambda *_: signal.raise_signal(signal.SIGHUP))
+    before = signal.getsignal(signal.SIGHUP), signal.getsignal(signal.SIGTERM)
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        assert (run("build"), capsys.readouterr().err) == (143, "error: terminated\n")
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        assert run("build") != 143
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before[0])
+        signal.signal(signal.SIGTERM, before[1])
 
 
 def test_an_unexpected_error_is_one_line_and_exit_code_70(monkeypatch, capsys):

@@ -202,6 +202,8 @@ def test_an_unknown_key_names_its_layer_and_the_nearest_key(layer, message, help
     [
         ("BUILDLIB_BACKED", "did you mean 'BUILDLIB_BACKEND'?"),
         ("BUILDLIB_RETRY_ATTEMPT", "did you mean 'BUILDLIB_RETRY_ATTEMPTS'?"),
+        ("BUILDLIB_glibc", "did you mean 'BUILDLIB_GLIBC'?"),
+        ("BUILDLIB_FOO", "see `buildlib config`"),  # the common prefix alone makes no two names similar
         ("BUILDLIB_XYZZY_PLUGH_QUUX", "see `buildlib config`"),
     ],
 )
@@ -311,6 +313,8 @@ ENV = "expected a line of text, a number or true or false"
             'f: components.a.says = ["x"]: expected a table such as { all = ["listening"], arm64 = ["path=neon"] }',
         ),
         ({"components": {"a": {"says": {"all": "x"}}}}, 'f: components.a.says.all = "x": expected a list of strings'),
+        ({"dist": "a\0b"}, 'f: dist = "a\\u0000b": expected a string without the character NUL'),
+        ({"features": ["\0"]}, 'f: features[0] = "\\u0000": expected a string without the character NUL'),
         (
             {"components": {"a": {"says": {"all": [""]}}}},
             'f: components.a.says.all[0] = "": expected a non-empty string',
@@ -503,3 +507,11 @@ def test_any_value_of_a_setting_is_read_or_refused_in_one_line(key, value):
     except UsageError as error:
         assert error.message.startswith("f: ")
         assert "\n" not in error.message
+
+
+def test_files_may_begin_with_a_byte_order_mark(tmp_path):
+    """cargo reads such a Cargo.toml too; editors on Windows write it."""
+    (tmp_path / "Cargo.toml").write_bytes(b"\xef\xbb\xbf[package.metadata.buildlib]\nprofile = 'dev'\n")
+    (tmp_path / "buildlib.toml").write_bytes(b"\xef\xbb\xbfglibc = '2.31'\n")
+    config = resolve(*files(tmp_path))
+    assert (config.profile, config.glibc) == ("dev", "2.31")

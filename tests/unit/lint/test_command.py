@@ -1,6 +1,7 @@
 """The command: which files are checked, with which settings, and what is shown."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,15 @@ def test_directories_are_searched_and_files_are_checked_whatever_their_name(tree
     with pytest.raises(UsageError) as caught:
         paths("nowhere")
     assert (caught.value.message, caught.value.help) == ("nowhere: no such file or directory", "")
+
+
+def test_a_path_that_cannot_be_read_is_an_error_and_not_an_empty_result(tree):
+    os.mkfifo("fifo")
+    Path("loop").symlink_to("loop")
+    for word, reason in (("fifo", "Not a directory"), ("loop", "Too many levels of symbolic links")):
+        with pytest.raises(UsageError) as caught:
+            command.lint([Path(word)], config(), Path())
+        assert caught.value.message == f"{word}: {reason}"
 
 
 def test_a_large_file_in_a_directory_is_skipped(tree):

@@ -111,7 +111,9 @@ def test_workflows(runner, condition, run, expected):
     assert findings(".github/workflows/ci.yml", text) == expected
 
 
-@pytest.mark.parametrize("text", ["a: [", "[]", "a", "jobs: [a]", "jobs: {a: {steps: [{run: [a]}]}}", "", "\0"])
+@pytest.mark.parametrize(
+    "text", ["a: [", "[]", "a", "jobs: [a]", "jobs: {a: {steps: [{run: [a]}]}}", "", "\0", "[" * 5000]
+)
 def test_a_file_that_is_not_a_workflow_has_no_findings(text):
     assert findings(".github/workflows/ci.yml", text) == []
 

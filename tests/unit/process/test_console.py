@@ -222,6 +222,13 @@ def close_stdout():
     os.close(1)
 
 
+@pytest.mark.processes
+def test_with_stderr_closed_no_message_gets_into_the_result():
+    code = "console.note('n'); console.warn('w'); console.output('o'); console.error(BuildError('e')); console.json(1)"
+    done = run(code, stderr=None, preexec_fn=lambda: os.close(2))
+    assert (done.returncode, done.stdout) == (0, b"1\n")
+
+
 def test_another_write_error_names_stdout(monkeypatch):
     class Broken(io.StringIO):
         def flush(self):
@@ -247,6 +254,12 @@ def test_characters_that_the_encoding_does_not_have_are_escaped(encoding, mark):
     *lines, text = done.stdout.splitlines()
     assert [line.rstrip() for line in lines] == [mark] * 3
     assert json.loads(text.decode(encoding)) == "✓"
+
+
+@pytest.mark.processes
+def test_json_has_no_byte_of_a_file_name_that_is_not_utf_8():
+    done = run("console.json('a\\udcff')", env={"LC_ALL": "C"})
+    assert (done.returncode, done.stdout) == (0, b'"a\\udcff"\n')
 
 
 @pytest.mark.processes

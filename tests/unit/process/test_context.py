@@ -94,8 +94,43 @@ def test_a_pin_that_is_not_installed_does_not_prevent_the_answer(workspace, monk
     monkeypatch.setattr(Runner, "__call__", run)
     runner = Runner(Console({}), {}, context.layers.resolve().retry)
     assert (context._metadata(runner, Path("/cargo"), workspace), toolchains) == ("{}", [None, "stable"])
-    answers[0] = (1, "error: invalid table\n")
-    toolchains.clear()
-    with pytest.raises(UsageError) as caught:
-        context._metadata(runner, Path("/cargo"), workspace)
-    assert (caught.value.message, caught.value.help, toolchains) == ("invalid table", "fix Cargo.toml", [None])
+
+
+@pytest.mark.parametrize(
+    ("output", "kind", "message", "help_text"),
+    [
+        ("error: bad table\n --> Cargo.toml:1\n", UsageError, "bad table\n --> Cargo.toml:1", "fix Cargo.toml"),
+        ("error: path contains invalid UTF-8\n", UsageError, "path contains invalid UTF-8", ""),
+        ("", UsageError, "`/cargo metadata` exited with code 1 and no output", ""),
+        (
+            "error: rustup could not choose a version\nhelp: run rustup\n\nStack backtrace:\n 0: main\n", MissingRequirements,
+            "rustup could not choose a version\nhelp: run rustup",
+            "install a toolchain with rustup, or set CARGO to another cargo",
+        ),
+    ],
+)  # fmt: skip
+def test_a_failed_cargo_is_reported_in_its_own_words(output, kind, message, help_text, tmp_path):
+    def query(step):
+        return Outcome(step=step, code=1, seconds=0.0, output=output)
+
+    with pytest.raises(kind) as caught:
+        context._metadata(query, Path("/cargo"), tmp_path)
+    assert (caught.value.message, caught.value.help) == (message, help_text)
+
+
+@pytest.mark.parametrize(
+    "answer", ["", "{", "[]", "{}", "5", '{"workspace_members": 5}', '{"workspace_members": ["a"], "packages": 1}']
+)
+def test_a_program_that_is_not_cargo(answer, workspace, monkeypatch):
+    monkeypatch.setattr(Runner, "__call__", lambda _, step: Outcome(step=step, code=0, seconds=0.0, stdout=answer))
+    with pytest.raises(MissingRequirements) as caught:
+        opened(workspace)
+    assert caught.value.message == "/cargo is not cargo: `metadata` prints no workspace"
+
+
+def test_no_architecture_at_all_is_an_error(workspace):
+    (workspace / "buildlib.toml").write_text("arches = []")
+    for words, default in (((), "all"), (("",), "native"), ((",",), "all")):
+        with pytest.raises(UsageError, match="no architecture is selected"):
+            opened(workspace).targets(words, default)
+    assert opened(workspace).targets((), "native")

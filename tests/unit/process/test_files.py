@@ -144,3 +144,15 @@ def test_another_error_is_reported_with_the_directory(tmp_path, monkeypatch):
 def test_an_error_of_the_work_is_not_one_of_the_lock(tmp_path):
     with pytest.raises(BlockingIOError, match="work"), locked(tmp_path, lambda: None):
         raise BlockingIOError("work")
+
+
+def test_an_error_names_the_file_and_not_its_temporary_name(tmp_path):
+    folder, to = tmp_path / "folder", tmp_path / "to"
+    folder.mkdir()
+    to.touch()
+    with pytest.raises(IsADirectoryError) as caught:
+        update(AtomicUpdate(copies=(), writes=(Write(path=folder, text="x"),), as_old_as=to))
+    assert caught.value.filename == str(folder)
+    with pytest.raises(IsADirectoryError) as caught:
+        link(Link(path=folder, to=to))
+    assert caught.value.filename == str(folder)

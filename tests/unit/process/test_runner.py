@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from buildlib.core.errors import BuildError, Interrupted, MissingRequirements
+from buildlib.core.errors import BuildError, Interrupted, MissingRequirements, UsageError
 from buildlib.core.plan import AtomicUpdate, Install, Job, Link, Step, Write
 from buildlib.core.settings import Retry
 from buildlib.process.console import Console
@@ -63,6 +63,22 @@ def test_a_step_that_takes_too_long_is_ended(runner):
 def test_a_missing_program_is_named(runner):
     with pytest.raises(MissingRequirements, match="no-such-program: no such program"):
         runner(Step(title="t", argv=("no-such-program",)))
+
+
+@pytest.mark.parametrize(
+    ("mode", "message", "help_text"),
+    [
+        (0o644, "Permission denied", "chmod +x; does its file system allow programs?"),
+        (0o755, "Exec format error", "it is no program of this machine"),
+    ],
+)
+def test_a_file_that_the_kernel_does_not_execute_is_a_usage_error(runner, tmp_path, mode, message, help_text):
+    program = tmp_path / "program"
+    program.write_bytes(b"\x7fELF")
+    program.chmod(mode)
+    with pytest.raises(UsageError) as caught:
+        runner(Step(title="t", argv=(str(program),)))
+    assert (caught.value.message, caught.value.help) == (f"{program}: {message}", help_text)
 
 
 def test_the_messages_of_cargo_are_read(runner, capsys):
@@ -244,7 +260,7 @@ def test_a_full_disk_is_one_error(runner, tmp_path, monkeypatch):
     with pytest.raises(BuildError) as caught:
         runner(Write(path=tmp_path / "x", text="x"))
     assert (caught.value.code, caught.value.message, caught.value.help) == (
-        1, f"{tmp_path}/full: No space left on device", "free some space, or write elsewhere: --dist, --target-dir",
+        1, f"{tmp_path}/x: No space left on device", "free some space, or write elsewhere: --dist, --target-dir",
     )  # fmt: skip
     assert not (tmp_path / "x").exists()
 

@@ -74,7 +74,7 @@ def test_a_reference_is_parsed_as_docker_does(text, registry, repository, tag, d
         "ghcr.io/a___b", "ghcr.io/a..b", "ghcr.io/-a", "ghcr.io/a-", "ghcr.io:port/a", "ghcr.io:/a", "ghcr.io:123456/a", "[::1/app",
         "::1/app", "[]/app", "[::1]x/app", "[:::]/app", "[::g]/app", "[::1]:/app", "https://ghcr.io/a", "docker://", "ghcr.io/ä",
         "ghcr.io/" + "a" * 256, "user:pw@ghcr.io/a", "ghcr.io/a?b", "ghcr.io/a%20b", "localhost:5000/", "localhost:5000:1",
-        "Localhost/app", "1.2.3/", "[/var/lib/x]",
+        "Localhost/app", "1.2.3/", "[/var/lib/x]", "ghcr.io:65536/a",
     ],
 )  # fmt: skip
 def test_a_text_that_is_not_a_reference_is_a_usage_error(text):

@@ -33,11 +33,12 @@ def unit(session: nox.Session) -> None:
 
 @nox.session
 def real(session: nox.Session) -> None:
-    """Real tools, in less than 40 minutes on two cores with empty caches; part of every CI run.
+    """Real tools, in about 30 minutes on two cores with empty caches; part of every CI run.
 
     cargo, zig, GCC, QEMU, Docker with buildx and BuildKit, and a registry: `cargo test` of the workspace, builds and tests for the
-    common architectures, images for four platforms, every failure that is caused for real. Each kind of test in `extended` has at
-    least one example here: a published project (ripgrep for two targets), std from source, a push through a faulty network.
+    common architectures, images for four platforms, and every failure that is caused for real. Every kind of test has an example
+    here, except the backend `cross`: a published project (ripgrep for two targets), std from source for one target, pushes through
+    a faulty network.
     """
     session.run("cargo", "test", "--workspace", "--locked", external=True)
     session.run("pytest", "tests/real", "-m", "not extended", *session.posargs)
@@ -45,10 +46,11 @@ def real(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def extended(session: nox.Session) -> None:
-    """The real tests that take too long for every CI run.
+    """The real tests that take too long for every CI run, about an hour on two cores with empty caches.
 
-    Published projects for all their architectures (ripgrep, xh), std for every architecture, `cross` (which cargo compiles first),
-    the workspace's own tests under QEMU, and more seeds of faults, with buildx alone for comparison.
+    Published projects for all their architectures (ripgrep, xh), std for every architecture, the backend `cross`, which cargo
+    compiles first, the workspace's own tests under QEMU, a binary that hangs in a container until the time limit, and more seeds of
+    faults, with buildx alone for comparison.
     """
     session.run("pytest", "tests/real", "-m", "extended", *session.posargs)
 

@@ -92,7 +92,8 @@ class Assembly:
     def read(self, reference: str) -> Outcome:
         """The manifest or index that a registry has under a reference, byte for byte, as the stdout of the outcome."""
         question = buildx.manifest_question(self.builder, self.session.name(reference))
-        return self.session.read(self.context, reference, question)
+        # The title is shown when it fails: with the name that the user knows.
+        return self.session.read(self.context, reference, replace(question, title=f"read {reference}"))
 
     def build(self, targets: tuple[Target, ...], output: str, *more: str) -> str:
         """Build the image for these targets. Returns its digest, "" if buildx reports none.

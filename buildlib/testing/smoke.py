@@ -25,7 +25,7 @@ from buildlib.machine import docker_daemon
 from buildlib.machine.workspace import Component
 from buildlib.process.context import Context
 from buildlib.testing import tests
-from buildlib.testing.libtest import FAILED, Case, Suite
+from buildlib.testing.libtest import FAILED, PASSED, Case, Suite
 from buildlib.testing.smoke_checks import HEALTHY, LABEL, Trial, checks, reason, sdk_errors
 from buildlib.testing.tests import TestResult
 
@@ -90,7 +90,9 @@ def _check_target(
         began = time.monotonic()
         with ThreadPoolExecutor(max_workers=CONCURRENT) as pool:
             suites = tuple(pool.map(partial(check, target), components))
-        machine = next((case.detail for suite in suites for case in suite.cases if case.name == "machine"), "")
+        machines = (case.detail for suite in suites for case in suite.cases
+                    if (case.name, case.result) == ("machine", PASSED))  # fmt: skip
+        machine = next(machines, "")
         result = TestResult(
             session="smoke", target=target, emulator="" if is_native(context.host, target) else "binfmt", suites=suites,
             ran_on={"machine": machine} if machine else {}, seconds=time.monotonic() - began,

@@ -13,9 +13,16 @@ from buildlib.core.targets import TARGETS
 ARM64 = ("qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu")
 
 
-def test_a_fresh_clone_gives_arm64_binaries(clone):
+@pytest.fixture(scope="module")
+def arm64_clone(clone):
+    """The clone with its programs for arm64 in dist/."""
     built = buildlib("build", "--arch", "arm64", cwd=clone)
     assert built.code == 0, built
+    return clone
+
+
+def test_a_fresh_clone_gives_arm64_binaries(arm64_clone):
+    clone = arm64_clone
     manifest = json.loads((clone / "dist" / "manifest.json").read_text())
     # Other tests build the clone for other architectures.
     entries = [entry for entry in manifest["binaries"] if entry["arch"] == "arm64"]
@@ -31,21 +38,24 @@ def test_a_fresh_clone_gives_arm64_binaries(clone):
     assert run("sha256sum", "--check", "SHA256SUMS", cwd=clone / "dist").code == 0
 
 
-def test_an_unchanged_workspace_compiles_and_writes_nothing(clone):
+def test_an_unchanged_workspace_compiles_and_writes_nothing(arm64_clone):
+    clone = arm64_clone
     before = (clone / "dist" / "manifest.json").stat().st_ino
     built = buildlib("build", "--arch", "arm64", cwd=clone)
     assert built.code == 0 and "nothing to compile" in built.err and "unchanged" in built.out, built
     assert (clone / "dist" / "manifest.json").stat().st_ino == before  # writing replaces the file
 
 
-def test_invoke_runs_the_same_commands(clone):
+def test_invoke_runs_the_same_commands(arm64_clone):
+    clone = arm64_clone
     built = run(BUILDLIB.parent / "invoke", "build", "--arch", "aarch64", "--json", cwd=clone)
     assert built.code == 0, built
     (result,) = json.loads(built.out)
     assert (result["arch"], result["status"], result["code"]) == ("arm64", "unchanged", 0)
 
 
-def test_verify_refuses_a_binary_of_another_architecture(clone):
+def test_verify_refuses_a_binary_of_another_architecture(arm64_clone):
+    clone = arm64_clone
     passed = buildlib("verify", cwd=clone)
     assert passed.code == 0 and "✓" in passed.out, passed
     foreign = clone / "dist" / "arm64" / "foreign"
@@ -60,7 +70,8 @@ def test_verify_refuses_a_binary_of_another_architecture(clone):
         foreign.unlink()
 
 
-def test_verify_finds_a_changed_file_and_build_restores_it(clone):
+def test_verify_finds_a_changed_file_and_build_restores_it(arm64_clone):
+    clone = arm64_clone
     binary = clone / "dist" / "arm64" / "cli-command"
     original = binary.read_bytes()
     binary.write_bytes(original + b"\0")

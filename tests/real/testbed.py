@@ -56,10 +56,10 @@ def buildlib(*argv, cwd, env=None):
 
 
 def error_of(result):
-    """The last error on stderr and its help. A message may have several lines; "" stands for no help."""
+    """The last error on stderr and its help. A message may have several lines, help has one; "" stands for no help."""
     text = f"\n{result.err}".rpartition("\nerror: ")[2].removesuffix("\n")
-    message, _, help_text = text.partition("\n  help: ")
-    return message, help_text
+    message, _, rest = text.partition("\n  help: ")
+    return message, rest.partition("\n")[0]
 
 
 def assert_error(result, code, message, help_text):

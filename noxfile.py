@@ -37,8 +37,8 @@ def real(session: nox.Session) -> None:
 
     cargo, zig, GCC, QEMU, Docker with buildx and BuildKit, and a registry: `cargo test` of the workspace, builds and tests for the
     common architectures, images for four platforms, and every failure that is caused for real. Every kind of test has an example
-    here, except the backend `cross`: a published project (ripgrep for two targets), std from source for one target, pushes through
-    a faulty network.
+    here: a published project (ripgrep for two targets), std from source for one target, the backend `cross`, pushes through a faulty
+    network.
     """
     session.run("cargo", "test", "--workspace", "--locked", external=True)
     session.run("pytest", "tests/real", "-m", "not extended", *session.posargs)
@@ -48,9 +48,8 @@ def real(session: nox.Session) -> None:
 def extended(session: nox.Session) -> None:
     """The real tests that take too long for every CI run, about an hour on two cores with empty caches.
 
-    Published projects for all their architectures (ripgrep, xh), std for every architecture, the backend `cross`, which cargo
-    compiles first, the workspace's own tests under QEMU, a binary that hangs in a container until the time limit, and more seeds of
-    faults, with buildx alone for comparison.
+    Published projects for all their architectures (ripgrep, xh), std for every architecture, the workspace's own tests under QEMU, a
+    binary that hangs in a container until the time limit, and more seeds of faults, with buildx alone for comparison.
     """
     session.run("pytest", "tests/real", "-m", "extended", *session.posargs)
 

@@ -101,7 +101,6 @@ def managed_sysroot(rust):
     return root
 
 
-@pytest.mark.extended
 def test_cross_compiles_in_a_container_and_does_not_change_rustup(
     workspace, qemu, docker, cross_program, cross_image, rustup_home
 ):

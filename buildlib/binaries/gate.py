@@ -10,16 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from buildlib.binaries import elf
-from buildlib.binaries.elf import Facts, Mismatch
+from buildlib.binaries.elf import Facts
 from buildlib.core.errors import Refused, UsageError
 from buildlib.core.targets import Target
 from buildlib.emulation import qemu
 from buildlib.process.context import Context
 
 
-def check(context: Context, path: Path, facts: Facts, target: Target, minimum_glibc: str) -> tuple[list[Mismatch], str]:
-    """Return the mismatches, and the flag that the file was started with, "" if this machine cannot start it."""
-    mismatches = list(elf.check(facts, target, minimum_glibc))
+def check(context: Context, path: Path, facts: Facts, target: Target, minimum_glibc: str) -> tuple[list[str], str]:
+    """Return the problems, one line each, and the flag that the file was started with, "" if this machine cannot start it."""
+    mismatches = list(map(str, elf.check(facts, target, minimum_glibc)))
     words = qemu.runner(context.host, target, static=not facts.loader)
     if mismatches or words is None:
         return mismatches, ""
@@ -29,7 +29,7 @@ def check(context: Context, path: Path, facts: Facts, target: Target, minimum_gl
     return _start(context, path, words)
 
 
-def _start(context: Context, path: Path, words: tuple[str, ...]) -> tuple[list[Mismatch], str]:
+def _start(context: Context, path: Path, words: tuple[str, ...]) -> tuple[list[str], str]:
     started = ""
     with tempfile.TemporaryDirectory() as scratch:
         for flag in ("--version", "--help"):
@@ -37,9 +37,9 @@ def _start(context: Context, path: Path, words: tuple[str, ...]) -> tuple[list[M
                 outcome = context.run(qemu.start(words, path.absolute(), flag, Path(scratch)))
             except UsageError as error:  # the kernel does not execute it; uploads of workflows lose the mode of files
                 reason = f"{error.message.removeprefix(f'{path.absolute()}: ')} ({error.help})"
-                return [Mismatch("start", reason, f"a program that starts with {flag}")], ""
-            if problem := qemu.start_problem(outcome):
-                return [Mismatch("start", problem, f"a program that starts with {flag}")], ""
+                return [f"cannot be executed: {reason}"], ""
+            if problem := qemu.start_problem(outcome, flag):
+                return [problem], ""
             if qemu.NO_LIBRARY in outcome.output:
                 context.console.warn(f"{path.name}: not started, a shared library is missing: {outcome.output.strip()}")
                 return [], ""

@@ -96,5 +96,5 @@ def _verify_file(context: Context, path: Path, target: Target | None, minimum_gl
     if target is None:
         refusal = f"machine: {facts.machine}, expected one that buildlib knows"
         return Verdict(path=path, target=None, facts=facts, refusals=(refusal,))
-    mismatches, started = gate.check(context, path, facts, target, minimum_glibc)
-    return Verdict(path=path, target=target, facts=facts, refusals=tuple(map(str, mismatches)), started=started)
+    refusals, started = gate.check(context, path, facts, target, minimum_glibc)
+    return Verdict(path=path, target=target, facts=facts, refusals=tuple(refusals), started=started)

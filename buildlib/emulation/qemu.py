@@ -115,17 +115,18 @@ def is_same_family(machine: str, target: Target) -> bool:
     return FAMILIES.get(actual, actual) == FAMILIES.get(expected, expected)
 
 
-def start_problem(outcome: Outcome) -> str:
-    """Why a program did not start, "" if it did.
+def start_problem(outcome: Outcome, flag: str) -> str:
+    """Why a program did not start with `flag`, "" if it did.
 
     A program that rejects the flag has started, and so has one that is still running after the timeout.
     """
     if outcome.code in (0, 124):  # 124 after the timeout
         return ""
     if outcome.code in (126, 127) and NO_LIBRARY not in outcome.output:
-        return f"exit code {outcome.code} ({last_line(outcome.output)})"
+        return f"exited with code {outcome.code} when started with {flag}: {last_line(outcome.output) or 'no output'}"
     if outcome.code > 128 or any(word in outcome.output for word in CRASHED):
-        return f"a crash ({last_line(outcome.output) or f'signal {outcome.code - 128}'})"
+        cause = last_line(outcome.output) or f"signal {outcome.code - 128}"
+        return f"crashed when started with {flag}: {cause}"
     return ""
 
 

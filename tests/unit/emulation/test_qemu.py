@@ -71,16 +71,17 @@ def test_the_version_in_the_answer_of_qemu(answer, number):
         (124, "", ""),
         (127, "x: error while loading shared libraries: libssl.so.3: cannot open", ""),
         (127, "qemu-arm: Could not open '/lib/ld-linux-armhf.so.3'",
-         "exit code 127 (qemu-arm: Could not open '/lib/ld-linux-armhf.so.3')"),
-        (126, "cannot execute binary file: Exec format error", "exit code 126 (cannot execute binary file: Exec format error)"),
+         "exited with code 127 when started with --help: qemu-arm: Could not open '/lib/ld-linux-armhf.so.3'"),
+        (126, "cannot execute binary file: Exec format error",
+         "exited with code 126 when started with --help: cannot execute binary file: Exec format error"),
         (132, "qemu: uncaught target signal 4 (Illegal instruction) - core dumped",
-         "a crash (qemu: uncaught target signal 4 (Illegal instruction) - core dumped)"),
-        (139, "", "a crash (signal 11)"),
+         "crashed when started with --help: qemu: uncaught target signal 4 (Illegal instruction) - core dumped"),
+        (139, "", "crashed when started with --help: signal 11"),
     ],
 )  # fmt: skip
 def test_a_crash_is_distinguished_from_a_program_that_rejects_the_flag(code, output, problem):
     outcome = Outcome(step=Step(title="", argv=("x",)), code=code, seconds=0, output=output)
-    assert qemu.start_problem(outcome) == problem
+    assert qemu.start_problem(outcome, "--help") == problem
 
 
 @pytest.mark.parametrize(

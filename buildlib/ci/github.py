@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from shlex import quote
 
 from buildlib.core.errors import UsageError
 from buildlib.core.settings import Config
@@ -79,7 +78,7 @@ def install_command(root: Path) -> str:
             f"this buildlib was installed from {origin}, which a workflow cannot use",
             "pass the command that installs it in a job: buildlib ci --install 'pip install …'",
         )
-    return " ".join(("pip install", *(word if word == "-e" else quote(word) for word in words)))
+    return installation.pip_command(words)
 
 
 def _repository(root: Path) -> Path:

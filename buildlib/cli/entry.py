@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from shlex import join
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from invoke.exceptions import Exit
 
@@ -126,6 +126,19 @@ def open_workspace(
         )  # fmt: skip
         importlib.import_module("buildlib.report.tables")
         return opening.result()
+
+
+class Result(Protocol):
+    """What every result of a command has."""
+
+    @property
+    def error(self) -> BuildError | None:
+        """Why it failed, None if it did not."""
+
+
+def exit_code(results: Iterable[Result]) -> int:
+    """The code of the first result that failed, 0 if none did."""
+    return next((result.error.code for result in results if result.error), 0)
 
 
 def absolute(folder: str) -> str:

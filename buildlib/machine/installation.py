@@ -79,4 +79,9 @@ def _without_credentials(url: str) -> str:
 
 def pip_install(*extras: str) -> str:
     """The command that installs this buildlib with more extras, from the same source."""
-    return " ".join(("pip install", *(word if word == "-e" else quote(word) for word in source().requirement(*extras))))
+    return pip_command(source().requirement(*extras))
+
+
+def pip_command(words: tuple[str, ...]) -> str:
+    """`pip install` with the words of a requirement, for a shell."""
+    return " ".join(("pip install", *(word if word == "-e" else quote(word) for word in words)))

@@ -6,7 +6,7 @@ from typing import Any
 
 from invoke.tasks import task
 
-from buildlib.cli.entry import ARCH, COMPONENT, JSON, absolute, command, open_workspace, settings_help, split
+from buildlib.cli.entry import ARCH, COMPONENT, JSON, absolute, command, exit_code, open_workspace, settings_help, split
 from buildlib.process.console import Console
 
 
@@ -36,4 +36,4 @@ def build(
 
     results = binaries.build(context, context.targets(tuple(arch), "native"), tuple(component))
     tables.build(console, results, as_json=json)
-    return next((result.error.code for result in results if result.error), 0)
+    return exit_code(results)

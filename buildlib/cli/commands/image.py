@@ -7,7 +7,7 @@ from typing import Any
 
 from invoke.tasks import task
 
-from buildlib.cli.entry import ARCH, COMPONENT, JSON, absolute, command, open_workspace, settings_help, split
+from buildlib.cli.entry import ARCH, COMPONENT, JSON, absolute, command, exit_code, open_workspace, settings_help, split
 from buildlib.core.errors import UsageError
 from buildlib.process.console import Console
 
@@ -66,7 +66,7 @@ def image(
     else:
         results = (images.push if push else images.load)(context, options)
     tables.image(console, results, as_json=json)
-    return next((result.error.code for result in results if result.error), 0)
+    return exit_code(results)
 
 
 def _attestations(sbom: bool, provenance: bool) -> tuple[str, ...]:

@@ -8,7 +8,17 @@ from typing import Any
 
 from invoke.tasks import task
 
-from buildlib.cli.entry import ARCH, COMPONENT, JSON, absolute, command, extra_words, open_workspace, settings_help
+from buildlib.cli.entry import (
+    ARCH,
+    COMPONENT,
+    JSON,
+    absolute,
+    command,
+    exit_code,
+    extra_words,
+    open_workspace,
+    settings_help,
+)
 from buildlib.core.errors import UsageError
 from buildlib.process.console import Console
 
@@ -23,7 +33,7 @@ def test(c: Any, console: Console, arch: list[str], json: bool = False) -> int:
 
     results = tests.test(context, context.targets(tuple(arch), "native"), extra_words())
     test_tables.tests(console, results, as_json=json)
-    return next((result.error.code for result in results if result.error), 0)
+    return exit_code(results)
 
 
 @task(
@@ -50,7 +60,7 @@ def bench(c: Any, console: Console, arch: list[str], baseline: str = "", limit: 
     )
     results = benches.bench(context, context.targets(tuple(arch), "native"), options)
     test_tables.benches(console, results, as_json=json)
-    return next((result.error.code for result in results if result.error), 0)
+    return exit_code(results)
 
 
 @task(
@@ -86,4 +96,4 @@ def smoke(
     )
     results = smoke_tests.smoke(context, options)
     test_tables.tests(console, results, as_json=json)
-    return next((result.error.code for result in results if result.error), 0)
+    return exit_code(results)

@@ -119,7 +119,7 @@ def compile_error(target: Target, outcome: Outcome) -> BuildError:
 
 def _accept(context: Context, build: Build, outcome: Outcome) -> BuildResult:
     """Gate the compiled binaries; all of them are published to dist/, or none."""
-    files = {path.name: build.folder / path.name for path in outcome.executables}
+    files = {path.name: build.folder / path.name for path in (artifact.path for artifact in outcome.artifacts if artifact.kind == "bin")}
     if not files:
         raise NothingToDo(
             f"{build.target.name}: no binary was compiled",

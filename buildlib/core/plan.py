@@ -105,6 +105,17 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """One file that cargo has compiled or found up to date: a program, or a library that is no crate."""
+
+    path: Path
+    name: str  # of cargo's target
+    kind: str  # the target's kind; "cdylib" or "staticlib" for a library
+    manifest: Path  # the Cargo.toml of its package
+    test: bool = False  # compiled as a test or a benchmark
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """The result of an action. `output` is the end of a step's stderr, `stdout` its whole stdout for "keep" and "both".
 
@@ -116,13 +127,16 @@ class Outcome:
     seconds: float
     stdout: str = ""
     output: str = ""
-    executables: tuple[Path, ...] = ()  # binaries, from cargo's compiler-artifact messages
-    tests: tuple[Path, ...] = ()  # test binaries, from the same
-    benches: tuple[tuple[Path, Path], ...] = ()  # benchmarks among them, each with the directory of its package
+    artifacts: tuple[Artifact, ...] = ()  # from cargo's messages
     ran: bool = True  # False in a dry run
 
     def __bool__(self) -> bool:
         return self.code == 0
+
+    @property
+    def tests(self) -> tuple[Artifact, ...]:
+        """The test binaries among the artifacts, benchmarks included."""
+        return tuple(artifact for artifact in self.artifacts if artifact.test)
 
     @property
     def last(self) -> str:

@@ -9,9 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from buildlib.core.plan import Step
+from buildlib.core.plan import Artifact, Step
 from buildlib.process.console import Console
 
+LIBRARIES = {".so": "cdylib", ".a": "staticlib"}  # the kind of cargo's target whose file has this suffix
 TAIL = 5000  # lines of output that are kept, to classify a failure; its cause may be far above the end
 
 
@@ -22,10 +23,8 @@ class OutputReader:
         self.step, self.console, self.translate = step, console, translate
         self.stdout: list[str] = []
         self.tail: deque[str] = deque(maxlen=TAIL)
-        # What cargo's messages say: the same as in `Outcome`, and how many crates were compiled or up to date.
-        self.executables: list[Path] = []
-        self.tests: list[Path] = []
-        self.benches: list[tuple[Path, Path]] = []
+        # What cargo's messages say: what was built, and how many crates were compiled or up to date.
+        self.artifacts: list[Artifact] = []
         self.compiled = self.fresh = 0
 
     def read_stdout(self, pipe: IO[bytes]) -> None:
@@ -62,17 +61,19 @@ class OutputReader:
 
     def _read_artifact(self, message: dict[str, Any]) -> None:
         # All keys are read first, so that a message that lacks one changes no count.
-        fresh, kinds, is_test = bool(message["fresh"]), message["target"]["kind"], message["profile"]["test"]
-        package = Path(message["manifest_path"]).parent
-        executable = Path(message["executable"]) if message.get("executable") else None
+        fresh, target, is_test = bool(message["fresh"]), message["target"], bool(message["profile"]["test"])
+        name, kinds, manifest = target["name"], target["kind"], Path(message["manifest_path"])
+        if executable := message.get("executable"):
+            files = {Path(executable): str(kinds[0])}
+        else:
+            paths = [path for path in map(Path, message["filenames"]) if path.suffix in LIBRARIES]
+            # Only kinds of the target: a proc macro is a .so too.
+            files = {path: LIBRARIES[path.suffix] for path in paths if LIBRARIES[path.suffix] in kinds}
         self.fresh += fresh
         self.compiled += not fresh
-        if executable and is_test:
-            self.tests.append(executable)
-            if "bench" in kinds:
-                self.benches.append((executable, package))
-        elif executable and "bin" in kinds:
-            self.executables.append(executable)
+        self.artifacts += [
+            Artifact(path=path, name=name, kind=kind, manifest=manifest, test=is_test) for path, kind in files.items()
+        ]
 
     def summary(self) -> str:
         """How many crates cargo has compiled; "" for a step without cargo's messages."""

@@ -171,7 +171,7 @@ class Runner:
             self.console.done(seconds, reader.summary())
         return Outcome(
             step=step, code=code, seconds=seconds, stdout="".join(reader.stdout), output="\n".join(reader.tail),
-            executables=tuple(reader.executables), tests=tuple(reader.tests), benches=tuple(reader.benches),
+            artifacts=tuple(reader.artifacts),
         )  # fmt: skip
 
     def _start(self, step: Step) -> subprocess.Popen[bytes]:

@@ -101,11 +101,13 @@ def _run(
         return replace(result, planned=True)
     if not compiled:
         raise compile_error(plan.target, compiled)
-    if not compiled.benches:
+    benches = [artifact for artifact in compiled.tests if artifact.kind == "bench"]
+    if not benches:
         raise NothingToDo(f"{plan.target.name}: the workspace has no benchmarks", "add a [[bench]]")
     counted: dict[str, float] = {}
     uncounted: list[str] = []
-    for binary, folder in compiled.benches:
+    for artifact in benches:
+        binary, folder = artifact.path, artifact.manifest.parent
         tests.check_machine(binary, plan.target)
         step = (counts.check if words else counts.measure)(words, binary, folder, options.rest)
         if not words:  # criterion keeps its report in its usual place

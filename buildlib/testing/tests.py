@@ -193,8 +193,9 @@ def _compile(context: Context, tests: TestPlan) -> None:
     outcome = context.run(tests.compile)
     if not outcome:
         raise compile_error(tests.target, outcome)
-    for path in filter(Path.is_file, outcome.tests):  # cross names paths in its container
-        check_machine(path, tests.target)
+    for artifact in outcome.tests:
+        if artifact.path.is_file():  # cross names paths in its container
+            check_machine(artifact.path, tests.target)
 
 
 def check_machine(path: Path, target: Target) -> None:

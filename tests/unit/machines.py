@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from buildlib.core import layers
-from buildlib.core.plan import Outcome, Step, Write
+from buildlib.core.plan import Artifact, Outcome, Step, Write
 from buildlib.core.targets import TARGETS
 from buildlib.machine.host import Host
 from buildlib.machine.workspace import Workspace
@@ -50,6 +50,11 @@ def choose(host, target=ARM64, libc="", **flags):
 def toolset(host, toolchain, target=ARM64, **flags):
     """What compiles for `target` with `toolchain` on an invented machine."""
     return Toolset(target=target, backend=choose(host, target, **flags), compiler=Compiler(toolchain=toolchain))
+
+
+def artifact(path, kind="bin", *, test=False):
+    """A program that cargo has compiled in the package /w/p."""
+    return Artifact(path=Path(path), name=Path(path).name, kind=kind, manifest=Path("/w/p/Cargo.toml"), test=test)
 
 
 class Recorder:

@@ -4,7 +4,7 @@ import platform
 from pathlib import Path
 
 import pytest
-from machines import WITH_ZIG, Recorder, context
+from machines import WITH_ZIG, Recorder, artifact, context
 
 from buildlib.core.plan import AtomicUpdate, Job, Outcome, Step
 from buildlib.core.targets import find_target
@@ -55,7 +55,7 @@ def compiled(machine, rustup, tmp_path):
         toolset = Toolset(target=target, backend=backend, compiler=Compiler(toolchain=rustup))
         step = Step(title="compile", argv=("cargo",))
         build = cargo.Build(toolset=toolset, job=Job(name=target.name, steps=(step,)), folder=tmp_path / "out")
-        outcome = Outcome(step=step, code=0, seconds=1.5, executables=(tmp_path / "out" / "app",))
+        outcome = Outcome(step=step, code=0, seconds=1.5, artifacts=(artifact(tmp_path / "out" / "app"),))
         return context(host, WritingRecorder(answers), root=tmp_path), build, outcome
 
     return compiled

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from machines import artifact
 
 from buildlib.binaries import build
 from buildlib.binaries.elf import read
@@ -67,7 +68,7 @@ def test_entries_without_a_file_are_removed_from_the_manifest(compiled, native, 
     (tmp_path / "dist" / native.name / "app").unlink()
     (tmp_path / "out" / "app").rename(tmp_path / "out" / "tool")
     context, plan, outcome = compiled()
-    accept((context, plan, replace(outcome, executables=(tmp_path / "out" / "tool",))))
+    accept((context, plan, replace(outcome, artifacts=(artifact(tmp_path / "out" / "tool"),))))
     paths = [entry["path"] for entry in json.loads((tmp_path / "dist" / "manifest.json").read_text())["binaries"]]
     assert paths == [f"{native.name}/tool"]
 
@@ -75,7 +76,7 @@ def test_entries_without_a_file_are_removed_from_the_manifest(compiled, native, 
 def test_a_build_without_any_binary_has_nothing_to_do(compiled):
     context, plan, outcome = compiled()
     with pytest.raises(NothingToDo):
-        accept((context, plan, replace(outcome, executables=())))
+        accept((context, plan, replace(outcome, artifacts=())))
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,13 @@ from buildlib.process.output_reader import OutputReader
 def artifact(**changes):
     message = {
         "reason": "compiler-artifact", "target": {"name": "app", "kind": ["bin"]}, "fresh": False, "profile": {"test": False},
-        "manifest_path": "/w/p/Cargo.toml", "executable": "/t/app",
+        "manifest_path": "/w/p/Cargo.toml", "executable": "/t/app", "filenames": ["/t/app"],
     } | changes  # fmt: skip
     return json.dumps(message)
+
+
+def paths(reader):
+    return [str(artifact.path) for artifact in reader.artifacts]
 
 
 def read(*lines, stdout="json", **more):
@@ -41,17 +45,31 @@ def test_a_line_that_is_not_a_message_of_cargo_is_shown(capsys, line):
     reader = read(line, artifact())
     assert reader.tail[0] == line and len(reader.tail) == 1
     assert capsys.readouterr().err == f"{line}\n"
-    assert (reader.executables, reader.compiled, reader.fresh) == ([Path("/t/app")], 1, 0)
+    assert (paths(reader), reader.compiled, reader.fresh) == (["/t/app"], 1, 0)
 
 
 def test_messages_are_read_and_not_shown(capsys):
     reader = read(artifact(), artifact(executable=None, fresh=True), '{"reason": "build-finished", "success": true}')
-    assert (reader.executables, reader.compiled, reader.fresh, list(reader.tail)) == ([Path("/t/app")], 1, 1, [])
+    assert (paths(reader), reader.compiled, reader.fresh, list(reader.tail)) == (["/t/app"], 1, 1, [])
     assert capsys.readouterr().err == ""
 
 
 def test_a_message_without_an_executable_is_a_library():
-    assert read(without("executable")).executables == []
+    assert read(without("executable")).artifacts == []
+
+
+@pytest.mark.parametrize(
+    ("kinds", "found"),
+    [
+        (["cdylib", "rlib", "staticlib"], [("/t/libk.so", "cdylib"), ("/t/libk.a", "staticlib")]),
+        (["proc-macro"], []),
+        (["dylib"], []),
+    ],
+)
+def test_libraries_for_other_languages_are_artifacts(kinds, found):
+    target, files = {"name": "k", "kind": kinds}, ["/t/libk.so", "/t/libk.rlib", "/t/libk.a"]
+    reader = read(artifact(executable=None, target=target, filenames=files))
+    assert [(str(one.path), one.kind) for one in reader.artifacts] == found
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from buildlib.core.errors import BuildError, Interrupted, MissingRequirements, UsageError
-from buildlib.core.plan import AtomicUpdate, Install, Job, Link, Step, Write
+from buildlib.core.plan import Artifact, AtomicUpdate, Install, Job, Link, Step, Write
 from buildlib.core.settings import Retry
 from buildlib.process.console import Console
 from buildlib.process.runner import DryRunner, Runner, step_environment
@@ -84,7 +84,7 @@ def test_a_file_that_the_kernel_does_not_execute_is_a_usage_error(runner, tmp_pa
 def test_the_messages_of_cargo_are_read(runner, capsys):
     def artifact(name, kind, fresh, executable, *, test=False):
         message = {"reason": "compiler-artifact", "target": {"name": name, "kind": [kind]}, "fresh": fresh,
-                   "profile": {"test": test}, "manifest_path": "/w/p/Cargo.toml"}  # fmt: skip
+                   "profile": {"test": test}, "filenames": [], "manifest_path": "/w/p/Cargo.toml"}  # fmt: skip
         return f"print({json.dumps(json.dumps(message | {'executable': executable}))})"
 
     outcome = runner(
@@ -100,9 +100,15 @@ def test_the_messages_of_cargo_are_read(runner, capsys):
             stdout="json",
         )
     )
-    assert outcome.executables == (Path("/t/app"),)
-    assert outcome.tests == (Path("/t/deps/app-1"), Path("/t/deps/it-1"), Path("/t/deps/b-1"))
-    assert outcome.benches == ((Path("/t/deps/b-1"), Path("/w/p")),)
+    manifest = Path("/w/p/Cargo.toml")
+    tests = (
+        Artifact(path=Path("/t/deps/app-1"), name="app", kind="bin", manifest=manifest, test=True),
+        Artifact(path=Path("/t/deps/it-1"), name="it", kind="test", manifest=manifest, test=True),
+        Artifact(path=Path("/t/deps/b-1"), name="b", kind="bench", manifest=manifest, test=True),
+    )
+    build_script = Artifact(path=Path("/t/build"), name="build-script-build", kind="custom-build", manifest=manifest)
+    app = Artifact(path=Path("/t/app"), name="app", kind="bin", manifest=manifest)
+    assert (outcome.artifacts, outcome.tests) == ((build_script, app, *tests), tests)
     shown = capsys.readouterr().err.splitlines()
     assert shown[-3:-1] == ["not json", "{not json either}"] and shown[-1].endswith(" · 5 crates compiled")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from machines import AMD64, ARM64, WITH_ZIG, Machine, Recorder, context
+from machines import AMD64, ARM64, WITH_ZIG, Machine, Recorder, artifact, context
 
 from buildlib.core import errors
 from buildlib.core.plan import Step
@@ -128,7 +128,7 @@ class Tools(Recorder):
     def __call__(self, action):
         outcome = super().__call__(action)
         if isinstance(action, Step) and "compile" in action.title:
-            return replace(outcome, benches=((self.binary, Path("/w/p")),))
+            return replace(outcome, artifacts=(artifact(self.binary, "bench", test=True),))
         if isinstance(action, Step) and counts.ITERATIONS in action.env and outcome:
             each = 1_000_000 if "plain" in action.argv[-1] else 100
             return replace(outcome, stdout=f"{200_000 + each * int(action.env[counts.ITERATIONS])}\n")
@@ -218,7 +218,7 @@ def test_errors_of_a_run(bench, more, kind):
 
 
 def test_a_workspace_without_benchmarks(bench, monkeypatch):
-    monkeypatch.setattr(Tools, "__call__", lambda self, action: replace(Recorder.__call__(self, action), benches=()))
+    monkeypatch.setattr(Tools, "__call__", lambda self, action: replace(Recorder.__call__(self, action), artifacts=()))
     assert type(bench()[0].error) is errors.NothingToDo
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from machines import AMD64, ARM64, WITH_ZIG, Machine, Recorder, context
+from machines import AMD64, ARM64, WITH_ZIG, Machine, Recorder, artifact, context
 
 from buildlib.core import errors
 from buildlib.core.errors import BuildError, CompileFailed, MissingRequirements, NetworkError
@@ -140,7 +140,7 @@ def test_a_test_binary_for_another_machine_is_an_error(arm64, tmp_path, monkeypa
     def compile(self, action, original=Tools.__call__):
         outcome = original(self, action)
         return (
-            replace(outcome, tests=(stranger,)) if isinstance(action, Step) and "compile" in action.title else outcome
+            replace(outcome, artifacts=(artifact(stranger, "test", test=True),)) if isinstance(action, Step) and "compile" in action.title else outcome
         )
 
     monkeypatch.setattr(Tools, "__call__", compile)

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from buildlib.binaries import dist, elf, gate
@@ -16,6 +16,8 @@ from buildlib.core.plan import Outcome, Status
 from buildlib.core.requirements import missing
 from buildlib.core.targets import Target
 from buildlib.failures.classify import classify
+from buildlib.machine.selection import left_out
+from buildlib.machine.workspace import LIBRARIES, Component
 from buildlib.process.context import Context
 from buildlib.process.files import disk_error, locked
 from buildlib.rust import cargo, provision
@@ -29,16 +31,17 @@ class BuildResult:
     target: Target
     status: Status
     entries: tuple[dist.Entry, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)  # what cargo did not compile, and why
     error: BuildError | None = None
 
 
-def plan(context: Context, targets: tuple[Target, ...], components: tuple[str, ...]) -> tuple[Context, list[Build]]:
+def plan(context: Context, targets: tuple[Target, ...]) -> tuple[Context, list[Build]]:
     """Return the compilation of each target, and the context after std was installed for them.
 
     Raises:
         MissingRequirements: lists everything that is missing at once, before anything is compiled.
     """
-    selected = context.workspace.pick(components)
+    selection = context.selection  # what is wrong with it is reported before anything else
     backends = provision.backends(context, targets)
     requirements = provision.requirements(context, backends)
     for absent in missing(requirements, context.host):
@@ -49,20 +52,21 @@ def plan(context: Context, targets: tuple[Target, ...], components: tuple[str, .
     provision.require(requirements, context)
     context, toolsets = provision.toolsets(context, backends)
     return context, [
-        cargo.build(context.host, context.config, context.workspace, toolset, selected) for toolset in toolsets
+        cargo.build(context.host, context.config, context.workspace, context.request, selection, toolset)
+        for toolset in toolsets
     ]
 
 
-def build(context: Context, targets: tuple[Target, ...], components: tuple[str, ...]) -> list[BuildResult]:
+def build(context: Context, targets: tuple[Target, ...]) -> list[BuildResult]:
     """Compile, gate and publish each target; one that fails does not stop the others."""
-    context.workspace.pick(components)  # a wrong name is reported before anything starts,
+    _ = context.selection  # a wrong name is reported before anything starts,
     dist.read(context.dist)  # and so is a dist/ that is not a directory
     with contextlib.ExitStack() as stack:
         if not context.run.dry:
             lock = context.workspace.target_dir / "buildlib"
             waiting = "waiting for another build in this workspace"
             stack.enter_context(locked(lock, lambda: context.console.note(waiting), context.console.warn))
-        context, builds = plan(context, targets, components)
+        context, builds = plan(context, targets)
         return [_build_one(context, build) for build in builds]
 
 
@@ -75,16 +79,64 @@ def _build_one(context: Context, build: Build) -> BuildResult:
                 return BuildResult(target=build.target, status=Status.PLANNED)
             if not outcome:
                 raise compile_error(build.target, outcome)
+            outcome = replace(outcome, artifacts=tuple(filter(build.selection.includes, outcome.artifacts)))
+            absent = _left_out(context, build, outcome)
             try:
                 result = _accept(context, build, outcome)
             except OSError as error:
                 raise disk_error(error) from None
+            result = replace(result, left_out=absent)
             for entry in result.entries:
                 context.history("size", arch=build.target.name, name=entry["binary"], value=entry["size"])
             return result
         except BuildError as error:
             context.console.error(error)
             return BuildResult(target=build.target, status=status_of(error), error=error)
+
+
+def _left_out(context: Context, build: Build, outcome: Outcome) -> Mapping[str, str]:
+    """What was selected and not compiled, and why. NothingToDo if that is everything."""
+    made = {artifact.path.name if artifact.kind in LIBRARIES else artifact.name for artifact in outcome.artifacts}
+    absent = {one.name: needs(one) for one in build.selection.components}
+    absent |= {
+        name: f"{name} does not exist for {build.target.name}, whose programs are static"
+        for name in build.selection.libraries
+    }
+    absent = {name: reason for name, reason in absent.items() if name not in made}
+    if not made:
+        raise NothingToDo(f"{build.target.name}: nothing was compiled", "; ".join(absent.values()))
+    for reason in absent.values():
+        context.console.note(f"left out: {reason}")
+    return absent
+
+
+def predict_left_out(context: Context) -> Mapping[str, str]:
+    """The binaries that cargo would leave out, and why, without asking it."""
+    selection, features = context.selection, context.config.features
+    absent = left_out(context.workspace, selection, context.request, features)
+    return {component.name: needs(component) for component in absent}
+
+
+def without_left_out(context: Context) -> tuple[Context, Mapping[str, str]]:
+    """Return the context of the binaries that cargo will compile, and the others, with the reason.
+
+    Raises:
+        NothingToDo: there are only others.
+    """
+    absent = predict_left_out(context)
+    kept = tuple(f"{one.package}/{one.name}" for one in context.selection.components if one.name not in absent)
+    if not kept:
+        raise NothingToDo("nothing would be compiled", "; ".join(absent.values()))
+    if absent:
+        for reason in absent.values():
+            context.console.note(f"left out: {reason}")
+        context = replace(context, request=replace(context.request, components=kept))
+    return context, absent
+
+
+def needs(component: Component) -> str:
+    """Return why cargo leaves a binary out, with the flag that changes it: "probe needs --features cli"."""
+    return f"{component.name} needs --features {','.join(component.required_features)}"
 
 
 def status_of(error: BuildError) -> Status:
@@ -119,7 +171,10 @@ def compile_error(target: Target, outcome: Outcome) -> BuildError:
 
 def _accept(context: Context, build: Build, outcome: Outcome) -> BuildResult:
     """Gate the compiled binaries; all of them are published to dist/, or none."""
-    files = {path.name: build.folder / path.name for path in (artifact.path for artifact in outcome.artifacts if artifact.kind == "bin")}
+    files = {
+        path.name: build.folder / path.name
+        for path in (artifact.path for artifact in outcome.artifacts if artifact.kind == "bin")
+    }
     if not files:
         raise NothingToDo(
             f"{build.target.name}: no binary was compiled",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from invoke.exceptions import Exit
 
 from buildlib.core.errors import BuildError, InternalError, Interrupted
+from buildlib.core.request import Request
 from buildlib.core.settings import help_text
 from buildlib.process.console import Console
 from buildlib.process.files import disk_error
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from buildlib.process.context import Context
 
 ARCH = "amd64, arm64, armv7, …; all, native; may be repeated or hold commas"
-COMPONENT = "a binary of the workspace; default: all"
+COMPONENT = "a binary of the workspace, or PACKAGE/BINARY; default: all"
 JSON = "print the result as JSON on stdout"
 TERMINATED = 143  # 128 + SIGTERM, as shells report it
 
@@ -112,17 +113,20 @@ def _terminate(*_: Any) -> None:
 
 
 def open_workspace(
-    c: Any, console: Console, flags: Mapping[str, Any] | None = None, *, anywhere: bool = False
-) -> Context:
+    c: Any, console: Console, flags: Mapping[str, Any] | None = None, request: Request | None = None, *,
+    anywhere: bool = False,
+) -> Context:  # fmt: skip
     """The context of a command. It runs cargo and rustc; meanwhile the modules that show results are imported."""
     from concurrent.futures import ThreadPoolExecutor
 
     from buildlib.process.context import open_context
 
+    request = request or Request()
+    console.quiet = console.quiet or request.quiet
     with ThreadPoolExecutor(max_workers=1) as pool:
         opening = pool.submit(
             open_context, os.environ, Path.cwd(), flags or {}, console, dry=c.config.run.dry, anywhere=anywhere,
-            command=join(sys.argv[1:]),
+            command=join(sys.argv[1:]), request=request,
         )  # fmt: skip
         importlib.import_module("buildlib.report.tables")
         return opening.result()

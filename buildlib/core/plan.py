@@ -152,3 +152,4 @@ class Status(Enum):
     FAILED = "failed"
     REFUSED = "refused"
     PLANNED = "planned"
+    LEFT_OUT = "left out"

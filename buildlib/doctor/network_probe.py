@@ -57,7 +57,7 @@ def endpoints(context: Context) -> tuple[Endpoint, ...]:
     """The registries of base images, with their mirrors, and the one that images are pushed to; each once."""
     mirrors = context.config.builder.hosts()
     in_use: list[Endpoint] = []
-    for component in context.workspace.pick(()):
+    for component in context.selection.components:
         base = spec.stage_of(context, component).base or dockerfile.DEFAULT_BASE
         if base != "scratch":
             image = parse(base)

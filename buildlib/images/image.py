@@ -12,6 +12,7 @@ from pathlib import Path
 
 from buildlib.binaries import build
 from buildlib.core.errors import BuildError, Interrupted, UsageError
+from buildlib.core.plan import Status
 from buildlib.core.targets import Target
 from buildlib.images import builder_commands, dockerfile, in_container, oci_layouts, spec, workspace_dockerfile
 from buildlib.images.check import Assembly
@@ -29,7 +30,6 @@ class ImageOptions:
     """The options of the command line. Empty `tags` mean the default tags."""
 
     targets: tuple[Target, ...]
-    components: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     compile: bool = True  # False: use the binaries that are in dist/
     container: ContainerOptions | None = None  # compile in a container
@@ -75,16 +75,17 @@ def load(context: Context, options: ImageOptions) -> list[ImageResult]:
 
 def save(context: Context, options: ImageOptions, output: Path) -> list[ImageResult]:
     """Write every component's image for all targets as an OCI layout below `output`. Static binaries need no Docker."""
-    if options.attestations or needs_docker(context, options.targets, options.components):
+    if options.attestations or needs_docker(context, options.targets):
         with _locked(context, output):
             return _through_buildx(context, options, lambda assembly: Save(assembly=assembly, output=output))
     validate(context, options)
-    epoch, revision = _compile(context, options)
+    epoch, revision = spec.commit(context)
+    context, absent = _compile(context, options, epoch, revision)
     if context.run.dry:
         return []
-    images = spec.image_specs(context, options.targets, options.components, options.tags, epoch, revision)
+    images = spec.image_specs(context, options.targets, options.tags, epoch, revision)
     with _locked(context, output):
-        return oci_layouts.write_static(context, images, epoch, output)
+        return [*oci_layouts.write_static(context, images, epoch, output), *absent]
 
 
 def validate(context: Context, options: ImageOptions) -> None:
@@ -92,7 +93,7 @@ def validate(context: Context, options: ImageOptions) -> None:
     spec.check_options(options.targets, options.tags)
     if workspace_dockerfile.is_out_of_date(context):
         context.console.warn(f"{dockerfile.NAME} differs from the settings; help: buildlib dockerfile --write")
-    for component in context.workspace.pick(options.components):
+    for component in context.selection.components:
         if component.name.lower() in dockerfile.STAGES and not workspace_dockerfile.is_own(context):
             raise UsageError(
                 f"{component.name!r} is the name of another stage of the Dockerfile",
@@ -100,9 +101,9 @@ def validate(context: Context, options: ImageOptions) -> None:
             )
 
 
-def needs_docker(context: Context, targets: tuple[Target, ...], components: tuple[str, ...]) -> bool:
+def needs_docker(context: Context, targets: tuple[Target, ...]) -> bool:
     """Whether an image has more than static binaries: a base image, or what the workspace's own Dockerfile adds."""
-    has_base = any(spec.stage_of(context, component).base for component in context.workspace.pick(components))
+    has_base = any(spec.stage_of(context, component).base for component in context.selection.components)
     return has_base or workspace_dockerfile.is_own(context) or not all(target.is_musl for target in targets)
 
 
@@ -125,10 +126,11 @@ def _through_buildx(context: Context, options: ImageOptions, make: Callable[[Ass
         builder_commands.inspect(context)
     else:
         builder_commands.create(context, force=options.force)
-    epoch, revision = _compile(context, options)
+    epoch, revision = spec.commit(context)
+    context, absent = _compile(context, options, epoch, revision)
     if context.run.dry:
         return []
-    images = spec.image_specs(context, options.targets, options.components, options.tags, epoch, revision)
+    images = spec.image_specs(context, options.targets, options.tags, epoch, revision)
     with tempfile.TemporaryDirectory() as scratch, session.open_session(context, prepared) as registries:
         tasks = [
             make(
@@ -139,7 +141,7 @@ def _through_buildx(context: Context, options: ImageOptions, make: Callable[[Ass
             )
             for image in images
         ]  # fmt: skip
-        return _run_all(context, tasks)
+        return [*_run_all(context, tasks), *absent]
 
 
 def _run_all(context: Context, tasks: list[Task]) -> list[ImageResult]:
@@ -169,14 +171,18 @@ def _workers() -> int:
     return max(2, os.cpu_count() or 1)
 
 
-def _compile(context: Context, options: ImageOptions) -> tuple[int, str]:
-    """Compile the binaries into dist/ if the options say so. Returns the commit's time (since 1970) and its name."""
-    epoch, revision = spec.commit(context)
+def _compile(context: Context, options: ImageOptions, epoch: int, revision: str) -> tuple[Context, list[ImageResult]]:
+    """Compile the binaries into dist/ if the options say so.
+
+    Returns the context of those that exist, and the results of the others, which cargo leaves out for their features.
+    """
+    context, absent = build.without_left_out(context)
     if options.container:
         container = replace(options.container, fresh=options.force)
-        in_container.compile_in_container(context, options.targets, options.components, revision, epoch, container)
+        in_container.compile_in_container(context, options.targets, revision, epoch, container)
     elif options.compile:
-        results = build.build(context, options.targets, options.components)
+        results = build.build(context, options.targets)
         if errors := [result.error for result in results if result.error]:
             raise errors[0]
-    return epoch, revision
+    status = Status.LEFT_OUT
+    return context, [ImageResult(component=name, status=status, where=why) for name, why in absent.items()]

@@ -28,18 +28,17 @@ class ContainerOptions:
 
 
 def compile_in_container(
-    context: Context, targets: tuple[Target, ...], components: tuple[str, ...], revision: str, epoch: int, options: ContainerOptions
+    context: Context, targets: tuple[Target, ...], revision: str, epoch: int, options: ContainerOptions
 ) -> None:  # fmt: skip
     """Build the stage `binaries` for each target, gate the result again on this machine, and publish it to dist/.
 
     CompileFailed when cargo fails in the container; other exit codes of the buildlib in it become this command's.
     """
-    names = tuple(component.name for component in context.workspace.pick(components))
     with (
         tempfile.TemporaryDirectory() as scratch,
         session.open_session(context, session.prepare(context)) as registries,
     ):
-        inputs = _inputs(context, names, revision, epoch, Path(scratch))
+        inputs = _inputs(context, revision, epoch, Path(scratch))
         base = workspace_dockerfile.base_context(context, registries, context.config.builder.compiler)
         inputs = replace(inputs, contexts={**inputs.contexts, **base})
         for target in targets:
@@ -50,17 +49,18 @@ def compile_in_container(
                 if not outcome:
                     raise _compile_error(target, outcome)
                 if outcome.ran:
-                    _accept(context, target, names, out)
+                    _accept(context, target, out)
 
 
-def _inputs(context: Context, names: tuple[str, ...], revision: str, epoch: int, scratch: Path) -> BuildInputs:
+def _inputs(context: Context, revision: str, epoch: int, scratch: Path) -> BuildInputs:
     config = context.config
     settings = {"PROFILE": config.profile, "GLIBC": config.glibc, "FEATURES": ",".join(config.features)}
+    names = ",".join(f"{component.package}/{component.name}" for component in context.selection.components)
     args = {f"BUILDLIB_{name}": value for name, value in settings.items() if value}
     return BuildInputs(
         builder=config.builder.name, file=workspace_dockerfile.file_of(context, scratch), context=context.workspace.root, epoch=epoch,
         contexts={"buildlib": str(Path(buildlib.__file__).parent)},
-        args={"COMPONENT": ",".join(names), "SOURCE_COMMIT": revision, "WORKSPACE": _digest(context.workspace.root)} | args,
+        args={"COMPONENT": names, "SOURCE_COMMIT": revision, "WORKSPACE": _digest(context.workspace.root)} | args,
         more=secrets(context),
     )  # fmt: skip
 
@@ -115,11 +115,12 @@ def _compile_error(target: Target, outcome: Outcome) -> BuildError:
     return buildx.docker_error(outcome)
 
 
-def _accept(context: Context, target: Target, names: tuple[str, ...], out: Path) -> None:
+def _accept(context: Context, target: Target, out: Path) -> None:
     """Check the exported binaries with this machine's gate, and publish them to dist/."""
-    requested = {f"{target.name}/{name}" for name in names}
-    entries = [entry for entry in dist.read(out) if entry["path"] in requested and (out / entry["path"]).is_file()]
-    if missing := set(names) - {entry["binary"] for entry in entries}:
+    names = {component.name for component in context.selection.components}
+    entries = [entry for entry in dist.read(out) if entry["arch"] == target.name and (out / entry["path"]).is_file()]
+    entries = [entry for entry in entries if entry["binary"] in names]
+    if missing := names - {entry["binary"] for entry in entries}:
         raise Refused(f"{target.name}: the stage `binaries` has no {', '.join(sorted(missing))}", "see above")
     refusals: list[str] = []
     accepted: list[dist.Entry] = []

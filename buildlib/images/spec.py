@@ -61,14 +61,14 @@ def check_options(targets: Iterable[Target], tags: Iterable[str]) -> None:
 
 
 def image_specs(
-    context: Context, targets: tuple[Target, ...], components: tuple[str, ...], tags: tuple[str, ...], epoch: int, revision: str
+    context: Context, targets: tuple[Target, ...], tags: tuple[str, ...], epoch: int, revision: str
 ) -> list[ImageSpec]:  # fmt: skip
     """The images, once the binaries exist; tagged with the component's version when no tag is given.
 
     Refused when a binary is missing, or is not the one that passed the gate.
     """
     specs = []
-    for component in context.workspace.pick(components):
+    for component in context.selection.components:
         stage = stage_of(context, component)
         stage = replace(stage, runtime=replace(stage.runtime, labels=labels(component, epoch, revision)))
         entries = gated_binaries(context, component, targets)

@@ -28,7 +28,7 @@ def is_out_of_date(context: Context) -> bool:
 
 def render(context: Context, only: Component | None = None) -> str:
     """The text of the Dockerfile that follows from the settings, for all components or for one."""
-    components = (only,) if only else context.workspace.pick(())
+    components = (only,) if only else context.workspace.components
     stages = {component.name: spec.stage_of(context, component) for component in components}
     return dockerfile.render(stages, context.config.builder.compiler, _requirements())
 

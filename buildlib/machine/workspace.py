@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from buildlib.core.errors import NothingToDo, UsageError
+from buildlib.core.errors import UsageError
 from buildlib.core.plan import Step
-from buildlib.core.targets import suggestion
+
+# Kinds of libraries that other languages link, and the suffix of their files on Linux.
+LIBRARIES = {"cdylib": ".so", "staticlib": ".a"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +26,30 @@ class Component:
     description: str = ""
     repository: str = ""
     license: str = ""
+    required_features: tuple[str, ...] = ()  # without which cargo leaves it out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependency:
+    """A dependency of a member on another member, and the features that it enables there."""
+
+    name: str
+    features: tuple[str, ...] = ()
+    default_features: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """A member of the workspace."""
+
+    name: str
+    manifest: Path
+    default: bool = True  # cargo takes it in the current directory if no package is named
+    default_run: str = ""  # the binary that `cargo run` takes
+    features: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # name -> what it enables
+    dependencies: tuple[Dependency, ...] = ()  # only those on other members
+    examples: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()  # file names of a cdylib or staticlib: libkey.so, libkey.a
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,27 +58,13 @@ class Workspace:
 
     root: Path
     target_dir: Path
-    components: tuple[Component, ...]
-    manifests: tuple[Path, ...] = ()  # of its members
+    components: tuple[Component, ...]  # of all members, in cargo's order
+    members: tuple[Package, ...] = ()
 
     @property
     def lock(self) -> Path:
         """The path of Cargo.lock."""
         return self.root / "Cargo.lock"
-
-    def pick(self, names: Iterable[str]) -> tuple[Component, ...]:
-        """The components with these names, all of them if there are no names. A name may hold several, separated by commas.
-
-        NothingToDo for a workspace without binaries, UsageError with the nearest name for an unknown one.
-        """
-        if not self.components:
-            raise NothingToDo(f"{self.root} has no binaries", "add a [[bin]] or src/main.rs; libraries need no build")
-        known = {component.name: component for component in self.components}
-        requested = [part.strip() for name in names for part in name.split(",") if part.strip()]
-        for name in requested:
-            if name not in known:
-                raise UsageError(f"unknown component {name!r}", suggestion(name, known))
-        return tuple(known[name] for name in dict.fromkeys(requested)) or self.components
 
 
 def find_manifest(cwd: Path) -> Path:
@@ -70,21 +82,53 @@ def metadata_step(cargo: Path, cwd: Path) -> Step:
 
 
 def parse_metadata(answer: str) -> Workspace:
-    """The workspace, from the output of `cargo metadata`; binaries in cargo's order."""
+    """The workspace, from the output of `cargo metadata`; packages and binaries in cargo's order."""
     metadata = json.loads(answer)
     member_ids = set(metadata["workspace_members"])
+    # Absent before cargo 1.71; it depends on the directory in which cargo was called.
+    defaults = set(metadata.get("workspace_default_members") or member_ids)
     members = [package for package in metadata["packages"] if package["id"] in member_ids]
+    names = {package["name"] for package in members}
     return Workspace(
         root=Path(metadata["workspace_root"]),
         target_dir=Path(metadata["target_directory"]),
         components=tuple(
-            Component(name=target["name"], package=package["name"], version=package["version"], **_details(package))
+            Component(
+                name=target["name"], package=package["name"], version=package["version"],
+                required_features=tuple(target.get("required-features") or ()), **_details(package),
+            )
             for package in members
             for target in package["targets"]
             if "bin" in target["kind"]
         ),
-        manifests=tuple(Path(package["manifest_path"]) for package in members),
-    )
+        members=tuple(_package(package, names, default=package["id"] in defaults) for package in members),
+    )  # fmt: skip
+
+
+def _package(package: Mapping[str, Any], members: Collection[str], *, default: bool) -> Package:
+    targets = package["targets"]
+    return Package(
+        name=package["name"], manifest=Path(package["manifest_path"]), default=default,
+        default_run=package.get("default_run") or "",
+        features={name: tuple(enabled) for name, enabled in (package.get("features") or {}).items()},
+        dependencies=tuple(
+            Dependency(
+                name=dependency["name"], features=tuple(dependency["features"]),
+                default_features=dependency["uses_default_features"],
+            )
+            for dependency in package.get("dependencies") or ()
+            # An optional dependency takes part only if a feature enables it, which is rare between members.
+            if dependency["name"] in members and dependency.get("path") and dependency.get("kind") is None
+            and not dependency.get("optional")
+        ),
+        examples=tuple(target["name"] for target in targets if "example" in target["kind"]),
+        libraries=tuple(
+            f"lib{target['name'].replace('-', '_')}{suffix}"
+            for target in targets
+            for kind, suffix in LIBRARIES.items()
+            if kind in target["kind"]
+        ),
+    )  # fmt: skip
 
 
 def _details(package: Mapping[str, Any]) -> dict[str, str]:

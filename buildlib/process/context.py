@@ -7,17 +7,21 @@ import shutil
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from buildlib.core import layers
 from buildlib.core.errors import MissingRequirements, UsageError
 from buildlib.core.plan import Write
+from buildlib.core.request import NO_REQUEST, Request
 from buildlib.core.settings import Config
-from buildlib.core.targets import Target, select
+from buildlib.core.targets import Target
+from buildlib.core.targets import select as select_targets
 from buildlib.failures.redact import redact, secret_values
 from buildlib.machine import workspace as workspaces
 from buildlib.machine.host import Host, probe
+from buildlib.machine.selection import Selection, select
 from buildlib.machine.workspace import Workspace
 from buildlib.process.console import Console
 from buildlib.process.history import FAILURE_LOG, NO_HISTORY, History
@@ -36,6 +40,12 @@ class Context:
     run: Runner
     console: Console
     history: History = NO_HISTORY
+    request: Request = NO_REQUEST
+
+    @cached_property
+    def selection(self) -> Selection:
+        """The packages, binaries and libraries that the request means. Errors as in `machine.selection.select`."""
+        return select(self.workspace, self.request)
 
     @property
     def dist(self) -> Path:
@@ -54,7 +64,7 @@ class Context:
 
     def targets(self, words: tuple[str, ...], default: str) -> tuple[Target, ...]:
         """The targets that `--arch` names; `default` ("native", "all") is used without any. UsageError for no target at all."""
-        targets = select(words or (default,), self.config.arches, self.host.machine)
+        targets = select_targets(words or (default,), self.config.arches, self.host.machine)
         if not targets:  # an empty variable of a script must not make a command do nothing and succeed
             raise UsageError("no architecture is selected", "name one with --arch, or in the setting `arches`")
         return targets
@@ -73,11 +83,12 @@ def open_context(
     dry: bool = False,
     anywhere: bool = False,
     command: str = "",
+    request: Request = NO_REQUEST,
 ) -> Context:
     """Probe the machine and the workspace of `cwd`, and resolve the settings.
 
     `flags` are settings by their own names; empty ones are ignored. `anywhere` is for commands that need no workspace. `command` is
-    the command line for the history.
+    the command line for the history, `request` what it asks of the workspace.
 
     Raises:
         UsageError: There is no workspace, or a setting is wrong, such as a table for a component that does not exist.
@@ -101,7 +112,8 @@ def open_context(
     runner = DryRunner if dry else Runner
     history = History(None if dry else workspace.target_dir / HISTORY, redact(command, secret_values(env)))
     run = runner(console, env, config.retry, record=workspace.root / FAILURE_LOG, history=history)
-    return Context(config=config, host=host, workspace=workspace, run=run, console=console, history=history)
+    return Context(config=config, host=host, workspace=workspace, run=run, console=console, history=history,
+                   request=request)  # fmt: skip
 
 
 def _manifest(cwd: Path, *, anywhere: bool) -> Path | None:

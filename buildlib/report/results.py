@@ -15,13 +15,14 @@ from buildlib.testing.tests import TestReport
 
 
 class BuildData(TypedDict):
-    """`build --json`: one element per target."""
+    """`build --json`: one element per target. `left_out` says why cargo did not compile something that was selected."""
 
     arch: str
     status: str
     code: int
     error: str | None
     binaries: list[Entry]
+    left_out: list[str]
 
 
 class ImageData(TypedDict):
@@ -68,6 +69,8 @@ class PlanData(TypedDict):
     folder: str
     argv: list[str]
     env: dict[str, str]
+    binaries: list[str]
+    left_out: list[str]
 
 
 # `config --json`: each setting by its dotted key. "from" is a keyword of Python's, so that a class cannot have it.

@@ -34,6 +34,7 @@ def build(console: Console, results: Sequence[BuildResult], *, as_json: bool) ->
             {
                 "arch": r.target.name, "status": r.status.value, "code": r.error.code if r.error else 0,
                 "error": r.error.message if r.error else None, "binaries": list(r.entries),
+                "left_out": list(r.left_out.values()),
             }
             for r in results
         ]  # fmt: skip
@@ -131,8 +132,8 @@ def verify(console: Console, verdicts: Sequence[Verdict], *, as_json: bool) -> N
             console.line(f"    {refusal}")
 
 
-def plan(console: Console, builds: Sequence[Build], *, as_json: bool) -> None:
-    """Print what `build` would run: one row per target."""
+def plan(console: Console, builds: Sequence[Build], left_out: Mapping[str, str], *, as_json: bool) -> None:
+    """Print what `build` would run: one row per target. `left_out` are binaries that cargo would not compile, and why."""
     compiles = [(build, step) for build in builds for step in build.job.steps if isinstance(step, Step)]
     if as_json:
         rows: list[data.PlanData] = [
@@ -141,6 +142,8 @@ def plan(console: Console, builds: Sequence[Build], *, as_json: bool) -> None:
                 "backend": build.backend.name, "why": build.backend.why, "floor": build.backend.minimum_glibc,
                 "toolchain": str(build.compiler) if build.compiler else None, "folder": str(build.folder),
                 "argv": list(step.argv), "env": dict(step.env),
+                "binaries": [one.name for one in build.selection.components if one.name not in left_out],
+                "left_out": list(left_out.values()),
             }
             for build, step in compiles
         ]  # fmt: skip
@@ -156,6 +159,8 @@ def plan(console: Console, builds: Sequence[Build], *, as_json: bool) -> None:
             for build, step in compiles
         ),
     )  # fmt: skip
+    for reason in left_out.values():
+        console.line(f"left out: {reason}")
 
 
 def config(console: Console, config: Config, *, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from buildlib.testing import benches as bench_reports
 from buildlib.testing import counts
 from buildlib.testing import tests as test_reports
 from buildlib.testing.benches import BenchResult
-from buildlib.testing.libtest import CRASHED, FAILED, IGNORED, PASSED, TIMED_OUT
+from buildlib.testing.libtest import CRASHED, FAILED, HOST, IGNORED, PASSED, TIMED_OUT
 from buildlib.testing.tests import TestResult
 
 
@@ -31,6 +31,8 @@ def tests(console: Console, results: Sequence[TestResult], *, as_json: bool) -> 
         console.table(("arch", "ran on", "emulator", "passed", "failed", "ignored", "time", "status"), rows)
     for result in shown:
         _failures(console, result)
+        if names := [suite.name for suite in result.suites if suite.ran_on == HOST]:
+            console.line(f"{result.target.name}: on the host, for which cargo compiles proc macros: {', '.join(names)}")
 
 
 def _failures(console: Console, result: TestResult) -> None:

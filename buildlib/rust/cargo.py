@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from buildlib.core.plan import Job, Step, Write, words
+from buildlib.core.plan import Job, Step, Write
+from buildlib.core.request import Request
 from buildlib.core.settings import Config
 from buildlib.core.targets import Target
 from buildlib.machine.host import Host
-from buildlib.machine.workspace import Component, Workspace
+from buildlib.machine.selection import Selection
+from buildlib.machine.workspace import Workspace
 from buildlib.rust.backends.base import Backend
 from buildlib.rust.environment import environment, fingerprint
 from buildlib.rust.std import Compiler
@@ -42,16 +44,19 @@ class Invocation:
     scripts: tuple[Write, ...]  # compiler wrappers and the like, which `env` refers to
     target_dir: Path
     tools: Path  # the directory of the scripts
+    cwd: Path  # the user's own: cargo looks for its configuration there and above
 
-    def step(self, workspace: Workspace, title: str, argv: tuple[str, ...]) -> Step:
+    def step(self, title: str, argv: tuple[str, ...]) -> Step:
         """Return the step that runs `argv`, a command line that compiles.
 
         It is retried, because a download may break. A retry keeps what is downloaded and compiled already.
         """
-        return Step(title=title, argv=argv, env=self.env, unset=STALE, cwd=workspace.root, stdout="json", attempts=10)
+        return Step(title=title, argv=argv, env=self.env, unset=STALE, cwd=self.cwd, stdout="json", attempts=10)
 
 
-def invocation(host: Host, config: Config, workspace: Workspace, toolset: Toolset) -> Invocation:
+def invocation(
+    host: Host, config: Config, workspace: Workspace, request: Request, toolset: Toolset
+) -> Invocation:
     """Return the shared part of the command lines that compile `workspace` with `toolset`."""
     target, backend, compiler = toolset.target, toolset.backend, toolset.compiler
     rustc = compiler.toolchain.key if compiler else "image"  # the rustc in cross's image
@@ -61,23 +66,25 @@ def invocation(host: Host, config: Config, workspace: Workspace, toolset: Toolse
     tools = target_dir / "tools" / target.name
     env, scripts = environment(host, target, backend, compiler, tools)
     flags = (
-        *(("--features", ",".join(config.features)) if config.features else ()),
-        *(("--locked",) if workspace.lock.is_file() else ()),
+        *request.feature_flags(config.features),
+        *request.lock_flags(has_lock=workspace.lock.is_file()),
+        *request.run_flags(),
         "--target-dir", str(target_dir),
     )  # fmt: skip
     return Invocation(
         program=backend.program(host, compiler.toolchain if compiler else None), triple=backend.triple(target), flags=flags,
-        env=env, scripts=scripts, target_dir=target_dir, tools=tools,
+        env=env, scripts=scripts, target_dir=target_dir, tools=tools, cwd=host.cwd,
     )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """The compilation for one target: the job, and the directory that its binaries are written to."""
+    """The compilation of `selection` for one target: the job, and the directory that its binaries are written to."""
 
     toolset: Toolset
     job: Job
     folder: Path
+    selection: Selection
 
     @property
     def target(self) -> Target:
@@ -96,22 +103,15 @@ class Build:
 
 
 def build(
-    host: Host, config: Config, workspace: Workspace, toolset: Toolset, components: tuple[Component, ...]
+    host: Host, config: Config, workspace: Workspace, request: Request, selection: Selection, toolset: Toolset
 ) -> Build:
-    """Return the job that compiles `components`, and where it puts their binaries."""
-    shared = invocation(host, config, workspace, toolset)
+    """Return the job that compiles `selection`, and where it puts the binaries."""
+    shared = invocation(host, config, workspace, request, toolset)
     name = toolset.target.name
     argv = (
-        *shared.program, "build", "--target", shared.triple, "--profile", config.profile, *_selection(workspace, components),
-        *shared.flags, *JSON,
+        *shared.program, "build", "--target", shared.triple, "--profile", config.profile, *selection.flags,
+        *selection.target_flags, *shared.flags, *JSON, *request.rest,
     )  # fmt: skip
-    step = shared.step(workspace, f"{name} · compile", argv)
+    step = shared.step(f"{name} · compile", argv)
     folder = shared.target_dir / toolset.target.triple / PROFILE_DIRECTORIES.get(config.profile, config.profile)
-    return Build(toolset=toolset, job=Job(name=name, steps=(*shared.scripts, step)), folder=folder)
-
-
-def _selection(workspace: Workspace, components: tuple[Component, ...]) -> tuple[str, ...]:
-    if components == workspace.components:
-        return ("--workspace", "--bins")
-    packages = dict.fromkeys(component.package for component in components)
-    return (*words("--package", packages), *words("--bin", (component.name for component in components)))
+    return Build(toolset=toolset, job=Job(name=name, steps=(*shared.scripts, step)), folder=folder, selection=selection)

@@ -163,7 +163,7 @@ def _tools_of(context: Context, target: Target, lock: str) -> dict[str, tuple[st
     with nothing to do, and the graph cannot change while lock file and manifests stay the same.
     """
     features = context.config.features
-    manifests = [path.read_text(encoding="utf-8") for path in context.workspace.manifests]
+    manifests = [member.manifest.read_text(encoding="utf-8") for member in context.workspace.members]
     key = [known(), target.triple, features, lock, manifests]
     digest = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
     cached = context.workspace.target_dir / "buildlib" / f"tools-{digest}.json"

@@ -44,9 +44,8 @@ class BenchReport(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchOptions:
-    """Words for the benchmarks, and an earlier report that must not be exceeded by more than `limit` percent."""
+    """An earlier report that must not be exceeded by more than `limit` percent."""
 
-    rest: tuple[str, ...] = ()
     baseline: Path | None = None
     limit: float = 1.0
 
@@ -55,7 +54,10 @@ def bench(context: Context, targets: tuple[Target, ...], options: BenchOptions) 
     """The benchmarks of each target, one after the other. UsageError for a baseline that is not a report."""
     baseline = _read_baseline(options.baseline) if options.baseline else {}
     context, toolsets = tests.toolsets(context, targets)
-    plans = (cargo_test.bench_plan(context.host, context.config, context.workspace, toolset) for toolset in toolsets)
+    plans = (
+        cargo_test.bench_plan(context.host, context.config, context.workspace, context.request, toolset)
+        for toolset in toolsets
+    )
     return [_bench_one(context, plan, options, baseline) for plan in plans]
 
 
@@ -109,13 +111,13 @@ def _run(
     for artifact in benches:
         binary, folder = artifact.path, artifact.manifest.parent
         tests.check_machine(binary, plan.target)
-        step = (counts.check if words else counts.measure)(words, binary, folder, options.rest)
+        step = (counts.check if words else counts.measure)(words, binary, folder, context.request.rest)
         if not words:  # criterion keeps its report in its usual place
             step = replace(step, env={"CRITERION_HOME": str(context.workspace.target_dir / "criterion")})
         if not context.run(step):
             raise TestsFailed(f"{plan.target.name}: {binary.name}: a body failed")
         if words and counts.can_count(binary):
-            counted |= _count(context, words, binary, folder, options.rest)
+            counted |= _count(context, words, binary, folder, context.request.rest)
         elif words:
             uncounted.append(binary.name)
     return replace(result, counted=counted, uncounted=tuple(uncounted))

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from buildlib.core.errors import MissingRequirements
-from buildlib.core.plan import Action, Link, Step, Write
+from buildlib.core.plan import Action, Step, Write, words
+from buildlib.core.request import NO_REQUEST, Request
 from buildlib.core.settings import Config
 from buildlib.core.targets import Target
 from buildlib.machine.host import Host
+from buildlib.machine.selection import cargo_test_flags
 from buildlib.machine.workspace import Workspace
 from buildlib.rust.cargo import JSON, STALE, Invocation, Toolset, invocation
 from buildlib.rust.std import Compiler, rustc_wrapper
+from buildlib.testing import runners
+from buildlib.testing.runners import Runner, host_runner, record_of, runner_folder, target_runner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,8 @@ class TestPlan:
     run: Step
     record: Path | None  # in which the test runner notes each binary; None where the user's own runner starts them
     doc_tests: Step | None = None  # where `run` leaves them out
+    runner: Runner | None = None  # None where the user's own runner starts the tests
+    probe_program: Path = Path()  # what `probe` has compiled
 
     @property
     def target(self) -> Target:
@@ -45,7 +49,8 @@ class TestOptions:
     __test__ = False
 
     timeout: float  # seconds in which at least one test must finish
-    rest: tuple[str, ...] = ()  # words for cargo, and behind their own `--` for the test binaries
+    # Its `rest` are words for cargo, and behind their own `--` for the test binaries.
+    request: Request = NO_REQUEST
 
 
 def test_plan(
@@ -55,36 +60,44 @@ def test_plan(
 
     A runner that the user has configured stays. MissingRequirements where no path is fit for a runner.
     """
-    line = invocation(host, config, workspace, toolset)
+    line = invocation(host, config, workspace, options.request, toolset)
     target = toolset.target
     scripts: list[Action] = list(line.scripts)
     env = dict(line.env)
     if toolset.compiler and (text := rustc_wrapper(_rustdoc(toolset.compiler), target)):  # rustdoc compiles doc tests
         scripts.append(Write(path=line.tools / "rustdoc", text=text, mode=0o755))
         env["RUSTDOC"] = str(line.tools / "rustdoc")
-    record = None
-    variable = f"CARGO_TARGET_{target.env.upper()}_RUNNER"
-    if toolset.compiler and variable not in host.env and target.triple not in host.runners:
-        folder = _runner_folder(line.tools, host.cache / "test_runner" / line.target_dir.name / target.name)
-        record = folder / "record.jsonl"
-        scripts += _runner_files(host, target, folder, emulator, options.timeout)
-        env[variable] = str(folder / "runner")
+    runner = None
+    if toolset.compiler and not runners.is_configured(host, target.triple):
+        folder = runner_folder(line.tools, host.cache / "test_runner" / line.target_dir.name / target.name)
+        programs = line.target_dir / target.triple
+        runner = target_runner(host, target, folder, emulator, timeout=options.timeout, programs=programs)
+        scripts += runner.files(host)
+        env[runners.variable(target.triple)] = str(runner.path)
+        # cargo compiles unit tests of proc macros for the host, and starts them through the host's runner.
+        triple = toolset.compiler.toolchain.host
+        if triple != target.triple and not runners.is_configured(host, triple):
+            for_host = host_runner(runner, config.test.timeout)
+            scripts += for_host.files(host)
+            env[runners.variable(triple)] = str(for_host.path)
     probe = line.tools / "probe"
     scripts += [Write(path=probe / "Cargo.toml", text=PROBE), Write(path=probe / "main.rs", text=PROBE_SOURCE)]
-    compile_step, probe_step, run = _steps(replace(line, env=env), workspace, target, probe, options.rest)
+    compile_step, probe_step, run = _steps(replace(line, env=env), workspace, target, probe, options.request)
     return TestPlan(
-        toolset=toolset, emulator=emulator, folder=line.tools, scripts=tuple(scripts), record=record, compile=compile_step,
-        probe=probe_step, run=run,
+        toolset=toolset, emulator=emulator, folder=line.tools, scripts=tuple(scripts), compile=compile_step,
+        probe=probe_step, run=run, runner=runner, record=record_of(runner.folder) if runner else None,
+        probe_program=line.target_dir / target.triple / "debug" / PROBE_NAME,
     )  # fmt: skip
 
 
 def _steps(
-    line: Invocation, workspace: Workspace, target: Target, probe: Path, rest: tuple[str, ...]
+    line: Invocation, workspace: Workspace, target: Target, probe: Path, request: Request
 ) -> tuple[Step | None, Step, Step]:
     """Compile, probe and run; the first is None for doc tests alone."""
-    for_cargo, for_binaries = _split(rest)
-    argv = (*line.program, "test", "--target", line.triple, *_packages(for_cargo), *line.flags, *for_cargo)
-    compile_step = line.step(workspace, f"{target.name} · compile tests", (*argv, "--no-run", *JSON))
+    for_cargo, for_binaries = _split(request.rest)
+    argv = (*line.program, "test", "--target", line.triple, *_selection(workspace, request, for_cargo),
+            *words("--profile", filter(None, (request.profile,))), *line.flags, *for_cargo)  # fmt: skip
+    compile_step = line.step(f"{target.name} · compile tests", (*argv, "--no-run", *JSON))
     probe_argv = (
         *line.program, "run", "--quiet", "--manifest-path", str(probe / "Cargo.toml"), "--target", line.triple,
         "--target-dir", str(line.target_dir),
@@ -93,7 +106,7 @@ def _steps(
         compile_step, title=f"{target.name} · probe", argv=probe_argv, stdout="keep", quiet=True, attempts=1
     )
     run = Step(title=f"{target.name} · test", argv=(*argv, "--no-fail-fast", *for_binaries), stdout="both", env=line.env,
-               unset=STALE, cwd=workspace.root)  # fmt: skip
+               unset=STALE, cwd=line.cwd)  # fmt: skip
     return None if "--doc" in for_cargo else compile_step, probe_step, run
 
 
@@ -106,64 +119,22 @@ class BenchPlan:
     compile: Step
 
 
-def bench_plan(host: Host, config: Config, workspace: Workspace, toolset: Toolset) -> BenchPlan:
+def bench_plan(host: Host, config: Config, workspace: Workspace, request: Request, toolset: Toolset) -> BenchPlan:
     """The benchmarks of the workspace, compiled and not run.
 
     By `cargo test --profile bench`: cargo-zigbuild has no `bench`, and this compiles the same.
     """
-    line = invocation(host, config, workspace, toolset)
-    argv = (*line.program, "test", "--benches", "--profile", "bench", "--target", line.triple, "--workspace", *line.flags,
+    line = invocation(host, config, workspace, request, toolset)
+    argv = (*line.program, "test", "--benches", "--profile", request.profile or "bench", "--target", line.triple,
+            *cargo_test_flags(workspace, request), *line.flags,
             "--no-run", *JSON)  # fmt: skip
-    step = line.step(workspace, f"{toolset.target.name} · compile benches", argv)
+    step = line.step(f"{toolset.target.name} · compile benches", argv)
     return BenchPlan(target=toolset.target, scripts=line.scripts, compile=step)
 
 
 def _rustdoc(compiler: Compiler) -> Compiler:
     rustdoc = compiler.toolchain.rustc.with_name("rustdoc")
     return replace(compiler, toolchain=replace(compiler.toolchain, rustc=rustdoc))
-
-
-def _runner_files(
-    host: Host, target: Target, folder: Path, emulator: tuple[str, ...], timeout: float
-) -> tuple[Action, ...]:
-    spec = {
-        "emulator": emulator,
-        "emulated_arch": target.name if emulator else "",
-        "timeout": timeout,
-        "record": str(folder / "record.jsonl"),
-    }
-    # Python itself and not a shell, which drops variables whose names it does not allow: cargo sets CARGO_BIN_EXE_cli-command.
-    # The link is for interpreters whose path cannot stand behind `#!`: with a space, or too long.
-    program = RUNNER.format(runner=str(TEST_RUNNER), spec=str(folder / "spec.json"))
-    return (
-        Write(path=folder / "spec.json", text=json.dumps(spec)),
-        Link(path=folder / "python", to=host.python),
-        Write(path=folder / "runner", text=f"#!{folder / 'python'} -IS\n{program}", mode=0o755),
-    )
-
-
-RUNNER = """\
-import sys
-
-sys.argv[0:1] = [{runner!r}, {spec!r}]
-with open(sys.argv[0], "rb") as stream:
-    exec(compile(stream.read(), sys.argv[0], "exec"))
-"""
-TEST_RUNNER = Path(__file__).with_name("test_runner.py")
-
-
-def _runner_folder(*folders: Path) -> Path:
-    """The first directory whose path may stand in a runner and behind `#!`.
-
-    cargo splits a runner's words at spaces; Linux reads 255 bytes behind `#!` (execve(2)).
-    """
-    for folder in folders:
-        if not any(map(str.isspace, str(folder))) and len(bytes(folder)) < 240:
-            return folder
-    raise MissingRequirements(
-        f"{folders[-1]}: path too long or with a space, so that cargo cannot start tests through it",
-        "set XDG_CACHE_HOME to a short path without spaces",
-    )
 
 
 def _split(rest: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -175,22 +146,23 @@ def _split(rest: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 PACKAGES = ("--package", "--workspace", "--all", "--exclude", "--manifest-path")
 
 
-def _packages(words: tuple[str, ...]) -> tuple[str, ...]:
-    """The whole workspace, unless the words name packages."""
-    named = any(word.partition("=")[0] in PACKAGES or word.startswith("-p") for word in words)
-    return () if named else ("--workspace",)
+def _selection(workspace: Workspace, request: Request, rest: tuple[str, ...]) -> tuple[str, ...]:
+    """What the request selects, unless words for cargo name packages."""
+    named = any(word.partition("=")[0] in PACKAGES or word.startswith("-p") for word in rest)
+    return () if named else cargo_test_flags(workspace, request)
 
 
 # A program that prints what it was compiled for, and what uname(2) returns, which QEMU answers for its guest. Linux's struct has
 # six names of 65 bytes; the fifth is the machine's.
-PROBE = """\
+PROBE_NAME = "buildlib-probe"
+PROBE = f"""\
 [package]
-name = "buildlib-probe"
+name = "{PROBE_NAME}"
 version = "0.0.0"
 edition = "2021"
 
 [[bin]]
-name = "buildlib-probe"
+name = "{PROBE_NAME}"
 path = "main.rs"
 
 [workspace]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from buildlib.core.errors import MissingRequirements
 from buildlib.core.plan import Write
+from buildlib.core.request import Request
 from buildlib.core.settings import Config
 from buildlib.machine.host import Host
 from buildlib.testing.cargo_test import TestPlan
@@ -36,7 +37,7 @@ os.execv(program[0], [*program, *words])
 """
 
 
-def is_used(host: Host, config: Config, tests: TestPlan, rest: tuple[str, ...]) -> bool:
+def is_used(host: Host, config: Config, tests: TestPlan, request: Request) -> bool:
     """Whether nextest runs these tests. MissingRequirements if the setting requires it and it is not installed.
 
     nextest is not used without the test runner's record, which says what crashed and what hung, nor with options of cargo or of
@@ -47,14 +48,15 @@ def is_used(host: Host, config: Config, tests: TestPlan, rest: tuple[str, ...]) 
         raise MissingRequirements(
             "cargo-nextest is not installed", 'cargo install --locked cargo-nextest, or test.runner = "cargo"'
         )
+    rest = request.rest
     at = rest.index("--") if "--" in rest else len(rest)
-    understood = not any(word.partition("=")[0] in CARGO_ONLY for word in rest[:at]) and all(
+    understood = not (request.profile or request.quiet or request.jobs) and not any(word.partition("=")[0] in CARGO_ONLY for word in rest[:at]) and all(
         not word.startswith("-") or word in BINARY_OPTIONS for word in rest[at + 1 :]
     )
     return config.test.runner != "cargo" and installed and understood and tests.record is not None
 
 
-def with_nextest(host: Host, tests: TestPlan, rest: tuple[str, ...]) -> TestPlan:
+def with_nextest(host: Host, tests: TestPlan, request: Request) -> TestPlan:
     """The plan with nextest instead of `cargo test`, and with one more step for doc tests unless options select targets."""
     at = tests.run.argv.index("test")
     program, words = tests.run.argv[:at], tests.run.argv[at + 1 :]
@@ -66,8 +68,9 @@ def with_nextest(host: Host, tests: TestPlan, rest: tuple[str, ...]) -> TestPlan
     )
     argv = (str(host.which("cargo-nextest")), "nextest", "run", "--no-tests=pass",
             *(target if word == triple else word for word in words))  # fmt: skip
+    rest = request.rest
     for_cargo = rest[: rest.index("--") if "--" in rest else None]
-    selected = any(word.partition("=")[0] in TARGET_SELECTION for word in for_cargo)
+    selected = request.names_targets or any(word.partition("=")[0] in TARGET_SELECTION for word in for_cargo)
     doc_tests = replace(tests.run, title=f"{tests.target.name} · doc tests", argv=(*program, "test", "--doc", *words))
     return replace(
         tests,

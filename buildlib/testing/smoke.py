@@ -37,10 +37,9 @@ CONCURRENT = 4  # containers wait most of the time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmokeOptions:
-    """Which images: of which targets and components, and under which tag ("" is each component's version)."""
+    """Which images: of which targets, and under which tag ("" is each component's version)."""
 
     targets: tuple[Target, ...]
-    components: tuple[str, ...] = ()
     tag: str = ""
 
 
@@ -51,7 +50,7 @@ def smoke(context: Context, options: SmokeOptions) -> list[TestResult]:
     """
     registry = spec.registry(context)
     spec.check_options(options.targets, (options.tag,) if options.tag else ())
-    components = context.workspace.pick(options.components)
+    components = context.selection.components
     stages = {component.name: spec.stage_of(context, component) for component in components}
     with _daemon(context) as (client, label):
         check = partial(_check_component, client, label, stages, registry, options.tag)

@@ -6,13 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from buildlib.binaries import elf
 from buildlib.binaries.build import compile_error
 from buildlib.core.errors import BuildError, TestsFailed
 from buildlib.core.plan import Outcome, Write
-from buildlib.core.targets import Target
+from buildlib.core.targets import Target, native
 from buildlib.emulation import qemu
 from buildlib.process.context import Context
 from buildlib.process.files import locked, read_text
@@ -20,6 +20,8 @@ from buildlib.rust import provision
 from buildlib.rust.cargo import Toolset
 from buildlib.testing import cargo_test, libtest, nextest
 from buildlib.testing.cargo_test import TestOptions, TestPlan
+from buildlib.testing.child_processes import LAUNCHERS
+from buildlib.testing.failure_help import help_for_failures
 from buildlib.testing.junit import junit
 from buildlib.testing.libtest import IGNORED, PASSED, Suite
 
@@ -28,7 +30,11 @@ SLOWDOWN = 10.0  # times that a test may take longer under emulation; QEMU's fac
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestResult:
-    """The result of one target's tests, or of its images. `ran_on` is what the probe printed, {} where it did not run."""
+    """The result of one target's tests, or of its images.
+
+    `ran_on` is what the probe printed, {} where it did not run. `children` is how programs that tests start run, as
+    child_processes.py names it; "" where they need nothing, or the user's own runner starts the tests.
+    """
 
     __test__ = False  # not a test class of pytest's
 
@@ -36,6 +42,7 @@ class TestResult:
     session: str = "test"
     emulator: str = ""  # "" for this machine itself
     ran_on: Mapping[str, Any] = field(default_factory=dict)
+    children: str = ""
     suites: tuple[Suite, ...] = ()
     seconds: float = 0.0
     error: BuildError | None = None
@@ -55,12 +62,13 @@ class CaseData(TypedDict):
 
 
 class SuiteData(TypedDict):
-    """The tests of one binary. `broken` and `mended` are as in libtest.Suite."""
+    """The tests of one binary. `broken` and `mended` are as in libtest.Suite, `ran_on` is "host" for a proc macro's tests."""
 
     name: str
     seconds: float
     broken: str
     mended: str
+    ran_on: NotRequired[str]
     cases: list[CaseData]
 
 
@@ -72,18 +80,19 @@ class TestReport(TypedDict):
     target: str
     emulator: str
     ran_on: dict[str, Any]
+    child_processes: NotRequired[str]
     seconds: float
     code: int
     error: str | None
     suites: list[SuiteData]
 
 
-def test(context: Context, targets: tuple[Target, ...], rest: tuple[str, ...]) -> list[TestResult]:
-    """The tests of each target, one after the other; one that fails does not stop the others. `rest` is for cargo.
+def test(context: Context, targets: tuple[Target, ...]) -> list[TestResult]:
+    """The tests of each target, one after the other; one that fails does not stop the others.
 
     MissingRequirements lists everything that is missing at once.
     """
-    context, plans = plan(context, targets, rest)
+    context, plans = plan(context, targets)
     return [_test_one(context, tests) for tests in plans]
 
 
@@ -102,17 +111,17 @@ def toolsets(context: Context, targets: tuple[Target, ...]) -> tuple[Context, tu
     return provision.toolsets(context, backends)
 
 
-def plan(context: Context, targets: tuple[Target, ...], rest: tuple[str, ...]) -> tuple[Context, list[TestPlan]]:
+def plan(context: Context, targets: tuple[Target, ...]) -> tuple[Context, list[TestPlan]]:
     """What compiles and runs the tests of each target, and the context afterwards."""
     context, prepared = toolsets(context, targets)
     plans = []
     for toolset in prepared:
         emulator = qemu.runner(context.host, toolset.target, static=toolset.target.is_musl) or ()
         timeout = context.config.test.timeout * (SLOWDOWN if emulator else 1.0)
-        options = TestOptions(timeout=timeout, rest=rest)
+        options = TestOptions(timeout=timeout, request=context.request)
         tests = cargo_test.test_plan(context.host, context.config, context.workspace, toolset, emulator, options)
-        if nextest.is_used(context.host, context.config, tests, rest):
-            tests = nextest.with_nextest(context.host, tests, rest)
+        if nextest.is_used(context.host, context.config, tests, context.request):
+            tests = nextest.with_nextest(context.host, tests, context.request)
         plans.append(tests)
     return context, plans
 
@@ -146,22 +155,40 @@ def _run(context: Context, tests: TestPlan, result: TestResult) -> TestResult:
             result = replace(result, ran_on=_probe(context, tests))
             if tests.compile:
                 _compile(context, tests)
+            result = replace(result, children=_find_children(context, tests, result))
             if tests.record:
                 context.run(Write(path=tests.record, text=""))
             outcome = context.run(tests.run)
             doc_tests = context.run(tests.doc_tests) if tests.doc_tests else None
+            if tests.runner and result.children == LAUNCHERS:
+                context.run(tests.runner.restore_programs())
         except BuildError as error:
             return replace(result, error=error)
         record = read_text(tests.record) if tests.record else ""
     if not outcome.ran:
         return replace(result, planned=True)
-    if doc_tests is None:
-        suites = libtest.read(record, outcome.stdout)
-        return replace(result, suites=suites, seconds=outcome.seconds, error=test_error(tests.target, suites, outcome))
-    suites = libtest.read(record, doc_tests.stdout)
-    doc_tests_failed = outcome and not doc_tests and not nextest.has_no_library(doc_tests.output)
-    return replace(result, suites=suites, seconds=outcome.seconds + doc_tests.seconds,
-                   error=test_error(tests.target, suites, doc_tests if doc_tests_failed else outcome))  # fmt: skip
+    # nextest prints in a form of its own: then only the output of doc tests is libtest's.
+    suites = libtest.read(record, (outcome if doc_tests is None else doc_tests).stdout, context.workspace.root)
+    decisive = outcome
+    if doc_tests is not None and outcome and not doc_tests and not nextest.has_no_library(doc_tests.output):
+        decisive = doc_tests
+    seconds = outcome.seconds + (doc_tests.seconds if doc_tests is not None else 0.0)
+    failure = test_error(tests.target, suites, decisive, result.children)
+    return replace(result, suites=suites, seconds=seconds, error=failure)
+
+
+def _find_children(context: Context, tests: TestPlan, result: TestResult) -> str:
+    """Find how programs that tests start can run, let the runner do so, and return the way; "" where nothing is needed."""
+    if not (tests.runner and tests.emulator and result.ran_on):
+        return ""
+    outcome = context.run(tests.runner.find_children(tests.probe_program))
+    try:
+        found = json.loads(outcome.stdout)
+        way = str(found["way"])
+    except (ValueError, TypeError, KeyError):  # the program was interrupted, or this Python lacks a module
+        return ""
+    context.run(tests.runner.with_children(found).write_spec())
+    return way
 
 
 def _probe(context: Context, tests: TestPlan) -> Mapping[str, Any]:
@@ -195,7 +222,9 @@ def _compile(context: Context, tests: TestPlan) -> None:
         raise compile_error(tests.target, outcome)
     for artifact in outcome.tests:
         if artifact.path.is_file():  # cross names paths in its container
-            check_machine(artifact.path, tests.target)
+            # Unit tests of a proc macro link the compiler's own library, which is the host's. Its integration tests are the target's.
+            for_host = artifact.kind == "proc-macro"
+            check_machine(artifact.path, native(context.host.machine) if for_host else tests.target)
 
 
 def check_machine(path: Path, target: Target) -> None:
@@ -205,13 +234,16 @@ def check_machine(path: Path, target: Target) -> None:
         raise BuildError(f"{target.name}: {path.name} is for machine {machine}, expected {expected}")
 
 
-def test_error(target: Target, suites: tuple[Suite, ...], outcome: Outcome) -> BuildError | None:
-    """The error of a test run, None if all passed: failed tests first, then a crash of the emulator, then everything else."""
+def test_error(target: Target, suites: tuple[Suite, ...], outcome: Outcome, children: str = "") -> BuildError | None:
+    """The error of a test run, None if all passed: failed tests first, then a crash of the emulator, then everything else.
+
+    `children` is how programs that tests start run.
+    """
     failed = [f"{suite.name}::{case.name} {case.result}" for suite in suites for case in suite.cases
               if case.result not in (PASSED, IGNORED)]  # fmt: skip
     if failed:
         more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
-        return TestsFailed(f"{target.name}: {'; '.join(failed[:5])}{more}")
+        return TestsFailed(f"{target.name}: {'; '.join(failed[:5])}{more}", help_for_failures(target, suites, children))
     if broken := [f"{suite.name}: {suite.broken}" for suite in suites if suite.broken]:
         return BuildError(
             f"{target.name}: the emulator crashed twice: {'; '.join(broken)}",
@@ -232,21 +264,28 @@ def write_reports(context: Context, result: TestResult) -> None:
         "arch": result.target.name,
         "ran on": str(result.ran_on.get("machine", "")),
         "emulator": result.emulator,
-    }
+    } | ({"child processes": result.children} if result.children else {})
     context.run(Write(path=context.reports / f"{title}.xml", text=junit(title, result.suites, properties)))
 
 
 def report(result: TestResult) -> TestReport:
     """The result as JSON data."""
-    return {
+    data: TestReport = {
         "session": result.session, "arch": result.target.name, "target": result.target.triple, "emulator": result.emulator,
         "ran_on": dict(result.ran_on), "seconds": round(result.seconds, 3), "code": result.error.code if result.error else 0,
         "error": result.error.message if result.error else None,
-        "suites": [
-            {
-                "name": suite.name, "seconds": suite.seconds, "broken": suite.broken, "mended": suite.recovered,
-                "cases": [{"name": case.name, "result": case.result, "detail": case.detail} for case in suite.cases],
-            }
-            for suite in result.suites
-        ],
+        "suites": [_suite_data(suite) for suite in result.suites],
     }  # fmt: skip
+    if result.children:
+        data["child_processes"] = result.children
+    return data
+
+
+def _suite_data(suite: Suite) -> SuiteData:
+    data: SuiteData = {
+        "name": suite.name, "seconds": suite.seconds, "broken": suite.broken, "mended": suite.recovered,
+        "cases": [{"name": case.name, "result": case.result, "detail": case.detail} for case in suite.cases],
+    }  # fmt: skip
+    if suite.ran_on:
+        data["ran_on"] = suite.ran_on
+    return data

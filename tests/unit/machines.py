@@ -6,7 +6,7 @@ from buildlib.core import layers
 from buildlib.core.plan import Artifact, Outcome, Step, Write
 from buildlib.core.targets import TARGETS
 from buildlib.machine.host import Host
-from buildlib.machine.workspace import Workspace
+from buildlib.machine.workspace import Package, Workspace
 from buildlib.process.console import Console
 from buildlib.process.context import Context
 from buildlib.rust.backends import choice
@@ -82,7 +82,14 @@ class Recorder:
         return Outcome(step=step, code=code, seconds=0, stdout=output, output=output, ran=not self.dry)
 
 
+def workspace(*components, root=Path("/w"), **more):
+    """A workspace of these binaries and their packages; all packages have the manifest of the root."""
+    names = dict.fromkeys(component.package for component in components) or ("lib",)
+    members = tuple(Package(name=name, manifest=root / "Cargo.toml") for name in names)
+    return Workspace(root=root, target_dir=root / "target", components=components, **{"members": members} | more)
+
+
 def context(host, run, root=Path("/w"), **flags):
-    manifests = tuple(root.glob("Cargo.toml"))
-    workspace = Workspace(root=root, target_dir=root / "target", components=(), manifests=manifests)
-    return Context(config=settings(**flags), host=host, workspace=workspace, run=run, console=run.console)
+    members = tuple(Package(name="lib", manifest=path) for path in root.glob("Cargo.toml"))
+    return Context(config=settings(**flags), host=host, workspace=workspace(root=root, members=members), run=run,
+                   console=run.console)  # fmt: skip

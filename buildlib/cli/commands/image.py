@@ -7,22 +7,21 @@ from typing import Any
 
 from invoke.tasks import task
 
-from buildlib.cli.entry import ARCH, COMPONENT, JSON, absolute, command, exit_code, open_workspace, settings_help, split
+from buildlib.cli.cargo_options import CargoOptions, cargo_command
+from buildlib.cli.entry import ARCH, JSON, absolute, command, exit_code, open_workspace, settings_help, split
 from buildlib.core.errors import UsageError
 from buildlib.process.console import Console
 
 
-@task(
-    auto_shortflags=False,
-    iterable=["arch", "component", "tag"],
+@cargo_command(
+    iterable=["arch", "tag"],
     help={
         "arch": f"{ARCH}; default: all, one per platform; with --load native",
-        "component": COMPONENT,
         "tag": "tags; default: the component's version, and with --push also latest",
         "push": "to the registry: by digest, checked, then tagged",
         "load": "into the Docker daemon, for one platform",
         "output": "OCI image layouts, a directory per component; without Docker for static binaries",
-        **settings_help("registry", "builder.cache"),
+        **settings_help("profile", "registry", "builder.cache"),
         "build": "with --no-build, dist/ is used as it is",
         "in_docker": "compile in a container: the stage `compile` of the Dockerfile",
         "network": "with --in-docker: `host` lets the compilation use this machine's network",
@@ -33,9 +32,8 @@ from buildlib.process.console import Console
         "json": JSON,
     },
 )
-@command
 def image(
-    c: Any, console: Console, arch: list[str], component: list[str], tag: list[str], push: bool = False, load: bool = False,
+    c: Any, console: Console, cargo: CargoOptions, arch: list[str], tag: list[str], push: bool = False, load: bool = False,
     output: str = "", registry: str = "", build: bool = True, in_docker: bool = False, cache: str = "", network: str = "",
     sbom: bool = False, provenance: bool = False, force: bool = False, strict: bool = False, json: bool = False,
 ) -> int:  # fmt: skip
@@ -46,18 +44,21 @@ def image(
         raise UsageError(f"unknown network {network!r} (expected host)", "leave it out for the builder's own")
     if (network or cache) and not in_docker:
         raise UsageError("--network and --cache need --in-docker", "add it, or leave them out")
-    flags: dict[str, Any] = {"registry": registry}
+    if cargo.request.library or cargo.request.examples:
+        raise UsageError("images are made of binaries", "leave out --lib and --example")
+    flags: dict[str, Any] = {**cargo.settings, "registry": registry}
     if cache:
         flags["builder"] = {"cache": cache if cache == "registry" else absolute(cache)}
-    context = open_workspace(c, console, flags)
+    context = open_workspace(c, console, flags, cargo.request)
     from buildlib.images import image as images
     from buildlib.images.in_container import ContainerOptions
     from buildlib.images.spec import one_per_platform
     from buildlib.report import tables
 
-    targets = context.targets(tuple(arch), "native" if load else "all")
+    words = (*arch, *cargo.targets)
+    targets = context.targets(words, "native" if load else "all")
     options = images.ImageOptions(
-        targets=targets if arch else one_per_platform(targets, static=bool(output)), components=tuple(component),
+        targets=targets if words else one_per_platform(targets, static=bool(output)),
         tags=tuple(split(tag)), compile=build, force=force, strict=strict, attestations=_attestations(sbom, provenance),
         container=ContainerOptions(network=network) if in_docker else None,
     )  # fmt: skip

@@ -9,27 +9,34 @@ from typing import Any
 
 from invoke.tasks import task
 
-from buildlib.cli.entry import ARCH, COMPONENT, JSON, absolute, command, open_workspace
+from buildlib.cli.cargo_options import CargoOptions, cargo_command
+from buildlib.cli.entry import ARCH, JSON, absolute, command, open_workspace, settings_help
 from buildlib.process.console import Console
 
 
-@task(
-    auto_shortflags=False,
-    iterable=["arch", "component"],
-    help={"arch": f"{ARCH}; default: all", "component": COMPONENT, "json": JSON},
+@cargo_command(
+    iterable=["arch"],
+    help={"arch": f"{ARCH}; default: all", **settings_help("profile", "backend", "glibc"), "json": JSON},
 )
-@command
-def plan(c: Any, console: Console, arch: list[str], component: list[str], json: bool = False) -> None:
+def plan(
+    c: Any,
+    console: Console,
+    cargo: CargoOptions,
+    arch: list[str],
+    backend: str = "",
+    glibc: str = "",
+    json: bool = False,
+) -> None:
     """What `build` would run, as a table or JSON. Nothing is changed."""
     from buildlib.binaries import build
     from buildlib.process.runner import DryRunner
     from buildlib.report import tables
 
     console.quiet = True
-    context = open_workspace(c, console)
+    context = open_workspace(c, console, {**cargo.settings, "backend": backend, "glibc": glibc}, cargo.request)
     context = replace(context, run=DryRunner(console, os.environ, context.config.retry))
-    _, builds = build.plan(context, context.targets(tuple(arch), "all"), tuple(component))
-    tables.plan(console, builds, as_json=json)
+    context, builds = build.plan(context, context.targets((*arch, *cargo.targets), "all"))
+    tables.plan(console, builds, build.predict_left_out(context), as_json=json)
 
 
 @task(auto_shortflags=False, help={"json": JSON})

@@ -8,6 +8,7 @@ from typing import Any
 
 from invoke.tasks import task
 
+from buildlib.cli.cargo_options import CargoOptions, cargo_command
 from buildlib.cli.entry import (
     ARCH,
     COMPONENT,
@@ -15,50 +16,58 @@ from buildlib.cli.entry import (
     absolute,
     command,
     exit_code,
-    extra_words,
     open_workspace,
     settings_help,
+    split,
 )
 from buildlib.core.errors import UsageError
+from buildlib.core.request import Request
 from buildlib.process.console import Console
 
 
-@task(auto_shortflags=False, iterable=["arch"], help={"arch": f"{ARCH}; default: native", "json": JSON})
-@command
-def test(c: Any, console: Console, arch: list[str], json: bool = False) -> int:
+@cargo_command(
+    iterable=["arch"],
+    help={"arch": f"{ARCH}; default: native", "profile": "cargo profile; default: cargo's for tests", "json": JSON},
+)
+def test(c: Any, console: Console, cargo: CargoOptions, arch: list[str], json: bool = False) -> int:
     """The workspace's tests on each arch, under QEMU where it is not this machine's; words after -- are for cargo."""
-    context = open_workspace(c, console)
+    context = open_workspace(c, console, {"features": cargo.features}, cargo.request)
     from buildlib.report import test_tables
     from buildlib.testing import tests
 
-    results = tests.test(context, context.targets(tuple(arch), "native"), extra_words())
+    results = tests.test(context, context.targets((*arch, *cargo.targets), "native"))
     test_tables.tests(console, results, as_json=json)
     return exit_code(results)
 
 
-@task(
-    auto_shortflags=False,
+@cargo_command(
     iterable=["arch"],
     help={
         "arch": f"{ARCH}; default: native",
+        "profile": "cargo profile; default: bench",
         "baseline": "the JSON report of an earlier run, which must not be exceeded",
         "limit": "by how many percent the instructions may grow; default: 1",
         "json": JSON,
     },
 )
-@command
-def bench(c: Any, console: Console, arch: list[str], baseline: str = "", limit: str = "1", json: bool = False) -> int:
+def bench(
+    c: Any,
+    console: Console,
+    cargo: CargoOptions,
+    arch: list[str],
+    baseline: str = "",
+    limit: str = "1",
+    json: bool = False,
+) -> int:
     """The workspace's benchmarks: criterion on this machine's arch, counted instructions under QEMU; words after -- are for them."""
     if not re.fullmatch(r"\d+(\.\d+)?", limit):
         raise UsageError("--limit expects a percentage, for example 1", f"got {limit!r}")
-    context = open_workspace(c, console)
+    context = open_workspace(c, console, {"features": cargo.features}, cargo.request)
     from buildlib.report import test_tables
     from buildlib.testing import benches
 
-    options = benches.BenchOptions(
-        rest=extra_words(), baseline=Path(absolute(baseline)) if baseline else None, limit=float(limit)
-    )
-    results = benches.bench(context, context.targets(tuple(arch), "native"), options)
+    options = benches.BenchOptions(baseline=Path(absolute(baseline)) if baseline else None, limit=float(limit))
+    results = benches.bench(context, context.targets((*arch, *cargo.targets), "native"), options)
     test_tables.benches(console, results, as_json=json)
     return exit_code(results)
 
@@ -85,15 +94,13 @@ def smoke(
     json: bool = False,
 ) -> int:
     """Start each image of the registry on its platform and check that it does what the settings promise."""
-    context = open_workspace(c, console, {"registry": registry})
+    context = open_workspace(c, console, {"registry": registry}, Request(components=tuple(split(component))))
     from buildlib.images.spec import one_per_platform
     from buildlib.report import test_tables
     from buildlib.testing import smoke as smoke_tests
 
     targets = context.targets(tuple(arch), "all")
-    options = smoke_tests.SmokeOptions(
-        targets=targets if arch else one_per_platform(targets, static=False), components=tuple(component), tag=tag
-    )
+    options = smoke_tests.SmokeOptions(targets=targets if arch else one_per_platform(targets, static=False), tag=tag)
     results = smoke_tests.smoke(context, options)
     test_tables.tests(console, results, as_json=json)
     return exit_code(results)

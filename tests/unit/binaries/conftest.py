@@ -4,10 +4,13 @@ import platform
 from pathlib import Path
 
 import pytest
-from machines import WITH_ZIG, Recorder, artifact, context
+from machines import WITH_ZIG, Recorder, artifact, context, workspace
 
 from buildlib.core.plan import AtomicUpdate, Job, Outcome, Step
+from buildlib.core.request import NO_REQUEST
 from buildlib.core.targets import find_target
+from buildlib.machine.selection import select
+from buildlib.machine.workspace import Component
 from buildlib.process.files import disk_error, update
 from buildlib.rust import cargo
 from buildlib.rust.backends.zig import Zig
@@ -53,8 +56,10 @@ def compiled(machine, rustup, tmp_path):
         host = machine(machine=platform.machine(), toolchains=(rustup,), **WITH_ZIG, **facts)
         backend = Zig(why="w", minimum_glibc=minimum_glibc)
         toolset = Toolset(target=target, backend=backend, compiler=Compiler(toolchain=rustup))
+        app = Component(name="app", package="app", version="1.0.0")
         step = Step(title="compile", argv=("cargo",))
-        build = cargo.Build(toolset=toolset, job=Job(name=target.name, steps=(step,)), folder=tmp_path / "out")
+        build = cargo.Build(toolset=toolset, job=Job(name=target.name, steps=(step,)), folder=tmp_path / "out",
+                            selection=select(workspace(app), NO_REQUEST))  # fmt: skip
         outcome = Outcome(step=step, code=0, seconds=1.5, artifacts=(artifact(tmp_path / "out" / "app"),))
         return context(host, WritingRecorder(answers), root=tmp_path), build, outcome
 

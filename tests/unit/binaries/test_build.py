@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import machines
 import pytest
 from machines import artifact
 
@@ -143,7 +144,7 @@ def test_dist_that_is_a_file_is_one_error_before_anything_is_compiled(compiled, 
     assert failed(compiled, capsys) == message
     context, *_ = compiled()
     with pytest.raises(BuildError) as caught:
-        build.build(replace(context, workspace=replace(context.workspace, components=(APP,))), (), ())
+        build.build(replace(context, workspace=machines.workspace(APP, root=context.workspace.root)), ())
     assert caught.value.message == message
     assert context.run.asked == []
 

@@ -4,6 +4,7 @@ import json
 import threading
 from dataclasses import replace
 
+import machines
 import pytest
 from machines import Machine, Recorder, context
 from upstream import Upstream, digest
@@ -87,7 +88,7 @@ def test_headers_show_the_clock_and_the_rate_limit():
 def workspace_context(tmp_path, **flags):
     component = Component(name="A", package="A", version="1.2.3", repository="", license="", description="")
     plain = context(Machine(), Recorder(), root=tmp_path, **flags)
-    return replace(plain, workspace=replace(plain.workspace, components=(component,)))
+    return replace(plain, workspace=machines.workspace(component, root=plain.workspace.root))
 
 
 def test_endpoints_are_the_registries_and_mirrors_in_use(tmp_path):

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import machines
 from machines import Machine, Recorder, context
 
 from buildlib.binaries.elf import digest
@@ -57,4 +58,4 @@ def workspace(tmp_path, answers=GIT, *, dry=False, env=None, **flags):
     plain = context(machine, LayoutRecorder(answers, dry=dry), tmp_path, **flags)
     for target in STATIC:
         add_binary(tmp_path / "dist", target.name, "a", b"elf " + target.name.encode())
-    return replace(plain, workspace=replace(plain.workspace, components=(COMPONENT,)))
+    return replace(plain, workspace=machines.workspace(COMPONENT, root=plain.workspace.root))

@@ -4,6 +4,7 @@ import tomllib
 from dataclasses import replace
 from pathlib import Path
 
+import machines
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -106,7 +107,7 @@ def test_this_repository_has_the_dockerfile_of_its_settings():
     repository = replace(
         repository,
         config=layers.resolve(*layers.files(ROOT)),
-        workspace=replace(repository.workspace, components=components),
+        workspace=machines.workspace(*components, root=repository.workspace.root),
     )
     for file in workspace_dockerfile.files(repository, ROOT):
         assert file.path.read_text() == file.text, "run `buildlib dockerfile --write`"

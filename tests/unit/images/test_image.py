@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 
+import machines
 import pytest
 from image_workspace import COMPONENT, STATIC, workspace
 from machines import settings
@@ -54,15 +55,15 @@ def test_a_dry_run_writes_nothing(tmp_path):
 )
 def test_what_needs_docker(tmp_path, targets, table, expected):
     context = replace(workspace(tmp_path), config=settings(components={"a": table}))
-    assert image.needs_docker(context, targets, ()) is expected
+    assert image.needs_docker(context, targets) is expected
 
 
 def test_only_an_edited_dockerfile_needs_docker(tmp_path):
     context = workspace(tmp_path)
     (tmp_path / "Dockerfile.multiarch").write_text(workspace_dockerfile.render(context))
-    assert not image.needs_docker(context, STATIC, ())
+    assert not image.needs_docker(context, STATIC)
     (tmp_path / "Dockerfile.multiarch").write_text(workspace_dockerfile.render(context) + "LABEL more=1\n")
-    assert image.needs_docker(context, STATIC, ())
+    assert image.needs_docker(context, STATIC)
 
 
 def test_a_dockerfile_that_is_out_of_date_is_a_warning(tmp_path, capsys):
@@ -79,7 +80,7 @@ def test_a_dockerfile_that_is_out_of_date_is_a_warning(tmp_path, capsys):
 
 def test_a_component_with_the_name_of_another_stage_is_a_usage_error(tmp_path):
     context = workspace(tmp_path)
-    renamed = replace(context.workspace, components=(replace(COMPONENT, name="Base"),))
+    renamed = machines.workspace(replace(COMPONENT, name="Base"), root=context.workspace.root)
     with pytest.raises(UsageError) as caught:
         image.validate(replace(context, workspace=renamed), ImageOptions(targets=STATIC))
     assert caught.value.message == "'Base' is the name of another stage of the Dockerfile"

@@ -64,7 +64,7 @@ def prepare(tmp_path, monkeypatch):
 
 
 def compile_in_container(context, **options):
-    in_container.compile_in_container(context, (ARM64,), (), "abcdef", 7, ContainerOptions(**options))
+    in_container.compile_in_container(context, (ARM64,), "abcdef", 7, ContainerOptions(**options))
 
 
 def test_binaries_from_the_container_are_gated_again_and_published(prepare):
@@ -77,7 +77,7 @@ def test_binaries_from_the_container_are_gated_again_and_published(prepare):
     )  # fmt: skip
     assert (step.argv[10], step.argv[-1], step.held) == ("binaries", str(context.workspace.root), False)
     assert values_of(step.argv, "--build-arg") == [
-        "COMPONENT=a", "SOURCE_COMMIT=abcdef", f"WORKSPACE={in_container._digest(context.workspace.root)}",
+        "COMPONENT=p/a", "SOURCE_COMMIT=abcdef", f"WORKSPACE={in_container._digest(context.workspace.root)}",
         "BUILDLIB_PROFILE=release", "LIBC=",
     ]  # fmt: skip
     assert values_of(step.argv, "--build-context") == [f"buildlib={Path(buildlib.__file__).parent}"]

@@ -12,7 +12,7 @@ EPOCH = 1700000000
 
 
 def write(context, tmp_path, tags=()):
-    images = spec.image_specs(context, STATIC, (), tags, EPOCH, "abc")
+    images = spec.image_specs(context, STATIC, tags, EPOCH, "abc")
     return oci_layouts.write_static(context, images, EPOCH, tmp_path / "out")
 
 
@@ -73,7 +73,7 @@ def test_an_index_never_names_a_missing_blob(tmp_path, monkeypatch):
             write_whole(path, data, mode)
 
         monkeypatch.setattr(files, "write_whole", write_some)
-        images = spec.image_specs(changed, STATIC, (), (), 9, "abc")
+        images = spec.image_specs(changed, STATIC, (), 9, "abc")
         try:
             oci_layouts.write_static(changed, images, 9, tmp_path / "out")
         except OSError:

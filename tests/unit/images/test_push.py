@@ -3,6 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import fake_registry
+import machines
 import pytest
 from fake_registry import BUILDER, digest, values_of
 from image_workspace import STATIC, add_binary
@@ -322,7 +323,7 @@ def test_an_image_that_fails_does_not_stop_the_others(prepare, tmp_path):
     context = prepare(faults={"build a": "ERROR: failed to solve: base not found"})
     (component,) = context.workspace.components
     components = (component, replace(component, name="b"))
-    context = replace(context, workspace=replace(context.workspace, components=components))
+    context = replace(context, workspace=machines.workspace(*components, root=context.workspace.root))
     for target in STATIC:
         add_binary(tmp_path / "dist", target.name, "b", (tmp_path / "dist" / target.name / "a").read_bytes())
     first, second = image.push(context, ImageOptions(targets=STATIC, compile=False))

@@ -63,7 +63,7 @@ def test_the_stage_without_settings(tmp_path):
 @pytest.mark.parametrize("tags", [(), ("x", "y")])
 def test_images_have_the_labels_and_the_gated_binaries(tmp_path, tags):
     context = workspace(tmp_path)
-    (image,) = spec.image_specs(context, STATIC, (), tags, 7, "abc")
+    (image,) = spec.image_specs(context, STATIC, tags, 7, "abc")
     assert (image.component, image.tags, image.platforms) == (
         COMPONENT,
         tags or ("1.2.3",),

@@ -1,6 +1,7 @@
 from dataclasses import replace
 from types import SimpleNamespace
 
+import machines
 import pytest
 from image_workspace import COMPONENT, workspace
 from machines import settings
@@ -42,7 +43,7 @@ def test_a_dockerfile_is_own_when_it_was_edited_and_out_of_date_when_the_setting
 def test_the_file_to_build_from(tmp_path):
     context = workspace(tmp_path)
     components = (COMPONENT, replace(COMPONENT, name="b"))
-    context = replace(context, workspace=replace(context.workspace, components=components))
+    context = replace(context, workspace=machines.workspace(*components, root=context.workspace.root))
     scratch = tmp_path / "scratch"
     file = workspace_dockerfile.file_of(context, scratch, components[1])
     assert file == scratch / "Dockerfile.multiarch"

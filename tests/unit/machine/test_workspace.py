@@ -3,71 +3,63 @@ from pathlib import Path
 
 import pytest
 
-from buildlib.core.errors import NothingToDo, UsageError
+from buildlib.core.errors import UsageError
 from buildlib.core.plan import Step
 from buildlib.machine import workspace
-from buildlib.machine.workspace import Component, Workspace
+from buildlib.machine.workspace import Component, Dependency, Package, Workspace
 
 
-def test_the_binaries_of_members_are_the_components():
-    def package(key, version, *targets, **details):
-        targets = [{"name": name, "kind": [kind]} for name, kind in targets]
-        manifest = f"/w/{key}/Cargo.toml"
-        return {
-            "id": key,
-            "name": f"p{key}",
-            "version": version,
-            "manifest_path": manifest,
-            "targets": targets,
-            **details,
-        }
+def package(key, *targets, **details):
+    targets = [{"name": name, "kind": kinds.split()} | more for name, kinds, more in targets]
+    manifest = f"/w/{key}/Cargo.toml"
+    return {"id": key, "name": f"p{key}", "version": "1.0.0", "manifest_path": manifest, "targets": targets, **details}
 
+
+def dependency(name, **changes):
+    usual = {
+        "name": name,
+        "kind": None,
+        "path": f"/w/{name}",
+        "optional": False,
+        "features": [],
+        "uses_default_features": True,
+    }
+    return usual | changes
+
+
+def test_members_and_their_targets():
     answer = {
         "workspace_root": "/w", "target_directory": "/w/target", "workspace_members": ["a", "b"],
+        "workspace_default_members": ["b"],
         "packages": [
-            package("a", "1.0.0", ("x", "bin"), ("pa", "lib"), ("t", "test"), license="MIT", description=None),
-            package("b", "2.0.0", ("y", "bin"), ("ex", "example")),
-            package("dep", "3.0.0", ("z", "bin")),
+            package("a", ("x", "bin", {"required-features": ["cli"]}), ("a-lib", "cdylib rlib staticlib", {}), ("t", "test", {}),
+                    license="MIT", description=None, features={"cli": ["dep:clap"]}, default_run="x"),
+            package("b", ("y", "bin", {}), ("ex", "example", {}), ("plain", "lib", {}), dependencies=[
+                dependency("pa", features=["cli"], uses_default_features=False), dependency("serde", path=None),
+                dependency("pa", kind="dev", features=["all"]), dependency("pa", optional=True, features=["extra"]),
+            ]),
+            package("dep", ("z", "bin", {})),
         ],
     }  # fmt: skip
     assert workspace.parse_metadata(json.dumps(answer)) == Workspace(
         root=Path("/w"),
         target_dir=Path("/w/target"),
         components=(
-            Component(name="x", package="pa", version="1.0.0", license="MIT"),
-            Component(name="y", package="pb", version="2.0.0"),
+            Component(name="x", package="pa", version="1.0.0", license="MIT", required_features=("cli",)),
+            Component(name="y", package="pb", version="1.0.0"),
         ),
-        manifests=(Path("/w/a/Cargo.toml"), Path("/w/b/Cargo.toml")),
-    )
+        members=(
+            Package(name="pa", manifest=Path("/w/a/Cargo.toml"), default=False, default_run="x",
+                    features={"cli": ("dep:clap",)}, libraries=("liba_lib.so", "liba_lib.a")),
+            Package(name="pb", manifest=Path("/w/b/Cargo.toml"), examples=("ex",),
+                    dependencies=(Dependency(name="pa", features=("cli",), default_features=False),)),
+        ),
+    )  # fmt: skip
 
 
-WORKSPACE = Workspace(
-    root=Path("/w"), target_dir=Path("/w/target"),
-    components=tuple(Component(name=name, package=name, version="1.0.0") for name in ("mqtt-server", "cli-command")),
-)  # fmt: skip
-
-
-def test_components_are_picked_by_name_and_at_commas():
-    assert WORKSPACE.pick(()) == WORKSPACE.components
-    assert [c.name for c in WORKSPACE.pick(("cli-command, mqtt-server", "cli-command"))] == [
-        "cli-command",
-        "mqtt-server",
-    ]
-
-
-def test_an_unknown_component_gets_the_nearest_one():
-    with pytest.raises(UsageError) as caught:
-        WORKSPACE.pick(("mqtt-servr",))
-    assert (caught.value.message, caught.value.help) == (
-        "unknown component 'mqtt-servr'",
-        "did you mean 'mqtt-server'?",
-    )
-
-
-def test_a_workspace_without_binaries_is_nothing_to_do():
-    with pytest.raises(NothingToDo) as caught:
-        Workspace(root=Path("/w"), target_dir=Path("/w/target"), components=()).pick(())
-    assert (caught.value.code, caught.value.message) == (3, "/w has no binaries")
+def test_an_old_cargo_names_no_default_members():
+    answer = {"workspace_root": "/w", "target_directory": "/t", "workspace_members": ["a"], "packages": [package("a")]}
+    assert [member.default for member in workspace.parse_metadata(json.dumps(answer)).members] == [True]
 
 
 def test_the_nearest_manifest_in_a_directory_and_above_it(tmp_path):

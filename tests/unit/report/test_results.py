@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import machines
 import msgspec
 import pytest
 from machines import ARM64, WITH_ZIG, Recorder, context, settings, toolset
@@ -13,6 +14,7 @@ from buildlib.binaries.elf import Facts
 from buildlib.binaries.verify import Verdict
 from buildlib.core.errors import CompileFailed, TestsFailed
 from buildlib.core.plan import Status
+from buildlib.core.request import NO_REQUEST
 from buildlib.core.requirements import Fix, Requirement
 from buildlib.doctor.network import ConnectionStep, NetworkReport
 from buildlib.failures.classify import Failure
@@ -21,7 +23,8 @@ from buildlib.images.builder_commands import BuilderState
 from buildlib.images.spec import ImageResult
 from buildlib.lint.finding import Finding
 from buildlib.lint.formats import as_data
-from buildlib.machine.workspace import Component, Workspace
+from buildlib.machine.selection import select
+from buildlib.machine.workspace import Component
 from buildlib.process.console import Console
 from buildlib.report import tables, test_tables
 from buildlib.report.results import RESULTS
@@ -35,7 +38,7 @@ FACTS = Facts(
     needed=("libc.so.6",), rpath="", arm=0, size=1, sha256="00",
 )  # fmt: skip
 APP = Component(name="app", package="pack", version="1.0.0")
-WORKSPACE = Workspace(root=Path("/w"), target_dir=Path("/w/target"), components=(APP,))
+WORKSPACE = machines.workspace(APP)
 RESET = Failure(kind="transient-network", cause="connection reset", help="try again", wait=2.0)
 
 
@@ -43,7 +46,7 @@ RESET = Failure(kind="transient-network", cause="connection reset", help="try ag
 def plan(machine, rustup):
     """The planned build of one target."""
     host = machine(**WITH_ZIG)
-    return cargo.build(host, settings(), WORKSPACE, toolset(host, rustup), (APP,))
+    return cargo.build(host, settings(), WORKSPACE, NO_REQUEST, select(WORKSPACE, NO_REQUEST), toolset(host, rustup))
 
 
 @pytest.fixture
@@ -92,7 +95,7 @@ def results(plan, shown, capsys):
                 Verdict(path=Path("/w/x"), target=None, facts=None, refusals=("not an ELF file",)),
             ]),
         ],
-        "plan": [shown(tables.plan, [plan])],
+        "plan": [shown(tables.plan, [plan], {"probe": "probe needs --features cli"})],
         "config": [shown(tables.config, settings(arches=["arm64"]))],
         "explain": [
             shown(tables.explain, "-", "error: failed to download\n  Could not resolve host: index"),

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import machines
 import pytest
 from machines import ARM64, WITH_ZIG, settings, toolset
 
@@ -12,10 +13,12 @@ from buildlib.binaries.elf import Facts
 from buildlib.binaries.verify import Verdict
 from buildlib.core.errors import CompileFailed
 from buildlib.core.plan import Status
+from buildlib.core.request import NO_REQUEST
 from buildlib.core.targets import TARGETS
 from buildlib.images.builder import configured
 from buildlib.images.builder_commands import BuilderState
-from buildlib.machine.workspace import Component, Workspace
+from buildlib.machine.selection import select
+from buildlib.machine.workspace import Component
 from buildlib.process.console import Console
 from buildlib.report import tables
 from buildlib.rust import cargo
@@ -41,8 +44,8 @@ def printed(capsys):
 @pytest.fixture
 def entry(machine, rustup):
     host = machine(**WITH_ZIG)
-    workspace = Workspace(root=Path("/w"), target_dir=Path("/w/target"), components=(APP,))
-    build = cargo.build(host, settings(), workspace, toolset(host, rustup), (APP,))
+    workspace = machines.workspace(APP)
+    build = cargo.build(host, settings(), workspace, NO_REQUEST, select(workspace, NO_REQUEST), toolset(host, rustup))
     return dist.entry(build, "app", "release", FACTS, "--version", 1.5)
 
 
@@ -65,8 +68,8 @@ def test_a_build_as_json_has_all_facts_and_the_error(capsys, entry):
     ]
     tables.build(Console({}), results, as_json=True)
     assert json.loads(capsys.readouterr().out) == [
-        {"arch": "arm64", "status": "done", "code": 0, "error": None, "binaries": [entry]},
-        {"arch": "s390x", "status": "failed", "code": 101, "error": "s390x: no", "binaries": []},
+        {"arch": "arm64", "status": "done", "code": 0, "error": None, "binaries": [entry], "left_out": []},
+        {"arch": "s390x", "status": "failed", "code": 101, "error": "s390x: no", "binaries": [], "left_out": []},
     ]
 
 

@@ -1,19 +1,23 @@
 import hashlib
-from pathlib import Path
 
-from machines import ARM64, MUSL, WITH_ZIG, settings, toolset
+from machines import ARM64, MUSL, WITH_ZIG, settings, toolset, workspace
 
 from buildlib.core.plan import Step
+from buildlib.core.request import NO_REQUEST, Request
 from buildlib.core.targets import TARGETS
-from buildlib.machine.workspace import Component, Workspace
+from buildlib.machine.selection import select
+from buildlib.machine.workspace import Component
 from buildlib.rust import cargo
 
 APP, TOOL = (Component(name=name, package="pack", version="1.0.0") for name in ("app", "tool"))
-WORKSPACE = Workspace(root=Path("/w"), target_dir=Path("/w/target"), components=(APP, TOOL))
+WORKSPACE = workspace(APP, TOOL)
 
 
-def compiled(host, toolchain, target=ARM64, components=(APP, TOOL), **flags):
-    return cargo.build(host, settings(**flags), WORKSPACE, toolset(host, toolchain, target, **flags), components)
+def compiled(host, toolchain, target=ARM64, request=NO_REQUEST, **flags):
+    selection = select(WORKSPACE, request)
+    return cargo.build(
+        host, settings(**flags), WORKSPACE, request, selection, toolset(host, toolchain, target, **flags)
+    )
 
 
 def step_of(build):
@@ -46,11 +50,20 @@ def test_the_whole_command_line_with_zig(machine, rustup):
     }  # fmt: skip
 
 
-def test_one_component_with_features_in_another_profile(machine, rustup):
-    build = compiled(machine(**WITH_ZIG), rustup, components=(TOOL,), profile="dev", features=["a", "b"])
+def test_one_component_with_cargo_s_options_in_another_profile(machine, rustup):
+    build = compiled(
+        machine(**WITH_ZIG),
+        rustup,
+        request=Request(
+            components=("tool",), all_features=True, offline=True, jobs="2", verbose=2, rest=("--timings",)
+        ),
+        profile="dev",
+        features=["a", "b"],
+    )
     assert step_of(build).argv[4:] == (
-        "--profile", "dev", "--package", "pack", "--bin", "tool", "--features", "a,b",
-        "--target-dir", str(build.folder.parents[1]), "--message-format", "json-render-diagnostics",
+        "--profile", "dev", "--workspace", "--bin", "tool", "--features", "a,b", "--all-features", "--offline",
+        "--jobs", "2", "--verbose", "--verbose", "--target-dir", str(build.folder.parents[1]),
+        "--message-format", "json-render-diagnostics", "--timings",
     )  # fmt: skip
     assert build.folder.name == "debug"
 

@@ -2,18 +2,19 @@ import json
 from pathlib import Path
 
 import pytest
-from machines import AMD64, ARM64, WITH_ZIG, choose, settings
+from machines import AMD64, ARM64, WITH_ZIG, choose, settings, workspace
 
 from buildlib.core.errors import MissingRequirements
 from buildlib.core.plan import Link, Write
-from buildlib.machine.workspace import Component, Workspace
+from buildlib.core.request import NO_REQUEST, Request
+from buildlib.machine.workspace import Component
 from buildlib.rust.cargo import Toolset
 from buildlib.rust.std import Compiler
 from buildlib.testing import cargo_test
 from buildlib.testing.cargo_test import TestOptions
 
 APP = Component(name="app", package="pack", version="1.0.0")
-WORKSPACE = Workspace(root=Path("/w"), target_dir=Path("/w/target"), components=(APP,))
+WORKSPACE = workspace(APP)
 QEMU = ("/usr/bin/qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu")
 RUNNER = "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER"
 
@@ -27,7 +28,7 @@ def toolset(host, toolchain, target, sysroot=None, **flags):
 def planned(host, toolchain, target=ARM64, *, rest=(), emulator=QEMU, sysroot=None, workspace=WORKSPACE, **flags):
     tools = toolset(host, toolchain, target, sysroot, **flags)
     return cargo_test.test_plan(
-        host, settings(**flags), workspace, tools, emulator, TestOptions(timeout=60.0, rest=rest)
+        host, settings(**flags), workspace, tools, emulator, TestOptions(timeout=60.0, request=Request(rest=rest))
     )
 
 
@@ -100,7 +101,7 @@ def test_rustdoc_uses_the_same_std_as_rustc(machine, rustup):
 
 
 def test_the_path_of_a_runner_is_short_and_has_no_space(machine, rustup):
-    spaced = Workspace(root=Path("/my w"), target_dir=Path("/my w/target"), components=())
+    spaced = workspace(root=Path("/my w"))
     tests = planned(machine(**WITH_ZIG), rustup, workspace=spaced)
     assert tests.run.env[RUNNER].startswith("/cache/test_runner/zig-")
     cache = Path("/" + "c" * 250)
@@ -112,7 +113,7 @@ def test_the_path_of_a_runner_is_short_and_has_no_space(machine, rustup):
 
 def test_the_whole_command_line_of_benchmarks(machine, rustup):
     host = machine(**WITH_ZIG)
-    plan = cargo_test.bench_plan(host, settings(features=["a"]), WORKSPACE, toolset(host, rustup, ARM64))
+    plan = cargo_test.bench_plan(host, settings(features=["a"]), WORKSPACE, NO_REQUEST, toolset(host, rustup, ARM64))
     folder = plan.compile.argv[plan.compile.argv.index("--target-dir") + 1]
     assert plan.target == ARM64
     assert plan.compile.argv == (

@@ -12,6 +12,7 @@ from machines import AMD64, ARM64, WITH_ZIG, Machine, Recorder, artifact, contex
 
 from buildlib.core import errors
 from buildlib.core.plan import Step
+from buildlib.core.request import Request
 from buildlib.testing import benches, counts, instruction_log
 
 QEMU = ("/usr/bin/qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu")
@@ -141,7 +142,7 @@ def bench(tmp_path, rustup):
     binary = tmp_path / "kernels-0123456789abcdef"
     (tmp_path / "Cargo.lock").write_text("version = 4\n")
 
-    def bench(answers=(), *, target=ARM64, counting=True, machine=183, dry=False, **options):
+    def bench(answers=(), *, target=ARM64, counting=True, machine=183, dry=False, rest=(), **options):
         binary.write_bytes(
             b"\x7fELF\2\1\1" + bytes(11) + machine.to_bytes(2, "little") + b"BUILDLIB_ITERATIONS" * counting
         )
@@ -149,7 +150,8 @@ def bench(tmp_path, rustup):
         host = Machine(tools=("cc", "qemu-aarch64-static"), files=("/usr/aarch64-linux-gnu/lib/ld-linux-aarch64.so.1",),
                        toolchains=(chain,), **WITH_ZIG)  # fmt: skip
         run = Tools(binary, answers, dry=dry)
-        (result,) = benches.bench(context(host, run, root=tmp_path), (target,), benches.BenchOptions(**options))
+        asked = replace(context(host, run, root=tmp_path), request=Request(rest=rest))
+        (result,) = benches.bench(asked, (target,), benches.BenchOptions(**options))
         return result, run
 
     return bench

@@ -2,18 +2,17 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from machines import WITH_ZIG, Machine, settings, toolset
+from machines import WITH_ZIG, Machine, settings, toolset, workspace
 
 from buildlib.core.errors import MissingRequirements, UsageError
-from buildlib.machine.workspace import Workspace
+from buildlib.core.request import NO_REQUEST, Request
 from buildlib.testing import cargo_test, libtest, nextest
 from buildlib.testing.cargo_test import TestOptions
 from buildlib.testing.libtest import CRASHED, FAILED, PASSED, TIMED_OUT, Case, Suite
 
-WORKSPACE = Workspace(root=Path("/w"), target_dir=Path("/w/target"), components=(), manifests=())
+WORKSPACE = workspace()
 WITH_NEXTEST = Machine(["cargo-nextest", "cc"], **WITH_ZIG)
 
 
@@ -22,7 +21,7 @@ def planned(rustup):
     """The plan of `cargo test` for arm64 with these arguments."""
 
     def planned(*rest):
-        options = TestOptions(timeout=1.0, rest=rest)
+        options = TestOptions(timeout=1.0, request=Request(rest=rest))
         return cargo_test.test_plan(
             WITH_NEXTEST, settings(), WORKSPACE, toolset(WITH_NEXTEST, rustup), ("/q",), options
         )
@@ -42,16 +41,16 @@ def runner(word):
     ],
 )  # fmt: skip
 def test_it_is_used_if_it_knows_the_options(planned, rest, used):
-    assert nextest.is_used(WITH_NEXTEST, settings(), planned(*rest), rest) is used
+    assert nextest.is_used(WITH_NEXTEST, settings(), planned(*rest), Request(rest=rest)) is used
 
 
 def test_the_setting_selects_the_runner(planned):
     without = Machine(["cc"], **WITH_ZIG)
-    assert not nextest.is_used(without, settings(), planned(), ())
+    assert not nextest.is_used(without, settings(), planned(), NO_REQUEST)
     with pytest.raises(MissingRequirements, match="cargo-nextest is not installed"):
-        nextest.is_used(without, runner("nextest"), planned(), ())
-    assert nextest.is_used(WITH_NEXTEST, runner("nextest"), planned(), ())
-    assert not nextest.is_used(WITH_NEXTEST, runner("cargo"), planned(), ())
+        nextest.is_used(without, runner("nextest"), planned(), NO_REQUEST)
+    assert nextest.is_used(WITH_NEXTEST, runner("nextest"), planned(), NO_REQUEST)
+    assert not nextest.is_used(WITH_NEXTEST, runner("cargo"), planned(), NO_REQUEST)
     with pytest.raises(UsageError) as caught:
         runner("nexttest")
     assert caught.value.help == "did you mean 'nextest'?"
@@ -59,12 +58,12 @@ def test_the_setting_selects_the_runner(planned):
 
 def test_it_is_not_used_without_a_record(planned):
     """The user's own runner writes none."""
-    assert not nextest.is_used(WITH_NEXTEST, settings(), replace(planned(), record=None), ())
+    assert not nextest.is_used(WITH_NEXTEST, settings(), replace(planned(), record=None), NO_REQUEST)
 
 
 def test_it_compiles_with_the_same_program(planned):
     before = planned("-p", "arch")
-    plan = nextest.with_nextest(WITH_NEXTEST, before, ("-p", "arch"))
+    plan = nextest.with_nextest(WITH_NEXTEST, before, Request(rest=("-p", "arch")))
     target = before.run.argv[before.run.argv.index("--target-dir") + 1]
     assert plan.run.argv == (
         "/usr/bin/cargo-nextest", "nextest", "run", "--no-tests=pass", "--target", "aarch64-unknown-linux-gnu", "--target-dir",
@@ -82,7 +81,7 @@ def test_it_compiles_with_the_same_program(planned):
 
 
 def test_options_that_select_targets_exclude_doc_tests(planned):
-    assert nextest.with_nextest(WITH_NEXTEST, planned("--lib"), ("--lib",)).doc_tests is None
+    assert nextest.with_nextest(WITH_NEXTEST, planned("--lib"), Request(rest=("--lib",))).doc_tests is None
 
 
 def ran(name, **facts):

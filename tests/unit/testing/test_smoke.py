@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 
+import machines
 import pytest
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from machines import AMD64, ARM64, MUSL, Machine, Recorder, context
@@ -11,7 +12,7 @@ from requests.exceptions import ReadTimeout
 from buildlib.core.errors import MissingRequirements, TestsFailed
 from buildlib.images.dockerfile import Stage
 from buildlib.images.oci import Runtime
-from buildlib.machine.workspace import Component, Workspace
+from buildlib.machine.workspace import Component
 from buildlib.testing import smoke, smoke_checks
 from buildlib.testing.libtest import FAILED, IGNORED, PASSED, Case
 
@@ -306,7 +307,7 @@ def command(tmp_path, monkeypatch):
         monkeypatch.setattr(smoke.docker_daemon, "client", lambda env, timeout: daemon)
         recorder = Recorder()
         recorder.env = {}
-        workspace = Workspace(root=tmp_path, target_dir=tmp_path / "target", components=(APP,))
+        workspace = machines.workspace(APP, root=tmp_path)
         prepared = replace(context(Machine(), recorder, root=tmp_path, registry="ghcr.io/acme"), workspace=workspace)
         return smoke.smoke(prepared, smoke.SmokeOptions(targets=(ARM64,)))
 

@@ -9,6 +9,7 @@ from machines import AMD64, ARM64, WITH_ZIG, Machine, Recorder, artifact, contex
 from buildlib.core import errors
 from buildlib.core.errors import BuildError, CompileFailed, MissingRequirements, NetworkError
 from buildlib.core.plan import Link, Outcome, Step
+from buildlib.core.request import Request
 from buildlib.core.targets import TARGETS
 from buildlib.emulation import qemu
 from buildlib.testing import tests
@@ -47,7 +48,7 @@ def arm64(tmp_path, rustup, monkeypatch):
         host = Machine(tools=tools, files=files, toolchains=(chain,), **WITH_ZIG)
         run = Tools(answers, runs, dry=dry)
         (tmp_path / "Cargo.lock").write_text("version = 4\n")
-        (result,) = tests.test(context(host, run, root=tmp_path), (ARM64,), rest)
+        (result,) = tests.test(replace(context(host, run, root=tmp_path), request=Request(rest=rest)), (ARM64,))
         return result, run
 
     return arm64
@@ -140,7 +141,9 @@ def test_a_test_binary_for_another_machine_is_an_error(arm64, tmp_path, monkeypa
     def compile(self, action, original=Tools.__call__):
         outcome = original(self, action)
         return (
-            replace(outcome, artifacts=(artifact(stranger, "test", test=True),)) if isinstance(action, Step) and "compile" in action.title else outcome
+            replace(outcome, artifacts=(artifact(stranger, "test", test=True),))
+            if isinstance(action, Step) and "compile" in action.title
+            else outcome
         )
 
     monkeypatch.setattr(Tools, "__call__", compile)
@@ -180,5 +183,5 @@ def test_native_tests_run_on_this_machine(tmp_path, rustup):
     host = Machine(tools=("cc",), toolchains=(rustup,), **WITH_ZIG)
     (tmp_path / "Cargo.lock").write_text("version = 4\n")
     run = Tools({"amd64 · probe": (0, json.dumps({"machine": "x86_64", "arch": "x86_64"}))})
-    (result,) = tests.test(context(host, run, root=tmp_path), (AMD64,), ())
+    (result,) = tests.test(context(host, run, root=tmp_path), (AMD64,))
     assert (result.emulator, result.error) == ("", None)

@@ -1,0 +1,245 @@
+"""Which packages and targets of the workspace a request means, by cargo's rules. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from buildlib.core.errors import NothingToDo, UsageError
+from buildlib.core.plan import Artifact, words
+from buildlib.core.request import Request
+from buildlib.core.targets import suggestion
+from buildlib.machine.workspace import Component, Package, Workspace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What a command works on. `flags` are cargo's words for the packages, `target_flags` those for their targets."""
+
+    packages: tuple[Package, ...]
+    components: tuple[Component, ...]  # binaries, those included that cargo leaves out for their features
+    examples: tuple[str, ...]
+    libraries: tuple[str, ...]  # file names
+    flags: tuple[str, ...]
+    target_flags: tuple[str, ...]
+
+    def includes(self, artifact: Artifact) -> bool:
+        """Whether cargo compiled this file because it is selected, and not for something that depends on it."""
+        match artifact.kind:
+            case "bin":
+                selected = artifact.name in {component.name for component in self.components}
+            case "example":
+                selected = artifact.name in self.examples
+            case _:
+                selected = artifact.path.name in self.libraries
+        return selected and not artifact.test
+
+
+def select(workspace: Workspace, request: Request) -> Selection:
+    """Return what `request` means for a build.
+
+    Without packages it means the default members of the current directory, as for cargo; a named component brings its package.
+
+    Raises:
+        UsageError: an unknown name (with the nearest one), or one name for two files of dist/.
+        NothingToDo: nothing would be compiled.
+    """
+    packages = select_packages(workspace, request)
+    named = _named_components(workspace, request, packages)
+    if named and not (request.packages or request.workspace):
+        owners = {component.package for component in named}
+        packages = tuple(package for package in workspace.members if package.name in owners)
+    names = {package.name for package in packages}
+    inside = tuple(component for component in workspace.components if component.package in names)
+    everything = not request.names_targets
+    components = named or (inside if everything or request.bins else ())
+    examples = _examples(packages, request)
+    libraries = tuple(name for package in packages for name in package.libraries) if request.library else ()
+    if not (components or examples or libraries):
+        raise _nothing(workspace, packages, request)
+    _check_file_names(components, examples, packages if libraries else ())
+    target_flags = (
+        *(words("--bin", (component.name for component in components)) if named else ("--bins",) if components else ()),
+        *words("--example", examples),
+        *(("--lib",) if libraries else ()),
+    )
+    return Selection(
+        packages=packages, components=components, examples=examples, libraries=libraries,
+        flags=package_flags(workspace, packages), target_flags=target_flags,
+    )  # fmt: skip
+
+
+def select_packages(workspace: Workspace, request: Request) -> tuple[Package, ...]:
+    """Return the packages that `request` means: named ones, all, or the default members. `*` and `?` match, as for cargo.
+
+    Raises:
+        UsageError: an unknown package, or `exclude` without `workspace`.
+    """
+    if request.exclude and not request.workspace:
+        raise UsageError("--exclude needs --workspace", "add it, or name the packages with --package")
+    known = {package.name for package in workspace.members}
+    for pattern in (*request.packages, *request.exclude):
+        if not any(fnmatchcase(name, pattern) for name in known):
+            raise UsageError(f"unknown package {pattern!r}", suggestion(pattern, sorted(known)))
+
+    def chosen(package: Package) -> bool:
+        if request.workspace:
+            return not any(fnmatchcase(package.name, pattern) for pattern in request.exclude)
+        if request.packages:
+            return any(fnmatchcase(package.name, pattern) for pattern in request.packages)
+        return package.default
+
+    packages = tuple(package for package in workspace.members if chosen(package))
+    if workspace.members and not packages:
+        raise NothingToDo("no package is left", "use --exclude for fewer packages")
+    return packages
+
+
+def package_flags(workspace: Workspace, packages: tuple[Package, ...]) -> tuple[str, ...]:
+    """Return cargo's words for `packages`. They do not depend on the directory in which cargo runs."""
+    if packages == workspace.members:
+        return ("--workspace",)
+    return words("--package", (package.name for package in packages))
+
+
+def cargo_test_flags(workspace: Workspace, request: Request) -> tuple[str, ...]:
+    """Return cargo's words for the packages and targets of `cargo test`. UsageError as in `select_packages`."""
+    bins = [name.rpartition("/")[2] for name in request.components]
+    return (
+        *package_flags(workspace, select_packages(workspace, request)),
+        *words("--bin", bins),
+        *words("--example", request.examples),
+        *(("--bins",) if request.bins else ()),
+        *(("--lib",) if request.library else ()),
+    )
+
+
+def enabled_features(
+    workspace: Workspace, packages: Iterable[Package], request: Request, features: Iterable[str]
+) -> Mapping[str, frozenset[str]]:
+    """Return the features of each member that a build of `packages` enables, by the name of the member.
+
+    It follows features and dependencies between members, so it is exact unless another crate depends on a member.
+    """
+    members = {package.name: package for package in workspace.members}
+    enabled: dict[str, set[str]] = defaultdict(set)
+    seen: set[str] = set()
+    queue: list[tuple[str, str]] = []  # member, feature
+
+    def use(name: str, wanted: Iterable[str]) -> None:
+        if name in members:
+            queue.extend((name, feature) for feature in wanted if (name, feature) not in queue)
+            if name not in seen:
+                seen.add(name)
+                for dependency in members[name].dependencies:
+                    use(dependency.name, (*dependency.features, *(("default",) if dependency.default_features else ())))
+
+    for package in packages:
+        wanted = list(package.features) if request.all_features else []
+        wanted += [] if request.no_default_features else ["default"]
+        use(package.name, [*wanted, *(name for name in features if "/" not in name)])
+    for name in features:
+        owner, slash, feature = name.partition("/")
+        if slash:
+            use(owner, (feature,))
+    while queue:
+        name, feature = queue.pop()
+        if feature in enabled[name]:
+            continue
+        enabled[name].add(feature)
+        for further in members[name].features.get(feature, ()):
+            owner, slash, inner = further.partition("/")
+            if slash:
+                use(owner.removesuffix("?"), (inner,))
+                enabled[name].add(further)  # required-features may name a dependency's feature
+            elif not further.startswith("dep:"):
+                queue.append((name, further))
+    return {name: frozenset(found) for name, found in enabled.items()}
+
+
+def left_out(
+    workspace: Workspace, selection: Selection, request: Request, features: tuple[str, ...]
+) -> tuple[Component, ...]:
+    """Return the binaries of `selection` that cargo will leave out, because a feature that they require is off."""
+    enabled = enabled_features(workspace, selection.packages, request, features)
+    return tuple(
+        component for component in selection.components
+        if not set(component.required_features) <= {*enabled.get(component.package, ()), *features}
+    )  # fmt: skip
+
+
+def _named_components(workspace: Workspace, request: Request, packages: tuple[Package, ...]) -> tuple[Component, ...]:
+    """The binaries that the request names: BINARY, PACKAGE/BINARY, or a package for its only or default binary."""
+    inside = {package.name for package in packages} if request.packages or request.workspace else None
+    named: dict[Component, None] = {}
+    for word in request.components:
+        found = [one for one in _matching(workspace, word) if inside is None or one.package in inside]
+        if not found:
+            known = [one.name for one in workspace.components if inside is None or one.package in inside]
+            where = (
+                f" in {', '.join(sorted(inside))}"
+                if inside and inside != {one.name for one in workspace.members}
+                else ""
+            )
+            raise UsageError(f"unknown component {word!r}{where}", suggestion(word, known))
+        named.update(dict.fromkeys(found))
+    return tuple(named)
+
+
+def _matching(workspace: Workspace, word: str) -> list[Component]:
+    package, slash, name = word.rpartition("/")
+    found = [one for one in workspace.components if one.name == name and (not slash or one.package == package)]
+    return found or list(_of_package(workspace, word))
+
+
+def _of_package(workspace: Workspace, name: str) -> Iterator[Component]:
+    """The binary that `cargo run --package` would take."""
+    for package in workspace.members:
+        binaries = [one for one in workspace.components if one.package == package.name == name]
+        yield from (one for one in binaries if len(binaries) == 1 or one.name == package.default_run)
+
+
+def _examples(packages: Iterable[Package], request: Request) -> tuple[str, ...]:
+    known = {name for package in packages for name in package.examples}
+    for name in request.examples:
+        if name not in known:
+            raise UsageError(f"unknown example {name!r}", suggestion(name, sorted(known)))
+    return tuple(dict.fromkeys(request.examples))
+
+
+def _check_file_names(components: Iterable[Component], examples: Iterable[str], packages: Iterable[Package]) -> None:
+    """UsageError if two targets would be one file in dist/: cargo itself would let one overwrite the other."""
+    owners: dict[str, list[str]] = defaultdict(list)
+    for component in components:
+        owners[component.name].append(component.package)
+    for name in examples:
+        owners[name].append(f"example {name}")
+    for package in packages:
+        for name in package.libraries:
+            owners[name].append(package.name)
+    for name, found in owners.items():
+        if len(found) > 1:
+            both = f"{', '.join(found[:-1])} and {found[-1]}"
+            choices = " or ".join(f"--package {package}" for package in found)
+            raise UsageError(
+                f"two binaries are called {name!r}, in {both}",
+                f"choose one with {choices}, or as --component {found[0]}/{name}",
+            )
+
+
+def _nothing(workspace: Workspace, packages: tuple[Package, ...], request: Request) -> NothingToDo:
+    names = ", ".join(package.name for package in packages) or str(workspace.root)
+    if request.library:
+        return NothingToDo(
+            f"no library in {names} that other languages link", 'add crate-type = ["cdylib"] or ["staticlib"] to [lib]'
+        )
+    libraries = [name for package in packages for name in package.libraries]
+    if libraries:
+        help_text = f"--lib builds {', '.join(libraries)}"
+    elif elsewhere := [f"{one.package}/{one.name}" for one in workspace.components]:
+        help_text = f"choose with --package, or --workspace: {', '.join(elsewhere[:5])}"
+    else:
+        help_text = "add a [[bin]] or src/main.rs; `buildlib test` compiles and tests its libraries"
+    return NothingToDo(f"no binaries in {names}", help_text)

@@ -17,7 +17,7 @@ import nox
 from buildlib.core.errors import BuildError
 from buildlib.core.layers import environment, files, resolve
 from buildlib.core.settings import Config
-from buildlib.core.targets import Target, find_target, short_name
+from buildlib.core.targets import Target, select, short_name
 from buildlib.machine.workspace import find_manifest
 from buildlib.process.console import Console
 
@@ -37,7 +37,7 @@ def sessions(*, default: Collection[str] = ("test",)) -> None:
     """
     try:
         config = _config(Path.cwd())  # nox changes to the noxfile's directory before it reads the noxfile
-        targets = [find_target(word) for word in config.arches]
+        targets = select(("all",), config.arches, platform.machine())  # without any, nox would succeed and test nothing
     except BuildError as error:
         Console(os.environ).error(error)
         sys.exit(error.code)

@@ -183,7 +183,11 @@ def native(machine: str) -> Target:
 def select(words: Iterable[str], configured: Iterable[str], machine: str) -> tuple[Target, ...]:
     """The targets that the values of `--arch` name, each once, in the order given.
 
-    A value may hold commas. `all` means the configured ones, `native` means `machine`. No values: no targets.
+    A value may hold commas. `all` means the configured ones, `native` means `machine`.
+
+    Raises:
+        UsageError: a value that names no target, or no target at all: an empty variable of a script must not make a command succeed
+            that did nothing.
     """
     picked: dict[str, Target] = {}
     for word in (part for words_ in words for part in words_.split(",") if part.strip()):
@@ -195,4 +199,6 @@ def select(words: Iterable[str], configured: Iterable[str], machine: str) -> tup
             case _:
                 rows = (find_target(word),)
         picked.update((row.name, row) for row in rows)
+    if not picked:
+        raise UsageError("no architecture is selected", "name one with --arch, or in the setting `arches`")
     return tuple(picked.values())

@@ -76,6 +76,7 @@ def ci(c: Any, console: Console, install: str = "") -> None:
     from buildlib.ci import github
 
     context = open_workspace(c, console)
+    context.targets((), "all")  # a workflow for no architecture would succeed and do nothing
     install = install or github.install_command(context.workspace.root)
     if "git+file:" in install:
         console.warn("buildlib was installed from a repository on this machine, which only a runner on it can reach")

@@ -79,6 +79,14 @@ def test_a_wrong_variable_is_one_message_and_an_exit_code(define, capsys, monkey
     )
 
 
+def test_without_an_architecture_nox_does_not_succeed(define, capsys, monkeypatch):
+    monkeypatch.setenv("BUILDLIB_ARCHES", "")
+    with pytest.raises(SystemExit) as caught:
+        define()
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.startswith("error: no architecture is selected\n")
+
+
 def test_a_directory_without_a_workspace_is_one_message_and_an_exit_code(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as caught:

@@ -54,7 +54,10 @@ def test_a_word_without_a_similar_one_gets_all_names():
 def test_select_reads_commas_all_and_native_and_returns_each_target_once():
     names = [row.name for row in select(("armv7,aarch64", "all", "native", "arm64"), ("amd64", "arm64"), "s390x")]
     assert names == ["armv7", "arm64", "amd64", "s390x"]
-    assert select((), ("amd64",), "x86_64") == ()
+    for words, configured in ((), ("amd64",)), (("", ","), ("amd64",)), (("all",), ()):
+        with pytest.raises(UsageError) as caught:
+            select(words, configured, "x86_64")
+        assert caught.value.message == "no architecture is selected"
 
 
 @given(st.sampled_from(sorted(SPELLINGS)), st.sampled_from([str.lower, str.upper, str.title]))

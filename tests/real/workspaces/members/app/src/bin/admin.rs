@@ -1,0 +1,3 @@
+fn main() {
+    println!("admin {}", env!("CARGO_PKG_VERSION"));
+}

@@ -1,0 +1,4 @@
+#[cfg(unix)]
+compile_error!("firmware has no operating system");
+
+fn main() {}

@@ -5,14 +5,22 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from buildlib.binaries import dist, elf, gate
 from buildlib.binaries.elf import Facts
-from buildlib.core.errors import BuildError, CompileFailed, NetworkError, NothingToDo, Refused, UsageError
-from buildlib.core.plan import Outcome, Status
+from buildlib.core.errors import (
+    BuildError,
+    CompileFailed,
+    MissingRequirements,
+    NetworkError,
+    NothingToDo,
+    Refused,
+    UsageError,
+)
+from buildlib.core.plan import Artifact, Outcome, Status
 from buildlib.core.requirements import missing
 from buildlib.core.targets import Target
 from buildlib.failures.classify import classify
@@ -74,6 +82,8 @@ def _build_one(context: Context, build: Build) -> BuildResult:
     title = f"{build.target.name} · {build.backend.name} ({build.backend.why}) · {build.compiler or 'cross'}"
     with context.console.fold(title):
         try:
+            if build.target.is_musl and not build.selection.without_shared_libraries().packages:
+                raise NothingToDo(f"{build.target.name}: {', '.join(map(static, build.selection.libraries))}")
             outcome = context.run.job(build.job)
             if not outcome.ran:
                 return BuildResult(target=build.target, status=Status.PLANNED)
@@ -98,10 +108,7 @@ def _left_out(context: Context, build: Build, outcome: Outcome) -> Mapping[str, 
     """What was selected and not compiled, and why. NothingToDo if that is everything."""
     made = {artifact.path.name if artifact.kind in LIBRARIES else artifact.name for artifact in outcome.artifacts}
     absent = {one.name: needs(one) for one in build.selection.components}
-    absent |= {
-        name: f"{name} does not exist for {build.target.name}, whose programs are static"
-        for name in build.selection.libraries
-    }
+    absent |= {name: static(name) for name in build.selection.libraries}
     absent = {name: reason for name, reason in absent.items() if name not in made}
     if not made:
         raise NothingToDo(f"{build.target.name}: nothing was compiled", "; ".join(absent.values()))
@@ -139,6 +146,11 @@ def needs(component: Component) -> str:
     return f"{component.name} needs --features {','.join(component.required_features)}"
 
 
+def static(library: str) -> str:
+    """Return why a shared library does not exist for a target whose programs are static."""
+    return f"{library} is a shared library, which a static target does not have"
+
+
 def status_of(error: BuildError) -> Status:
     """Return the status of a result with this error."""
     return Status.REFUSED if isinstance(error, Refused) else Status.FAILED
@@ -150,48 +162,71 @@ def compile_error(target: Target, outcome: Outcome) -> BuildError:
     The output itself has been shown already.
     """
     failure = classify(outcome.output)
-    if failure.transient or failure.kind == "resource":
-        error = NetworkError if failure.transient else BuildError
-        return error(f"{target.name}: {failure.cause}", failure.help)
-    if failure.kind == "usage" and outcome.code != 101:  # 101 is cargo's own code for a failed compilation
-        return UsageError(f"{target.name}: {failure.cause.removeprefix('error: ')}", failure.help)
-    if "--locked" in failure.cause:
-        help_text = "run `cargo update --workspace`, then review the change of Cargo.lock"
-    else:
-        help_text = failure.help if failure.kind == "compile" else ""
     cause = failure.cause.removeprefix("error: ").removeprefix("Error: ")
+    if failure.transient:
+        return NetworkError(f"{target.name}: {cause}", failure.help)
+    # Credentials, certificates and a container engine are this machine's too.
+    if failure.fault == "machine" or failure.kind in ("auth", "builder"):
+        return MissingRequirements(f"{target.name}: {cause}", failure.help)
+    # 101 is cargo's code for a failed compilation, but also for a command that it refuses before that.
+    if failure.fault == "command" or (failure.kind == "usage" and outcome.code != 101):
+        return UsageError(f"{target.name}: {cause}", failure.help)
+    if failure.kind == "resource":
+        return BuildError(f"{target.name}: {cause}", failure.help)
     message = f"{target.name}: cargo exited with code {outcome.code}"
     # The last line of an output without a known failure may be about anything, unless it says that it is an error.
     stated = failure.kind != "unknown" or failure.cause.lower().startswith("error: ")
-    return CompileFailed(f"{message}: {cause}" if cause and stated else message, help_text)
+    return CompileFailed(f"{message}: {cause}" if cause and stated else message, failure.help)
 
 
 # --- the gate and dist/ ----------------------------------------------------------------------------------------------------
 
 
+def published(
+    build: Build, outcome: Outcome, selected: Callable[[Artifact], bool] | None = None
+) -> dict[str, tuple[Path, str]]:
+    """Return the compiled files by the name that each gets in dist/<arch>/: its path, and the kind of cargo's target.
+
+    Tests are left out, and so is what `selected` rejects. The paths in cargo's messages are not used: with the backend cross
+    they are those inside of its container.
+
+    Raises:
+        UsageError: two targets would be one file.
+    """
+    files: dict[str, tuple[Path, str]] = {}
+    owners: dict[str, Artifact] = {}
+    for artifact in outcome.artifacts:
+        if artifact.test or artifact.kind not in dist.KINDS or not (selected is None or selected(artifact)):
+            continue
+        name = artifact.path.name
+        owner = owners.setdefault(name, artifact)
+        if (owner.kind, owner.manifest) != (artifact.kind, artifact.manifest):
+            both = " and ".join(f"the {one.kind} of {one.manifest.parent.name}" for one in (owner, artifact))
+            raise UsageError(f"{build.target.name}: two files would be called {name}: {both}", "choose one of them")
+        files[name] = (build.folder / ("examples" if artifact.kind == "example" else "") / name, artifact.kind)
+    return files
+
+
 def _accept(context: Context, build: Build, outcome: Outcome) -> BuildResult:
-    """Gate the compiled binaries; all of them are published to dist/, or none."""
-    files = {
-        path.name: build.folder / path.name
-        for path in (artifact.path for artifact in outcome.artifacts if artifact.kind == "bin")
-    }
+    """Gate the compiled files; all of them are published to dist/, or none."""
+    files = published(build, outcome)
     if not files:
         raise NothingToDo(
-            f"{build.target.name}: no binary was compiled",
-            "their required-features are off; enable them with --features",
+            f"{build.target.name}: nothing was compiled",
+            "required-features may be off; enable them with --features",
         )
     folder = context.dist
     old = dist.read(folder)
     new: list[dist.Entry] = []
     copies: dict[str, Path] = {}
     refusals: list[str] = []
-    for name, path in files.items():
-        facts = elf.read(path)
-        entry = dist.unchanged(old, build, name, facts.sha256)
+    for name, (path, kind) in files.items():
+        facts = gate.read(path)
+        entry = dist.unchanged(old, build, name, facts.sha256, kind)
         if entry is None:
-            mismatches, started = gate.check(context, path, facts, build.target, build.backend.minimum_glibc)
+            mismatches, started = gate.check(context, path, facts, build.target, build.backend.minimum_glibc, kind)
             refusals += [f"{name}: {mismatch}" for mismatch in mismatches]
-            entry = dist.entry(build, name, context.config.profile, facts, started, outcome.seconds)
+            entry = dist.entry(build, name, context.config.profile, facts, started, outcome.seconds, kind)
         if not _is_published(folder / entry["path"], facts):
             copies[entry["path"]] = path
         new.append(entry)

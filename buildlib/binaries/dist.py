@@ -1,4 +1,4 @@
-"""dist/: one directory per arch, manifest.json with the facts of every binary, and SHA256SUMS.
+"""dist/: one directory per arch, manifest.json with the facts of every file, and SHA256SUMS.
 
 docs/manifest.md describes the manifest. Nothing is written here: the runner writes what `publish` returns.
 """
@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict, cast, get_args
 
 import msgspec
 from msgspec import Meta
 
 from buildlib import __version__
-from buildlib.binaries.elf import Facts
+from buildlib.binaries.facts import Facts
 from buildlib.core.errors import BuildError
 from buildlib.core.plan import AtomicUpdate, Write
 from buildlib.process.files import disk_error, read_text
@@ -22,10 +22,12 @@ from buildlib.rust.cargo import Build
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
+Kind = Literal["bin", "example", "cdylib", "staticlib"]
+KINDS: tuple[str, ...] = get_args(Kind)  # of cargo's targets, as far as they are published
 
 
 class ElfFacts(TypedDict):
-    """The ELF facts of a binary (`elf.Facts`)."""
+    """The ELF facts of a file (`facts.Facts`), for an archive those of most of its objects. `soname` is absent without one."""
 
     machine: int
     bits: int
@@ -37,10 +39,11 @@ class ElfFacts(TypedDict):
     needed: list[str]
     rpath: str
     arm: int
+    soname: NotRequired[str]
 
 
 class Entry(TypedDict):
-    """One binary in the manifest. `floor` is the minimum glibc version, `started` the flag that it was started with."""
+    """One file in the manifest. `floor` is the minimum glibc version, `started` the flag of its start, `kind` "bin" if absent."""
 
     arch: str
     binary: str
@@ -55,6 +58,7 @@ class Entry(TypedDict):
     facts: ElfFacts
     started: str
     seconds: float
+    kind: NotRequired[Kind]
 
 
 class Manifest(TypedDict):
@@ -66,23 +70,27 @@ class Manifest(TypedDict):
 
 
 def read(folder: Path) -> list[Entry]:
-    """Return the binaries that the manifest in `folder` lists, none without a manifest.
+    """Return the files that the manifest in `folder` lists, none without a manifest.
 
     Raises:
         BuildError: `folder` is a file, or the manifest cannot be read.
     """
-    if folder.exists() and not folder.is_dir():
-        raise BuildError(
-            f"{folder}: a file, expected a directory", "remove it, or choose another directory with --dist"
-        )
+    manifest = folder / MANIFEST
     try:
-        return entries(read_text(folder / MANIFEST))
+        if folder.exists() and not folder.is_dir():
+            raise BuildError(
+                f"{folder}: a file, expected a directory", "remove it, or choose another directory with --dist"
+            )
+        # Opening a FIFO would wait for a program that writes to it. A directory has an error of its own.
+        if manifest.exists() and not manifest.is_file() and not manifest.is_dir():
+            raise BuildError(f"{manifest}: not a regular file", "remove it")
+        return entries(read_text(manifest))
     except OSError as error:
         raise disk_error(error) from None
 
 
 def entries(text: str) -> list[Entry]:
-    """Return the binaries that a manifest lists; none for a text that is not a manifest of this schema.
+    """Return the files that a manifest lists; none for a text that is not a manifest of this schema.
 
     Anyone may have edited the file: entries that lack a key, have a value of another type, or name a file outside of their
     directory are left out.
@@ -112,12 +120,15 @@ def _checked(entry: Any) -> Entry | None:
     return checked if is_inside and path.isprintable() else None
 
 
-def entry(build: Build, binary: str, profile: str, facts: Facts, started: str, seconds: float) -> Entry:
-    """Return the entry of one binary.
+def entry(
+    build: Build, binary: str, profile: str, facts: Facts, started: str, seconds: float, kind: str = "bin"
+) -> Entry:
+    """Return the entry of the file `binary`.
 
-    `started` is the flag that it was started with, "" if this machine cannot start it; `seconds` is the time of the compilation.
+    `started` is the flag that it was started with, "" for a library and if this machine cannot start it; `seconds` is the time of
+    the compilation, and `kind` that of cargo's target.
     """
-    return {
+    made: Entry = {
         "arch": build.target.name,
         "binary": binary,
         "path": f"{build.target.name}/{binary}",
@@ -135,12 +146,25 @@ def entry(build: Build, binary: str, profile: str, facts: Facts, started: str, s
         "started": started,
         "seconds": round(seconds, 1),
     }  # fmt: skip
+    # The entry of a program is what it was before there were others.
+    if facts.soname:
+        made["facts"]["soname"] = facts.soname
+    if kind != "bin":
+        made["kind"] = cast(Kind, kind)
+    return made
 
 
-def unchanged(old: Iterable[Entry], build: Build, binary: str, sha256: str) -> Entry | None:
-    """Return the entry of the same bytes if they passed the gate before, for the same arch and minimum glibc."""
+def kind_of(entry: Entry) -> Kind:
+    """Return the kind of cargo's target whose file an entry describes."""
+    return entry.get("kind", "bin")
+
+
+def unchanged(old: Iterable[Entry], build: Build, binary: str, sha256: str, kind: str = "bin") -> Entry | None:
+    """Return the entry of the same bytes if they passed the gate before, for the same arch, minimum glibc and kind."""
     same = {"arch": build.target.name, "binary": binary, "sha256": sha256, "floor": build.backend.minimum_glibc}
-    return next((e for e in old if all(e.get(key) == value for key, value in same.items())), None)
+    return next(
+        (e for e in old if all(e.get(key) == value for key, value in same.items()) and kind_of(e) == kind), None
+    )
 
 
 def publish(

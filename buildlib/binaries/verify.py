@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from buildlib.binaries import dist, elf, gate
+from buildlib.binaries import archive, dist, elf, gate
 from buildlib.binaries.dist import Entry
-from buildlib.binaries.elf import Facts
-from buildlib.core.errors import BuildError, NothingToDo
+from buildlib.binaries.facts import Facts, Unreadable
+from buildlib.core.errors import NothingToDo, UsageError
 from buildlib.core.targets import TARGETS, Target
 from buildlib.process.context import Context
 from buildlib.process.files import disk_error
@@ -24,28 +24,30 @@ class Verdict:
     facts: Facts | None
     refusals: tuple[str, ...]
     started: str = ""  # the flag that the file was started with, such as --version; "" if it was not started
+    kind: str = "bin"  # of cargo's target: "bin", "example", "cdylib" or "staticlib"
 
 
-def verify(context: Context, paths: Iterable[Path]) -> list[Verdict]:
-    """Run the checks of the gate on files, and on all binaries in directories.
+def verify(context: Context, paths: Iterable[Path], *, run: bool = False) -> list[Verdict]:
+    """Run the checks of the gate on files, and on all programs and libraries in directories.
 
     If a directory has a manifest, every file that the manifest lists must exist, have the listed digest, and pass the
-    checks for the listed arch and minimum glibc.
+    checks for the listed kind, arch and minimum glibc. What another file is, its facts say. `run` also starts the programs.
 
     Raises:
-        NothingToDo: there is no binary to verify.
-        BuildError: a path does not exist or cannot be read, or dist/ is not a directory.
+        NothingToDo: there is nothing to verify.
+        UsageError: a path is neither a file nor a directory.
+        BuildError: a path cannot be read, or dist/ is not a directory.
     """
     verdicts: list[Verdict] = []
     try:
         for path in paths:
             # dist/ is always read as a directory: if it is a file, that is an error.
             if path.is_dir() or (path.exists() and path.absolute() == context.dist.absolute()):
-                verdicts += _verify_folder(context, path)
+                verdicts += _verify_folder(context, path, run)
             elif path.is_file():
-                verdicts.append(_verify_file(context, path, _arch_of(path), context.config.glibc))
+                verdicts.append(_verify_file(context, path, _arch_of(path), context.config.glibc, run))
             else:
-                raise BuildError(f"{path}: {_absence(path)}")
+                raise UsageError(f"{path}: {_absence(path)}")
     except OSError as error:
         raise disk_error(error) from None
     if not verdicts:
@@ -58,19 +60,19 @@ def _absence(path: Path) -> str:
     return "neither a file nor a directory" if path.exists() else "no such file or directory"
 
 
-def _verify_folder(context: Context, folder: Path) -> list[Verdict]:
+def _verify_folder(context: Context, folder: Path, run: bool) -> list[Verdict]:
     entries = dist.read(folder)
     listed = {folder / entry["path"] for entry in entries}
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path not in listed and _is_elf(path))
-    unlisted = [_verify_file(context, path, _arch_of(path), context.config.glibc) for path in files]
-    return [_verify_entry(context, folder, entry) for entry in entries] + unlisted
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path not in listed and _is_compiled(path))
+    unlisted = [_verify_file(context, path, _arch_of(path), context.config.glibc, run) for path in files]
+    return [_verify_entry(context, folder, entry, run) for entry in entries] + unlisted
 
 
-def _verify_entry(context: Context, folder: Path, entry: Entry) -> Verdict:
+def _verify_entry(context: Context, folder: Path, entry: Entry, run: bool) -> Verdict:
     path = folder / entry["path"]
     if not path.is_file() and not path.is_dir():
         return Verdict(path=path, target=None, facts=None, refusals=("file: missing, expected by manifest.json",))
-    verdict = _verify_file(context, path, TARGETS.get(entry["arch"]), entry["floor"])
+    verdict = _verify_file(context, path, TARGETS.get(entry["arch"]), entry["floor"], run, dist.kind_of(entry))
     if verdict.facts and verdict.facts.sha256 != entry["sha256"]:
         mismatch = f"sha256: {verdict.facts.sha256}, expected {entry['sha256']}"
         return replace(verdict, refusals=(*verdict.refusals, mismatch), started="")
@@ -82,19 +84,23 @@ def _arch_of(path: Path) -> Target | None:
     return TARGETS.get(path.absolute().parent.name)
 
 
-def _is_elf(path: Path) -> bool:
+def _is_compiled(path: Path) -> bool:
     with path.open("rb") as stream:
-        return stream.read(4) == elf.MAGIC
+        return stream.read(len(elf.MAGIC)) == elf.MAGIC or archive.is_archive(path)
 
 
-def _verify_file(context: Context, path: Path, target: Target | None, minimum_glibc: str) -> Verdict:
+def _verify_file(
+    context: Context, path: Path, target: Target | None, minimum_glibc: str, run: bool, kind: str = ""
+) -> Verdict:
+    """Run the checks on one file. Without a `kind` the file itself says what it is, and without a target what it is for."""
     try:
-        facts = elf.read(path)
-    except BuildError as error:
-        return Verdict(path=path, target=target, facts=None, refusals=(error.message.removeprefix(f"{path}: "),))
-    target = target or elf.guess(facts)
+        facts = gate.read(path)
+    except Unreadable as error:
+        refusal = error.message.removeprefix(f"{path}: ")
+        return Verdict(path=path, target=target, facts=None, refusals=(refusal,), kind=kind or "bin")
+    kind, target = kind or facts.artifact, target or elf.guess(facts)
     if target is None:
         refusal = f"machine: {facts.machine}, expected one that buildlib knows"
-        return Verdict(path=path, target=None, facts=facts, refusals=(refusal,))
-    refusals, started = gate.check(context, path, facts, target, minimum_glibc)
-    return Verdict(path=path, target=target, facts=facts, refusals=tuple(refusals), started=started)
+        return Verdict(path=path, target=None, facts=facts, refusals=(refusal,), kind=kind)
+    refusals, started = gate.check(context, path, facts, target, minimum_glibc, kind, start=run)
+    return Verdict(path=path, target=target, facts=facts, refusals=tuple(refusals), started=started, kind=kind)

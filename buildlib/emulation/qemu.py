@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,10 +11,14 @@ from typing import Any
 from buildlib.core.plan import Outcome, Step, last_line
 from buildlib.core.requirements import Fix, Requirement, apt_install
 from buildlib.core.targets import Target, short_name
+from buildlib.emulation import sandbox
 from buildlib.machine.host import Host
 
 # Seconds; a program that prints its version needs far less, also with QEMU, which is about ten times slower.
-TIMEOUT = 30.0
+TIMEOUT = 30
+# More than programs need to say their version: bytes of memory and of output, and processes.
+MEMORY, OUTPUT, PROCESSES = 4 << 30, 4 << 20, 256
+SANDBOX = Path(sandbox.__file__)
 CRASHED = ("uncaught target signal", "Illegal instruction", "Segmentation fault")
 NO_LIBRARY = "error while loading shared libraries"
 
@@ -53,10 +58,26 @@ def runner(host: Host, target: Target, *, static: bool) -> tuple[str, ...] | Non
     return (emulator, "-L", str(folder)) if folder else None
 
 
-def start(words: tuple[str, ...], binary: Path, flag: str, cwd: Path) -> Step:
-    """The step that starts the binary with `flag`: --version or --help. `words` are those of `runner`."""
-    argv = (*words, str(binary), flag)
-    return Step(title=f"start {binary.name}", argv=argv, cwd=cwd, stdout="keep", quiet=True, timeout=TIMEOUT)
+def start(host: Host, words: tuple[str, ...], binary: Path, flag: str, scratch: Path) -> Step:
+    """The step that starts the binary in the sandbox with `flag`: --version or --help.
+
+    `words` are those of `runner`, `scratch` is an empty directory. The exit code is the program's, 124 if it is still running
+    after `TIMEOUT`, 125 if it exceeded another limit, 126 if the kernel does not execute it.
+    """
+    folders = [folder for folder in host.env.get("LD_LIBRARY_PATH", "").split(":") if folder.startswith("/")]
+    spec = {
+        "scratch": str(scratch),
+        "files": [str(binary), *(word for word in words if word.startswith("/")), *filter(host.exists, folders)],
+        "seconds": TIMEOUT, "memory": MEMORY, "output": OUTPUT, "processes": PROCESSES,
+    }  # fmt: skip
+    argv = (str(host.python), "-IS", str(SANDBOX), json.dumps(spec), *words, str(binary), flag)
+    return Step(title=f"start {binary.name}", argv=argv, cwd=scratch, stdout="keep", quiet=True, timeout=2 * TIMEOUT)
+
+
+def not_isolated(outcome: Outcome) -> str:
+    """Why the sandbox could not isolate a program, "" if it could."""
+    first = outcome.output.partition("\n")[0]
+    return first.removeprefix(sandbox.NOTICE) if first.startswith(sandbox.NOTICE) else ""
 
 
 def version(words: tuple[str, ...]) -> Step:
@@ -122,6 +143,13 @@ def start_problem(outcome: Outcome, flag: str) -> str:
     """
     if outcome.code in (0, 124):  # 124 after the timeout
         return ""
+    if outcome.code == 126 and sandbox.NOT_EXECUTED in outcome.output:
+        reason = last_line(outcome.output).removeprefix("buildlib: ")
+        return (
+            f"{reason} (chmod +x)" if "Permission denied" in reason else reason
+        )  # uploads of workflows lose the mode of files
+    if outcome.code == sandbox.EXCEEDED:
+        return f"stopped when started with {flag}: {last_line(outcome.output).partition(sandbox.STOPPED)[2]}"
     if outcome.code in (126, 127) and NO_LIBRARY not in outcome.output:
         return f"exited with code {outcome.code} when started with {flag}: {last_line(outcome.output) or 'no output'}"
     if outcome.code > 128 or any(word in outcome.output for word in CRASHED):

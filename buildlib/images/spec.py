@@ -149,7 +149,7 @@ def commit(context: Context) -> tuple[int, str]:
 
 def gated_binaries(context: Context, component: Component, targets: Iterable[Target]) -> dict[Target, dist.Entry]:
     """The manifest's entry for each target. Refused when the file is missing, or is not the one that passed the gate."""
-    entries = {entry["path"]: entry for entry in dist.read(context.dist)}
+    entries = {entry["path"]: entry for entry in dist.read(context.dist) if dist.kind_of(entry) == "bin"}
     gated = {}
     for target in targets:
         name = f"{target.name}/{component.name}"

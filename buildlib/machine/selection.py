@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from buildlib.core.errors import NothingToDo, UsageError
@@ -24,6 +24,15 @@ class Selection:
     libraries: tuple[str, ...]  # file names
     flags: tuple[str, ...]
     target_flags: tuple[str, ...]
+
+    def without_shared_libraries(self) -> Selection:
+        """The same for a static target. rustc drops a cdylib there if the library is something else as well, and fails if not."""
+        alone = {package.name for package in self.packages if package.only_shared}
+        alone -= {component.package for component in self.components}
+        if not self.libraries or not alone:
+            return self
+        packages = tuple(package for package in self.packages if package.name not in alone)
+        return replace(self, packages=packages, flags=words("--package", (package.name for package in packages)))
 
     def includes(self, artifact: Artifact) -> bool:
         """Whether cargo compiled this file because it is selected, and not for something that depends on it."""

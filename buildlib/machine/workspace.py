@@ -50,6 +50,7 @@ class Package:
     dependencies: tuple[Dependency, ...] = ()  # only those on other members
     examples: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()  # file names of a cdylib or staticlib: libkey.so, libkey.a
+    only_shared: bool = False  # its library is a cdylib and nothing else
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +129,7 @@ def _package(package: Mapping[str, Any], members: Collection[str], *, default: b
             for kind, suffix in LIBRARIES.items()
             if kind in target["kind"]
         ),
+        only_shared=any(target["kind"] == ["cdylib"] for target in targets),
     )  # fmt: skip
 
 

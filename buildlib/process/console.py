@@ -1,10 +1,12 @@
-"""The only module that prints. Progress and messages go to stderr, results (tables, JSON, lines) to stdout."""
+"""The only module that prints. Progress and messages go to stderr, results (tables, JSON, lines) to stdout.
+
+Text from elsewhere is printed through `escaping`, so that it cannot control the terminal or GitHub's runner.
+"""
 
 from __future__ import annotations
 
 import codecs
 import io
-import json
 import os
 import re
 import sys
@@ -16,6 +18,7 @@ from shlex import join
 from typing import TYPE_CHECKING, Any, TextIO
 
 from buildlib.core.errors import BuildError
+from buildlib.process.escaping import json_text, one_line, printable, tool_output, without_commands, workflow_command
 
 if TYPE_CHECKING:
     from rich.console import Console as Rich
@@ -30,7 +33,8 @@ PROGRESS = re.compile(
 class Console:
     """Plain lines in pipes and CI, a status line on a terminal, folds and annotations in GitHub Actions.
 
-    All text is printed literally: `[bold]` is no markup. A character that the stream's encoding does not have is escaped.
+    All text is printed literally: `[bold]` is no markup. Control characters are escaped, and so is what the stream's encoding
+    does not have.
     """
 
     def __init__(self, env: Mapping[str, str], *, quiet: bool = False) -> None:
@@ -44,6 +48,7 @@ class Console:
         )
         self.colour = self.interactive and not env.get("NO_COLOR")
         self._show_status: Callable[[str], None] | None = None
+        self._warned: set[str] = set()
 
     @cached_property
     def _err(self) -> Rich:
@@ -53,12 +58,24 @@ class Console:
     def _out(self) -> Rich:
         return _rich(sys.stdout, self.colour and _is_terminal(sys.stdout))
 
-    def _message(self, text: str | Text, style: str = "") -> None:
+    def _message(self, text: str, style: str = "") -> None:
+        """Print to stderr: text from elsewhere, with its control characters escaped."""
+        self._print(self._safe(printable(text)), style)
+
+    def _safe(self, text: str) -> str:
+        """The text without commands of GitHub's runner, if that reads it."""
+        return without_commands(text) if self.github else text
+
+    def _print(self, text: str | Text, style: str = "") -> None:
         """Print to stderr. A message that cannot be written (full disk, terminal gone) must not end the command."""
         if sys.stderr is None:  # the command was started with stderr closed; rich would print to stdout instead
             return
         try:
-            self._err.print(text, style=style or None, soft_wrap=True)
+            if self.interactive:  # rich keeps the status line below what is printed
+                self._err.print(text, style=style or None, soft_wrap=True)
+            else:
+                sys.stderr.write(f"{text}\n")
+                sys.stderr.flush()
         except BrokenPipeError:
             raise
         except OSError:
@@ -70,12 +87,19 @@ class Console:
     def fold(self, title: str) -> Iterator[None]:
         """Group the output of one part of the work: a fold in GitHub Actions, a headline elsewhere."""
         if not self.quiet:
-            self._message(_github("group", title) if self.github else f"▸ {title}", "bold")
+            self._headline("group", title, f"▸ {title}", "bold")
         try:
             yield
         finally:
             if self.github and not self.quiet:
-                self._message("::endgroup::")
+                self._print("::endgroup::")
+
+    def _headline(self, command: str, text: str, plain: str, style: str) -> None:
+        """Print a command with `text` in GitHub Actions, and `plain` elsewhere."""
+        if self.github:
+            self._print(workflow_command(command, text))
+        else:
+            self._message(plain, style)
 
     @contextmanager
     def working(self, title: str) -> Iterator[None]:
@@ -85,8 +109,9 @@ class Console:
             return
         from rich.text import Text
 
+        title = one_line(title)
         with self._err.status(Text(title)) as status:
-            self._show_status = lambda text: status.update(Text(f"{title} · {text}"))
+            self._show_status = lambda text: status.update(Text(f"{title} · {one_line(text)}"))
             try:
                 yield
             finally:
@@ -102,14 +127,18 @@ class Console:
         progress = PROGRESS.match(line)
         if progress and self._show_status:
             self._show_status(line.strip())
-        elif progress and self.quiet:
             return
-        elif self.colour:
-            from rich.text import Text
+        if progress and self.quiet:
+            return
+        # At a carriage return a terminal would show the rest over what was there, and GitHub's runner begins a line.
+        for part in filter(None, line.split("\r")) if "\r" in line else (line,):
+            text = self._safe(tool_output(part))
+            if self.colour:
+                from rich.text import Text
 
-            self._message(Text.from_ansi(line))
-        else:
-            self._message(line)
+                self._print(Text.from_ansi(text))
+            else:
+                self._print(text)
 
     def done(self, seconds: float, note: str = "") -> None:
         """Show that a command has succeeded, and how long it took."""
@@ -123,11 +152,17 @@ class Console:
 
     def warn(self, text: str) -> None:
         """Show a warning; an annotation in GitHub Actions."""
-        self._message(_github("warning", text) if self.github else f"warning: {text}", "yellow")
+        self._headline("warning", text, f"warning: {text}", "yellow")
+
+    def warn_once(self, text: str) -> None:
+        """Show a warning, unless this console has shown it before."""
+        if text not in self._warned:
+            self._warned.add(text)
+            self.warn(text)
 
     def error(self, error: BuildError) -> None:
         """Show an error and its help, one line each."""
-        self._message(_github("error", error.message) if self.github else f"error: {error.message}", "bold red")
+        self._headline("error", error.message, f"error: {error.message}", "bold red")
         if error.help:
             self._message(f"  help: {error.help}")
 
@@ -138,7 +173,7 @@ class Console:
         from rich.table import Table
         from rich.text import Text
 
-        rows = [tuple(row) for row in rows]
+        head, *rows = [tuple(self._safe(one_line(cell)) for cell in row) for row in (head, *rows)]
         table = Table(box=None, pad_edge=False, header_style="bold")
         for title in head:
             table.add_column(Text(title))
@@ -153,23 +188,29 @@ class Console:
             with suppress(OSError), self.summary.open("a", encoding="utf-8") as page:
                 page.write(f"{text}\n")
 
-    def json(self, data: Any) -> None:
-        """Print JSON. BuildError if stdout cannot be written."""
+    def json(self, data: Any, *, indent: int | None = 2) -> None:
+        """Print JSON, in one line if `indent` is None. BuildError if stdout cannot be written."""
+        text = json_text(data, indent=indent, ascii_only=not _is_utf8(sys.stdout))
         with writing_to_stdout():
-            text = json.dumps(data, indent=2, ensure_ascii=not _is_utf8(sys.stdout))
-            # A byte of a file name that is not UTF-8 becomes an escape of JSON; the C locale would print the byte.
-            print(text.encode("utf-8", "backslashreplace").decode("utf-8"), file=sys.stdout)
+            print(text, file=sys.stdout)
 
     def failure(self, text: str) -> None:
         """Print a line of a result that is a failure, such as a failed test; also an annotation in GitHub Actions."""
         self.line(f"✗ {text}")
         if self.github:
-            self._message(_github("error", text))
+            self._print(workflow_command("error", text))
 
     def line(self, text: str) -> None:
-        """Print a line of a result. BuildError if stdout cannot be written."""
+        """Print one or more lines of a result. BuildError if stdout cannot be written."""
+        text = self._safe(printable(text))
         with writing_to_stdout():
-            self._out.print(text, soft_wrap=True)
+            print(text, file=sys.stdout)
+
+    def commands(self, lines: Iterable[str]) -> None:
+        """Print lines for GitHub's runner, which are commands already. BuildError if stdout cannot be written."""
+        text = "".join(f"{line}\n" for line in lines)
+        with writing_to_stdout():
+            print(text, end="", file=sys.stdout)
 
     # --- questions ---------------------------------------------------------------------------------------
 
@@ -217,14 +258,9 @@ def discard_stdout() -> None:
 
 
 def _markdown(cells: Sequence[str]) -> str:
-    escaped = (cell.replace("|", "\\|").replace("\n", " ") for cell in cells)
+    """A row of a Markdown table. A cell contains text: no tags, code, links or images."""
+    escaped = (re.sub(r"[\\|<`\[]", r"\\\g<0>", cell) for cell in cells)
     return f"| {' | '.join(escaped)} |\n"
-
-
-def _github(command: str, text: str) -> str:
-    """A workflow command of GitHub Actions, which ends at a line break; encoded as actions/toolkit's `escapeData` does."""
-    encoded = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    return f"::{command}::{encoded}"
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

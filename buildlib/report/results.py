@@ -54,6 +54,7 @@ class VerifyData(TypedDict):
     refusals: list[str]
     glibc: str | None
     started: str
+    kind: str
 
 
 class PlanData(TypedDict):

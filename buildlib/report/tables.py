@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def build(console: Console, results: Sequence[BuildResult], *, as_json: bool) -> None:
-    """Print the result of `build`: one row per binary."""
+    """Print the result of `build`: one row per file."""
     if as_json:
         rows: list[data.BuildData] = [
             {
@@ -50,9 +49,11 @@ def _binary(result: BuildResult, entry: Entry | None) -> tuple[str, ...]:
     status = result.status.value
     if entry is None:
         return (result.target.name, "", "", "", "", "", "", status)
-    glibc = entry["facts"]["glibc"] or "static"
+    is_library = entry.get("kind") in ("cdylib", "staticlib")  # is never started, and without glibc not static for that
+    glibc = entry["facts"]["glibc"] or ("-" if is_library else "static")
+    started = entry["started"] or ("-" if is_library else "no")
     return (result.target.name, entry["binary"], size(entry["size"]), glibc, entry["backend"], entry["sha256"][:12],
-            entry["started"] or "no", status)  # fmt: skip
+            started, status)  # fmt: skip
 
 
 def size(count: int) -> str:
@@ -116,7 +117,7 @@ def verify(console: Console, verdicts: Sequence[Verdict], *, as_json: bool) -> N
         rows: list[data.VerifyData] = [
             {
                 "path": str(v.path), "arch": v.target.name if v.target else None, "refusals": list(v.refusals),
-                "glibc": v.facts.glibc if v.facts else None, "started": v.started,
+                "glibc": v.facts.glibc if v.facts else None, "started": v.started, "kind": v.kind,
             }
             for v in verdicts
         ]  # fmt: skip
@@ -124,10 +125,11 @@ def verify(console: Console, verdicts: Sequence[Verdict], *, as_json: bool) -> N
         return
     for verdict in verdicts:
         arch = verdict.target.name if verdict.target else "unknown"
+        kind = f" · {verdict.kind}" if verdict.kind != "bin" else ""
         mark = "✗" if verdict.refusals else "✓"
         glibc = f" · glibc {verdict.facts.glibc}" if verdict.facts and verdict.facts.glibc else ""
         started = f" · started with {verdict.started}" if verdict.started else ""
-        console.line(f"{mark} {verdict.path} · {arch}{glibc}{started}")
+        console.line(f"{mark} {verdict.path} · {arch}{kind}{glibc}{started}")
         for refusal in verdict.refusals:
             console.line(f"    {refusal}")
 
@@ -194,7 +196,7 @@ def explain(console: Console, name: str, log: str, *, as_json: bool) -> None:
             "help": failure.help,
             "wait": failure.wait,
         }
-        console.line(json.dumps(result, ensure_ascii=False))
+        console.json(result, indent=None)
         return
     where = "standard input" if name == "-" else name
     wait = f", in {failure.wait:.0f} s" if failure.wait else ""

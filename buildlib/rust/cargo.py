@@ -108,9 +108,10 @@ def build(
     """Return the job that compiles `selection`, and where it puts the binaries."""
     shared = invocation(host, config, workspace, request, toolset)
     name = toolset.target.name
+    compiled = selection.without_shared_libraries() if toolset.target.is_musl else selection
     argv = (
-        *shared.program, "build", "--target", shared.triple, "--profile", config.profile, *selection.flags,
-        *selection.target_flags, *shared.flags, *JSON, *request.rest,
+        *shared.program, "build", "--target", shared.triple, "--profile", config.profile, *compiled.flags,
+        *compiled.target_flags, *shared.flags, *JSON, *request.rest,
     )  # fmt: skip
     step = shared.step(f"{name} · compile", argv)
     folder = shared.target_dir / toolset.target.triple / PROFILE_DIRECTORIES.get(config.profile, config.profile)

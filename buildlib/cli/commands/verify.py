@@ -16,13 +16,14 @@ from buildlib.process.console import Console
     iterable=["path"],
     help={
         "path": "a file, a directory, or an image with tag or digest (docker://…); default: dist",
+        "run": "also start the programs, isolated from this machine",
         "glibc": "the oldest glibc that files without a manifest may require",
         "json": JSON,
     },
 )
 @command
-def verify(c: Any, console: Console, path: list[str], glibc: str = "", json: bool = False) -> int:
-    """The gate alone, on files, directories and images."""
+def verify(c: Any, console: Console, path: list[str], run: bool = False, glibc: str = "", json: bool = False) -> int:
+    """The gate alone, on files, directories and images. Nothing is started without --run."""
     from buildlib.binaries import verify as binaries
     from buildlib.images import remote
     from buildlib.report import tables
@@ -32,6 +33,6 @@ def verify(c: Any, console: Console, path: list[str], glibc: str = "", json: boo
     images = [word for word in words if remote.is_reference(word)]
     verdicts = [verdict for word in images for verdict in remote.verify(context, word)]
     if files := [Path(word) for word in words if word not in images] or ([] if images else [context.dist]):
-        verdicts += binaries.verify(context, files)
+        verdicts += binaries.verify(context, files, run=run)
     tables.verify(console, verdicts, as_json=json)
     return 6 if any(verdict.refusals for verdict in verdicts) else 0

@@ -1,4 +1,6 @@
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from machines import ARM64, Recorder, context
 
 from buildlib.binaries import dist
+from buildlib.binaries.facts import Facts
 from buildlib.core.errors import BuildError, Refused
 from buildlib.images.spec import gated_binaries
 from buildlib.machine.workspace import Component
@@ -95,7 +98,7 @@ JSON = st.recursive(
     max_leaves=8,
 )
 ENTRY = st.fixed_dictionaries(
-    {}, optional=dict.fromkeys(entry("a", "b"), JSON | st.sampled_from(["arm64", "a", "arm64/a"]))
+    {}, optional=dict.fromkeys((*entry("a", "b"), "kind"), JSON | st.sampled_from(["arm64", "a", "arm64/a", "cdylib"]))
 )
 ALMOST = st.builds(lambda changes: entry("arm64", "a") | changes, ENTRY)
 MANIFEST = st.fixed_dictionaries({"schema": st.just(1) | JSON, "binaries": st.lists(ALMOST | ENTRY | JSON) | JSON})
@@ -105,7 +108,7 @@ MANIFEST = st.fixed_dictionaries({"schema": st.just(1) | JSON, "binaries": st.li
 @given(MANIFEST | JSON)
 def test_whatever_the_manifest_contains_its_entries_are_valid_and_inside_of_dist(data):
     for valid in dist.entries(json.dumps(data)):
-        assert valid.keys() == entry("a", "b").keys()
+        assert valid.keys() - {"kind"} == entry("a", "b").keys()
         path = DIST / valid["path"]
         assert path.parent.parent == DIST and ".." not in path.parts
         assert dist.entries(manifest(valid)) == [valid]
@@ -117,6 +120,53 @@ def test_whatever_bytes_the_manifest_has_it_is_read(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("dist")
     (folder / "manifest.json").write_bytes(data)
     assert dist.read(folder) == []
+
+
+LIBRARY = Facts(
+    machine=183, bits=64, little=True, flags=0, kind="ET_DYN", loader="", glibc="2.28", needed=("libc.so.6",), rpath="", arm=0,
+    size=7, sha256="aa", soname="liba.so.1",
+)  # fmt: skip
+
+
+def test_a_library_has_its_kind_and_soname_and_a_program_the_keys_it_always_had(compiled):
+    _, build, _ = compiled()
+    library = dist.entry(build, "liba.so", "release", LIBRARY, "", 1.23, "cdylib")
+    facts = FACTS | {"loader": "", "soname": "liba.so.1"}
+    assert library == {
+        "arch": build.target.name, "binary": "liba.so", "path": f"{build.target.name}/liba.so", "target": build.target.triple,
+        "backend": "zig", "floor": "", "toolchain": "rustc 1.95.0 (rustup)", "profile": "release", "size": 7, "sha256": "aa",
+        "facts": facts, "started": "", "seconds": 1.2, "kind": "cdylib",
+    }  # fmt: skip
+    program = dist.entry(build, "a", "release", replace(LIBRARY, soname=""), "--version", 1.23)
+    assert program.keys() == entry("a", "b").keys() and program["facts"].keys() == FACTS.keys()
+    assert dist.entries(manifest(library, program)) == [library, program]
+    assert [dist.kind_of(each) for each in (library, program, entry("a", "b", kind="bin"))] == ["cdylib", "bin", "bin"]
+
+
+@pytest.mark.parametrize("changes", [{"kind": "dylib"}, {"kind": None}, {"facts": FACTS | {"soname": 1}}])
+def test_an_entry_of_an_unknown_kind_is_left_out(changes):
+    assert dist.entries(manifest(entry("arm64", "a", **changes))) == []
+
+
+@pytest.mark.parametrize("kind", ["bin", "example", "cdylib", "staticlib"])
+def test_an_entry_of_another_kind_is_not_the_same_file(compiled, kind):
+    _, build, _ = compiled()
+    old = [dist.entry(build, "a", "release", LIBRARY, "", 1.23, each) for each in dist.KINDS]
+    assert dist.unchanged(old, build, "a", "aa", kind) == old[dist.KINDS.index(kind)]
+    assert dist.unchanged([each for each in old if dist.kind_of(each) != kind], build, "a", "aa", kind) is None
+    assert dist.unchanged(old, build, "b", "aa", kind) is dist.unchanged(old, build, "a", "bb", kind) is None
+
+
+def test_a_fifo_in_the_place_of_the_manifest_is_one_error(tmp_path):
+    os.mkfifo(tmp_path / "manifest.json")
+    with pytest.raises(BuildError) as caught:
+        dist.read(tmp_path)
+    assert (caught.value.message, caught.value.help) == (f"{tmp_path}/manifest.json: not a regular file", "remove it")
+
+
+def test_a_dangling_link_in_the_place_of_the_manifest_is_no_manifest(tmp_path):
+    (tmp_path / "manifest.json").symlink_to("absent")
+    assert dist.read(tmp_path) == []
 
 
 def test_a_directory_without_a_manifest_has_no_entries(tmp_path):

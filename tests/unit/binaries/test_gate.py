@@ -1,11 +1,13 @@
 """The gate, on a real program of this machine; the runner that would start it only records."""
 
 import pytest
+from elf_files import archive, header, linked, member
 
 from buildlib.binaries import gate
 from buildlib.binaries.elf import read
-from buildlib.core.errors import Refused, UsageError
+from buildlib.core.errors import Refused
 from buildlib.core.targets import TARGETS
+from buildlib.emulation import sandbox
 
 
 def check(compiled, program, target, **more):
@@ -19,26 +21,44 @@ def test_a_program_is_started_with_version_and_then_with_help(compiled, program,
     answers = {f"start {name}": (2, "usage: app")}
     (mismatches, started), commands = check(compiled, program, native, answers=answers)
     assert (mismatches, started) == ([], "--version (exit code 2)")
-    assert commands == [f"{program} --version", f"{program} --help"]
+    assert [command.split()[-2:] for command in commands] == [[str(program), "--version"], [str(program), "--help"]]
 
 
 def test_a_program_that_crashes_is_a_mismatch(compiled, program, native):
     answers = {f"start {program.name}": (139, "Segmentation fault")}
     result, commands = check(compiled, program, native, answers=answers)
     assert result == (["crashed when started with --version: Segmentation fault"], "")
-    assert commands == [f"{program} --version"]
+    assert [command.split()[-2:] for command in commands] == [[str(program), "--version"]]
 
 
-def test_a_program_that_the_kernel_does_not_execute_is_a_mismatch(compiled, program, native, monkeypatch):
+def test_a_program_that_the_kernel_does_not_execute_is_a_mismatch(compiled, program, native):
     """Uploads of workflows lose the mode of files; the other files of the directory are verified all the same."""
+    answers = {f"start {program.name}": (126, f"{sandbox.NOT_EXECUTED}Permission denied")}
+    assert check(compiled, program, native, answers=answers)[0] == (
+        ["cannot be executed: Permission denied (chmod +x)"],
+        "",
+    )
+
+
+def test_a_program_that_exceeds_a_limit_is_a_mismatch(compiled, program, native):
+    answers = {f"start {program.name}": (125, f"x\n{sandbox.STOPPED}more than 256 processes")}
+    result, _ = check(compiled, program, native, answers=answers)
+    assert result == (["stopped when started with --version: more than 256 processes"], "")
+
+
+def test_a_machine_that_cannot_isolate_programs_is_a_warning_once(compiled, program, native, capsys):
+    answers = {f"start {program.name}": (0, f"{sandbox.NOTICE}Operation not permitted\napp 1.0")}
+    context, *_ = compiled(answers=answers)
+    for _ in range(2):
+        assert gate.check(context, program, read(program), native, "") == ([], "--version")
+    warning = "warning: programs are started without isolation from this machine: Operation not permitted\n"
+    assert capsys.readouterr().err == warning
+
+
+def test_a_program_is_not_started_unless_asked(compiled, program, native):
     context, *_ = compiled()
-
-    def refuse(_):
-        raise UsageError(f"{program}: Permission denied", "chmod +x")
-
-    monkeypatch.setattr(type(context.run), "__call__", lambda _, step: refuse(step))
-    result = gate.check(context, program, read(program), native, "")
-    assert result == (["cannot be executed: Permission denied (chmod +x)"], "")
+    assert gate.check(context, program, read(program), native, "", start=False) == ([], "")
+    assert context.run.asked == []
 
 
 def test_a_missing_library_is_a_warning(compiled, program, native, capsys):
@@ -53,6 +73,51 @@ def test_a_program_with_a_mismatch_is_not_started(compiled, program, native):
     (mismatches, started), commands = check(compiled, program, TARGETS["s390x"])
     actual = f"{read(program).machine} ({native.name})"
     assert (mismatches, started, commands) == ([f"machine: {actual}, expected 22 (s390x)"], "", [])
+
+
+MACHINE = 18  # the offset of e_machine
+SONAME, NEEDED, TEXTREL = 14, 1, 22
+
+
+def library(native, *tags):
+    """A shared library for this machine that does nothing."""
+    data = bytearray(linked((NEEDED, "libc.so.6"), *tags))
+    data[MACHINE : MACHINE + 2] = native.elf.machine.to_bytes(2, "little")
+    return bytes(data)
+
+
+@pytest.mark.parametrize("kind", ["cdylib", "bin"])
+def test_a_library_is_not_started(compiled, native, tmp_path, kind):
+    path = tmp_path / "libx.so"
+    path.write_bytes(library(native))
+    context, *_ = compiled()
+    result = gate.check(context, path, gate.read(path), native, "", kind)
+    refusals = ["type: a shared library, expected an executable"] if kind == "bin" else []
+    assert (result, context.run.asked) == ((refusals, ""), [])
+
+
+def test_a_library_must_have_a_soname_of_its_file(compiled, native, tmp_path):
+    path = tmp_path / "libx.so"
+    path.write_bytes(library(native, (SONAME, "liby.so"), (TEXTREL, 0)))
+    assert gate.check(compiled()[0], path, gate.read(path), native, "", "cdylib")[0] == [
+        "text relocations: present, expected none: all code, also assembly, position-independent",
+        "soname: liby.so, expected libx.so, with a version or without",
+    ]
+    path.write_bytes(library(native, (SONAME, "libx.so.1")))
+    assert gate.check(compiled()[0], path, gate.read(path), native, "", "cdylib") == ([], "")
+
+
+def test_an_archive_is_read_and_not_started(compiled, tmp_path):
+    path = tmp_path / "libx.a"
+    path.write_bytes(archive(member("a.o/", header(183)), member("b.o/", header(62))))
+    context, *_ = compiled()
+    result = gate.check(context, path, gate.read(path), TARGETS["arm64"], "2.31", "staticlib")
+    assert (result, context.run.asked) == ((["machine of b.o: 62 (amd64), expected 183 (arm64)"], ""), [])
+
+
+def test_an_example_is_started_as_a_program(compiled, program, native):
+    context, *_ = compiled()
+    assert gate.check(context, program, gate.read(program), native, "", "example") == ([], "--version")
 
 
 def test_all_mismatches_are_one_error():

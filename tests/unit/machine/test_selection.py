@@ -137,6 +137,14 @@ def test_artifacts_of_dependencies_are_not_included():
     assert [one for one in (*included, *others) if selection.includes(one)] == included
 
 
+def test_a_static_target_compiles_no_package_that_is_only_a_shared_library():
+    both, alone = member("both", libraries=("libboth.so", "libboth.a")), member("alone", libraries=("liba.so",), only_shared=True)
+    shop = workspace(members=(both, alone))
+    assert select(shop, Request(library=True)).without_shared_libraries().flags == ("--package", "both")
+    lone = select(shop, Request(packages=("alone",), library=True))
+    assert (lone.without_shared_libraries().packages, lone.libraries) == ((), ("liba.so",))
+
+
 def test_tests_have_the_same_packages_and_no_binary_is_needed():
     assert cargo_test_flags(WORKSPACE, NO_REQUEST) == ("--package", "agent", "--package", "broker")
     request = Request(workspace=True, components=("agent/check",), examples=("demo",), library=True, bins=True)

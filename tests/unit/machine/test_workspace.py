@@ -34,7 +34,7 @@ def test_members_and_their_targets():
         "packages": [
             package("a", ("x", "bin", {"required-features": ["cli"]}), ("a-lib", "cdylib rlib staticlib", {}), ("t", "test", {}),
                     license="MIT", description=None, features={"cli": ["dep:clap"]}, default_run="x"),
-            package("b", ("y", "bin", {}), ("ex", "example", {}), ("plain", "lib", {}), dependencies=[
+            package("b", ("y", "bin", {}), ("ex", "example", {}), ("plain", "cdylib", {}), dependencies=[
                 dependency("pa", features=["cli"], uses_default_features=False), dependency("serde", path=None),
                 dependency("pa", kind="dev", features=["all"]), dependency("pa", optional=True, features=["extra"]),
             ]),
@@ -51,7 +51,7 @@ def test_members_and_their_targets():
         members=(
             Package(name="pa", manifest=Path("/w/a/Cargo.toml"), default=False, default_run="x",
                     features={"cli": ("dep:clap",)}, libraries=("liba_lib.so", "liba_lib.a")),
-            Package(name="pb", manifest=Path("/w/b/Cargo.toml"), examples=("ex",),
+            Package(name="pb", manifest=Path("/w/b/Cargo.toml"), examples=("ex",), libraries=("libplain.so",), only_shared=True,
                     dependencies=(Dependency(name="pa", features=("cli",), default_features=False),)),
         ),
     )  # fmt: skip

@@ -18,8 +18,9 @@ The packages, lowest layer first; each imports only packages before it (the cont
     report      results for users and for programs
     cli         flags in, exit code out
 
-rust/linker.py, testing/test_runner.py and testing/instruction_log.py are programs of their own: they run in every link, before
-every test binary, and to count instructions, and import nothing of buildlib.
+rust/linker.py, emulation/sandbox.py and four modules of testing (test_runner, child_processes, private_binfmt, instruction_log) are
+programs of their own: they run in every link, around programs that are not trusted, before every test binary, and to count
+instructions, and import nothing of buildlib.
 """
 
 __version__ = "0.1.0"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from buildlib.core.plan import Step
 from buildlib.core.requirements import Fix, Requirement, apt_install
@@ -40,6 +41,18 @@ def handler(host: Host, target: Target) -> Handler | None:
 def _is_for(candidate: Handler, target: Target) -> bool:
     names = (f"qemu-{target.qemu}", f"qemu-{target.qemu}-static")
     return candidate.name in names or candidate.interpreter.rpartition("/")[2] in names
+
+
+def magic(target: Target) -> tuple[bytes, bytes]:
+    """How a handler recognises the target's binaries: the first 20 bytes of their ELF header, and the mask of the bits that count.
+
+    As QEMU's scripts/qemu-binfmt-conf.sh: any OS ABI, and of the types ET_EXEC and ET_DYN.
+    """
+    order: Literal["little", "big"] = "little" if target.elf.little else "big"
+    ident = b"\x7fELF" + bytes([2 if target.elf.bits == 64 else 1, 1 if target.elf.little else 2, 1]) + bytes(9)
+    mask = b"\xff" * 7 + b"\0" + b"\xff" * 8
+    kind, kind_mask = (2).to_bytes(2, order), 0xFFFE.to_bytes(2, order)
+    return ident + kind + target.elf.machine.to_bytes(2, order), mask + kind_mask + b"\xff\xff"
 
 
 def requirements(target: Target) -> tuple[Requirement, ...]:

@@ -183,10 +183,11 @@ def _mirror(toolchain: Toolchain) -> tuple[Action, ...]:
     return tuple(Link(path=toolchain.managed_root / "lib" / "rustlib" / name, to=rustlib / name) for name in names)
 
 
-def rustc_wrapper(compiler: Compiler, target: Target) -> str | None:
+def rustc_wrapper(host: Host, compiler: Compiler, target: Target) -> str | None:
     """Return the text of a RUSTC for `target`, None where the toolchain's own rustc is enough.
 
-    It is a wrapper, because RUSTFLAGS would replace every flag of the workspace's own configuration.
+    It is a wrapper, because RUSTFLAGS would replace every flag of the workspace's own configuration. It is a script for bash where
+    there is one: dash drops variables whose names it does not allow, and cargo sets CARGO_BIN_EXE_cli-command for tests.
     """
     static = f"*' --target {target.triple} '*) set -- -Ctarget-feature=+crt-static \"$@\" ;;" if target.is_musl else ""
     sysroot = f" --sysroot {quote(str(compiler.sysroot))}" if compiler.sysroot else ""
@@ -194,7 +195,7 @@ def rustc_wrapper(compiler: Compiler, target: Target) -> str | None:
         return None
     # riscv64, s390x and loong64 musl link dynamically by default; the others link statically.
     case = f'case " $* " in {static} esac\n' if static else ""
-    return f'#!/bin/sh\n{case}exec {quote(str(compiler.toolchain.rustc))}{sysroot} "$@"\n'
+    return f'#!{host.which("bash") or "/bin/sh"}\n{case}exec {quote(str(compiler.toolchain.rustc))}{sysroot} "$@"\n'
 
 
 def _toml(value: str | Path) -> str:

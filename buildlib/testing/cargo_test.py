@@ -35,6 +35,7 @@ class TestPlan:
     doc_tests: Step | None = None  # where `run` leaves them out
     runner: Runner | None = None  # None where the user's own runner starts the tests
     probe_program: Path = Path()  # what `probe` has compiled
+    compiles_only: bool = False  # nothing is run
 
     @property
     def target(self) -> Target:
@@ -64,7 +65,7 @@ def test_plan(
     target = toolset.target
     scripts: list[Action] = list(line.scripts)
     env = dict(line.env)
-    if toolset.compiler and (text := rustc_wrapper(_rustdoc(toolset.compiler), target)):  # rustdoc compiles doc tests
+    if toolset.compiler and (text := rustc_wrapper(host, _rustdoc(toolset.compiler), target)):  # rustdoc compiles doc tests
         scripts.append(Write(path=line.tools / "rustdoc", text=text, mode=0o755))
         env["RUSTDOC"] = str(line.tools / "rustdoc")
     runner = None
@@ -87,6 +88,7 @@ def test_plan(
         toolset=toolset, emulator=emulator, folder=line.tools, scripts=tuple(scripts), compile=compile_step,
         probe=probe_step, run=run, runner=runner, record=record_of(runner.folder) if runner else None,
         probe_program=line.target_dir / target.triple / "debug" / PROBE_NAME,
+        compiles_only=NO_RUN in _split(options.request.rest)[0],
     )  # fmt: skip
 
 
@@ -97,7 +99,8 @@ def _steps(
     for_cargo, for_binaries = _split(request.rest)
     argv = (*line.program, "test", "--target", line.triple, *_selection(workspace, request, for_cargo),
             *words("--profile", filter(None, (request.profile,))), *line.flags, *for_cargo)  # fmt: skip
-    compile_step = line.step(f"{target.name} · compile tests", (*argv, "--no-run", *JSON))
+    compile_argv = (*(word for word in argv if word != NO_RUN), NO_RUN, *JSON)
+    compile_step = line.step(f"{target.name} · compile tests", compile_argv)
     probe_argv = (
         *line.program, "run", "--quiet", "--manifest-path", str(probe / "Cargo.toml"), "--target", line.triple,
         "--target-dir", str(line.target_dir),
@@ -143,6 +146,7 @@ def _split(rest: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return rest[:at], rest[at:]
 
 
+NO_RUN = "--no-run"
 PACKAGES = ("--package", "--workspace", "--all", "--exclude", "--manifest-path")
 
 

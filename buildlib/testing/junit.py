@@ -18,7 +18,8 @@ NOT_XML = re.compile(r"\x1b\[[0-9;]*m|[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000
 def junit(title: str, suites: Iterable[Suite], properties: Mapping[str, str]) -> str:
     """The document. Each binary is a testsuite named `title`.binary with these properties.
 
-    A crash of the emulator is an error; every other case that did not pass is a failure.
+    What ran on the host has that in its properties. A crash of the emulator is an error; every other case that did not pass
+    is a failure.
     """
     from xml.etree import ElementTree
 
@@ -29,7 +30,8 @@ def junit(title: str, suites: Iterable[Suite], properties: Mapping[str, str]) ->
         element = _child(root, "testsuite", name=name, tests=len(suite.cases), failures=failures,
                          errors=int(bool(suite.broken)), skipped=suite.count(IGNORED), time=suite.seconds)  # fmt: skip
         listed = _child(element, "properties")
-        for key, value in properties.items():
+        place = {"ran on": suite.ran_on, "emulator": ""} if suite.ran_on else {}
+        for key, value in {**properties, **place}.items():
             _child(listed, "property", name=key, value=value)
         for case in suite.cases:
             testcase = _child(element, "testcase", classname=name, name=case.name)

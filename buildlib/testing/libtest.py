@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from signal import Signals
 from typing import Any
 
@@ -22,6 +23,7 @@ DOC_TEST = re.compile(r"\(line \d+\)(?: - .+)?$")
 RUNNING = re.compile(r"^running \d+ tests?$", re.MULTILINE)
 SLOW = re.compile(r"^test (.+) has been running for over \d+ seconds$", re.MULTILINE)
 HASH = re.compile(r"-[0-9a-f]{16}$")
+HOST = "host"
 DETAIL = 4000  # characters of a failed test's output that are kept
 
 
@@ -39,7 +41,8 @@ class Suite:
     """The tests of one binary, or all doc tests.
 
     `broken` is the emulator's last line if a crash of the emulator ended the run; `recovered` is that line if only the first run
-    crashed and the second one finished.
+    crashed and the second one finished. `ran_on` is HOST for what cargo compiles for the host. `stderr` is the end of what a binary
+    with failed tests printed there, which may be from programs that they started.
     """
 
     name: str
@@ -47,23 +50,48 @@ class Suite:
     seconds: float = 0.0
     broken: str = ""
     recovered: str = ""
+    ran_on: str = ""
+    stderr: str = ""
 
     def count(self, *results: str) -> int:
         """How many cases have one of these results."""
         return sum(case.result in results for case in self.cases)
 
 
-def read(record: str, stdout: str) -> tuple[Suite, ...]:
+def read(record: str, stdout: str, root: Path = Path()) -> tuple[Suite, ...]:
     """The suites of a run.
 
-    `record` has a line of JSON for each binary, `stdout` is the whole output of cargo. Only doc tests are read from `stdout`, but
-    everything if the record is empty.
+    `record` has a line of JSON for each binary, `stdout` is the whole output of cargo. Doc tests are read from `stdout`, and what is
+    not in the record: all of it where the user's own runner starts the tests. `root` is the workspace's.
     """
     runs = [json.loads(line) for line in record.splitlines()]
     suites = _merged((run["binary"], suite) for run in runs if (suite := _suite(run)))
     cases = _cases(stdout)
-    rest = tuple(case for case in cases if DOC_TEST.search(case.name)) if runs else cases
-    return (*suites, *((Suite(name="doc-tests" if runs else "tests", cases=rest),) if rest else ()))
+    if not runs:
+        return (Suite(name="tests", cases=cases),) if cases else ()
+    doc_tests = tuple(case for case in cases if DOC_TEST.search(case.name))
+    known = {case.name for suite in suites for case in suite.cases} | {case.name for case in doc_tests}
+    again = any(suite.broken or suite.recovered for suite in suites)  # stdout has the output of two runs
+    others = tuple(case for case in cases if case.name not in known and not again)
+    return (*suites, *((Suite(name="tests", cases=others),) if others else ()),
+            *_doc_tests(doc_tests, {run["cwd"]: run["ran_on"] for run in runs if _is_doc_test(run)}, root))  # fmt: skip
+
+
+def _doc_tests(cases: tuple[Case, ...], packages: Mapping[str, str], root: Path) -> Iterable[Suite]:
+    """A suite for the doc tests that ran on the target, and one for those of proc macros, which ran on the host.
+
+    `packages` maps the directory of a package to where its doc tests ran. rustdoc names a doc test by its file, from `root` on.
+    """
+    places: dict[str, list[Case]] = {}
+    for case in cases:
+        path = os.path.realpath(root / case.name.partition(" - ")[0])
+        folders = [folder for folder in packages if path.startswith(f"{folder}/")]
+        places.setdefault(packages[max(folders, key=len)] if folders else "", []).append(case)
+    return (Suite(name="doc-tests", cases=tuple(places[place]), ran_on=place) for place in sorted(places))
+
+
+def _is_doc_test(run: Mapping[str, Any]) -> bool:
+    return any(part.startswith("rustdoctest") for part in PurePath(run["binary"]).parts)
 
 
 def _merged(runs: Iterable[tuple[str, Suite]]) -> tuple[Suite, ...]:
@@ -73,16 +101,17 @@ def _merged(runs: Iterable[tuple[str, Suite]]) -> tuple[Suite, ...]:
         before = suites.get(binary)
         suites[binary] = suite if before is None else Suite(
             name=suite.name, cases=before.cases + suite.cases, seconds=round(before.seconds + suite.seconds, 3),
-            broken=before.broken or suite.broken, recovered=before.recovered or suite.recovered,
+            broken=before.broken or suite.broken, recovered=before.recovered or suite.recovered, ran_on=suite.ran_on,
+            stderr=before.stderr + suite.stderr,
         )  # fmt: skip
     return tuple(suites.values())
 
 
 def _suite(run: Mapping[str, Any]) -> Suite | None:
     """The suite of a line of the record; None for a doc test's binary, which rustdoc names in cargo's own output."""
-    path = PurePath(run["binary"])
-    if any(part.startswith("rustdoctest") for part in path.parts):
+    if _is_doc_test(run):
         return None
+    path = PurePath(run["binary"])
     name, cases = HASH.sub("", path.name), _cases(run["stdout"])
     single = _single_test(run)
     if single:  # its output stands between libtest's words; the exit code says whether it passed
@@ -96,7 +125,9 @@ def _suite(run: Mapping[str, Any]) -> Suite | None:
         cases = (*cases, Case(name=single or name, result=FAILED, detail=detail[-DETAIL:]))
     elif not (cases or broken) and not RUNNING.search(run["stdout"]):
         cases = (Case(name=name, result=PASSED),)  # another harness than libtest: the binary is one test
-    return Suite(name=name, cases=cases, seconds=run["seconds"], broken=broken, recovered=recovered)
+    stderr = run["stderr"] if any(case.result == FAILED for case in cases) else ""
+    return Suite(name=name, cases=cases, seconds=run["seconds"], broken=broken, recovered=recovered, ran_on=run["ran_on"],
+                 stderr=stderr)  # fmt: skip
 
 
 def _silent(code: int) -> str:

@@ -50,8 +50,10 @@ def is_used(host: Host, config: Config, tests: TestPlan, request: Request) -> bo
         )
     rest = request.rest
     at = rest.index("--") if "--" in rest else len(rest)
-    understood = not (request.profile or request.quiet or request.jobs) and not any(word.partition("=")[0] in CARGO_ONLY for word in rest[:at]) and all(
-        not word.startswith("-") or word in BINARY_OPTIONS for word in rest[at + 1 :]
+    understood = (
+        not (request.profile or request.quiet or request.jobs)
+        and not any(word.partition("=")[0] in CARGO_ONLY for word in rest[:at])
+        and all(not word.startswith("-") or word in BINARY_OPTIONS for word in rest[at + 1 :])
     )
     return config.test.runner != "cargo" and installed and understood and tests.record is not None
 

@@ -1,8 +1,8 @@
-"""Run a test binary for cargo: `python3 test_runner.py SPEC BINARY ARGS...`, the runner of a target.
+"""Run a test binary for cargo: `main(SPEC, BINARY, ARGS...)` of the runner of a target (runners.py).
 
 The program runs the binary under the emulator that SPEC names, forwards its output, kills it when it makes no progress, runs it
-once more when the emulator crashed, and appends a line of JSON to a record. It runs before every test binary: it must start fast
-and imports nothing of buildlib.
+once more when the emulator crashed, and appends a line of JSON to a record. Programs that the binary starts run under the emulator
+as well (child_processes.py). It runs before every test binary: it must start fast and imports nothing of buildlib.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ import time
 
 TYPE_CHECKING = False  # type checkers take it for typing's, whose import would cost milliseconds in every start
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
 # Set while a binary runs: a test that starts another program by the same runner starts it directly.
 INSIDE = "_BUILDLIB_HARNESS"
+SET_BY_CARGO = "CARGO_MANIFEST_DIR"  # cargo, nextest and rustdoc start test binaries with it
 # Documented: tests that make no sense under emulation look for it.
 EMULATED = "BUILDLIB_EMULATED"
 LIST_TIMEOUT = 60.0  # seconds for a binary to list its tests
@@ -64,11 +66,12 @@ def main(spec_path: str, binary: str, *args: str) -> None:
     with open(spec_path, encoding="utf-8") as stream:
         spec = json.load(stream)
     words = [*spec["emulator"], binary, *args]
-    if INSIDE in os.environ or "--list" in args:
-        os.execvp(words[0], words)
+    # A test may have cleared the environment of what it starts, or call the runner with a program's launcher.
+    if INSIDE in os.environ or SET_BY_CARGO not in os.environ or "--list" in args:
+        start_directly([*spec["emulator"], original(spec, binary), *args])
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches the whole process group; nothing needs to be reported
-    arch = spec["emulated_arch"]
-    env = {**os.environ, INSIDE: "1", **({EMULATED: arch} if arch else {})}
+    arch, cwd = spec["emulated_arch"], os.getcwd()
+    env = {**os.environ, INSIDE: "1", **({EMULATED: arch} if arch else {}), **prepare_children(spec, binary)}
     crashes = []
     result = run(words, env, spec["timeout"], arch)
     if result.crash in ("emulator", "ambiguous"):
@@ -79,12 +82,46 @@ def main(spec_path: str, binary: str, *args: str) -> None:
         result.crash, crashes = "program", []
     cut_short = result.crash or result.hung
     names = list_tests([*words, "--list", "--format", "terse"]) if cut_short else []
-    facts = {"binary": binary, "args": args, "threads": os.cpu_count(), "crashes": crashes, "listed": names}
+    facts = {"binary": binary, "args": args, "threads": os.cpu_count(), "crashes": crashes, "listed": names,
+             "ran_on": spec["ran_on"], "cwd": cwd}  # fmt: skip
     try:
         append(spec["record"], json.dumps({**facts, **vars(result)}))
     except OSError as error:
         sys.exit(f"buildlib: {spec['record']}: {error.strerror} (os error {error.errno})")
     exit_like(result)
+
+
+def start_directly(words: list[str]) -> None:
+    """Replace this process by a program, with the signals that it would have without Python."""
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    os.execvp(words[0], words)
+
+
+def prepare_children(spec: Mapping[str, Any], binary: str) -> dict[str, str]:
+    """Let programs that the binary starts run under the emulator too. Returns the variables that they need."""
+    children = spec["children"]
+    if not children:
+        return {}
+    if children["way"] not in ("", "binfmt", "none"):
+        try:
+            child_processes().prepare(children, spec["emulator"], binary)
+        except OSError as error:
+            os.write(2, f"buildlib: programs that tests start may not run: {error}\n".encode())
+    emulator = spec["emulator"]
+    return {"QEMU_LD_PREFIX": emulator[emulator.index("-L") + 1]} if "-L" in emulator else {}
+
+
+def original(spec: Mapping[str, Any], binary: str) -> str:
+    """The program itself where the binary is its launcher."""
+    launchers = spec["children"] and spec["children"]["way"].endswith("launchers")
+    return str(child_processes().original(binary)) if launchers else binary
+
+
+def child_processes() -> Any:
+    """The module of that name, which is loaded only where it is needed."""
+    sys.path.append(os.path.dirname(os.path.abspath(__file__)))
+    return __import__("child_processes")
 
 
 def run(words: Sequence[str], env: dict[str, str], timeout: float, arch: str) -> Run:

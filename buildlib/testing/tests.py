@@ -20,7 +20,7 @@ from buildlib.rust import provision
 from buildlib.rust.cargo import Toolset
 from buildlib.testing import cargo_test, libtest, nextest
 from buildlib.testing.cargo_test import TestOptions, TestPlan
-from buildlib.testing.child_processes import LAUNCHERS
+from buildlib.testing.child_processes import BOTH, LAUNCHERS
 from buildlib.testing.failure_help import help_for_failures
 from buildlib.testing.junit import junit
 from buildlib.testing.libtest import IGNORED, PASSED, Suite
@@ -155,12 +155,14 @@ def _run(context: Context, tests: TestPlan, result: TestResult) -> TestResult:
             result = replace(result, ran_on=_probe(context, tests))
             if tests.compile:
                 _compile(context, tests)
+            if tests.compiles_only:
+                return replace(result, planned=context.run.dry)
             result = replace(result, children=_find_children(context, tests, result))
             if tests.record:
                 context.run(Write(path=tests.record, text=""))
             outcome = context.run(tests.run)
             doc_tests = context.run(tests.doc_tests) if tests.doc_tests else None
-            if tests.runner and result.children == LAUNCHERS:
+            if tests.runner and result.children in (BOTH, LAUNCHERS):
                 context.run(tests.runner.restore_programs())
         except BuildError as error:
             return replace(result, error=error)
@@ -179,7 +181,7 @@ def _run(context: Context, tests: TestPlan, result: TestResult) -> TestResult:
 
 def _find_children(context: Context, tests: TestPlan, result: TestResult) -> str:
     """Find how programs that tests start can run, let the runner do so, and return the way; "" where nothing is needed."""
-    if not (tests.runner and tests.emulator and result.ran_on):
+    if not (tests.runner and tests.emulator) or context.run.dry:
         return ""
     outcome = context.run(tests.runner.find_children(tests.probe_program))
     try:

@@ -64,7 +64,14 @@ def test_packages_stay_small_and_say_what_they_hold():
     assert short == {}
 
 
-@pytest.mark.parametrize("program", ["rust/linker.py", "testing/test_runner.py", "testing/instruction_log.py"])
+# Programs of their own.
+STANDALONE = [
+    "emulation/sandbox.py", "rust/linker.py", "testing/child_processes.py", "testing/instruction_log.py", "testing/private_binfmt.py",
+    "testing/test_runner.py",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("program", STANDALONE)
 def test_programs_of_their_own_import_the_standard_library_alone(program):
     """They run in every link, before every test binary, and for every count: a start of buildlib would cost more than they do."""
     import sys

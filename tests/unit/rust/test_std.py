@@ -2,6 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from machines import Machine
 
 from buildlib.core.errors import MissingRequirements
 from buildlib.core.plan import Install, Link, Step, Write
@@ -88,6 +89,12 @@ def test_vendored_sources_are_compiled_without_a_network(system):
     )  # fmt: skip
 
 
+def test_the_wrapper_of_rustc_keeps_variables_with_a_dash(system):
+    """cargo sets CARGO_BIN_EXE_cli-command for integration tests; dash would drop it."""
+    text = std.rustc_wrapper(Machine(["bash"]), Compiler(toolchain=system, sysroot=Path("/s")), TARGETS["arm64"])
+    assert text == '#!/usr/bin/bash\nexec /usr/bin/rustc --sysroot /s "$@"\n'
+
+
 @pytest.mark.parametrize(
     ("target", "sysroot", "text"),
     [
@@ -102,7 +109,7 @@ def test_vendored_sources_are_compiled_without_a_network(system):
     ],
 )
 def test_rustc_is_wrapped_only_where_it_is_necessary(system, target, sysroot, text):
-    assert std.rustc_wrapper(Compiler(toolchain=system, sysroot=sysroot), TARGETS[target]) == text
+    assert std.rustc_wrapper(Machine(), Compiler(toolchain=system, sysroot=sysroot), TARGETS[target]) == text
 
 
 # --- pins ------------------------------------------------------------------------------------------------------------------------

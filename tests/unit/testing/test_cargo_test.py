@@ -7,6 +7,8 @@ from machines import AMD64, ARM64, WITH_ZIG, choose, settings, workspace
 from buildlib.core.errors import MissingRequirements
 from buildlib.core.plan import Link, Write
 from buildlib.core.request import NO_REQUEST, Request
+from buildlib.emulation.binfmt import magic
+from buildlib.emulation.launcher import launcher
 from buildlib.machine.workspace import Component
 from buildlib.rust.cargo import Toolset
 from buildlib.rust.std import Compiler
@@ -17,6 +19,7 @@ APP = Component(name="app", package="pack", version="1.0.0")
 WORKSPACE = workspace(APP)
 QEMU = ("/usr/bin/qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu")
 RUNNER = "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER"
+HOST_RUNNER = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER"
 
 
 def toolset(host, toolchain, target, sysroot=None, **flags):
@@ -49,13 +52,45 @@ def test_the_whole_command_lines_of_a_test_run(machine, rustup):
         "--target", "aarch64-unknown-linux-gnu.2.31", "--target-dir", folder,
     )  # fmt: skip
     assert {step.env[RUNNER] for step in (tests.compile, tests.run, tests.probe)} == {f"{folder}/tools/arm64/runner"}
-    assert json.loads(written(tests)["spec.json"]) == {
+    assert tests.probe_program == Path(folder, "aarch64-unknown-linux-gnu", "debug", "buildlib-probe")
+    assert 'name = "buildlib-probe"' in written(tests)["Cargo.toml"]
+    tools = f"{folder}/tools/arm64"
+    assert json.loads(written(tests)["runner.json"]) == {
         "emulator": ["/usr/bin/qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu"], "emulated_arch": "arm64", "timeout": 60.0,
-        "record": f"{folder}/tools/arm64/record.jsonl",
+        "record": f"{tools}/record.jsonl", "ran_on": "",
+        "children": {
+            "way": "", "handlers": [], "launcher": launcher("x86_64").hex(), "magic": magic(ARM64)[0].hex(),
+            "mask": magic(ARM64)[1].hex(), "folder": tools, "programs": f"{folder}/aarch64-unknown-linux-gnu",
+        },
     }  # fmt: skip
     # Not through a shell, which would drop variables such as CARGO_BIN_EXE_cli-command.
-    assert written(tests)["runner"].startswith(f"#!{folder}/tools/arm64/python -IS\n")
-    assert [action.to for action in tests.scripts if isinstance(action, Link)] == [Path("/py")]
+    assert written(tests)["runner"].startswith(f"#!{tools}/python -IS\n")
+    assert {action.to for action in tests.scripts if isinstance(action, Link)} == {Path("/py")}
+
+
+def test_what_cargo_compiles_for_the_host_runs_there(machine, rustup):
+    """Unit tests of proc macros: with the timeout of the settings, which is that of a test without emulation."""
+    tests = planned(machine(**WITH_ZIG), rustup)
+    folder = tests.record.parent
+    assert {step.env[HOST_RUNNER] for step in (tests.compile, tests.run)} == {f"{folder}/host-runner"}
+    assert json.loads(written(tests)["host-runner.json"]) == {
+        "emulator": [], "emulated_arch": "", "timeout": settings().test.timeout, "record": f"{folder}/record.jsonl",
+        "ran_on": "host", "children": None,
+    }  # fmt: skip
+    assert f"{folder}/host-runner.json" in written(tests)["host-runner"]
+
+
+@pytest.mark.parametrize("facts", [{"env": {HOST_RUNNER: "mine"}}, {"runners": frozenset({AMD64.triple})}])
+def test_a_host_s_runner_that_the_user_has_configured_is_used(machine, rustup, facts):
+    tests = planned(machine(**WITH_ZIG, **facts), rustup)
+    assert HOST_RUNNER not in tests.run.env and "host-runner" not in written(tests)
+
+
+@pytest.mark.parametrize("rest", [("--no-run",), ("-p", "a", "--no-run", "--", "x")])
+def test_tests_can_be_compiled_alone(machine, rustup, rest):
+    tests = planned(machine(**WITH_ZIG), rustup, rest=rest)
+    assert (tests.compiles_only, tests.compile.argv.count("--no-run")) == (True, 1)
+    assert not planned(machine(**WITH_ZIG), rustup, rest=("--", "--no-run")).compiles_only
 
 
 @pytest.mark.parametrize(
@@ -77,8 +112,9 @@ def test_doc_tests_alone_are_compiled_when_they_run(machine, rustup):
 
 def test_nothing_is_emulated_on_the_native_arch(machine, rustup):
     tests = planned(machine(tools=["cc"], **WITH_ZIG), rustup, target=AMD64, emulator=())
-    spec = json.loads(written(tests)["spec.json"])
-    assert (spec["emulator"], spec["emulated_arch"]) == ([], "")
+    spec = json.loads(written(tests)["runner.json"])
+    assert (spec["emulator"], spec["emulated_arch"], spec["children"]) == ([], "", None)
+    assert "host-runner" not in written(tests)
 
 
 @pytest.mark.parametrize("facts", [{"env": {RUNNER: "mine"}}, {"runners": frozenset({ARM64.triple})}])

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from buildlib.testing.junit import junit
-from buildlib.testing.libtest import CRASHED, FAILED, IGNORED, PASSED, TIMED_OUT, Case, Suite, read
+from buildlib.testing.libtest import CRASHED, FAILED, HOST, IGNORED, PASSED, TIMED_OUT, Case, Suite, read
 
 OUTPUT = """
 running 4 tests
@@ -33,7 +33,7 @@ def run(**facts):
     """A line of the record."""
     usual = {
         "binary": "/t/deps/demo-0123456789abcdef", "args": [], "threads": 2, "code": 0, "seconds": 0.5, "hung": False,
-        "stdout": "", "stderr": "", "crash": "", "crashes": [], "listed": [],
+        "stdout": "", "stderr": "", "crash": "", "crashes": [], "listed": [], "ran_on": "", "cwd": "/w",
     }  # fmt: skip
     return json.dumps(usual | facts)
 
@@ -87,7 +87,7 @@ def test_the_tests_that_were_running_are_named(facts, names, result):
          Suite(name="demo", seconds=0.5, cases=(), broken="ended by signal 11 with no output")),
         ({"stdout": "another harness\n"}, Suite(name="demo", seconds=0.5, cases=(Case(name="demo", result=PASSED),))),
         ({"code": 3, "stderr": "no\n"},
-         Suite(name="demo", seconds=0.5, cases=(Case(name="demo", result=FAILED, detail="exit code 3\nno\n"),))),
+         Suite(name="demo", seconds=0.5, cases=(Case(name="demo", result=FAILED, detail="exit code 3\nno\n"),), stderr="no\n")),
     ],
 )  # fmt: skip
 def test_other_ways_to_end(facts, suite):
@@ -102,6 +102,41 @@ def test_doc_tests_are_read_from_the_output_of_cargo():
     suites = read(record, OUTPUT + DOCS)
     assert [(suite.name, len(suite.cases)) for suite in suites] == [("demo", 4), ("doc-tests", 2)]
     assert suites[1].cases[1] == Case(name="src/lib.rs - add (line 9) - compile fail", result=FAILED)
+
+
+def test_doc_tests_of_a_proc_macro_ran_on_the_host(tmp_path):
+    """rustdoc names a doc test by its file from the workspace's root on, and starts it in the directory of its package."""
+    (tmp_path / "macros" / "inner").mkdir(parents=True)
+    record = "\n".join(
+        run(binary="/tmp/rustdoctestX/rust_out", cwd=str(tmp_path / folder), ran_on=ran_on)
+        for folder, ran_on in (("macros", HOST), ("macros/inner", ""), (".", ""))
+    )
+    names = ("macros/src/lib.rs - a (line 1)", "macros/inner/src/lib.rs - b (line 2)", "src/lib.rs - c (line 3)")
+    stdout = "".join(f"test {name} ... ok\n" for name in names)
+    on_host, *others = (Case(name=name, result=PASSED) for name in names)
+    assert read(record, stdout, tmp_path) == (
+        Suite(name="doc-tests", cases=tuple(others)), Suite(name="doc-tests", cases=(on_host,), ran_on=HOST),
+    )  # fmt: skip
+
+
+def test_a_binary_that_ran_on_the_host_says_so():
+    suites = read("\n".join((run(stdout=OUTPUT), run(binary="/t/deps/derive-0123456789abcdef", ran_on=HOST))), "")
+    assert [(suite.name, suite.ran_on) for suite in suites] == [("demo", ""), ("derive", HOST)]
+    root = ElementTree.fromstring(
+        junit("test-arm64", suites, {"arch": "arm64", "ran on": "aarch64", "emulator": "qemu"})
+    )
+    assert [[(prop.get("name"), prop.get("value")) for prop in suite.iter("property")] for suite in root] == [
+        [("arch", "arm64"), ("ran on", "aarch64"), ("emulator", "qemu")],
+        [("arch", "arm64"), ("ran on", "host"), ("emulator", "")],
+    ]
+
+
+def test_what_another_runner_has_started_is_read_from_the_output_of_cargo():
+    """The user's own runner of the host starts unit tests of proc macros."""
+    stdout = f"{OUTPUT}\ntest macro_works ... ok\n"
+    demo, others = read(run(stdout=OUTPUT, code=101), stdout)
+    assert (demo.name, others) == ("demo", Suite(name="tests", cases=(Case(name="macro_works", result=PASSED),)))
+    assert [suite.name for suite in read(run(stdout=OUTPUT, code=101, crashes=["QEMU"]), stdout)] == ["demo"]
 
 
 def test_without_a_record_all_tests_are_read_from_the_output_of_cargo():

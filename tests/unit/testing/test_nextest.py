@@ -88,7 +88,7 @@ def ran(name, **facts):
     return {
         "binary": "/t/deps/demo-0123456789abcdef", "args": ["--exact", name, "--nocapture"], "threads": 2, "code": 0, "seconds": 0.5,
         "hung": False, "stdout": f"running 1 test\ntest {name} ... its output\nok\n", "stderr": "", "crash": "", "crashes": [],
-        "listed": ["a", "b", "c", "d"],
+        "listed": ["a", "b", "c", "d"], "ran_on": "", "cwd": "/w",
     } | facts  # fmt: skip
 
 

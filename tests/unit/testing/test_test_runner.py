@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from buildlib.testing import test_runner
-from buildlib.testing.test_runner import classify_crash
+from buildlib.testing.child_processes import LAUNCHERS, PRIVATE
+from buildlib.testing.test_runner import SET_BY_CARGO, classify_crash
 
 DEADLINE = 120  # seconds; only a failing test needs them
 NEVER = 1e9  # seconds without progress that no test reaches
@@ -67,15 +68,16 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 def command(tmp_path):
     """The words and the environment that run a script under the test runner."""
 
-    def command(text, *args, emulator=(), timeout=NEVER, **env):
+    def command(text, *args, emulator=(), timeout=NEVER, children=None, **env):
         script = tmp_path / "demo-0123456789abcdef"
         script.write_text(f"#!/bin/sh\n{text}\n")
         script.chmod(0o755)
         arch = "arm64" if emulator else ""
-        spec = {"emulator": emulator, "emulated_arch": arch, "timeout": timeout, "record": str(tmp_path / "record")}
+        spec = {"emulator": emulator, "emulated_arch": arch, "timeout": timeout, "record": str(tmp_path / "record"), "ran_on": "",
+                "children": children}  # fmt: skip
         (tmp_path / "spec").write_text(json.dumps(spec))
         inherited = {k: v for k, v in os.environ.items() if k not in (test_runner.INSIDE, test_runner.EMULATED)}
-        return (test_runner.__file__, tmp_path / "spec", script, *args), inherited | env
+        return (test_runner.__file__, tmp_path / "spec", script, *args), inherited | {SET_BY_CARGO: "/w"} | env
 
     return command
 
@@ -134,7 +136,8 @@ def test_output_is_forwarded_and_recorded(finished):
     assert (done.returncode, done.stdout, done.stderr) == (3, "running 1 test\ntest a b ... ok\n", "no\n")
     assert run == {
         "binary": run["binary"], "args": ["a b"], "threads": os.cpu_count(), "code": 3, "seconds": run["seconds"],
-        "hung": False, "stdout": done.stdout, "stderr": "no\n", "crash": "", "crashes": [], "listed": [],
+        "hung": False, "stdout": done.stdout, "stderr": "no\n", "crash": "", "crashes": [], "listed": [], "ran_on": "",
+        "cwd": str(Path.cwd()),
     }  # fmt: skip
 
 
@@ -143,6 +146,59 @@ def test_a_program_that_a_test_starts_and_a_listing_run_directly(finished):
     assert finished("exit 4", **{test_runner.INSIDE: "1"})[0].returncode == 4
     done, record = finished("echo a: test", "--list")
     assert (done.stdout, record) == ("a: test\n", [])
+
+
+@pytest.mark.processes
+def test_a_program_that_a_test_starts_with_a_cleared_environment_is_no_test_binary(command, recorded):
+    """assert_cmd starts programs by cargo's runner, and a test may clear their environment."""
+    argv, _ = command("exit 4")
+    done = subprocess.run((sys.executable, "-I", "-S", *argv), env={}, timeout=DEADLINE, check=False)
+    assert (done.returncode, recorded()) == (4, [])
+
+
+@pytest.mark.processes
+def test_a_program_that_a_test_starts_has_default_signals(command):
+    """Python ignores SIGPIPE, and a program would inherit that."""
+    argv, env = command("grep SigIgn /proc/self/status", **{test_runner.INSIDE: "1"})
+    argv = (sys.executable, "-I", "-S", *argv)
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=DEADLINE, check=True)
+    assert int(done.stdout.split()[1], 16) & (1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1) == 0
+
+
+@pytest.mark.processes
+def test_a_program_is_started_in_place_of_its_launcher(command, tmp_path):
+    argv, env = command("echo the launcher", children={"way": LAUNCHERS}, **{test_runner.INSIDE: "1"})
+    aside = tmp_path / ".emulated" / "demo-0123456789abcdef"
+    aside.parent.mkdir()
+    aside.write_text("#!/bin/sh\necho the program\n")
+    aside.chmod(0o755)
+    argv = (sys.executable, "-I", "-S", *argv)
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=DEADLINE, check=True)
+    assert done.stdout == "the program\n"
+
+
+@pytest.mark.processes
+def test_child_processes_get_the_libraries_of_the_emulator(finished, tmp_path):
+    """`env -L` does not exist: this emulator is a script that takes both words."""
+    program = tmp_path / "qemu"
+    program.write_text('#!/bin/sh\nshift 2\nexec "$@"\n')
+    program.chmod(0o755)
+    text = "echo ${QEMU_LD_PREFIX:-none}"
+    for emulator, children, value in (
+        ([str(program), "-L", "/libc"], {"way": "binfmt"}, "/libc\n"),
+        (["env"], {"way": "binfmt"}, "none\n"),
+        ([], None, "none\n"),
+    ):
+        assert finished(text, emulator=emulator, children=children)[0].stdout == value
+
+
+@pytest.mark.processes
+def test_a_way_that_no_longer_works_does_not_stop_the_tests(finished, tmp_path):
+    """The directory of the private binfmt_misc is missing."""
+    children = {"way": PRIVATE, "folder": str(tmp_path / "missing"), "handlers": [], "magic": "7f", "mask": "ff"}
+    done, (run,) = finished("echo fine", emulator=["env"], children=children)
+    assert (done.returncode, run["stdout"]) == (0, "fine\n")
+    assert done.stderr.startswith("buildlib: programs that tests start may not run: ")
 
 
 @pytest.mark.processes
@@ -280,5 +336,5 @@ def test_the_program_imports_no_slow_modules():
     text = "import sys; exec(open(sys.argv[1]).read(), {'__name__': 'test_runner'}); print(*sys.modules)"
     argv = (sys.executable, "-I", "-S", "-c", text, test_runner.__file__)
     modules = subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE, check=True).stdout.split()
-    slow = {"buildlib", "typing", "dataclasses", "inspect", "asyncio", "pathlib"}
+    slow = {"buildlib", "typing", "dataclasses", "inspect", "asyncio", "pathlib", "ctypes", "child_processes"}
     assert "subprocess" in modules and not slow & set(modules)

@@ -12,7 +12,8 @@ from buildlib.core.plan import Link, Outcome, Step
 from buildlib.core.request import Request
 from buildlib.core.targets import TARGETS
 from buildlib.emulation import qemu
-from buildlib.testing import tests
+from buildlib.testing import runners, tests
+from buildlib.testing.child_processes import BINFMT, BOTH, LAUNCHERS, NONE, PRIVATE
 from buildlib.testing.libtest import Case, Suite
 
 PROBED = {"machine": "aarch64", "arch": "aarch64", "endian": "little", "bits": 64}
@@ -25,8 +26,9 @@ class Tools(Recorder):
     """A runner whose cargo writes `runs` to the record."""
 
     def __init__(self, answers=(), runs=(), **more):
-        super().__init__({"arm64 · probe": (0, json.dumps(PROBED)), "QEMU's version": (0, "qemu-aarch64 version 7.2.22\n")}
-                         | dict(answers), **more)  # fmt: skip
+        usual = {"arm64 · probe": (0, json.dumps(PROBED)), "QEMU's version": (0, "qemu-aarch64 version 7.2.22\n"),
+                 "how child processes start": (0, json.dumps({"way": BINFMT}))}  # fmt: skip
+        super().__init__(usual | dict(answers), **more)
         self.runs, self.env = runs, {}
 
     def __call__(self, action):
@@ -58,6 +60,7 @@ def ran(**facts):
     return {
         "binary": "/t/deps/demo-0123456789abcdef", "args": [], "threads": 2, "code": 0, "seconds": 0.5, "hung": False,
         "stdout": OUTPUT.replace("FAILED", "ok"), "stderr": "", "crash": "", "crashes": [], "listed": ["a", "b"],
+        "ran_on": "", "cwd": "/w",
     } | facts  # fmt: skip
 
 
@@ -68,7 +71,7 @@ def test_passed_tests_are_reported_with_where_they_ran(arm64, tmp_path):
     reports = tmp_path / "target" / "buildlib" / "reports"
     assert json.loads((reports / "test-arm64.json").read_text()) == {
         "session": "test", "arch": "arm64", "target": "aarch64-unknown-linux-gnu", "emulator": "qemu-aarch64-static 7.2.22",
-        "ran_on": PROBED, "seconds": 0, "code": 0, "error": None,
+        "ran_on": PROBED, "child_processes": "binfmt", "seconds": 0, "code": 0, "error": None,
         "suites": [
             {
                 "name": "demo", "seconds": 0.5, "broken": "", "mended": "",
@@ -76,7 +79,54 @@ def test_passed_tests_are_reported_with_where_they_ran(arm64, tmp_path):
             }
         ],
     }  # fmt: skip
-    assert ElementTree.parse(reports / "test-arm64.xml").getroot().get("name") == "test-arm64"
+    root = ElementTree.parse(reports / "test-arm64.xml").getroot()
+    assert root.get("name") == "test-arm64"
+    assert {prop.get("name"): prop.get("value") for prop in root.iter("property")} == {
+        "arch": "arm64", "ran on": "aarch64", "emulator": "qemu-aarch64-static 7.2.22", "child processes": "binfmt",
+    }  # fmt: skip
+
+
+def test_what_ran_on_the_host_says_so(arm64, tmp_path):
+    arm64(runs=[ran(ran_on="host"), ran(binary="/t/deps/other-0123456789abcdef")])
+    report = json.loads((tmp_path / "target" / "buildlib" / "reports" / "test-arm64.json").read_text())
+    assert [(suite["name"], suite.get("ran_on")) for suite in report["suites"]] == [("demo", "host"), ("other", None)]
+
+
+SPEC = "target/buildlib/*/tools/arm64/runner.json"
+
+
+@pytest.mark.parametrize(
+    ("found", "way", "restored"),
+    [
+        ({"way": PRIVATE, "handlers": [":a:"]}, PRIVATE, False), ({"way": LAUNCHERS}, LAUNCHERS, True),
+        ({"way": BOTH}, BOTH, True), ({"way": NONE}, NONE, False), ("no JSON", "", False), ([], "", False),
+    ],
+)  # fmt: skip
+def test_the_way_in_which_child_processes_start_is_found_and_used(arm64, tmp_path, found, way, restored):
+    answer = found if isinstance(found, str) else json.dumps(found)
+    result, run = arm64({"how child processes start": (0, answer)}, [ran()])
+    assert (result.error, result.children) == (None, way)
+    (spec,) = tmp_path.glob(SPEC)
+    children = json.loads(spec.read_text())["children"]
+    handlers = [":a:"] if way == PRIVATE else []
+    assert {key: children[key] for key in ("way", "handlers")} == {"way": way, "handlers": handlers}
+    program = f"{spec.parent}/python -IS {runners.CHILD_PROCESSES}"
+    (probe,) = (asked for asked in run.asked if asked.startswith(f"{program} find {spec} "))
+    assert probe.endswith("/aarch64-unknown-linux-gnu/debug/buildlib-probe")
+    assert (f"{program} restore {spec}" in run.asked) == restored
+
+
+def test_a_child_process_that_cannot_start_is_explained(arm64):
+    failed = ran(stdout=OUTPUT + "\n---- b stdout ----\nExec format error (os error 8)\n", code=101)
+    result, _ = arm64({"arm64 · test": (101, ""), "how child processes start": (0, '{"way": "none"}')}, [failed])
+    assert result.error.message == "arm64: demo::b failed"
+    assert result.error.help.startswith("a test started a program of arm64, and this kernel has no handler for it: ")
+
+
+def test_tests_that_are_only_compiled_do_not_run(arm64):
+    result, run = arm64(rest=("--no-run",))
+    assert (result.error, result.planned, result.suites) == (None, False, ())
+    assert [argv.split()[1] for argv in run.asked if "zigbuild" in argv] == ["run", "test"]
 
 
 FOUR = {
@@ -134,20 +184,26 @@ def test_tests_that_would_run_on_another_machine_do_not_run(arm64, facts, where)
     assert not any("· test" in asked for asked in run.asked) and result.suites == ()
 
 
-def test_a_test_binary_for_another_machine_is_an_error(arm64, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("kind", "machine", "error"),
+    [
+        ("test", 62, "arm64: stranger is for machine 62, expected 183"), ("test", 183, None),
+        ("proc-macro", 62, None), ("proc-macro", 183, "amd64: stranger is for machine 183, expected 62"),
+    ],
+)  # fmt: skip
+def test_a_test_binary_for_another_machine_is_an_error(arm64, tmp_path, monkeypatch, kind, machine, error):
+    """Unit tests of a proc macro are for the host."""
     stranger = tmp_path / "stranger"
-    stranger.write_bytes(b"\x7fELF\2\1\1" + bytes(11) + (62).to_bytes(2, "little"))
+    stranger.write_bytes(b"\x7fELF\2\1\1" + bytes(11) + machine.to_bytes(2, "little"))
 
     def compile(self, action, original=Tools.__call__):
         outcome = original(self, action)
-        return (
-            replace(outcome, artifacts=(artifact(stranger, "test", test=True),))
-            if isinstance(action, Step) and "compile" in action.title
-            else outcome
-        )
+        compiles = isinstance(action, Step) and "compile" in action.title
+        return replace(outcome, artifacts=(artifact(stranger, kind, test=True),)) if compiles else outcome
 
     monkeypatch.setattr(Tools, "__call__", compile)
-    assert arm64(runs=[ran()])[0].error.message == "arm64: stranger is for machine 62, expected 183"
+    result = arm64(runs=[ran()])[0]
+    assert (result.error and result.error.message) == error
 
 
 def test_all_missing_requirements_are_reported_at_once(arm64):

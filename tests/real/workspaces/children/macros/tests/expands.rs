@@ -1,0 +1,6 @@
+macros::seven!();
+
+#[test]
+fn expands() {
+    assert_eq!(seven(), 7);
+}

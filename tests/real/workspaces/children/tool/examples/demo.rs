@@ -1,0 +1,3 @@
+fn main() {
+    println!("demo on {}", std::env::consts::ARCH);
+}

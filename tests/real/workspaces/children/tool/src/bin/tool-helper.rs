@@ -1,0 +1,3 @@
+fn main() {
+    println!("helper on {}", std::env::consts::ARCH);
+}

@@ -10,12 +10,12 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from buildlib.ci.registry_login import login
 from buildlib.core.errors import UsageError
 from buildlib.core.settings import Config
 from buildlib.core.targets import find_target
 from buildlib.machine import installation
 from buildlib.machine.installation import Source
-from buildlib.registry.reference import parse
 
 # Actions by commit, because a tag can be moved: checkout 6.1.0, setup-python 6.3.0, cache 5.0.0, upload-artifact 7.0.1.
 PINS = {
@@ -48,10 +48,12 @@ def workflow(config: Config, install: str) -> str:
         find_target(arch).name: _checked_name(f"ci.runners.{arch}", runner)
         for arch, runner in config.ci.runners.items()
     }
-    registry = _login_host(config.registry)
+    registry = login(config.registry) if config.registry else None
     words = {
         "BEGIN": BEGIN, "KEPT": KEPT, **PINS, "INSTALL": json.dumps(install), "BACKEND": config.backend, "RUNNER": default,
-        "RUNS_ON": _runs_on(runners, default), "REGISTRY": registry,
+        "RUNS_ON": _runs_on(runners, default), "LOGIN": registry.step if registry else "",
+        # Only for GitHub's registry: the permission is that of GITHUB_TOKEN.
+        "PACKAGES": "" if registry and registry.secrets else "      packages: write\n",
     }  # fmt: skip
     text = TEMPLATE + (IMAGES if registry else "")
     for name, word in words.items():
@@ -85,16 +87,6 @@ def _repository(root: Path) -> Path:
     """The directory that a job checks out; the workspace itself outside a git repository."""
     root = root.resolve()
     return next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), root)
-
-
-def _login_host(prefix: str) -> str:
-    """The registry that `docker login` takes for the setting `registry`, docker.io for Docker Hub; "" without the setting."""
-    if not prefix:
-        return ""
-    try:
-        return _checked_name("registry", parse(f"{prefix}/component").registry)
-    except UsageError:
-        raise UsageError(f"registry: {prefix!r} is not the name of a registry", "write it as ghcr.io/acme") from None
 
 
 def _checked_name(key: str, value: str) -> str:
@@ -191,8 +183,7 @@ IMAGES = """
     timeout-minutes: 90
     permissions:
       contents: read
-      packages: write
-    concurrency: images-${{ github.ref }}
+@PACKAGES@    concurrency: images-${{ github.ref }}
     steps:
 @BEGIN@      - uses: @CACHE@
         with:
@@ -201,8 +192,5 @@ IMAGES = """
           restore-keys: buildlib-images-@BACKEND@-
       - run: @INSTALL@
       - run: buildlib setup --yes
-      - run: echo "$TOKEN" | docker login @REGISTRY@ --username "$GITHUB_ACTOR" --password-stdin
-        env:
-          TOKEN: ${{ secrets.GITHUB_TOKEN }}
-      - run: buildlib image --push
+@LOGIN@      - run: buildlib image --push
 """

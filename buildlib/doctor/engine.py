@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ RUNC = {(1, 5): (1, 0), (1, 6): (1, 1), (1, 7): (1, 1), (2, 0): (1, 2), (2, 1): 
 # The first versions that support the unified hierarchy (cgroup v2).
 CGROUP_V2 = {"Docker": (20, 10), "containerd": (1, 4), "runc": (1, 0)}
 SLOW_DRIVERS = ("vfs", "devicemapper", "aufs")
-DISK_SPACE = 2 << 30  # bytes; with less, builds fail half way
+DISK_SPACE = 2 << 30  # bytes; with less, many builds fail half way
+FULL = 8 << 20  # bytes; with less, a build fails when it links: a program with debug information has a few MiB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,22 +152,30 @@ def _builder(facts: EngineFacts, required: bool) -> tuple[Requirement, ...]:
 
 
 def disk_space(places: Iterable[tuple[Path, str]]) -> tuple[Requirement, ...]:
-    """Free space where a build writes: `places` are (path, what is kept there)."""
-    return tuple(
-        Requirement(
-            what=f"2 GiB in {path}", why=what, section="disk", required=False, met=_has_space(path),
+    """Free space where a build writes: `places` are (path, what is kept there). A full disk fails, one that is nearly full warns."""
+    places = tuple(places)
+
+    def requirement(what: str, why: str, met: Callable[[Host], bool], *, required: bool) -> Requirement:
+        return Requirement(
+            what=what, why=why, section="disk", required=required, met=met,
             fixes=(Fix(text="`docker buildx prune`, `cargo clean`, or use another disk (XDG_CACHE_HOME, --target-dir, TMPDIR)"),),
-        )
-        for path, what in places
+        )  # fmt: skip
+
+    return (
+        requirement(
+            "8 MiB on every disk", "with less no build succeeds", required=True,
+            met=lambda host: all(_has_space(host, path, FULL) for path, _ in places),
+        ),
+        *(
+            requirement(f"2 GiB in {path}", what, required=False, met=partial(_has_space, path=path, size=DISK_SPACE))
+            for path, what in places
+        ),
     )  # fmt: skip
 
 
-def _has_space(path: Path) -> Callable[[Host], bool]:
-    def met(host: Host) -> bool:
-        free = host.free(path)
-        return free is None or free >= DISK_SPACE
-
-    return met
+def _has_space(host: Host, path: Path, size: int) -> bool:
+    free = host.free(path)
+    return free is None or free >= size
 
 
 def credentials(registries: Iterable[str], config: Mapping[str, Any]) -> tuple[Requirement, ...]:

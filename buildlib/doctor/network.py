@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypedDict
 
+from buildlib.core.errors import MissingRequirements, NetworkError
 from buildlib.failures.classify import Failure, classify
 from buildlib.failures.log import progress
 from buildlib.failures.redact import redact
@@ -85,6 +86,14 @@ def _vertexes(item: str | dict[str, Any]) -> list[dict[str, Any]]:
 def _seconds(began: str, ended: str) -> float:
     # RFC 3339 with nanoseconds, which Python reads since 3.11.
     return (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds()
+
+
+def exit_code(report: NetworkReport) -> int:
+    """The code of the first step that failed, 0 if none did: credentials and certificates are this machine's, not the network's."""
+    for step in report.steps:
+        if step.failure:
+            return MissingRequirements.code if step.failure.kind == "auth" else NetworkError.code
+    return 0
 
 
 def advice(report: NetworkReport) -> tuple[str, ...]:

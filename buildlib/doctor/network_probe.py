@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from requests.utils import get_environ_proxies, parse_dict_header
 
-from buildlib.core.errors import BuildError
+from buildlib.core.errors import BuildError, Refused
 from buildlib.core.plan import Step, Write
 from buildlib.core.settings import Retry
 from buildlib.doctor import network
@@ -24,11 +24,13 @@ from buildlib.machine import docker_daemon
 from buildlib.process.context import Context
 from buildlib.process.retry import Budget
 from buildlib.registry.client import MANIFESTS, Client
+from buildlib.registry.digests import MAX_DOCUMENT, is_known, verified
 from buildlib.registry.http import Answer, Request, body_text, network_failure, scheme, seconds_until
 from buildlib.registry.reference import parse
 from buildlib.registry.tokens import read_token
 
 TIMEOUT = 10.0  # seconds to connect from this machine
+CHUNK = 1 << 16  # bytes
 BUILDER_TIMEOUT = 60.0  # seconds for BuildKit, which retries by itself for a while
 
 
@@ -192,39 +194,67 @@ class _Requests:
         answer = self._get(f"/v2/{endpoint.repository}/manifests/{endpoint.tag}")
         if answer.response is None:
             return answer.failure, ""
-        status, text = answer.response.status_code, body_text(answer.response)
-        if status == 404 and endpoint.writes:
+        if answer.status == 404 and endpoint.writes:
             return None, "nothing has been pushed yet"
-        if status >= 400:
-            kind = "not-found" if status == 404 else "auth"
-            name = f"{endpoint.host}: {endpoint.repository}:{endpoint.tag}"
-            return Failure(kind, f"{name}: {status} {answer.response.reason}"), ""
-        manifest = buildx.read_index(text)
+        if failure := self._refusal(answer, f"{endpoint.host}: {endpoint.repository}:{endpoint.tag}"):
+            return failure, ""
+        manifest = buildx.read_index(body_text(answer.response))
         # An index names manifests, a manifest its configuration, which is the smallest thing to fetch.
-        first = next((entry["digest"] for entry in manifest.get("manifests") or ()), "")
+        first = next(map(_digest, _list(manifest.get("manifests"))), "")
         self.smallest = f"manifests/{first}" if first else _configuration(manifest)
         return None, ""
 
     def blob(self) -> Result:
-        path = f"/v2/{self.endpoint.repository}"
         if self.smallest.startswith("manifests/"):
-            answer = self._get(f"{path}/{self.smallest}")
-            if answer.response is None:
-                return answer.failure, ""
-            self.smallest = _configuration(buildx.read_index(body_text(answer.response)))
+            failure, data, _ = self._content(self.smallest)
+            if failure:
+                return failure, ""
+            self.smallest = _configuration(buildx.read_index(data.decode("utf-8", "replace")))
             if not self.smallest:
                 return Failure(
                     "not-found", f"{self.endpoint.host}: an index names something that is not a manifest"
                 ), ""
-        answer = self._get(f"{path}/{self.smallest}")
+        failure, data, host = self._content(self.smallest)
+        return failure, "" if failure else f"{len(data)} bytes from {host}"
+
+    def _content(self, path: str) -> tuple[Failure | None, bytes, str]:
+        """What the digest in the path stands for, verified, and the host that sent it; or why it did not come."""
+        answer = self._get(f"/v2/{self.endpoint.repository}/{path}")
         if answer.response is None:
-            return answer.failure, ""
-        return None, f"{len(body_text(answer.response))} bytes from {urlsplit(answer.response.url).hostname}"
+            return answer.failure, b"", ""
+        digest = path.partition("/")[2]
+        title = f"{self.endpoint.host}: {self.endpoint.repository}@{digest}"
+        with answer.response as response:
+            if failure := self._refusal(answer, title):
+                return failure, b"", ""
+            try:
+                data = b"".join(verified(response.iter_content(CHUNK), title, digest, limit=MAX_DOCUMENT))
+            except Refused as error:  # a proxy's page, for example
+                return Failure("unknown", error.message, error.help), b"", ""
+            return None, data, str(urlsplit(response.url).hostname)
+
+    def _refusal(self, answer: Answer, title: str) -> Failure | None:
+        """The failure that a status stands for; None for success."""
+        if answer.status < 400:
+            return None
+        kind = {401: "auth", 403: "auth", 404: "not-found"}.get(answer.status, "unknown")
+        help_text = f"docker login {self.endpoint.host}" if kind == "auth" else ""
+        return Failure(kind, f"{title}: {answer.status} {answer.received.reason}", help_text)
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _digest(descriptor: object) -> str:
+    """The digest of a descriptor, "" without a valid one."""
+    digest = descriptor.get("digest") if isinstance(descriptor, dict) else ""
+    return digest if isinstance(digest, str) and is_known(digest) else ""
 
 
 def _configuration(manifest: Mapping[str, Any]) -> str:
     """The path of a manifest's configuration, "" for anything else."""
-    digest = (manifest.get("config") or {}).get("digest", "")
+    digest = _digest(manifest.get("config"))
     return f"blobs/{digest}" if digest else ""
 
 

@@ -1,7 +1,8 @@
 """What a failed command's output means: the class of the failure, its cause, help, and whether a retry helps.
 
-Read `classify` first: it reads a log with the rules in rules/*.toml, one file per subject. `log` splits a log into lines without
-colours, time stamps and BuildKit's prefixes. `redact` removes secrets from text before it is stored or shown.
+Read `classify` first: it reads a log with the rules in rules/*.toml, one file per subject, which `rule` loads. `log` splits a
+log into lines without colours, time stamps and BuildKit's prefixes, `noise` knows lines that state nothing, `process_output`
+reads what a build script without rules of its own printed. `redact` removes secrets from text before it is stored or shown.
 
-Everything here is pure: no processes, no network, no files apart from the rules. It depends on no other package.
+Everything here is pure: no processes, no network, no files apart from the rules. It depends on `core` alone.
 """

@@ -7,47 +7,26 @@ step failed, and which line is the cause.
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
 
+from buildlib.failures import process_output
 from buildlib.failures.log import Line, Log
+from buildlib.failures.noise import NOISE, RETRYING, WARNING, unquoted
+from buildlib.failures.rule import Rule, rules
 
-# The files in rules/, in the order in which their rules are tried: the first rule that matches a line reads it.
-RULE_FILES = (
-    "resources.toml", "emulation.toml", "rate_limits.toml", "certificates.toml", "builder.toml", "credentials.toml", "uploads.toml",
-    "not_found.toml", "usage.toml", "compile.toml", "test.toml", "network.toml", "downloads.toml",
-)  # fmt: skip
 REACH = 300  # lines: how far above its echo a cause is looked for; rustc and apt print it within these
 MAX_LINES = 200  # lines with one phrase that are looked at, the last ones
 CHUNK = 2_000_000  # characters: the end of a log decides; what is before it is read when the end does not decide
 MAX_CAUSE = 1000  # characters of a cause; a linker's line has many thousands
+MAX_MATCHED = 8000  # characters of a line that patterns see, at both ends: their time may grow with the square
+NEAR = 40  # lines above and below a line that its rule may ask for; openssl-sys names the target not much nearer
+MAX_OUTPUT = 5000  # lines of a build script's output; cmake and make print thousands
 
-# Not a tool's statement about its failure: rustc's excerpts, test names, command lines, BuildKit's headlines, echoes of a
-# cancelled step.
-NOISE = re.compile(
-    r"""\s*(?:
-        \d*\s*\|(?:\s|$) | -->\s | :::\s | \d+\s\|\s*>>>
-      | test\s.*\s\.\.\.(?:\s|$) | ----\s.*\sstdout\s---- | (?:PASS|FAIL|SLOW|TIMEOUT|LEAK|ABORT|SIG\w+|FLAKY|TRY)\s.*\[\s*[\d.>]
-      | (?:Compiling|Download(?:ed|ing)|Updating|Checking|Fresh|Finished|Running|Locking|Adding|Unpacking|Documenting|Fetch(?:ing|ed)
-        |Replaced)\s
-      | (?:Get|Hit):\d+\s | \++\s\S | \#\#\[(?:command|group|debug)\] | >\s*\[.*\]\s+(?:RUN|COPY|FROM|ADD)\b
-      | \[[^\]]*\d+/\d+\]\s+(?:RUN|COPY|FROM|ADD|ENV|WORKDIR)\b | (?:INFO|DEBUG|TRACE|Step\s\d+/\d+)\b
-      | (?:ERROR:\s*)?(?:failed\sto\s(?:solve|build):\s*)*(?:Canceled:\s*)?(?:failed\s.*:\s)?context\scanceled\s*$ | CANCELED\s*$
-    )""",
-    re.VERBOSE,
-)
-# Warnings: the tool continues after them. One may still be the reason for a later failure.
-WARNING = re.compile(
-    r"""\s*(?:\#\#\[warning\]|::warning|\[cross\]\ |npm\ )?(?:warn(?:ing)?\b|w:\s|ign:\d|err:\d|level=warning)
-      | .*(?:level=warn|\bretrying\ (?:in|after|\()|\bretrying\.\.\.|\btries\ remaining|\bwill\ retry\b|\bretry\ attempt\b)""",
-    re.IGNORECASE | re.VERBOSE,
-)
+PACKAGE = re.compile(r"build command for `([\w-]+) v([^\s`]+)")  # in cargo's headline
 ERROR = re.compile(r"(error|fatal|e: |panic|\[error\])", re.IGNORECASE)
-RETRYING = re.compile(r"retrying in ", re.IGNORECASE)
+CAUSED_BY = re.compile(r"^(?:Caused by:\n(?:0: )?|\d+: )(.+)$", re.MULTILINE)
 PROCESS_FAILED = "did not complete successfully: exit code"
 HEADLINE = re.compile(r"\[[^\]]*\]")  # [linux/arm64 builder 2/5]
 COMMAND = re.compile(r'process ".*"(?= did not complete)', re.DOTALL)  # the command does not say how it ended
@@ -86,7 +65,7 @@ class Failure:
 
     `kind` is the class, `cause` the line that shows it, `line` the number of that line, from 1. `wait` is how many seconds the
     other side asked for. `again` means that logging in again, once, may help, because the same command was authorized before.
-    `spent` means that all retries that it deserves have been made already.
+    `spent` means that all retries that it deserves have been made already. `fault` says who can fix it, as in `Rule`.
     """
 
     kind: str
@@ -96,6 +75,7 @@ class Failure:
     wait: float | None = None
     again: bool = False
     spent: bool = False
+    fault: str = ""
 
     @property
     def transient(self) -> bool:
@@ -109,57 +89,26 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """One [[rule]] of rules/*.toml.
+class Hit:
+    """A line and the rule that matches it.
 
-    A rule matches a line that contains one of `phrases` (in lower case; the line's case does not matter), in which `pattern`
-    finds something, if there is one, and `unless` finds nothing. `yields_to` names classes: an earlier line of one of them, in
-    the same step, is the cause, and this line only repeats that something failed. `reason` in the files says where the messages
-    come from.
+    `text` is the line without what other tools put before it, `groups` are those of the rule's patterns. `warning` means that
+    the tool continued after the line, or that it is a detail: it may only be the cause of a later failure.
     """
 
-    kind: str
-    phrases: tuple[str, ...]
-    pattern: re.Pattern[str] | None
-    unless: re.Pattern[str] | None
-    yields_to: tuple[str, ...]
-    help: str
-
-    def matches(self, text: str) -> bool:
-        """Whether `pattern` and `unless` allow this line, which contains one of the phrases."""
-        if self.unless and self.unless.search(text):
-            return False
-        return self.pattern is None or bool(self.pattern.search(text))
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A line and the rule that matches it. `warning` means that the tool continued after it."""
-
     line: Line
+    text: str
     rule: Rule
-    warning: bool
+    groups: Mapping[str, str] = field(default_factory=dict)
+    warning: bool = False
 
-
-def rule_tables() -> Iterator[dict[str, Any]]:
-    """The tables of all rule files, in order."""
-    for name in RULE_FILES:
-        yield from tomllib.loads((Path(__file__).with_name("rules") / name).read_text(encoding="utf-8"))["rule"]
-
-
-@cache
-def rules() -> tuple[Rule, ...]:
-    """All rules in order, read once."""
-    return tuple(
-        Rule(kind=table["class"], phrases=tuple(table["phrases"]), pattern=_pattern(table.get("pattern")),
-             unless=_pattern(table.get("unless")), yields_to=tuple(table.get("yields_to", ())), help=table.get("help", ""))
-        for table in rule_tables()
-    )  # fmt: skip
-
-
-def _pattern(text: str | list[str] | None) -> re.Pattern[str] | None:
-    """Compile a pattern, which may be written as a list of parts."""
-    return re.compile(text if isinstance(text, str) else "".join(text), re.IGNORECASE) if text else None
+    @property
+    def cause(self) -> str:
+        """The text with what the rule found before and after it."""
+        before = re.sub("^error: ", "", self.groups.get("before", ""), flags=re.IGNORECASE)
+        text = f"{self.text} {self.groups['rest']}" if "rest" in self.groups else self.text
+        parts = (before, text.removesuffix(":") if "after" in self.groups else text, self.groups.get("after", ""))
+        return ": ".join(filter(None, parts))
 
 
 def classify(output: str, code: int = 1, tool: str = "") -> Failure:
@@ -183,18 +132,16 @@ def _classify(log: Log, lines_before: int) -> Failure:
     hits = _hits(log)
     last = next((hit for hit in hits if not hit.warning), None)
     if last is None:
-        line = _last_error(log)
-        return (
-            Failure("unknown", line.text[:MAX_CAUSE], line=line.number + lines_before)
-            if line
-            else Failure("unknown", "")
-        )
-    hit = _cause(last, hits)
+        if line := _last_error(log):
+            return Failure("unknown", _with_reason(log, line), line=line.number + lines_before)
+        return Failure("unknown", "")
+    hit = _cause(log, last, hits)
     again = hit.rule.kind == "auth" and bool(TOKEN_EXPIRED.search(hit.line.text)) and _was_authorized(log, hit.line)
     return Failure(
-        hit.rule.kind, _shortened(hit.line.text), "log in again: the token has expired" if again else hit.rule.help,
-        hit.line.number + lines_before, _wait(log, hit.line) if hit.rule.kind in ("rate-limited", "transient-network") else None,
-        again, RETRIES_EXHAUSTED in hit.line.text,
+        hit.rule.kind, _shortened(hit.cause),
+        "log in again: the token has expired" if again else hit.rule.help_for(hit.groups), hit.line.number + lines_before,
+        _wait(log, hit.line) if hit.rule.kind in ("rate-limited", "transient-network") else None, again,
+        RETRIES_EXHAUSTED in hit.line.text, hit.rule.fault,
     )  # fmt: skip
 
 
@@ -211,24 +158,30 @@ def _hits(log: Log) -> list[Hit]:
     hits = []
     for index in sorted(rules_by_line, reverse=True):
         line = log.line(index)
-        if NOISE.match(line.text) or (step and line.step not in ("", step)):
+        text = unquoted(line.text)
+        if NOISE.match(line.text) or NOISE.match(text) or (step and line.step not in ("", step)):
             continue
-        text = f"{platform} {COMMAND.sub('', line.text)}" if PROCESS_FAILED in line.text else line.text
-        if match := _first_match(rules_by_line[index], text):
-            hits.append(Hit(line, match, _continued_after(log, line)))
+        matched = f"{platform} {COMMAND.sub('', text)}" if PROCESS_FAILED in text else _shortened(text, MAX_MATCHED)
+        if match := _first_match(rules_by_line[index], matched, log, line):
+            rule, groups = match
+            hits.append(Hit(line, text, rule, groups, rule.detail or _continued_after(log, line, text)))
     return hits
 
 
-def _first_match(candidates: list[Rule], text: str) -> Rule | None:
+def _first_match(candidates: list[Rule], text: str, log: Log, line: Line) -> tuple[Rule, Mapping[str, str]] | None:
     lowered = text.lower()
-    return next(
-        (rule for rule in candidates if any(phrase in lowered for phrase in rule.phrases) and rule.matches(text)), None
-    )
+    above, below = partial(log.above, line, NEAR), partial(log.below, line, NEAR)
+    for rule in candidates:
+        if any(phrase in lowered for phrase in rule.phrases):
+            groups = rule.match(text, above, below)
+            if groups is not None:
+                return rule, groups
+    return None
 
 
-def _continued_after(log: Log, line: Line) -> bool:
+def _continued_after(log: Log, line: Line, text: str) -> bool:
     """Whether the tool continued after this line: it is a warning, or an error that a retry follows."""
-    if WARNING.match(line.text):
+    if WARNING.match(line.text) or WARNING.match(text):
         return True
     following = next((later for n in range(line.index + 1, min(line.index + 40, len(log)))
                       if (later := log.line(n)).step == line.step and later.text), None)  # fmt: skip
@@ -250,18 +203,58 @@ def _failed_step(log: Log) -> tuple[str, str]:
     return "", ""
 
 
-def _cause(hit: Hit, hits: list[Hit]) -> Hit:
+def _cause(log: Log, hit: Hit, hits: list[Hit]) -> Hit:
     """The cause of which `hit` is an echo: the nearest line above of a class that it yields to, failures of this machine first."""
     while hit.rule.yields_to:
-        above = [
-            other for other in hits
-            if hit.line.index - REACH <= other.line.index < hit.line.index and other.rule.kind in hit.rule.yields_to
-        ]  # fmt: skip
-        of_machine = [other for other in above if other.rule.kind in MACHINE]
+        if hit.rule.output_below and (stated := _of_process(log, hit, hits)):
+            return _first_diagnostic(stated, hits)
+        above = [other for other in _within_reach(hit, hits) if other.rule.kind in hit.rule.yields_to]
         if not above:
             break
-        hit = (of_machine or above)[0]
-    return hit
+        hit = _nearest(above)
+    return _first_diagnostic(hit, hits)
+
+
+def _within_reach(hit: Hit, hits: list[Hit]) -> list[Hit]:
+    return [other for other in hits if hit.line.index - REACH <= other.line.index < hit.line.index]
+
+
+def _nearest(above: list[Hit]) -> Hit:
+    """A failure of the machine, otherwise the nearest line, or the one with a rule of its own to which it is a detail."""
+    nearest = above[0]
+    if nearest.rule.detail:
+        near = [other for other in above if nearest.line.index - other.line.index <= NEAR and not other.rule.detail]
+        nearest = next((other for other in near if other.rule.kind not in other.rule.yields_to), nearest)
+    return next((other for other in above if other.rule.kind in MACHINE), nearest)
+
+
+def _of_process(log: Log, hit: Hit, hits: list[Hit]) -> Hit | None:
+    """The cause of a failed process, whose output is below `hit`: a panic, a build script's warnings, what it printed.
+
+    cargo has shown the warnings above `hit`. Those with a rule come from the C compiler in most cases.
+    """
+    below = range(hit.line.index + 1, min(hit.line.index + MAX_OUTPUT, len(log)))
+    printed = process_output.output(line for line in map(log.line, below) if line.step == hit.line.step)
+    line = process_output.panic(printed)
+    if line is None and (package := PACKAGE.search(hit.line.text)):
+        prefix = f"warning: {package[1]}@{package[2]}: "
+        if warnings := [other for other in _within_reach(hit, hits) if other.line.text.startswith(prefix)]:
+            return _nearest(warnings)
+    line = line or process_output.statement(printed)
+    rule = Rule(hit.rule.kind, (), fault=hit.rule.fault, help=hit.rule.help)
+    groups = {name: value for name, value in hit.groups.items() if name != "after"}  # that belongs to the headline
+    return Hit(line, unquoted(line.text), rule, groups) if line else None
+
+
+def _first_diagnostic(hit: Hit, hits: list[Hit]) -> Hit:
+    """The first of a compiler's messages about one crate or file: those after it may follow from it."""
+    first = hit
+    for other in _within_reach(hit, hits) if hit.rule.diagnostic else ():
+        if other.rule.diagnostic:
+            first = other
+        elif not other.warning:
+            break
+    return first
 
 
 def _was_authorized(log: Log, line: Line) -> bool:
@@ -285,5 +278,13 @@ def _last_error(log: Log) -> Line | None:
     return next((line for line in lines if ERROR.match(line.text)), lines[0] if lines else None)
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= MAX_CAUSE else f"{text[:MAX_CAUSE]} …"
+def _with_reason(log: Log, line: Line) -> str:
+    """The line, with the last reason of the list `Caused by:` that cargo and Rust's anyhow print below it."""
+    below = log.below(line, NEAR)
+    reasons = CAUSED_BY.findall(below.partition("\nStack backtrace")[0]) if below.startswith("Caused by:\n") else []
+    return _shortened(f"{line.text}: {reasons[-1]}" if reasons else line.text)
+
+
+def _shortened(text: str, most: int = MAX_CAUSE) -> str:
+    """The text, or the beginning and the end of a long one: a command line that failed is followed by the reason."""
+    return text if len(text) <= most else f"{text[: most - most // 4]} … {text[-most // 4 :]}"

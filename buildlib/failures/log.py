@@ -20,6 +20,7 @@ ESCAPES = re.compile(r"\x1b(?:\[[0-9;:?<=>]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|
 PREFIX = re.compile(
     r"(?:\ufeff?\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:?\d\d)\s+)?(?:#(\d+) (?:\d+\.\d+ )?|\d{1,5}\.\d{1,3} )?"
 )
+WIDTH = 1000  # characters of a neighbour that are looked at, at both ends; a linker's command line has many thousands
 # Where GitHub ends the step that failed; the lines after it are about cleaning up.
 GITHUB_END = "##[error]process completed with exit code"
 
@@ -29,13 +30,14 @@ class Line:
     """One line of a log.
 
     `index` counts the lines of the `Log` from 0, `number` those of the original text from 1. `step` is BuildKit's number of the
-    step that printed it, "" outside of any.
+    step that printed it, "" outside of any. `indent` is how many spaces were before the text.
     """
 
     index: int
     number: int
     step: str
     text: str
+    indent: int = 0
 
 
 class Log:
@@ -62,11 +64,29 @@ class Log:
 
     def line(self, index: int) -> Line:
         """The line at `index`, without its prefix."""
-        number, text = self._rows[index]
-        prefix = PREFIX.match(text)
-        if prefix is None:  # never: every part of PREFIX is optional
-            return Line(index=index, number=number, step="", text=text.strip())
-        return Line(index=index, number=number, step=prefix[1] or "", text=text[prefix.end() :].strip())
+        number, row = self._rows[index]
+        prefix = PREFIX.match(row)  # always: every part of PREFIX is optional
+        rest, step = (row[prefix.end() :], prefix[1] or "") if prefix else (row, "")
+        text = rest.lstrip()
+        return Line(index=index, number=number, step=step, text=text.rstrip(), indent=len(rest) - len(text))
+
+    def above(self, line: Line, most: int) -> str:
+        """The `most` lines above `line`, in order, of the same step and without blank ones."""
+        return "\n".join(reversed(list(self._neighbours(line, range(line.index - 1, -1, -1), most))))
+
+    def below(self, line: Line, most: int) -> str:
+        """The `most` lines below `line`, of the same step and without blank ones."""
+        return "\n".join(self._neighbours(line, range(line.index + 1, len(self)), most))
+
+    def _neighbours(self, line: Line, indices: range, most: int) -> Iterator[str]:
+        for other in map(self.line, indices[: 4 * most]):
+            if other.text and other.step == line.step and most > 0:
+                most -= 1
+                yield (
+                    other.text
+                    if len(other.text) <= WIDTH
+                    else f"{other.text[: WIDTH // 2]} {other.text[-WIDTH // 2 :]}"
+                )
 
     def backwards(self, most: int) -> Iterator[Line]:
         """The lines among the last `most` that are not blank, the last first."""

@@ -67,10 +67,6 @@ def to_layout(folder: Path) -> str:
     return f"type=oci,dest={folder},tar=false,rewrite-timestamp=true"
 
 
-# The value of --output that loads an image for one platform into the Docker daemon, under the names that --tag gives.
-TO_ENGINE = "type=docker,rewrite-timestamp=true"
-
-
 def digest_of(metadata: str) -> str:
     """The digest of the image that was built, from the text of the metadata file; "" if it names none."""
     digest = read_index(metadata).get("containerimage.digest")

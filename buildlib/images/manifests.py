@@ -43,6 +43,7 @@ class Descriptor(Struct, frozen=True):
     """A reference to a blob or a manifest by its digest."""
 
     digest: Annotated[str, Meta(pattern=r"^[a-z0-9]+([+._-][a-z0-9]+)*:[A-Za-z0-9=_-]+\Z")]
+    size: Annotated[int, Meta(ge=0)] | None = None  # bytes; all current tools state it
     platform: Platform | None = None
 
     @property

@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import tarfile
+import zlib
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 REF_NAME = "org.opencontainers.image.ref.name"
+IMAGE_NAME = "io.containerd.image.name"  # the complete name, for Docker's containerd image store
 # An id that is neither root nor a user of the host; distroless images use it too, and call it nonroot.
 USER = 65532
 
@@ -134,10 +136,11 @@ def compressed_layers(blobs: Mapping[str, bytes]) -> dict[str, bytes]:
             manifest = json.loads(data)
             (layer,), config = manifest["layers"], json.loads(blobs[manifest["config"]["digest"]])
             (diff_id,) = config["rootfs"]["diff_ids"]
-            if digest(blobs[layer["digest"]]) == layer["digest"]:
+            # The configuration may be wrong about what the layer decompresses to.
+            if digest(gzip.decompress(blobs[layer["digest"]])) == diff_id:
                 layers[diff_id] = blobs[layer["digest"]]
-        except (ValueError, KeyError, TypeError, RecursionError):  # not a manifest, or one that another tool wrote
-            continue
+        except (ValueError, KeyError, TypeError, RecursionError, OSError, EOFError, zlib.error):
+            continue  # not a manifest, one that another tool wrote, or a damaged layer
     return layers
 
 
@@ -186,6 +189,19 @@ def layout_index(image: Image, tags: Iterable[str]) -> bytes:
     entry = {"mediaType": INDEX, "digest": image.digest, "size": len(image.index)}
     manifests = [entry | {"annotations": {REF_NAME: tag}} for tag in tags]
     return _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests})
+
+
+def loadable(image: Json, config: str, layers: Iterable[str], names: Mapping[str, str]) -> dict[str, str]:
+    """The documents, by their names, that make a layout one that `docker load` loads as a tar file, into either image store.
+
+    `image` is the descriptor of the manifest, which refers to the digests `config` and `layers`; `names` maps names to complete
+    names. The format is that of `docker save` since 25.0: manifest.json is for the classic store, index.json for containerd's.
+    """
+    paths = [f"blobs/{digest.replace(':', '/')}" for digest in (config, *layers)]
+    item = {"Config": paths[0], "RepoTags": [*names], "Layers": paths[1:]}
+    tags = [{IMAGE_NAME: complete, REF_NAME: complete.rpartition(":")[2]} for complete in names.values()]
+    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [image | {"annotations": tag} for tag in tags]}
+    return {"manifest.json": json.dumps([item]), "index.json": json.dumps(index)}
 
 
 def _json(value: Json) -> bytes:

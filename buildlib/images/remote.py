@@ -1,47 +1,39 @@
 """`verify IMAGE`: read the program of each platform out of an image in its registry, and pass it through the gate.
 
-No daemon is used, and nothing is started.
+No daemon is used, and nothing is started. All content is verified against its digest before it is used.
 """
 
 from __future__ import annotations
 
-import io
 import posixpath
 import re
-import sys
-import tarfile
 import tempfile
-import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import BinaryIO
 
 from buildlib.binaries import elf
 from buildlib.binaries.verify import Verdict
-from buildlib.core.errors import BuildError, NetworkError, UsageError
+from buildlib.core.errors import BuildError, UsageError
 from buildlib.core.targets import TARGETS, Target
 from buildlib.images import manifests
-from buildlib.images.manifests import Configuration, Index, Manifest, Platform, Process
+from buildlib.images.manifests import Configuration, Descriptor, Index, Manifest, Platform, Process
 from buildlib.machine import docker_daemon
 from buildlib.process.context import Context
-from buildlib.registry.client import MANIFESTS, Client
-from buildlib.registry.http import denial
+from buildlib.registry.client import Client
+from buildlib.registry.content import Repository
+from buildlib.registry.layers import file_system
+from buildlib.registry.layers.compression import LayerError
+from buildlib.registry.layers.file_system import FileSystem, Layer, Node
 from buildlib.registry.reference import parse
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 # The PATH of images whose configuration sets none.
 DEFAULT_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
-SHEBANG = re.compile(rb"#!\s*(?P<program>\S+)")
-ZSTD = b"\x28\xb5\x2f\xfd"  # the first bytes of a zstd frame (RFC 8878, 3.1.1)
-LINKS = 8  # the longest chain of symbolic links that is followed
+SHEBANG = re.compile(rb"#![ \t]*(?P<program>[^\s\0]+)")
+# The kernel's limits: bytes of a script (BINPRM_BUF_SIZE), and interpreters that are scripts themselves (exec_binprm in fs/exec.c).
+SHEBANG_SIZE, SCRIPTS = 256, 5
 
 
 def is_reference(word: str) -> bool:
@@ -56,7 +48,9 @@ def is_reference(word: str) -> bool:
 def verify(context: Context, word: str) -> list[Verdict]:
     """A verdict for each platform of the image.
 
-    NetworkError or BuildError if the registry does not return the image, or returns something that is not one.
+    Raises:
+        NetworkError, BuildError: The registry does not return the image, or returns something that is not one.
+        Refused: It returns something else than a digest says.
     """
     reference = parse(word)
     run = context.run
@@ -65,14 +59,9 @@ def verify(context: Context, word: str) -> list[Verdict]:
         bundle=run.env.get("SSL_CERT_FILE", ""), mirrors=context.config.builder.hosts(),
         login=docker_daemon.login(run.env, context.console.warn),
     )  # fmt: skip
-    repository = Repository(client, reference.registry, reference.repository)
-    name = word.removeprefix("docker://")
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            return [_verdict(context, name, image, Path(folder)) for image in repository.images(reference.version)]
-    finally:
-        for session in client.sessions.values():
-            session.close()
+    with closing(client):
+        images = _images(Repository(client, reference.registry, reference.repository), reference.version)
+        return [_verdict(context, word.removeprefix("docker://"), image) for image in images]
 
 
 @dataclass(frozen=True)
@@ -82,105 +71,54 @@ class Image:
     repository: Repository
     platform: Platform
     process: Process
-    layers: tuple[str, ...]  # digests, the lowest layer first
+    layers: tuple[Descriptor, ...]  # the lowest layer first
 
 
-@dataclass(frozen=True)
-class Repository:
-    """A repository in its registry."""
-
-    client: Client
-    registry: str
-    name: str
-
-    def images(self, version: str) -> Iterator[Image]:
-        """The images of all platforms under a tag or digest, without attestations. BuildError if there are none."""
-        manifest = self._manifest(version)
-        if isinstance(manifest, Manifest):
-            yield self._image(manifest, Platform())
-            return
-        entries = [entry for entry in manifest.manifests if entry.is_image]
-        if not entries:
-            raise BuildError(f"{self}: {version}: the index contains no image", manifests.HELP)
-        for entry in entries:
-            manifest = self._manifest(entry.digest)
-            if isinstance(manifest, Index):
-                raise BuildError(f"{self}: {entry.digest}: an index in an index, expected a manifest", manifests.HELP)
-            yield self._image(manifest, entry.platform or Platform())
-
-    def _manifest(self, version: str) -> Index | Manifest:
-        return manifests.read(self.open(f"manifests/{version}").read(), f"{self}: {version}")
-
-    def _image(self, manifest: Manifest, platform: Platform) -> Image:
-        """The image of a manifest. `platform` is that of the index, which takes precedence over the configuration."""
-        digest = manifest.config.digest
-        content = self.open(f"blobs/{digest}").read()
-        config = manifests.decode(content, Configuration, f"{self}: {digest}: invalid configuration")
-        names = ("os", "architecture", "variant")
-        merged = Platform(*(getattr(platform, name) or getattr(config, name) for name in names))
-        return Image(self, merged, config.config or Process(), tuple(layer.digest for layer in manifest.layers))
-
-    def open(self, path: str) -> io.RawIOBase:
-        """The content of a manifest or a blob, read as it arrives. NetworkError or BuildError if the registry does not return it."""
-        request, answer = self.client.reach("GET", self.registry, f"/v2/{self.name}/{path}", {"Accept": MANIFESTS})
-        if answer.failure:
-            error = NetworkError if answer.failure.transient else BuildError
-            raise error(f"{self}: {answer.failure.cause}", answer.failure.help)
-        if answer.status != 200:
-            with answer.received as response:
-                reason = "not found" if answer.status == 404 else denial(response, request.title).cause
-            raise BuildError(f"{self}: {path.partition('/')[2]}: {reason}")
-        return _Stream(str(self), self.client.read(request, answer))
-
-    def __str__(self) -> str:
-        return f"{self.registry}/{self.name}"
+def _images(repository: Repository, version: str) -> Iterator[Image]:
+    """The images of all platforms under a tag or digest, without attestations. BuildError if there are none."""
+    manifest = _manifest(repository, version)
+    if isinstance(manifest, Manifest):
+        yield _image(repository, manifest, Platform())
+        return
+    entries = [entry for entry in manifest.manifests if entry.is_image]
+    if not entries:
+        raise BuildError(f"{repository}: {version}: the index contains no image", manifests.HELP)
+    for entry in entries:
+        manifest = _manifest(repository, entry.digest, entry.size)
+        if isinstance(manifest, Index):
+            raise BuildError(f"{repository}: {entry.digest}: an index in an index, expected a manifest", manifests.HELP)
+        yield _image(repository, manifest, entry.platform or Platform())
 
 
-class _Stream(io.RawIOBase):
-    """Makes a file of the chunks of a download. It cannot seek. NetworkError if the download breaks off."""
-
-    def __init__(self, title: str, chunks: Iterator[bytes]) -> None:
-        self._title, self._chunks, self._rest = title, chunks, b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        """Fill `buffer` as far as the next chunk reaches. Returns the number of bytes, 0 at the end."""
-        while not self._rest:
-            chunk = self._next()
-            if chunk is None:
-                return 0
-            self._rest = chunk
-        view = memoryview(buffer).cast("B")
-        size = min(len(view), len(self._rest))
-        view[:size], self._rest = self._rest[:size], self._rest[size:]
-        return size
-
-    def _next(self) -> bytes | None:
-        try:
-            return next(self._chunks, None)
-        except OSError as error:
-            raise NetworkError(f"{self._title}: {error}", "check the network: buildlib doctor --network") from None
+def _manifest(repository: Repository, version: str, size: int | None = None) -> Index | Manifest:
+    return manifests.read(repository.manifest(version, size), f"{repository}: {version}")
 
 
-def _verdict(context: Context, reference: str, image: Image, folder: Path) -> Verdict:
+def _image(repository: Repository, manifest: Manifest, platform: Platform) -> Image:
+    """The image of a manifest. `platform` is that of the index, which takes precedence over the configuration."""
+    digest = manifest.config.digest
+    content = repository.document(digest, manifest.config.size)
+    config = manifests.decode(content, Configuration, f"{repository}: {digest}: invalid configuration")
+    merged = Platform(*(getattr(platform, name) or getattr(config, name) for name in ("os", "architecture", "variant")))
+    return Image(repository, merged, config.config or Process(), manifest.layers)
+
+
+def _verdict(context: Context, reference: str, image: Image) -> Verdict:
     words = (*(image.process.entrypoint or ()), *(image.process.cmd or ()))
     expected = next((target for target in TARGETS.values() if target.oci == image.platform.oci), None)
     name = Path(f"{reference} · {image.platform}")
+    refusal = "" if words else "program: none, expected Entrypoint or Cmd in the configuration"
     if not expected:
         refusal = f"platform: {str(image.platform) or 'none'}, expected one that buildlib knows"
-        return Verdict(path=name, target=None, facts=None, refusals=(refusal,))
-    if not words:
-        refusal = "program: none, expected Entrypoint or Cmd in the configuration"
+    if not expected or refusal:
         return Verdict(path=name, target=expected, facts=None, refusals=(refusal,))
-    try:
-        path, data = program(image, words[0])
-    except LookupError as error:
-        return Verdict(path=name, target=expected, facts=None, refusals=(f"{words[0]}: {error}",))
-    file = folder / "program"
-    file.write_bytes(data)
-    return _gate(context, Path(f"{name} · {path}"), file, expected)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "program"
+        try:
+            path = extract(image, words[0], file)
+        except (LookupError, LayerError) as error:
+            return Verdict(path=name, target=expected, facts=None, refusals=(f"{words[0]}: {error}",))
+        return _gate(context, Path(f"{name} · {path}"), file, expected)
 
 
 def _gate(context: Context, name: Path, file: Path, expected: Target) -> Verdict:
@@ -199,59 +137,69 @@ def _gate(context: Context, name: Path, file: Path, expected: Target) -> Verdict
 # --- the program in an image -------------------------------------------------------------------------------------------------
 
 
-def program(image: Image, word: str) -> tuple[str, bytes]:
-    """The program that `word` starts in the image: its path and its content.
+def extract(image: Image, word: str, file: Path) -> str:
+    """Write the program that `word` starts in the image to `file`, and return its path in the image.
 
-    For a script it returns the interpreter instead. LookupError if the program is not in the image.
+    For a script it is the interpreter instead. Layers are downloaded beside `file`. LookupError if the program is not in the image,
+    LayerError if the image cannot be read.
     """
-    env = dict(line.partition("=")[::2] for line in image.process.env or ())
+    layers = [
+        Layer(layer.digest, _download(image.repository, layer, file.with_name(f"layer-{number}")))
+        for number, layer in enumerate(image.layers)
+    ]
+    return file_system.ask(layers, lambda files: _program(image.process, word, files, file))
+
+
+def _download(repository: Repository, layer: Descriptor, file: Path) -> Callable[[], BinaryIO]:
+    """A function that opens a layer, and that downloads and verifies it when it is called first."""
+
+    def open_layer() -> BinaryIO:
+        if not file.exists():
+            _write(file, ((None, chunk) for chunk in repository.blob(layer.digest, layer.size)))
+        return file.open("rb")
+
+    return open_layer
+
+
+def _write(file: Path, pieces: Iterable[tuple[int | None, bytes]]) -> None:
+    """Write pieces at their offsets, those without one after the piece before."""
+    try:
+        with file.open("wb") as stream:
+            for offset, piece in pieces:
+                if offset is not None:
+                    stream.seek(offset)
+                stream.write(piece)
+            stream.truncate()  # a hole at the end
+    except OSError as error:
+        help_text = "free some space, or let TMPDIR name a directory with more"
+        raise BuildError(f"{file.parent.parent}: {error.strerror}", help_text) from None
+
+
+def _program(process: Process, word: str, files: FileSystem, file: Path) -> str:
+    """Write the program to `file`, and return its path."""
+    env = dict(line.partition("=")[::2] for line in process.env or ())
     folders = env["PATH"].split(":") if env.get("PATH") else DEFAULT_PATH
+    working_dir = posixpath.join("/", process.working_dir or "/")
     candidates = [word] if "/" in word else [posixpath.join(folder, word) for folder in folders]
-    working_dir = posixpath.join("/", image.process.working_dir or "/")
-    path, data = _file(image, [posixpath.normpath(posixpath.join(working_dir, candidate)) for candidate in candidates])
-    script = SHEBANG.match(data)
-    return _file(image, [script["program"].decode("utf-8", "replace")]) if script else (path, data)
+    path, node = _executable(files, [posixpath.join(working_dir, candidate) for candidate in candidates])
+    for _ in range(SCRIPTS + 1):
+        _write(file, files.read(node))
+        with file.open("rb") as stream:
+            script = SHEBANG.match(stream.read(SHEBANG_SIZE))
+        if not script:
+            return path
+        interpreter = posixpath.join(working_dir, script["program"].decode("utf-8", "surrogateescape"))
+        path, node = _executable(files, [interpreter], f"its interpreter {interpreter} ")
+    raise LookupError(f"a script with more than {SCRIPTS} interpreters that are scripts")
 
 
-def _file(image: Image, paths: list[str]) -> tuple[str, bytes]:
-    """Path and content of the first of `paths` that the image contains. Links are followed."""
-    for _ in range(LINKS):
-        entry = _find(image, paths)
-        if entry is None:
-            raise LookupError("is not in the image")
-        path, link, data = entry
-        if not link:
-            return path, data
-        paths = [posixpath.normpath(posixpath.join(posixpath.dirname(path), link))]
-    raise LookupError(f"a loop of symbolic links, or a chain of more than {LINKS}")
-
-
-def _layer(stream: io.RawIOBase) -> tarfile.TarFile:
-    """Open a layer: a tar file, compressed with gzip or zstd or not compressed. It can be read only once, in order."""
-    buffered = io.BufferedReader(stream)
-    if buffered.peek(len(ZSTD))[: len(ZSTD)] == ZSTD:
-        return tarfile.open(fileobj=zstd.ZstdFile(buffered), mode="r|")
-    return tarfile.open(fileobj=buffered, mode="r|*")
-
-
-def _find(image: Image, paths: list[str]) -> tuple[str, str, bytes] | None:
-    """Path, link target ("" for a file) and content of the first of `paths` in the topmost layer that has one."""
-    names = [path.lstrip("/") for path in paths]
-    # /bin may be a link to /usr/bin.
-    names += [f"usr/{name}" for name in names if name.startswith(("bin/", "sbin/"))]
-    for digest in reversed(image.layers):
-        entries: dict[str, tuple[str, str, bytes]] = {}
-        try:
-            with _layer(image.repository.open(f"blobs/{digest}")) as layer:
-                for entry in layer:
-                    name = posixpath.normpath(entry.name).lstrip("/")
-                    if name in names and (entry.issym() or entry.islnk()):
-                        entries[name] = (f"/{name}", entry.linkname if entry.issym() else f"/{entry.linkname}", b"")
-                    elif name in names and entry.isfile():
-                        stream = layer.extractfile(entry)
-                        entries[name] = (f"/{name}", "", stream.read() if stream else b"")
-        except (tarfile.TarError, zlib.error, zstd.ZstdError, EOFError) as error:
-            raise LookupError(f"layer {digest[:19]} cannot be read: {error}") from None
-        if entries:
-            return next(entries[name] for name in names if name in entries)
-    return None
+def _executable(files: FileSystem, paths: list[str], title: str = "") -> tuple[str, Node]:
+    """The first of `paths` that can be started: its path without links, and what it is. LookupError if none can."""
+    reason = "is not in the image"
+    for path in paths:
+        found = files.find(path)
+        if found and found[1].is_executable:
+            return found
+        if found:
+            reason = "is not executable" if found[1].file else f"is not a file ({found[1].kind})"
+    raise LookupError(f"{title}{reason}")

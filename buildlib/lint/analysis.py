@@ -87,10 +87,12 @@ class Analysis:
     @cached_property
     def _stage_guards(self) -> list[tuple[Guard, ...]]:
         of_file = (Guard(self._file_arches),) if self._file_arches else ()
-        guards = []
+        guards: list[tuple[Guard, ...]] = []
         for stage in self.file.stages:
-            names = [ancestor.name for ancestor in self.file.ancestry(stage) if ancestor.name in self._selected_names]
-            guards.append((*of_file, *(Guard(_arches_of_name(name)) for name in names)))
+            inherited = of_file if stage.parent is None else guards[stage.parent]
+            if stage.name in self._selected_names:
+                inherited = (*of_file, Guard(_arches_of_name(stage.name)), *inherited[len(of_file) :])
+            guards.append(inherited)
         return guards
 
     @cached_property
@@ -180,7 +182,7 @@ class Analysis:
     def value(self, stage: Stage, script: ParsedScript | None, name: str) -> Value | None:
         """The single value of a variable in a script; None if it depends on a choice or is unknown."""
         if script is not None:
-            assignments = [assignment for assignment in script.assignments if assignment.name == name]
+            assignments = script.assignments_of.get(name, ())
             if assignments or name in script.otherwise_set:
                 return _single_value(assignments[0]) if len(assignments) == 1 else None
         for ancestor in self.file.ancestry(stage):

@@ -103,7 +103,7 @@ def _read_baseline(path: Path) -> Counter[tuple[str, str, str]]:
         return Counter((os.path.normpath(row["file"]), str(row["rule"]), str(row["message"])) for row in rows)
     except OSError as error:
         raise UsageError(f"lint.baseline: {path}: {error.strerror}", help_text) from None
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise UsageError(f"lint.baseline: {path} is not output of `lint --format json`", help_text) from None
 
 
@@ -134,10 +134,13 @@ def show(console: Console, linted: Linted, form: str) -> None:
         case "json":
             console.json(as_data(linted.findings))
         case "sarif":
-            console.line(sarif(linted.findings))
+            console.json(sarif(linted.findings))
+        case "github":
+            console.commands(github_commands(linted.findings))
+            console.note(summary(linted))
         case _:
-            for line in (github_commands if form == "github" else text_lines)(linted.findings):
-                console.line(line)
+            if linted.findings:
+                console.line("\n".join(text_lines(linted.findings)))  # one call: writing and flushing takes the time
             console.note(summary(linted))
 
 
@@ -154,6 +157,8 @@ def _files(path: Path, exclude: Sequence[str]) -> Iterator[Path]:
     """The files that `path` selects. UsageError for a path that cannot be read; directories below it that cannot be are skipped."""
     try:
         if path.is_file():
+            if path.stat().st_size > LARGEST:
+                raise UsageError(f"{path}: larger than {LARGEST >> 20} MiB, which no file that lint reads is")
             yield path
             return
         os.scandir(path).close()

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import chain
 
 from buildlib.lint.analysis import Analysis, arch_words, constant_text, variables
 from buildlib.lint.finding import Edit
@@ -37,7 +38,8 @@ IMPLICIT_AMD64 = re.compile(
     r"|/alpine-pkg-glibc/releases/download/[^/]+/(?P<glibc>glibc-(?:bin-|dev-)?[^/-]+-r\d+\.apk)"
 )
 PARAMETER = re.compile(r"(?:linux)?[-_/.]?", re.IGNORECASE)  # what a parameter may contain besides the architecture
-APT_SOURCE = re.compile(r"\[[^\]\n]*\barch=(?P<arch>[^\]\s]+)[^\]\n]*\]")
+APT_OPTIONS = re.compile(r"\[[^\[\]\n]*\]")  # of one line of sources.list: [arch=amd64 signed-by=…]
+APT_ARCH = re.compile(r"\barch=(?P<arch>[^\]\s]+)")
 DEB822 = re.compile(r"^\s*Architectures:\s*(?P<arch>\S+)\s*$", re.MULTILINE)
 OTHER_FLAG = re.compile(r"^-(?!-(?:target[_-])?arch=|-cpu=|-platform)")  # electron-builder --x64 is not a package
 GUEST = re.compile(r"qemu[-_](?:(?:system|user|static)[-_])*$", re.IGNORECASE)
@@ -235,17 +237,17 @@ def _values_with_arch(
 
 def _package_sources(text: Piece, commands: Sequence[Command]) -> Iterator[Download]:
     """Package sources for one architecture; one that names several is for those."""
-    for pattern in (APT_SOURCE, DEB822):
-        for match in pattern.finditer(text.text):
-            words = list(find_arch_words(constant_text(match["arch"])))
-            if len(words) != 1 or "," in match["arch"]:
-                continue
-            at = text.span.start + len(text.text[: match.start("arch")].encode())
-            guards = [command.guards for command in commands if command.span.start <= at < command.span.end]
-            arch = Piece(match["arch"], Span(at, at + len(match["arch"])))
-            pieces = [word for command in commands for word in command.words if word.span.start <= at < word.span.end]
-            edits = tuple(Edit(span=arch.span, text=_dpkg_question(word, at)) for word in pieces[-1:])
-            yield Download(arch, tuple(words), guards[-1] if guards else (), "package source", edits=edits)
+    options = (list(APT_ARCH.finditer(text.text, *match.span()))[-1:] for match in APT_OPTIONS.finditer(text.text))
+    for match in (*chain.from_iterable(options), *DEB822.finditer(text.text)):
+        words = list(find_arch_words(constant_text(match["arch"])))
+        if len(words) != 1 or "," in match["arch"]:
+            continue
+        at = text.span.start + len(text.text[: match.start("arch")].encode())
+        guards = [command.guards for command in commands if command.span.start <= at < command.span.end]
+        arch = Piece(match["arch"], Span(at, at + len(match["arch"])))
+        pieces = [word for command in commands for word in command.words if word.span.start <= at < word.span.end]
+        edits = tuple(Edit(span=arch.span, text=_dpkg_question(word, at)) for word in pieces[-1:])
+        yield Download(arch, tuple(words), guards[-1] if guards else (), "package source", edits=edits)
 
 
 def _dpkg_question(word: Piece, at: int) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any, TypedDict
 
 from buildlib import __version__
 from buildlib.lint.finding import Finding, rules
+from buildlib.process.escaping import command_data, command_property, one_line
 
 FORMATS = ("text", "json", "sarif", "github")
 SARIF_LEVELS = {"error": "error", "warning": "warning", "info": "note"}
@@ -20,7 +20,8 @@ def text_lines(findings: Iterable[Finding]) -> list[str]:
     lines = []
     for finding in findings:
         place = f"{finding.file}:{finding.line}:{finding.column}"
-        lines += [f"{place}: {finding.severity}: {finding.message} [{finding.rule}]", f"  help: {finding.help}"]
+        text = f"{place}: {finding.severity}: {finding.message} [{finding.rule}]"
+        lines += [one_line(text), f"  help: {one_line(finding.help)}"]
     return lines
 
 
@@ -53,27 +54,18 @@ def as_data(findings: Iterable[Finding]) -> list[FindingData]:
 
 
 def github_commands(findings: Iterable[Finding]) -> list[str]:
-    """One workflow command for each finding, which GitHub Actions shows as an annotation.
-
-    Escapes are those of @actions/core: a raw line break would end the command.
-    """
+    """One workflow command for each finding, which GitHub Actions shows as an annotation."""
     commands = []
     for finding in findings:
-        place = f"file={_property(finding.file)},line={finding.line},endLine={finding.end_line},col={finding.column}"
-        command = f"::{GITHUB_COMMANDS[finding.severity]} {place},title={_property(finding.rule)}::"
-        commands.append(command + _data(f"{finding.message}; {finding.help}"))
+        place = (
+            f"file={command_property(finding.file)},line={finding.line},endLine={finding.end_line},col={finding.column}"
+        )
+        command = f"::{GITHUB_COMMANDS[finding.severity]} {place},title={command_property(finding.rule)}::"
+        commands.append(command + command_data(f"{finding.message}; {finding.help}"))
     return commands
 
 
-def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
-
-
-def sarif(findings: Sequence[Finding]) -> str:
+def sarif(findings: Sequence[Finding]) -> dict[str, Any]:
     """A SARIF 2.1.0 log, for code scanning."""
     table = list(rules().values())
     driver = {
@@ -89,7 +81,7 @@ def sarif(findings: Sequence[Finding]) -> str:
     indexes = {rule.name: index for index, rule in enumerate(table)}
     results = [_result(finding, indexes[finding.rule]) for finding in findings]
     run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
-    return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2, ensure_ascii=False)
+    return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
 def _result(finding: Finding, index: int) -> dict[str, Any]:

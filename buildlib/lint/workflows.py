@@ -16,7 +16,7 @@ from buildlib.lint.rules import hardcoded_arch_download, wrong_arch_mapping
 if TYPE_CHECKING:
     from yaml import Node, ScalarNode
 
-EXPRESSION = re.compile(rb"\$\{\{(?P<expression>.*?)\}\}", re.DOTALL)
+EXPRESSION = re.compile(rb"\$\{\{(?P<expression>(?:(?!\$\{\{|\}\}).)*)\}\}", re.DOTALL)
 SELECTS_ARCH = re.compile(rb"matrix|arch|target|platform|inputs", re.IGNORECASE)
 
 

@@ -18,8 +18,8 @@ REASON_WIDTH = 200  # characters of a reason; a proxy may answer with a whole pa
 
 
 def config_folder(env: Mapping[str, str]) -> Path:
-    """The directory in which `docker` keeps its configuration."""
-    return Path(env.get("DOCKER_CONFIG") or Path(env.get("HOME", "/"), ".docker"))
+    """The directory in which `docker` keeps its configuration, as an absolute path: links to its files lead there."""
+    return Path(env.get("DOCKER_CONFIG") or Path(env.get("HOME", "/"), ".docker")).absolute()
 
 
 def read_config(env: Mapping[str, str]) -> dict[str, Any]:
@@ -113,15 +113,16 @@ def login(env: Mapping[str, str], warn: Callable[[str], object]) -> Login:
     from docker import auth
     from docker.errors import DockerException
 
-    folder = env.get("DOCKER_CONFIG")
-    path = str(Path(folder) / "config.json") if folder else None
+    path = config_folder(env) / "config.json"
 
     @cache
     def credentials(host: str) -> tuple[str, str] | None:
+        if env.get("DOCKER_CONFIG") and not path.exists():
+            return None  # the SDK would read ~/.docker/config.json instead, which docker does not
         registry = "docker.io" if host == "registry-1.docker.io" else host
         try:
             with warnings.catch_warnings(action="ignore"):  # about a missing helper: the error says it too
-                stored = auth.load_config(path, credstore_env=dict(env)).resolve_authconfig(registry)
+                stored = auth.load_config(str(path), credstore_env=dict(env)).resolve_authconfig(registry)
         except DockerException as error:
             warn(f"no credentials for {host}: {error}")
             return None

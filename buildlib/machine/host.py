@@ -7,15 +7,17 @@ import platform
 import re
 import sys
 import sysconfig
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from buildlib.machine import docker_daemon, rust_toolchains
+from buildlib.core.targets import TARGETS
+from buildlib.machine import cargo_config, docker_daemon, rust_toolchains
+from buildlib.machine import zig as zigs
+from buildlib.machine.cargo_config import CargoConfig
 from buildlib.machine.rust_toolchains import Pin, SearchContext, Toolchain
 
 
@@ -68,8 +70,8 @@ class Host:
     zigbuild_version: str = ""
     libclang: Path | None = None  # the directory of the libclang wheel, if the system has no libclang
     system_libclang: bool = False
-    linkers: Mapping[str, str] = field(default_factory=dict)  # triple -> linker, from cargo's configuration files
-    runners: frozenset[str] = frozenset()  # the triples for which cargo's configuration files name a runner
+    cargo_config: CargoConfig = field(default_factory=CargoConfig)
+    runners: frozenset[str] = frozenset()  # the triples whose binaries a runner of the user's starts
 
     def which(self, *names: str) -> str | None:
         """The first of `names` that is on PATH, as an absolute path; a name with a slash is the file itself."""
@@ -96,6 +98,21 @@ class Host:
     def exists(self, path: str | Path) -> bool:
         """Whether the file or directory exists; invented machines answer from a list."""
         return os.path.exists(path)
+
+    @property
+    def triple(self) -> str:
+        """The triple that build scripts are compiled for, "" without a compiler."""
+        return self.toolchains[0].host if self.toolchains else ""
+
+    @cached_property
+    def script_env(self) -> Mapping[str, str]:
+        """The variables of the user that build scripts see: the environment, and [env] of cargo's configuration."""
+        return self.cargo_config.applied(self.env)
+
+    @cached_property
+    def newest_glibc(self) -> str:
+        """The newest glibc version that zig can link for, "" if that is not known."""
+        return zigs.newest_glibc(self.zig) if self.zig else ""
 
     @property
     def engine(self) -> str | None:
@@ -144,7 +161,6 @@ class Host:
 
 def probe(env: Mapping[str, str], cwd: Path) -> Host:
     """Read the facts about this machine. Starts `rustc` at most four times and nothing else; uses no network."""
-    configured = tuple(_configured(env, cwd))
     scripts = Path(sysconfig.get_path("scripts"))
     path = tuple(dict.fromkeys((*env.get("PATH", "").split(os.pathsep), str(scripts))))
     bare = Host(machine=platform.machine(), path=path, env=env, cwd=cwd, cache=cache_folder())
@@ -154,6 +170,8 @@ def probe(env: Mapping[str, str], cwd: Path) -> Host:
     zig, zig_version = _zig()
     system_libclang = _system_libclang()
     zigbuild = executable(scripts, "cargo-zigbuild") or _path(bare.which("cargo-zigbuild"))
+    config = cargo_config.read(env, cwd)
+    libclang = None if system_libclang or "LIBCLANG_PATH" in config.applied(env) else _wheel("clang", "native")
     return Host(
         machine=bare.machine,
         path=path,
@@ -172,10 +190,10 @@ def probe(env: Mapping[str, str], cwd: Path) -> Host:
         zig_version=zig_version,
         zigbuild=zigbuild,
         zigbuild_version=_version("cargo-zigbuild"),
-        libclang=None if system_libclang or "LIBCLANG_PATH" in env else _wheel("clang", "native"),
+        libclang=libclang,
         system_libclang=system_libclang,
-        linkers=_linkers(configured),
-        runners=frozenset(triple for _, triple, table in configured if table.get("runner")),
+        cargo_config=config,
+        runners=_runners(config, toolchains[0].host if toolchains else ""),
     )
 
 
@@ -237,30 +255,9 @@ def _system_libclang() -> bool:
     return any(re.fullmatch(r"libclang(-[\d.]+)?\.so(\.[\d.]+)?", name) for name in names)
 
 
-def _configured(env: Mapping[str, str], cwd: Path) -> Iterator[tuple[Path, str, Mapping[str, Any]]]:
-    """The tables [target.<triple>] in cargo's configuration files, each with the directory that its paths are relative to.
-
-    The nearest file comes first, as cargo merges them.
-    """
-    home = Path(env.get("CARGO_HOME") or Path(env.get("HOME", "/nonexistent"), ".cargo"))
-    for folder in (*(parent / ".cargo" for parent in (cwd, *cwd.parents)), home):
-        for name in ("config.toml", "config"):
-            try:
-                targets = tomllib.loads((folder / name).read_text(encoding="utf-8-sig")).get("target")
-            except (OSError, ValueError, RecursionError):
-                continue  # no such file; what is wrong in a file is reported by cargo
-            if isinstance(targets, dict):
-                yield from (
-                    (folder.parent, triple, table) for triple, table in targets.items() if isinstance(table, dict)
-                )
-
-
-def _linkers(configured: Iterable[tuple[Path, str, Mapping[str, Any]]]) -> dict[str, str]:
-    """Triple -> linker."""
-    linkers: dict[str, str] = {}
-    for folder, triple, table in configured:
-        linker = table.get("linker")
-        if linker and isinstance(linker, str):
-            relative = "/" in linker and not linker.startswith("/")
-            linkers.setdefault(triple, str(folder / linker) if relative else linker)
-    return linkers
+def _runners(config: CargoConfig, host: str) -> frozenset[str]:
+    """The triples for which the configuration names a runner. One that a cfg table names for `host` too is no emulator."""
+    for_host = config.runner(host)
+    named = {triple for triple, table in config.targets.items() if table.runner}
+    others = {target.triple for target in TARGETS.values() if config.runner(target.triple) not in (None, for_host)}
+    return frozenset(triple for triple in named | others if not triple.startswith("cfg("))

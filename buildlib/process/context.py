@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from buildlib.core.request import NO_REQUEST, Request
 from buildlib.core.settings import Config
 from buildlib.core.targets import Target
 from buildlib.core.targets import select as select_targets
-from buildlib.failures.redact import redact, secret_values
+from buildlib.failures.redact import HIDDEN, redact_argv, secret_values
 from buildlib.machine import workspace as workspaces
 from buildlib.machine.host import Host, probe
 from buildlib.machine.selection import Selection, select
@@ -107,10 +108,16 @@ def open_context(
     if config.target_dir:
         workspace = replace(workspace, target_dir=workspace.root / config.target_dir)
     runner = DryRunner if dry else Runner
-    history = History(None if dry else workspace.target_dir / HISTORY, redact(command, secret_values(env)))
+    history = History(None if dry else workspace.target_dir / HISTORY, " ".join(_redacted(command, env)))
     run = runner(console, env, config.retry, record=workspace.root / FAILURE_LOG, history=history)
     return Context(config=config, host=host, workspace=workspace, run=run, console=console, history=history,
                    request=request)  # fmt: skip
+
+
+def _redacted(command: str, env: Mapping[str, str]) -> list[str]:
+    """The words of a command line without secrets, quoted for a shell."""
+    words = redact_argv(shlex.split(command), secret_values(env))
+    return [shlex.quote(word) if HIDDEN not in word or " " in word else word for word in words]
 
 
 def _manifest(cwd: Path, *, anywhere: bool) -> Path | None:

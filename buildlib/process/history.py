@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from buildlib.process.escaping import json_text
 from buildlib.process.files import append
 
 FAILURE_LOG = ".build-failures.log"  # beside Cargo.toml: one JSON object per failed attempt
@@ -34,7 +35,7 @@ class History:
             return
         with self.lock, contextlib.suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            append(self.path, json.dumps({**self.run, "kind": kind, **facts}, ensure_ascii=False), MAX_BYTES)
+            append(self.path, json_text({**self.run, "kind": kind, **facts}), MAX_BYTES)
 
 
 NO_HISTORY = History(None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
-import json
 import os
 import signal
 import subprocess
@@ -23,6 +22,7 @@ from buildlib.core.settings import Retry
 from buildlib.failures.classify import Failure, classify
 from buildlib.failures.redact import redact, redact_argv, secret_values
 from buildlib.process.console import Console
+from buildlib.process.escaping import json_text
 from buildlib.process.files import append, disk_error, install, layout, link, locked, remove_tree, update, write_whole
 from buildlib.process.history import NO_HISTORY, History
 from buildlib.process.output_reader import OutputReader
@@ -110,11 +110,11 @@ class Runner:
             return
         values = secret_values(self.env)
         entry = {
-            "time": datetime.now(UTC).isoformat(timespec="seconds"), "step": title, "argv": redact_argv(argv, values),
+            "time": datetime.now(UTC).isoformat(timespec="seconds"), "step": redact(title, values), "argv": redact_argv(argv, values),
             "class": failure.kind, "cause": redact(failure.cause, values), "attempt": attempt, "wait": wait,
         }  # fmt: skip
         with contextlib.suppress(OSError):
-            append(self.record, json.dumps(entry, ensure_ascii=False), MAX_RECORD)
+            append(self.record, json_text(entry), MAX_RECORD)
 
     # --- steps ----------------------------------------------------------------------------------------
 
@@ -130,9 +130,8 @@ class Runner:
                 return  # the answer to a question is no
             self.failed(step.title, step.argv, failure, attempt, wait)
             if wait is not None:
-                self.console.note(
-                    f"{step.title}: retrying {attempt + 1} of {limit} in {wait:.0f} s: {redact(failure.cause)}"
-                )
+                cause = redact(failure.cause, secret_values(self.env))
+                self.console.note(f"{step.title}: retrying {attempt + 1} of {limit} in {wait:.0f} s: {cause}")
             elif failure.transient and self.budget.down:
                 self.console.warn("the network is down: most of the recent tries have failed")
 
@@ -176,7 +175,9 @@ class Runner:
 
     def _start(self, step: Step) -> subprocess.Popen[bytes]:
         env = step_environment(self.env, step)
-        if self.console.colour and not step.quiet:
+        if step.quiet:
+            env["CARGO_TERM_COLOR"] = "never"  # its output is read, and quoted in messages
+        elif self.console.colour:
             env.setdefault("CARGO_TERM_COLOR", "always")
         try:
             # A process group of its own: the runner passes Ctrl-C on to all of the step's children at once. A step that reads

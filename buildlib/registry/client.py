@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from http.cookiejar import DefaultCookiePolicy
 from itertools import count
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from urllib3.exceptions import HTTPError
 from buildlib.failures.classify import Failure
 from buildlib.machine.docker_daemon import Login
 from buildlib.process.retry import Budget, with_retries
+from buildlib.registry import http
 from buildlib.registry.http import Answer, Request, network_failure, range_of, transient_status
+from buildlib.registry.origins import origin_of
 from buildlib.registry.reference import host_of, is_loopback
 from buildlib.registry.tokens import Tokens
 
@@ -27,7 +30,7 @@ DELAY = 0.1
 # Seconds until an answer must begin, doubled with each try: one that hangs is soon tried again, a slow one gets its time.
 PATIENCE, MAX_PATIENCE, CONNECT = 4.0, 120.0, 10.0
 DIGESTED = 5e6  # bytes per second that any registry verifies and stores
-CHUNK = 1 << 18  # bytes
+MAX_REDIRECTS = 10  # as Go's clients
 BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
 # All media types of manifests, as other clients send them; registries convert to older ones for a client that sends none.
@@ -57,6 +60,11 @@ class Client:
         bundle = bundle or next((path for path in BUNDLES if Path(path).exists()), "")
         self.bundle = bundle  # the file of trusted certificates; "" is the one that requests brings
         self.sessions = {local: _session(bundle, local=local) for local in (False, True)}
+
+    def close(self) -> None:
+        """Close all connections."""
+        for session in self.sessions.values():
+            session.close()
 
     def hosts(self, registry: str, *, reading: bool) -> tuple[str, ...]:
         """The hosts that answer for a registry, in order; mirrors only serve pulls."""
@@ -99,12 +107,15 @@ class Client:
         received = skip = failures = 0
         while True:
             try:
-                for chunk in response.raw.stream(CHUNK, decode_content=False):
+                for chunk in response.raw.stream(http.CHUNK, decode_content=False):
                     piece, skip = chunk[skip:], max(0, skip - len(chunk))
                     if piece:
                         received, failures = received + len(piece), 0
                         yield piece
                 return
+            except GeneratorExit:  # the rest is not wanted
+                response.close()
+                raise
             except (HTTPError, OSError) as error:
                 failure, failures = network_failure(error, request.title), failures + 1
                 over = failures >= self.budget.policy.attempts or not failure.transient
@@ -123,10 +134,15 @@ class Client:
     # --- one try -------------------------------------------------------------------------------------------------
 
     def once(self, request: Request, number: int = 0) -> Answer:
-        """Send a request once, and again with a new token if the registry asks for one. `number` is that of the try, from 0."""
+        """Send a request once, and again with a new token if the registry asks for one. `number` is that of the try, from 0.
+
+        A host to which the registry has redirected the request gets neither the registry's token nor its credentials.
+        """
+        if not request.may_authorize:
+            return self.send(request, number)
         token = self.tokens.known(request)
         answer = self.send(request, number, token)
-        if answer.status != 401:
+        if answer.status != 401 or origin_of(answer.received.url or request.url) != request.origin:
             return answer
         challenge = answer.received.headers.get("WWW-Authenticate", "")
         answer.received.close()
@@ -141,28 +157,52 @@ class Client:
         patience = min(PATIENCE * 2**number, MAX_PATIENCE)
         if request.body is not None and not isinstance(request.body, bytes):
             patience += request.body.seek(0, 2) / DIGESTED  # the registry verifies what it has received
-            request.body.seek(0)
         headers = {**request.headers, **({"Authorization": token} if token else {})}
         try:
-            response = self.sessions[is_loopback(request.host)].request(
-                request.method,
-                request.url,
-                headers=headers,
-                data=request.body,
-                stream=True,
-                timeout=(CONNECT, patience),
-            )
-        except (requests.RequestException, HTTPError, OSError) as error:
+            return self._follow(replace(request, headers=headers), (CONNECT, patience))
+        except (requests.RequestException, HTTPError, OSError, UnicodeError) as error:
             return Answer(failure=network_failure(error, request.title))
-        failure = transient_status(response, request.title)
-        return Answer(failure=failure) if failure else Answer(response)
+
+    def _follow(self, request: Request, timeout: tuple[float, float]) -> Answer:
+        """Send a request once and follow its redirects. `timeout` is in seconds, to connect and until an answer begins."""
+        title = request.title
+        for _ in range(1 + MAX_REDIRECTS):
+            if request.body is not None and not isinstance(request.body, bytes):
+                request.body.seek(0)
+            response = self.sessions[is_loopback(request.host)].request(
+                request.method, request.url, headers=request.headers, data=request.body, stream=True, timeout=timeout
+            )
+            location = response.headers.get("Location")
+            if response.status_code not in http.REDIRECTS or location is None:
+                failure = transient_status(response, title)
+                return Answer(failure=failure) if failure else Answer(response)
+            response.raw.read(http.CHUNK)  # a connection whose answer was read is used again
+            response.close()
+            following = http.redirected(request, response.status_code, location)
+            if not isinstance(following, Request):
+                return Answer(failure=following, final=True)
+            request = following
+        return Answer(failure=Failure("unknown", f"{title}: more than {MAX_REDIRECTS} redirects"), final=True)
+
+
+class _Session(requests.Session):
+    """A session that follows no redirects, not even far enough to read ~/.netrc for them, and keeps no cookies."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        return None
 
 
 def _session(bundle: str, *, local: bool) -> requests.Session:
-    session = requests.Session()
+    session = _Session()
     session.auth = lambda request: request  # no credentials from ~/.netrc
     session.trust_env = not local  # as in Go, no proxy is used for the loopback
     session.verify = bundle or True
+    # Digests are those of the content as it is stored; requests would accept gzip.
+    session.headers["Accept-Encoding"] = "identity"
     for prefix in ("http://", "https://"):
         session.mount(prefix, HTTPAdapter(pool_connections=32, pool_maxsize=32))
     return session

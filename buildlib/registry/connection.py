@@ -12,11 +12,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import IO, Any
-from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
-from buildlib.failures.classify import RETRIES_EXHAUSTED, classify
+from buildlib.failures.classify import RETRIES_EXHAUSTED, Failure, classify
 from buildlib.registry.client import Client
 from buildlib.registry.http import Answer, Request, body_text, denial, scheme
+from buildlib.registry.origins import join, upload_url
 
 USER = "buildlib"
 ROUTE = re.compile(r"/v2/(?P<registry>[^/]+)/(?P<rest>.+?/(?:manifests|blobs|tags|referrers)/.*)")
@@ -29,6 +30,7 @@ FORWARDED = ("Accept", "Range", "Content-Type", "If-None-Match")  # headers of a
 STATUS = {"rate-limited": 429, "auth": 403}  # HTTP status by the kind of a failure; all others become 424
 # The error codes of the distribution specification; BuildKit prints them before the message.
 CODES = {401: "UNAUTHORIZED", 403: "DENIED", 404: "NAME_UNKNOWN", 429: "TOOMANYREQUESTS"}
+OCTETS = {"Content-Type": "application/octet-stream"}
 IN_MEMORY = 1 << 20  # bytes of an upload that are kept in memory; the rest is in a temporary file
 # PLAIN matches a registry that can begin a repository's name once its colon is replaced. ENCODED matches what
 # `encode_registry` makes of any other.
@@ -212,7 +214,7 @@ class Connection(BaseHTTPRequestHandler):
         answer.received.close()
         headers = answer.received.headers
         digest = {name: value for name, value in headers.items() if name.lower() == "docker-content-digest"}
-        path = urlsplit(headers.get("Location", "")).path.removeprefix("/v2/")
+        path = urlsplit(join("/", headers.get("Location", ""))).path.removeprefix("/v2/")
         return self._respond(201, "Created", {**digest, "Location": f"/v2/{encode_registry(registry)}/{path}"})
 
     def _send(self, registry: str, repository: str, body: IO[bytes], digest: str) -> Answer:
@@ -230,11 +232,13 @@ class Connection(BaseHTTPRequestHandler):
             if started.status != 202:
                 return Answer(started.response, started.failure, final=True)
             started.received.close()
-            location = urljoin(f"{scheme(host)}://{host}", started.received.headers["Location"])
+            location, refusal = upload_url(f"{scheme(host)}://{host}", started.received.headers.get("Location", ""))
+            if refusal:
+                cause = f"upload to {host}/{repository}: the location {location!r} is refused: {refusal}"
+                return Answer(failure=Failure("unknown", cause), final=True)
             location += f"{'&' if '?' in location else '?'}{urlencode({'digest': digest})}"
-            kind = {"Content-Type": "application/octet-stream"}
             put = client.once(
-                Request(method="PUT", host=urlsplit(location).netloc, path=location, headers=kind, body=body)
+                Request(method="PUT", host=urlsplit(location).netloc, path=location, headers=OCTETS, body=body)
             )
             if put.status == 404:  # the registry does not know the upload any more
                 failure = classify(f"PUT {host}/{repository}: 404 Not Found: {body_text(put.received)}")

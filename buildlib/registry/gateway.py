@@ -8,7 +8,6 @@ while one command runs, for clients that know a password made for it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import secrets
@@ -16,7 +15,7 @@ import sys
 import threading
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import Any
 from buildlib.failures.classify import RETRIES_EXHAUSTED
 from buildlib.registry.client import MANIFESTS, Client
 from buildlib.registry.connection import Connection, SharedState, decode_registry, encode_registry
+from buildlib.registry.content import read_manifest
 from buildlib.registry.http import denial, scheme
 from buildlib.registry.reference import parse
 
@@ -41,7 +41,10 @@ class Gateway(SharedState):
         return str(replace(image, registry=f"{self.address}/{encode_registry(image.registry)}"))
 
     def manifest(self, reference: str) -> bytes:
-        """The manifest of an image, given the user's name for it. OSError with the cause if it cannot be read."""
+        """The manifest of an image, given the user's name for it.
+
+        OSError with the cause if it cannot be read, Refused if it is something else than a digest says.
+        """
         image = parse(reference)
         path = f"/v2/{image.repository}/manifests/{image.version}"
         request, answer = self.client.reach("GET", image.registry, path, {"Accept": MANIFESTS})
@@ -51,11 +54,7 @@ class Gateway(SharedState):
         if answer.status != 200:
             cause = denial(answer.received, request.title).cause  # reads all of it, so that the connection is free
             raise OSError(f"{image}: {'not found' if answer.status == 404 else cause}")
-        data = b"".join(self.client.read(request, answer))
-        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
-        if image.digest and digest != image.digest:
-            raise OSError(f"{image}: digest mismatch: got {digest}, expected {image.digest}")
-        return data
+        return read_manifest(self.client.read(request, answer), answer, str(image), image.digest)
 
     def translate(self, line: str) -> str:
         """A tool's line with the gateway's names and URLs replaced by those that the user knows."""
@@ -118,25 +117,34 @@ def configuration(text: str, gateway: Gateway) -> str:
     """
     try:
         config: Any = json.loads(text or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         config = {}
     config = config if isinstance(config, dict) else {}
     auth = {"auth": gateway.authorization.removeprefix("Basic ")}
-    config["auths"] = {**(config.get("auths") or {}), gateway.address: auth}
+    config["auths"] = {**_table(config.get("auths")), gateway.address: auth}
     if config.get("credsStore") or config.get("credHelpers"):
-        config["credHelpers"] = {**(config.get("credHelpers") or {}), gateway.address: ""}
+        config["credHelpers"] = {**_table(config.get("credHelpers")), gateway.address: ""}
     return json.dumps(config)
 
 
-def docker_config(folder: Path, real: Path, gateway: Gateway) -> dict[str, str]:
+def _table(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def docker_config(folder: Path, real: Path, gateway: Gateway, buildx: str = "") -> dict[str, str]:
     """Make `folder` a copy of the user's docker configuration with the gateway's password; contexts and plugins are linked.
 
-    Returns the environment variables that make docker and buildx use it.
+    `buildx` is the user's BUILDX_CONFIG, the directory in which buildx keeps its builders. Returns the environment variables that
+    make docker and buildx use both.
     """
-    for entry in real.iterdir() if real.is_dir() else ():
-        if entry.name != "config.json":
-            (folder / entry.name).symlink_to(entry)
-    text = (real / "config.json").read_text(encoding="utf-8") if (real / "config.json").exists() else ""
+    with suppress(OSError):  # docker could not read it either
+        for entry in real.absolute().iterdir():
+            if entry.name != "config.json":
+                (folder / entry.name).symlink_to(entry)
+    try:
+        text = (real / "config.json").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        text = ""
     (folder / "config.json").write_text(configuration(text, gateway), encoding="utf-8")
     (folder / "config.json").chmod(0o600)
-    return {"DOCKER_CONFIG": str(folder), "BUILDX_CONFIG": str(real / "buildx")}
+    return {"DOCKER_CONFIG": str(folder), "BUILDX_CONFIG": buildx or str(real.absolute() / "buildx")}

@@ -12,14 +12,25 @@ from typing import IO
 from urllib.parse import urlsplit
 
 import requests
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, LocationValueError
 
 from buildlib.failures.classify import Failure, classify
+from buildlib.registry.origins import Origin, join, origin_of, refuse_url
 from buildlib.registry.reference import is_loopback
 
 # 408, 429 and 5xx, without those that a retry does not change (501, 505, …); 520 to 524 are Cloudflare's.
 TRANSIENT = frozenset({408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 REPOSITORY = re.compile(r"^/v2/(.+)/(?:manifests|blobs|tags|referrers)/")
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# Bytes of an error or a token that are read: containers/image allows 1 MB for either (internal/iolimits), and 4 MB for the
+# manifests that `doctor` reads in the same way.
+MAX_TEXT = 4 << 20
+CHUNK = 1 << 18  # bytes
+# What is wrong with the request itself: no other try helps.
+INVALID = (
+    requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema,
+    requests.exceptions.InvalidHeader, LocationValueError, UnicodeError,
+)  # fmt: skip
 
 Body = bytes | IO[bytes] | None
 
@@ -37,7 +48,17 @@ class Request:
     @property
     def url(self) -> str:
         """The complete URL."""
-        return self.path if "://" in self.path else f"{scheme(self.host)}://{self.host}{self.path}"
+        return f"{scheme(self.host)}://{self.host}{self.path}" if self.path.startswith("/") else self.path
+
+    @property
+    def origin(self) -> Origin | None:
+        """Where it is sent; None for something that is not an http or https URL."""
+        return origin_of(self.url)
+
+    @property
+    def may_authorize(self) -> bool:
+        """Whether credentials may go with it: they are encrypted, or stay on this machine."""
+        return self.origin is not None and (self.origin.is_encrypted or self.origin.is_loopback)
 
     @property
     def title(self) -> str:
@@ -81,8 +102,32 @@ def scheme(host: str) -> str:
     return "http" if is_loopback(host) else "https"
 
 
+def redirected(request: Request, status: int, location: str) -> Request | Failure:
+    """The request that follows a redirect with this status and Location header, or why it is not sent.
+
+    requests follows none (`client`), because it reads ~/.netrc for each. Methods change as in the Fetch standard (4.4, HTTP-redirect
+    fetch). The Authorization header stays with its origin. So does a body: it may be an identity token.
+    """
+    url = join(request.url, location)
+    same_origin = request.origin is not None and origin_of(url) == request.origin
+    becomes_get = request.method == "POST" if status in (301, 302) else status == 303 and request.method != "HEAD"
+    refusal = "not an http or https URL" if request.origin is None else refuse_url(request.origin, url)
+    if not refusal and request.body is not None and not becomes_get and not same_origin:
+        refusal = "an upload stays at its host"
+    if refusal:
+        return Failure(
+            "unknown", f"{request.title}: redirect to {url.partition('?')[0] or location!r} refused: {refusal}"
+        )
+    dropped = {"" if same_origin else "authorization", "content-type" if becomes_get else ""}
+    headers = {name: value for name, value in request.headers.items() if name.lower() not in dropped}
+    following = replace(request, host=urlsplit(url).netloc, path=url, headers=headers)
+    return replace(following, method="GET", body=None) if becomes_get else following
+
+
 def network_failure(error: Exception, title: str = "") -> Failure:
     """Map an exception of requests, urllib3 or a socket to a Failure. One that no rule matches is a broken connection."""
+    if isinstance(error, INVALID):
+        return Failure("unknown", f"{title}: {error}".removeprefix(": "))
     cause: object = error
     while isinstance(cause, Exception):
         inner = getattr(cause, "reason", None) or (cause.args[0] if cause.args else None)
@@ -123,11 +168,27 @@ def denial(response: requests.Response, title: str) -> Failure:
 
 
 def body_text(response: requests.Response) -> str:
-    """The body of a small response, such as an error; "" if it cannot be read. May be called more than once."""
+    """The body of a small response, such as an error; "" if it cannot be read. May be called more than once.
+
+    No more than MAX_TEXT bytes are read.
+    """
+    kept = vars(response)  # a body can be read only once
+    if "body_text" not in kept:
+        kept["body_text"] = _read_text(response)
+    return str(kept["body_text"])
+
+
+def _read_text(response: requests.Response) -> str:
+    data = bytearray()
     try:
-        return response.content.decode("utf-8", "replace")
+        for chunk in response.iter_content(CHUNK):
+            data += chunk
+            if len(data) >= MAX_TEXT:
+                response.close()
+                break
     except (requests.RequestException, HTTPError, OSError):
         return ""
+    return data[:MAX_TEXT].decode("utf-8", "replace")
 
 
 def range_of(headers: Mapping[str, str]) -> tuple[int, str]:
@@ -138,7 +199,7 @@ def range_of(headers: Mapping[str, str]) -> tuple[int, str]:
 
 def _retry_after(value: str) -> float | None:
     """Seconds from a Retry-After header: a number or a date (RFC 9110, 10.2.3)."""
-    if value.isdigit():
+    if value.isdecimal():
         return float(value)
     seconds = seconds_until(value)
     return None if seconds is None else max(0.0, seconds)
@@ -148,5 +209,5 @@ def seconds_until(date: str) -> float | None:
     """Seconds from now to an HTTP date (RFC 9110, 5.6.7), negative for the past; None for a text that is not a date."""
     try:
         return (parsedate_to_datetime(date) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None

@@ -23,6 +23,7 @@ from buildlib.failures.classify import Failure
 from buildlib.machine import docker_daemon
 from buildlib.process.context import Context
 from buildlib.process.files import locked
+from buildlib.registry.digests import verify
 
 if TYPE_CHECKING:
     from buildlib.registry.gateway import Gateway
@@ -51,10 +52,13 @@ class Session:
         """The manifest of an image as the stdout of an outcome, byte for byte as the registry has it.
 
         `question` is the command that reads it without a gateway. The gateway sends the request itself: buildx takes 70 ms to
-        start, and a push asks seven times.
+        start, and a push asks seven times. Refused if the manifest is something else than its digest says.
         """
         if self.gateway is None:
-            return context.run(question)
+            outcome = context.run(question)
+            if outcome and outcome.ran and "@" in reference:
+                verify(outcome.stdout.encode(), reference, reference.partition("@")[2])
+            return outcome
         try:
             return Outcome(step=question, code=0, seconds=0.0, stdout=self.gateway.manifest(reference).decode())
         except (OSError, UnicodeDecodeError) as error:
@@ -147,7 +151,8 @@ def _open_gateway(context: Context, builder: str) -> Iterator[Session]:
     )  # fmt: skip
     real = docker_daemon.config_folder(env)
     with tempfile.TemporaryDirectory() as folder, gateways.open_gateway(client, builder) as gateway:
-        run.env, run.translate = {**env, **gateways.docker_config(Path(folder), real, gateway)}, gateway.translate
+        changed = gateways.docker_config(Path(folder), real, gateway, env.get("BUILDX_CONFIG", ""))
+        run.env, run.translate = {**env, **changed}, gateway.translate
         try:
             yield Session(gateway)
         finally:

@@ -14,6 +14,7 @@ Line = Mapping[str, Any]
 
 RUNS = 12  # timelines, of the latest runs
 WIDTH, ROW, LABEL = 960, 18, 300  # pixels: width of a timeline, height of a row, width of the titles
+TITLE = 46  # characters of a title that LABEL has room for
 CHART, HEIGHT = 220, 48  # pixels: width and height of a small chart
 KINDS = {"size": "Sizes of binaries (bytes)", "instructions": "Instructions per iteration"}
 
@@ -41,13 +42,23 @@ def timeline(lines: Sequence[Line]) -> str:
     start = min(step["at"] for step in steps)
     duration = max(max(step["at"] + step["seconds"] for step in steps) - start, 0.001)
     scale = (WIDTH - LABEL - 60) / duration
+    steps.sort(key=lambda step: step["at"])
+    last = {_subject(step): step for step in steps}  # what is decisive: a retry, or another source, comes later
     rows = "".join(
-        _bar(number, step, LABEL + (step["at"] - start) * scale, max(step["seconds"] * scale, 1.0))
-        for number, step in enumerate(sorted(steps, key=lambda step: step["at"]))
+        _bar(
+            number,
+            step,
+            LABEL + (step["at"] - start) * scale,
+            max(step["seconds"] * scale, 1.0),
+            last[_subject(step)] is step,
+        )
+        for number, step in enumerate(steps)
     )
-    failed = sum(bool(step.get("code")) for step in steps)
+    failed = sum(bool(step.get("code")) for step in last.values())
+    repeated = sum(bool(step.get("code")) for step in steps) - failed
     plural = "" if len(steps) == 1 else "s"
     summary = f"{duration:.1f} s, {len(steps)} step{plural}{f', {failed} failed' if failed else ''}"
+    summary += f", {repeated} tried again" if repeated else ""
     return (
         f"<details open><summary><code>buildlib {escape(str(lines[0]['command']))}</code> "
         f"<span>{escape(str(lines[0]['run']))} · {summary}</span></summary>"
@@ -55,13 +66,19 @@ def timeline(lines: Sequence[Line]) -> str:
     )
 
 
-def _bar(number: int, step: Line, left: float, width: float) -> str:
+def _subject(step: Line) -> str:
+    """What a step is for, without the source that it takes: "std for arm64" of "std for arm64, from /usr/src"."""
+    return str(step.get("title", "")).partition(",")[0]
+
+
+def _bar(number: int, step: Line, left: float, width: float, is_last: bool) -> str:
     y = number * ROW
     text = str(step.get("title", ""))
-    title, end, seconds = escape(text), escape(text[-44:]), f"{step['seconds']:.1f} s"
-    kind = "bad" if step.get("code") else "good"
+    short = text if len(text) <= TITLE else f"{text[: TITLE - 1].rstrip()}…"
+    title, seconds = escape(text), f"{step['seconds']:.1f} s"
+    kind = "good" if not step.get("code") else "bad" if is_last else "repeated"
     return (
-        f'<g><title>{title}: {seconds}</title><text x="{LABEL - 8}" y="{y + 13}" text-anchor="end">{end}</text>'
+        f'<g><title>{title}: {seconds}</title><text x="{LABEL - 8}" y="{y + 13}" text-anchor="end">{escape(short)}</text>'
         f'<rect class="{kind}" x="{left:.1f}" y="{y + 3}" width="{width:.1f}" height="{ROW - 6}" rx="2"/>'
         f'<text class="time" x="{left + width + 4:.1f}" y="{y + 13}">{seconds}</text></g>'
     )
@@ -114,10 +131,11 @@ def _number(value: object) -> bool:
 
 
 STYLE = """
-:root { color-scheme: light dark; --good: #2b8a5b; --bad: #c0392b; --dim: #8886; }
+:root { color-scheme: light dark; --good: #2b8a5b; --bad: #c0392b; --repeated: #c08a2b; --dim: #8886; }
 body { font: 14px/1.45 system-ui, sans-serif; max-width: 1000px; margin: 2em auto; padding: 0 1em; }
 summary { cursor: pointer; padding: .4em 0; } summary span, p, .time { opacity: .7; font-size: 12px; }
 svg text { font-size: 11px; fill: currentColor; } .good { fill: var(--good); } .bad { fill: var(--bad); }
+.repeated { fill: var(--repeated); }
 .plots { display: flex; flex-wrap: wrap; gap: 1em; }
 figure { margin: 0; border: 1px solid var(--dim); border-radius: 6px; padding: .5em; }
 figcaption { font-size: 12px; } polyline { fill: none; stroke: var(--good); stroke-width: 1.5; } circle { fill: var(--good); }

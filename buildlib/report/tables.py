@@ -231,7 +231,7 @@ def network(console: Console, report: NetworkReport, *, as_json: bool) -> None:
 
 
 def _step(step: ConnectionStep) -> str:
-    return f"{step.failure.kind}: {step.failure.cause}" if step.failure else step.note
+    return f"{step.failure.kind}: {redact(step.failure.cause)}" if step.failure else step.note
 
 
 def doctor(

@@ -54,9 +54,7 @@ class Invocation:
         return Step(title=title, argv=argv, env=self.env, unset=STALE, cwd=self.cwd, stdout="json", attempts=10)
 
 
-def invocation(
-    host: Host, config: Config, workspace: Workspace, request: Request, toolset: Toolset
-) -> Invocation:
+def invocation(host: Host, config: Config, workspace: Workspace, request: Request, toolset: Toolset) -> Invocation:
     """Return the shared part of the command lines that compile `workspace` with `toolset`."""
     target, backend, compiler = toolset.target, toolset.backend, toolset.compiler
     rustc = compiler.toolchain.key if compiler else "image"  # the rustc in cross's image

@@ -4,29 +4,60 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from pathlib import Path
 from shlex import quote
 
 from buildlib.core.plan import Write
 from buildlib.core.targets import Target
+from buildlib.machine import pkg_config
 from buildlib.machine.host import Host
+from buildlib.rust import user_flags
 from buildlib.rust.backends.base import Backend, Script
+from buildlib.rust.configured_programs import links_scripts, stand_in
+from buildlib.rust.locked_crates import locked
 from buildlib.rust.std import Compiler, rustc_wrapper
 
-VERSION = "env2"  # part of the name of every target directory: change it when `environment` changes
+VERSION = "env3"  # part of the name of every target directory: change it when `environment` changes
 # Set even if the user has set them: a user's plain names mean the host, and their values are kept under HOST_*.
-ALWAYS_SET = ("PATH", "CARGO", "RUSTC", "CC", "CXX", "AR", "RANLIB", "LDFLAGS", "PKG_CONFIG")
+ALWAYS_SET = ("PATH", "CARGO", "RUSTC", "CC", "CXX", "AR", "RANLIB", "LDFLAGS", "PKG_CONFIG", "CARGO_ENCODED_RUSTFLAGS")
 # The plain names that build scripts know, and the programs that they mean on the host.
 PLAIN = {"CC": ("cc", "gcc", "clang"), "CXX": ("c++", "g++", "clang++"), "AR": ("ar", "gcc-ar"), "RANLIB": ("ranlib",)}
+# What build scripts may use of this machine, and the crates without which they do not. Crates that compile C without these run
+# configure and make themselves.
+C_COMPILER, LIBCLANG = "C compiler", "libclang"
+EVERYTHING = frozenset({C_COMPILER, LIBCLANG})
+COMPILE_C = frozenset(
+    {"cc", "cmake", "autotools", "meson-next", "gcc", "krb5-src", "sasl2-sys", "rdkafka-sys", "isal-sys"}
+)
 
 
-def fingerprint(host: Host, backend: Backend) -> str:
+def uses(lock: str) -> frozenset[str]:
+    """Return what builds of a workspace may use of this machine's own compilers, from the text of its Cargo.lock.
+
+    It is the lock file and not the crate graph of one build, so that all builds and tests of a workspace share a target directory.
+    """
+    crates = locked(lock)
+    if not crates:
+        return EVERYTHING
+    return frozenset(
+        name for name, users in ((C_COMPILER, COMPILE_C), (LIBCLANG, {"clang-sys"})) if not crates.isdisjoint(users)
+    )
+
+
+def fingerprint(host: Host, backend: Backend, used: Collection[str] = EVERYTHING) -> str:
     """Return eight hex digits over everything that a backend puts into the environment of build scripts.
 
-    Build scripts do not notice that a variable changed, so another environment is another target directory.
+    Build scripts do not notice that a variable changed, so another environment is another target directory. What nothing uses does
+    not count: installing it later must not compile everything again. `used` is what `uses` returns.
     """
-    host_tools = [_host_program(host, name) for name in PLAIN]
-    facts = [VERSION, backend.fingerprint(host), host_tools, host.env.get("LDFLAGS"), str(host.libclang)]
+    explicit = [
+        host.script_env.get(name)
+        for name in ("LDFLAGS", *(f"{prefix}{name}" for name in PLAIN for prefix in ("", "HOST_")))
+    ]
+    facts = [VERSION, backend.fingerprint(host), explicit]
+    facts += [[_host_program(host, name) for name in PLAIN]] if C_COMPILER in used else []
+    facts += [str(host.libclang)] if LIBCLANG in used else []
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
 
 
@@ -36,6 +67,9 @@ def environment(
     """Return the variables for cargo, and the small scripts in the directory `tools` that they name.
 
     `compiler` is None for a backend that is not local. Variables that the user has set for the target are left out.
+
+    Raises:
+        UsageError: the workspace's rustflags cannot be used for the target, and not be separated.
     """
     scripts: list[Write] = []
 
@@ -48,20 +82,38 @@ def environment(
     env: dict[str, str] = {"PATH": ":".join(host.path)}
     env["CARGO"] = str(compiler.toolchain.cargo)
     env["RUSTC"] = str(compiler.toolchain.rustc)
-    if text := rustc_wrapper(compiler, target):
+    if text := rustc_wrapper(host, compiler, target):
         env["RUSTC"] = script("rustc", text)
     env.update(backend.variables(host, target, script, tools))
     if backend.compiles_c(host, target):
         env.update(_plain_names(host, compiler.toolchain.host, target, script))
     if host.libclang:
         env["LIBCLANG_PATH"] = str(host.libclang)
-    return {name: value for name, value in env.items() if name in ALWAYS_SET or name not in host.env}, tuple(scripts)
+    if (flags := user_flags.replacement(host, target, backend)) is not None:
+        env["CARGO_ENCODED_RUSTFLAGS"] = "\x1f".join(flags)
+    own = host.script_env
+    kept = {
+        name: value for name, value in env.items() if name in ALWAYS_SET or name not in own or _is_absent(host, name)
+    }
+    return kept | _host_linker(host, target, backend, compiler.toolchain.host), tuple(scripts)
+
+
+def _is_absent(host: Host, name: str) -> bool:
+    """Whether the user's variable names a linker that is not installed: the backend links then."""
+    return name.endswith("_LINKER") and host.which(host.script_env[name]) is None
+
+
+def _host_linker(host: Host, target: Target, backend: Backend, host_triple: str) -> dict[str, str]:
+    """The linker for build scripts, where the configuration prefers one that is not installed."""
+    other = stand_in(host, target, backend, host_triple) if links_scripts(host, target, backend, host_triple) else None
+    return {f"CARGO_TARGET_{host_triple.upper().replace('-', '_')}_LINKER": other} if other else {}
 
 
 def _host_program(host: Host, name: str) -> str:
     """Return the host's own CC (CXX, AR, RANLIB) as shell words: users set CC="ccache gcc"."""
     path = host.which(*PLAIN[name])
-    return host.env.get(f"HOST_{name}") or host.env.get(name) or (quote(path) if path else PLAIN[name][0])
+    env = host.script_env
+    return env.get(f"HOST_{name}") or env.get(name) or (quote(path) if path else PLAIN[name][0])
 
 
 def _plain_names(host: Host, host_triple: str, target: Target, script: Script) -> dict[str, str]:
@@ -75,14 +127,9 @@ def _plain_names(host: Host, host_triple: str, target: Target, script: Script) -
         own = _host_program(host, name)
         env[f"HOST_{name}"] = env[f"{name}_{host_triple.replace('-', '_')}"] = own
         env[name] = script(f"{target.triple}-{programs[0]}", _dispatch(host_triple, own, f'"${name}_{target.env}"'))
-    if pkg_config := host.env.get("PKG_CONFIG") or host.which("pkg-config", "pkgconf"):
-        # pkg-config must not find the host's libraries; without a directory for the target it finds none.
-        libdir = f'"PKG_CONFIG_LIBDIR=${{PKG_CONFIG_LIBDIR_{target.env}:-/nonexistent}}"'
-        path = f'"PKG_CONFIG_PATH=$PKG_CONFIG_PATH_{target.env}"'
-        names = ("PKG_CONFIG_SYSROOT_DIR", "PKG_CONFIG_LIBDIR", "PKG_CONFIG_ALLOW_CROSS")
-        configured = any(name in host.env for name in names)
-        line = quote(pkg_config) if configured else f"env {libdir} {path} {quote(pkg_config)}"
-        env["PKG_CONFIG"] = script(f"{target.triple}-pkg-config", _dispatch(host_triple, quote(pkg_config), line))
+    if search := pkg_config.for_target(host, target):
+        own = quote(pkg_config.for_host(host) or "pkg-config")
+        env["PKG_CONFIG"] = script(f"{target.triple}-pkg-config", _dispatch(host_triple, own, search.shell))
     return env
 
 

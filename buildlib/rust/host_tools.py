@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from buildlib.core.errors import BuildError, NetworkError
-from buildlib.core.plan import Step, Write
 from buildlib.core.requirements import Fix, Requirement, apt_install
-from buildlib.core.targets import Target
-from buildlib.failures.classify import classify
 from buildlib.machine.host import Host
 from buildlib.machine.installation import pip_install
-from buildlib.machine.workspace import Workspace
-from buildlib.process.context import Context
-from buildlib.process.files import read_text
+from buildlib.rust.crate_graph import Script
+from buildlib.rust.crate_rows import Row, matching
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Package:
-    """A package of the resolved graph."""
-
-    name: str
-    features: frozenset[str]
-    depends_on: frozenset[str]  # names
+NAMED = 3  # so many packages are named in a message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,141 +26,84 @@ class Tool:
     commands: tuple[str, ...]
     env: str
     wheel: bool
-    apt: str
+    apt: tuple[str, ...]
+
+
+class Use(NamedTuple):
+    """A crate that runs a tool in the build script of a package, `required` unless the script has another way."""
+
+    tool: str
+    crate: str
+    package: str
+    for_host: bool
+    required: bool
 
 
 @cache
-def known() -> tuple[tuple[Mapping[str, Any], ...], Mapping[str, Tool]]:
+def known() -> tuple[tuple[Row, ...], Mapping[str, Tool]]:
     """Return the contents of host_tools.toml: the rows about crates, and the tools that they name."""
     table = tomllib.loads(Path(__file__).with_name("host_tools.toml").read_text(encoding="utf-8"))
     tools = {
         name: Tool(name=name, commands=tuple(row.get("commands", ())), env=row.get("env", ""),
-                   wheel=row.get("wheel", False), apt=row["apt"])
+                   wheel=row.get("wheel", False), apt=tuple(row["apt"].split()))
         for name, row in table["tool"].items()
     }  # fmt: skip
     return tuple(table["crate"]), tools
 
 
-def may_need_tools(lock: str) -> bool:
-    """Return whether a Cargo.lock names any crate of host_tools.toml.
-
-    A lock file lists everything that could be compiled, so False is certain and saves a question for the crate graph.
-    """
-    locked = set(re.findall(r'^name = "([^"]+)"$', lock, re.MULTILINE))
-    return bool(locked & {row["name"] for row in known()[0]})
+def uses(scripts: Iterable[Script], target: str, host: Host) -> Iterator[Use]:
+    """Return every use of a tool by `scripts`, which run on `host` in a build for the triple `target`."""
+    for row, script in matching(known()[0], scripts, target, host):
+        for tool in row["tools"]:
+            yield Use(tool, row["name"], script.package, script.for_host, not row.get("fallback"))
 
 
-def graph(cargo: Path, workspace: Workspace, target: Target, features: tuple[str, ...]) -> Step:
-    """Return the question for the whole resolved graph. cargo downloads for it what the build needs anyway."""
-    argv = (
-        str(cargo), "metadata", "--format-version", "1", "--filter-platform", target.triple,
-        *(("--locked",) if workspace.lock.is_file() else ()),
-        *(("--features", ",".join(features)) if features else ()),
-    )  # fmt: skip
-    return Step(title="crate graph", argv=argv, cwd=workspace.root, stdout="keep", quiet=True, attempts=10)
+def requirements(found: Iterable[Use], env: Mapping[str, str]) -> Iterator[Requirement]:
+    """Return a requirement for each tool, in the order of the table; optional if no script depends on it alone."""
+    by_tool: dict[str, list[Use]] = {}
+    for use in found:
+        by_tool.setdefault(use.tool, []).append(use)
+    for name, tool in known()[1].items():
+        if name in by_tool:
+            required = [use for use in by_tool[name] if use.required]
+            yield _requirement(tool, required or by_tool[name], required=bool(required), env=env)
 
 
-def read_graph(answer: str) -> tuple[Package, ...]:
-    """Return the packages of the answer to `graph` that will be compiled; dev-dependencies are left out."""
-    metadata = json.loads(answer)
-    names = {package["id"]: package["name"] for package in metadata["packages"]}
-    nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
-    reached: set[str] = set()
-    queue = list(metadata["workspace_members"])
-    edges: dict[str, frozenset[str]] = {}
-    while queue:
-        current = queue.pop()
-        if current in reached:
-            continue
-        reached.add(current)
-        dependencies = [
-            dep["pkg"] for dep in nodes[current]["deps"] if any(kind["kind"] != "dev" for kind in dep["dep_kinds"])
-        ]
-        edges[current] = frozenset(names[pkg] for pkg in dependencies)
-        queue.extend(dependencies)
-    return tuple(
-        Package(name=names[pkg], features=frozenset(nodes[pkg]["features"]), depends_on=edges[pkg]) for pkg in reached
-    )
-
-
-def tools_for(packages: Iterable[Package]) -> dict[str, tuple[str, ...]]:
-    """Return the packages that run each tool, sorted, by the tool's name."""
-    packages = tuple(packages)
-    present = {package.name for package in packages}
-    users: dict[str, set[str]] = {}
-    for row in known()[0]:
-        if present & set(row.get("unless", ())):
-            continue
-        for package in packages:
-            if row.get("dependents"):
-                matches = row["name"] in package.depends_on and package.name not in row.get("except", ())
-            else:
-                matches = package.name == row["name"]
-            if matches and (not row.get("feature") or row["feature"] in package.features):
-                for tool in row["tools"]:
-                    users.setdefault(tool, set()).add(package.name)
-    return {tool: tuple(sorted(names)) for tool, names in users.items()}
-
-
-def requirement(tool: Tool, crates: tuple[str, ...]) -> Requirement:
-    """Require that the machine has `tool`, which `crates` run."""
+def _requirement(tool: Tool, users: list[Use], *, required: bool, env: Mapping[str, str]) -> Requirement:
+    for_host = any(use.for_host for use in users)
+    crates = sorted({use.crate for use in users})
+    packages = sorted({use.package for use in users} - set(crates))
+    runs = f"{_listed(crates)} run{'s' if len(crates) == 1 else ''} it"
+    why = f"{runs} for {_listed(packages)}" if packages else runs
+    if not required:  # messages read "cannot ..."
+        why = f"compile what {_listed(packages or crates)} bundles, where the system has no such library"
     wheel = (Fix(text=pip_install("host-tools")),) if tool.wheel else ()
-    apt = Fix(text=f"apt-get install {tool.apt}", steps=(apt_install(tool.apt),))
+    apt = Fix(text=f"apt-get install {' '.join(tool.apt)}", steps=(apt_install(*tool.apt),))
     return Requirement(
         what=tool.name,
-        why=f"{', '.join(crates)} run{'s' if len(crates) == 1 else ''} it",
-        met=lambda host: has_tool(host, tool),
+        why=why,
+        met=lambda host: has_tool(host, tool, env, for_host=for_host),
         fixes=(*wheel, apt),
+        required=required,
     )
 
 
-def has_tool(host: Host, tool: Tool) -> bool:
-    """Return whether the machine has the tool: in a variable, on PATH, or as a wheel in this Python environment."""
-    if tool.env and host.env.get(tool.env):
+def _listed(names: list[str]) -> str:
+    """Names for a message: the first few, and how many there are."""
+    return ", ".join(names if len(names) <= NAMED + 1 else (*names[:NAMED], f"{len(names) - NAMED} others"))
+
+
+def has_tool(host: Host, tool: Tool, env: Mapping[str, str], *, for_host: bool = False) -> bool:
+    """Return whether the machine has the tool: in a variable, on PATH, or as a wheel in this Python environment.
+
+    `env` are the variables that build scripts see; `for_host` is for a compiler, which must compile for this machine then.
+    """
+    if tool.env and env.get(tool.env):
         return True
     match tool.name:
         case "libclang":
             return host.system_libclang or host.libclang is not None
-        case "c++":  # zig has one; for gcc it is in the package of the compiler
-            return host.zig is not None or host.which("c++", "g++") is not None
+        case "c++":  # for the target zig has one, and for gcc it is in the package of the compiler
+            own = host.which("c++", "g++", "clang++") is not None
+            return own or (host.zig is not None and not (for_host and host.which("cc")))
     return host.which(*tool.commands) is not None
-
-
-def used_by(context: Context, targets: tuple[Target, ...]) -> dict[str, tuple[str, ...]]:
-    """Return the crates that run each host tool, over all targets, by the tool's name.
-
-    cargo is asked for the crate graph only if the lock file names a crate that is known to run something.
-    """
-    lock = read_text(context.workspace.lock)
-    if not context.host.toolchains or (lock and not may_need_tools(lock)):
-        return {}
-    users: dict[str, set[str]] = {}
-    for target in targets:
-        for tool, crates in _tools_of(context, target, lock).items():
-            users.setdefault(tool, set()).update(crates)
-    return {tool: tuple(sorted(crates)) for tool, crates in users.items()}
-
-
-def _tools_of(context: Context, target: Target, lock: str) -> dict[str, tuple[str, ...]]:
-    """Return the same for one target.
-
-    The answer is cached beside the target directories: in a large workspace cargo takes longer for the graph than for a build
-    with nothing to do, and the graph cannot change while lock file and manifests stay the same.
-    """
-    features = context.config.features
-    manifests = [member.manifest.read_text(encoding="utf-8") for member in context.workspace.members]
-    key = [known(), target.triple, features, lock, manifests]
-    digest = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
-    cached = context.workspace.target_dir / "buildlib" / f"tools-{digest}.json"
-    if lock and (answer := read_text(cached)):
-        cached_tools: dict[str, list[str]] = json.loads(answer)
-        return {tool: tuple(crates) for tool, crates in cached_tools.items()}
-    outcome = context.run(graph(context.host.toolchains[0].cargo, context.workspace, target, features))
-    if not outcome:
-        failure = classify(outcome.output)
-        error = NetworkError if failure.transient else BuildError
-        raise error(f"cargo cannot resolve the crate graph: {outcome.output.strip()}", failure.help)
-    tools = tools_for(read_graph(outcome.stdout))
-    if lock:
-        context.run(Write(path=cached, text=json.dumps(tools)))
-    return tools

@@ -2,7 +2,8 @@
 
 zig's linker obeys `-Bdynamic -lX` strictly and fails where only libX.a exists ("unable to find dynamic system library"); GNU ld
 and lld fall back to the archive, and crates that vendor C libraries rely on it (openssl-sys does). So the archive is passed by its
-path instead. This program runs in every link: it must start fast and imports nothing of buildlib.
+path instead. Flags that change only how GNU ld, lld or mold work, and that zig refuses, are left out: they are often meant for the
+links of this machine. This program runs in every link: it must start fast and imports nothing of buildlib.
 """
 
 from __future__ import annotations
@@ -32,6 +33,26 @@ def fall_back(args: Sequence[str], exists: Callable[[str], bool]) -> list[str]:
     return [archive(arg[2:]) or arg if arg.startswith("-l") else arg for arg in args]
 
 
+# "unsupported linker arg" to zig 0.17; the program is the same without them.
+WITHOUT_EFFECT = ("--threads", "--no-threads", "--thread-count", "--icf", "--gdb-index", "--no-gdb-index", "--perf")
+
+
+def leave_out(args: Iterable[str]) -> list[str]:
+    """Return `args` without flags that zig refuses and that change nothing about the program.
+
+    A flag may be one of several behind `-Wl,`, which are separated by commas.
+    """
+    kept: list[str] = []
+    for arg in args:
+        if arg.startswith("-Wl,-"):
+            flags = [flag for flag in arg.split(",")[1:] if flag.partition("=")[0] not in WITHOUT_EFFECT]
+            if flags:
+                kept.append(",".join(("-Wl", *flags)))
+        else:
+            kept.append(arg)
+    return kept
+
+
 def unfold(args: Iterable[str]) -> list[str]:
     """Return `args` with response files replaced by their contents.
 
@@ -58,7 +79,7 @@ def _unescape(line: str) -> str:
 def main(compiler: str, *args: str) -> None:
     """Replace this process by `compiler` with the filtered arguments."""
     unfolded = unfold(args)
-    filtered = fall_back(unfolded, os.path.isfile)
+    filtered = fall_back(leave_out(unfolded), os.path.isfile)
     response = next((arg for arg in args if arg.startswith("@")), None)
     if filtered == unfolded:
         filtered = list(args)

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from buildlib.core.errors import MissingRequirements
 from buildlib.core.plan import Outcome, Step
-from buildlib.core.requirements import Requirement, describe, missing
+from buildlib.core.requirements import Fix, Requirement, describe, missing
 from buildlib.core.targets import Target
 from buildlib.emulation import apt_cache, qemu
 from buildlib.failures.classify import classify
 from buildlib.machine.glibc import linked_version
+from buildlib.machine.host import Host
 from buildlib.process.context import Context
-from buildlib.rust import host_tools, std
+from buildlib.process.files import read_text
+from buildlib.rust import configured_programs, notes, starts, std
 from buildlib.rust.backends.base import Backend
 from buildlib.rust.backends.choice import choose
 from buildlib.rust.backends.gcc import Gcc
 from buildlib.rust.cargo import Toolset
+from buildlib.rust.locked_crates import known, locked
 from buildlib.rust.std import Compiler, StdSource
+
+if TYPE_CHECKING:
+    from buildlib.rust.crate_graph import Script
 
 
 def backends(context: Context, targets: Iterable[Target]) -> dict[Target, Backend]:
@@ -36,29 +43,93 @@ def _with_headers(context: Context, backend: Backend) -> Backend:
     return replace(backend, headers=outcome.stdout.strip())
 
 
-def requirements(context: Context, chosen: Mapping[Target, Backend]) -> tuple[Requirement, ...]:
-    """Return everything that a build for these targets needs of this machine."""
-    local = tuple(target for target, backend in chosen.items() if backend.local)
-    return build_requirements(chosen, host_tools.used_by(context, local))
+def requirements(context: Context, chosen: Mapping[Target, Backend], *, tests: bool = False) -> tuple[Requirement, ...]:
+    """Return everything that a build for these targets needs of this machine; `tests` for one that compiles their tests, too.
+
+    Raises:
+        NetworkError: cargo cannot download what the crate graph needs.
+    """
+    host = context.host
+    local = {target: backend for target, backend in chosen.items() if backend.local}
+    scripts = {target: _known_scripts(context, target, tests=tests) for target in local}
+
+    def links_for_host() -> bool:
+        return any(_scripts(context, target, tests=tests) for target in local)
+
+    needed = [
+        *starts.requirements(context, chosen.values()),
+        *build_requirements(host, chosen, scripts, links_for_host),
+    ]
+    if any(scripts.values()):
+        from buildlib.rust import libraries
+
+        for target, backend in local.items():
+            needed += libraries.requirements(context, target, backend, scripts[target])
+    return tuple({requirement.what: requirement for requirement in needed}.values())
 
 
 def build_requirements(
-    chosen: Mapping[Target, Backend], tools: Mapping[str, tuple[str, ...]]
-) -> tuple[Requirement, ...]:
-    """Return the same without asking cargo: `tools` maps a host tool to the crates that run it."""
-    needed = [std.requirement(target) for target, backend in chosen.items() if backend.local]
+    host: Host,
+    chosen: Mapping[Target, Backend],
+    scripts: Mapping[Target, tuple[Script, ...]],
+    links_for_host: Callable[[], bool],
+) -> list[Requirement]:
+    """Return what can be said without starting anything.
+
+    Args:
+        host: This machine.
+        chosen: The backend of each target.
+        scripts: The build scripts that a table may know, for each target.
+        links_for_host: Tells whether the build links any program for this machine.
+    """
+    needed = [_compiler(host)] if host.rustup_error and not (host.toolchains or host.pin) else []
+    needed += [std.requirement(target) for target, backend in chosen.items() if backend.local]
     needed += [requirement for target, backend in chosen.items() for requirement in backend.requirements(target)]
-    needed += [host_tools.requirement(host_tools.known()[1][name], crates) for name, crates in tools.items()]
-    needed += [requirement for target in chosen for requirement in qemu.requirements(target)]
-    return tuple({requirement.what: requirement for requirement in needed}.values())
+    needed += configured_programs.requirements(host, chosen, host.triple, links_for_host)
+    if any(scripts.values()):
+        from buildlib.rust import host_tools
+
+        needed += host_tools.requirements(
+            (use for target, found in scripts.items() for use in host_tools.uses(found, target.triple, host)),
+            host.script_env,
+        )
+    return needed + [requirement for target in chosen for requirement in qemu.requirements(target)]
+
+
+def _compiler(host: Host) -> Requirement:
+    """Require a compiler where rustup has none for this directory; a pinned one it installs by itself."""
+    return Requirement(
+        what="a Rust compiler", why=host.rustup_error, met=lambda host: bool(host.toolchains),
+        fixes=(Fix(text="rustup default stable, or rustup toolchain install with the name of the toolchain"),),
+    )  # fmt: skip
+
+
+def _known_scripts(context: Context, target: Target, *, tests: bool) -> tuple[Script, ...]:
+    """Return what runs during the build; nothing, and no question, if the lock file names no crate that a table knows."""
+    lock = read_text(context.workspace.lock)
+    if not context.host.toolchains or (lock and known(context.host.script_env).isdisjoint(locked(lock))):
+        return ()
+    return _scripts(context, target, tests=tests)
+
+
+def _scripts(context: Context, target: Target, *, tests: bool) -> tuple[Script, ...]:
+    from buildlib.rust import crate_graph  # late, as the tables: most builds need neither
+
+    return crate_graph.scripts(context, target, tests=tests)
 
 
 def toolsets(context: Context, chosen: Mapping[Target, Backend]) -> tuple[Context, tuple[Toolset, ...]]:
     """Return the toolset of each target, with its std installed, and the context after the installation.
 
+    Prints once what of the workspace's configuration is not used for the targets.
+
     Raises:
         MissingRequirements: names all targets whose std no source could provide.
     """
+    for note in notes.notes(context, chosen):
+        context.console.note(note)
+    for warning in notes.warnings(context.host, chosen):
+        context.console.warn(warning)
     local = tuple(target for target, backend in chosen.items() if backend.local)
     context, compilers = provide_std(context, local)
     return context, tuple(

@@ -65,7 +65,9 @@ def test_plan(
     target = toolset.target
     scripts: list[Action] = list(line.scripts)
     env = dict(line.env)
-    if toolset.compiler and (text := rustc_wrapper(host, _rustdoc(toolset.compiler), target)):  # rustdoc compiles doc tests
+    if toolset.compiler and (
+        text := rustc_wrapper(host, _rustdoc(toolset.compiler), target)
+    ):  # rustdoc compiles doc tests
         scripts.append(Write(path=line.tools / "rustdoc", text=text, mode=0o755))
         env["RUSTDOC"] = str(line.tools / "rustdoc")
     runner = None

@@ -2,12 +2,16 @@
 
 A share `rate` of all requests, token requests included, is answered with one of `kinds`, chosen by a seeded generator. The proxy
 counts faults and refused requests, so that a test can assert how often something was requested again.
+
+It can also be malicious (`misbehave`): change content, name another realm, redirect. `recording_host` is a host that has nothing to
+do with the registry, and keeps what is sent to it.
 """
 
 import json
 import random
 import secrets
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -29,12 +33,17 @@ class FaultyProxy(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, upstream):
-        super().__init__(("127.0.0.1", 0), Connection)
-        self.upstream = upstream
-        self.address = f"127.0.0.1:{self.server_address[1]}"
+    def __init__(self, upstream, host="127.0.0.1", certificate=None):
+        super().__init__((host, 0), Connection)
+        self.upstream, self.scheme = upstream, "https" if certificate else "http"
+        self.address = f"{host}:{self.server_address[1]}"
         self.lock, self.tokens = threading.Lock(), set()
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self.socket = context.wrap_socket(self.socket, server_side=True)
         self.inject(0.0)
+        self.misbehave()
 
     def inject(self, rate, seed=0, kinds=COMMON, refuse=None, retry_after=1):
         """Set the faults and reset all counts.
@@ -44,6 +53,15 @@ class FaultyProxy(ThreadingHTTPServer):
         self.rate, self.kinds, self.refused, self.retry_after = rate, kinds, refuse or {}, retry_after
         self.random = random.Random(seed)
         self.faults, self.refusals = Counter(), Counter()
+
+    def misbehave(self, *, changes=(), challenge=None, redirects=()):
+        """Set what a malicious registry does, and forget who has asked.
+
+        `changes` maps a part of a path to a function that changes the content under it, `redirects` maps it to a URL. `challenge` is
+        the WWW-Authenticate header of all refusals, in which REALM and SCOPE stand for the right ones.
+        """
+        self.changes, self.challenge, self.redirects = dict(changes), challenge, dict(redirects)
+        self.authorizations = []  # the Authorization header of each token request
 
     def next_fault(self):
         """The kind of fault of the next request, "" for none."""
@@ -86,17 +104,22 @@ class Connection(BaseHTTPRequestHandler):
                 server.refusals[f"{self.command} {path}"] += 1
                 return self.respond(status, refusal)
         if path == "/token":
+            server.authorizations.append(self.headers.get("Authorization"))
             token = secrets.token_hex(16)
             server.tokens.add(token)
             return self.respond(200, {"token": token, "expires_in": 300})
         if self.headers.get("Authorization", "").removeprefix("Bearer ") not in server.tokens:
             return self.demand_token(path)
+        for part, location in server.redirects.items():
+            if part in self.path:
+                return self.respond(307, {}, {"Location": location})
         return self.forward(body, cut=kind == "cut")
 
     def demand_token(self, path):
         repository = path.removeprefix("/v2/").partition("/manifests/")[0].partition("/blobs/")[0]
-        realm = f"http://{self.server.address}/token"
-        challenge = f'Bearer realm="{realm}",service="test",scope="repository:{repository}:pull,push"'
+        realm, scope = f"{self.server.scheme}://{self.server.address}/token", f"repository:{repository}:pull,push"
+        challenge = self.server.challenge or 'Bearer realm="REALM",service="test",scope="SCOPE"'
+        challenge = challenge.replace("REALM", realm).replace("SCOPE", scope)
         errors = {"errors": [{"code": "UNAUTHORIZED", "message": "authentication required"}]}
         self.respond(401, errors, {"WWW-Authenticate": challenge})
 
@@ -119,6 +142,8 @@ class Connection(BaseHTTPRequestHandler):
         upstream.request(self.command, self.path, body or None, headers | {"Host": self.server.address})
         response = upstream.getresponse()
         data = response.read()
+        for part, change in self.server.changes.items() if self.command == "GET" else ():
+            data = change(data) if part in self.path else data
         self.send_response_only(response.status, response.reason)
         for name, value in response.getheaders():
             if name.lower() not in HOP_BY_HOP | {"content-length"}:
@@ -150,13 +175,51 @@ class Connection(BaseHTTPRequestHandler):
             self.wfile.write(data)
 
 
+class RecordingHost(ThreadingHTTPServer):
+    """A host on the loopback that keeps each request as (path, headers, body). `answers` maps a path to (status, headers, body)."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Recording)
+        self.address = f"127.0.0.1:{self.server_address[1]}"
+        self.seen, self.answers = [], {}
+
+    @property
+    def secrets(self):
+        """What was sent in a header or body for credentials."""
+        kept = [headers.get("Authorization") or headers.get("Cookie") or body for _, headers, body in self.seen]
+        return [secret for secret in kept if secret]
+
+
+class Recording(Connection):
+    def serve(self):
+        path = self.path.partition("?")[0]
+        self.server.seen.append((path, dict(self.headers), self.read_body()))
+        status, headers, body = self.server.answers.get(path, (200, {}, b'{"token": "t"}'))
+        self.send_response_only(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+
 @contextmanager
-def faulty_proxy(upstream):
-    """A proxy in front of the registry at `upstream` (host:port), without faults until `inject` is called."""
-    server = FaultyProxy(upstream)
+def serving(server):
+    """Let a server answer until the end."""
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     try:
         yield server
     finally:
         server.shutdown()
         server.server_close()
+
+
+def recording_host():
+    """A host that keeps what is sent to it."""
+    return serving(RecordingHost())
+
+
+def faulty_proxy(upstream, **options):
+    """A proxy in front of the registry at `upstream` (host:port), without faults until `inject` or `misbehave` is called."""
+    return serving(FaultyProxy(upstream, **options))

@@ -99,7 +99,18 @@ def test_tests_are_those_of_the_default_members(members):
 
 def test_words_after_two_dashes_are_cargo_s(members):
     result = buildlib(
-        "build", "--arch", "arm64", "-p", "app", "-j", "1", "-vv", "--", "--config", "profile.release.opt-level=1", cwd=members
+        "build",
+        "--arch",
+        "arm64",
+        "-p",
+        "app",
+        "-j",
+        "1",
+        "-vv",
+        "--",
+        "--config",
+        "profile.release.opt-level=1",
+        cwd=members,
     )
     assert result.code == 0 and "-C opt-level=1" in result.err, result
 

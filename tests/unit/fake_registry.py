@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import tarfile
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -60,6 +61,7 @@ class FakeRegistry:
         self.dist, self.platforms, self.faults, self.metadata = dist, platforms, dict(faults), metadata
         self.builders = "".join(json.dumps(builder) + "\n" for builder in builders)
         self.manifests, self.loaded, self.titles, self.steps = {}, {}, [], []
+        self.store = "classic"  # the daemon's image store; the other is "containerd"
 
     def __call__(self, action):
         if isinstance(action, Write):
@@ -117,10 +119,24 @@ class FakeRegistry:
         if output.startswith("type=image"):
             repository = output.partition("name=")[2].split(",")[0]
             self.manifests[f"{repository}@{digest(text)}"] = text
-        elif output.startswith("type=oci"):
-            self._write_layout(Path(output.partition("dest=")[2].split(",")[0]), platforms)
         else:
-            self.loaded |= dict.fromkeys(values_of(step.argv, "--tag"), digest(text))
+            self._write_layout(Path(output.partition("dest=")[2].split(",")[0]), platforms)
+        return ""
+
+    def _load(self, step):
+        """What the daemon does: the classic store reads manifest.json, containerd's reads index.json."""
+        (archive,) = values_of(step.argv, "--input")
+        with tarfile.open(archive) as tar:
+            self.archive = {entry.name.removeprefix("./"): tar.extractfile(entry) for entry in tar}
+            self.archive = {name: file.read() for name, file in self.archive.items() if file}
+        (image,) = json.loads(self.archive["manifest.json"])
+        entries = json.loads(self.archive["index.json"])["manifests"]
+        if self.store == "classic":
+            loaded = dict.fromkeys(image["RepoTags"], digest(self.archive[image["Config"]].decode()))
+        else:
+            names = [entry["annotations"]["io.containerd.image.name"] for entry in entries]
+            loaded = {n.removeprefix("docker.io/library/"): e["digest"] for n, e in zip(names, entries, strict=True)}
+        self.loaded |= loaded
         return ""
 
     def _write_layout(self, folder, platforms):

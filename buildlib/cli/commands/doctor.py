@@ -9,7 +9,7 @@ from typing import Any
 from invoke.tasks import task
 
 from buildlib.cli.entry import ARCH, JSON, command, open_workspace
-from buildlib.core.errors import MissingRequirements, NetworkError
+from buildlib.core.errors import MissingRequirements
 from buildlib.process.console import Console
 
 YES = "do not ask"
@@ -54,12 +54,13 @@ def doctor(
 
 
 def _network(c: Any, console: Console, as_json: bool) -> int:
+    from buildlib.doctor.network import exit_code
     from buildlib.doctor.network_probe import probe_network
     from buildlib.report import tables
 
     report = probe_network(open_workspace(c, console))
     tables.network(console, report, as_json=as_json)
-    return NetworkError.code if any(step.failure for step in report.steps) else 0
+    return exit_code(report)
 
 
 @task(auto_shortflags=False, iterable=["arch"], help={"arch": f"{ARCH}; default: all", "yes": YES})

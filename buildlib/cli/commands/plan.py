@@ -74,6 +74,7 @@ def report(c: Any, console: Console, output: str = "") -> None:
 def ci(c: Any, console: Console, install: str = "") -> None:
     """A workflow for GitHub Actions that tests this workspace on all its arches and pushes its images."""
     from buildlib.ci import github
+    from buildlib.ci.registry_login import login
 
     context = open_workspace(c, console)
     context.targets((), "all")  # a workflow for no architecture would succeed and do nothing
@@ -81,3 +82,5 @@ def ci(c: Any, console: Console, install: str = "") -> None:
     if "git+file:" in install:
         console.warn("buildlib was installed from a repository on this machine, which only a runner on it can reach")
     console.line(github.workflow(context.config, install).rstrip("\n"))
+    if context.config.registry and (names := login(context.config.registry).secrets):
+        console.note(f"the workflow needs secrets of the repository: {', '.join(names)}")

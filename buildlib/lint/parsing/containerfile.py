@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from buildlib.lint.parsing.mask import mask_scripts
@@ -90,6 +90,14 @@ class File:
     stages: tuple[Stage, ...] = ()
     unparsed: tuple[Span, ...] = ()
 
+    @cached_property
+    def roots(self) -> Sequence[Stage]:
+        """For each stage, the first of its ancestors, whose base is an image."""
+        roots: list[Stage] = []
+        for stage in self.stages:
+            roots.append(stage if stage.parent is None else roots[stage.parent])
+        return roots
+
     def ancestry(self, stage: Stage) -> Iterator[Stage]:
         """The stage, its parent, the parent of that, and so on."""
         current: Stage | None = stage
@@ -144,29 +152,35 @@ def read(source: Source) -> File:
     return File(source=source, before=tuple(before), stages=tuple(stages), unparsed=unparsed)
 
 
-def _errors(node: Node) -> Iterator[Node]:
-    if node.type == "ERROR":
-        yield node
-    for child in node.children if node.has_error else ():
-        yield from _errors(child)
+def _errors(root: Node) -> Iterator[Node]:
+    """The nodes that cannot be parsed, in order of the text, and those within them."""
+    pending = [root]
+    while pending:
+        node = pending.pop()
+        if node.type == "ERROR":
+            yield node
+        if node.has_error:
+            pending += reversed(node.children)
 
 
-def _nodes(node: Node, kind: str) -> Iterator[Node]:
-    """The node, if it is of that kind, and all such nodes below it."""
-    if node.type == kind:
-        yield node
-    for child in node.children:
-        yield from _nodes(child, kind)
+def _nodes(root: Node, kind: str) -> Iterator[Node]:
+    """The node, if it is of that kind, and all such nodes below it, in order of the text."""
+    pending = [root]
+    while pending:
+        node = pending.pop()
+        if node.type == kind:
+            yield node
+        pending += reversed(node.children)
 
 
 def _instruction_nodes(root: Node) -> Iterator[Node]:
-    for node in root.children:
-        if node.type == "onbuild_instruction":
-            yield from _instruction_nodes(node)
+    pending = [root]  # no recursion: ONBUILD ONBUILD … may be as deep as the file is long
+    while pending:
+        node = pending.pop()
+        if node.type in ("onbuild_instruction", "ERROR") or node is root:
+            pending += reversed(node.children)
         elif node.type.endswith("_instruction"):
             yield node
-        elif node.type == "ERROR":
-            yield from _instruction_nodes(node)
 
 
 def _span(node: Node) -> Span:
@@ -219,7 +233,7 @@ def _json_string(source: Source, node: Node) -> str:
     text = source.text_at(_span(node))
     try:
         return str(json.loads(text))
-    except ValueError:
+    except (ValueError, RecursionError):
         return text.strip('"')
 
 

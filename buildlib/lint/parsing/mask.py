@@ -91,6 +91,6 @@ def _is_exec_form(body: bytes) -> bool:
     joined = re.sub(rb"(?<=\n)[ \t]*#[^\n]*\n|\\\n", b"", body)
     try:
         words = json.loads(joined)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(words, list) and all(isinstance(word, str) for word in words)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -97,6 +97,14 @@ class ParsedScript:
     sources_file: bool = False  # `. file`, which may set any variable
     text: str = ""
     unparsed: list[Span] = field(default_factory=list)
+
+    @cached_property
+    def assignments_of(self) -> Mapping[str, Sequence[Assignment]]:
+        """The assignments to each variable, by its name."""
+        assignments: dict[str, list[Assignment]] = {}
+        for assignment in self.assignments:
+            assignments.setdefault(assignment.name, []).append(assignment)
+        return assignments
 
     @cached_property
     def copies(self) -> Mapping[str, frozenset[str]]:

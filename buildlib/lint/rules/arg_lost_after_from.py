@@ -60,7 +60,6 @@ def _check_stage(
 ) -> Iterator[Finding]:
     known = inherited | _base_image_variables(analysis, stage) | PREDEFINED
     outside = global_args | PLATFORM_ARGS
-    ancestors = {ancestor.number for ancestor in analysis.file.ancestry(stage)}
     declared = _names([i for i in stage.instructions if not i.deferred], "arg")
     fixed: set[str] = set()  # one ARG declares the name for all later instructions
     for instruction in stage.instructions:
@@ -71,7 +70,7 @@ def _check_stage(
             name = use.name
             if name in known or name in reported or name.upper() in PREDEFINED:
                 continue
-            is_elsewhere = any(number not in ancestors for number in declaring.get(name, ()))
+            is_elsewhere = name in declaring and _is_in_another(analysis, stage, declaring[name])
             if not (name in declared or name in outside or is_elsewhere):
                 continue  # not an ARG
             if use.has_default and instruction.kind == "run" and name not in outside:
@@ -88,6 +87,11 @@ def _check_stage(
             known |= {name.text for name, _ in instruction.pairs}
 
 
+def _is_in_another(analysis: Analysis, stage: Stage, numbers: Sequence[int]) -> bool:
+    """Whether one of the stages with these numbers is neither `stage` nor an ancestor of it."""
+    return not {ancestor.number for ancestor in analysis.file.ancestry(stage)}.issuperset(numbers)
+
+
 def _declaration(analysis: Analysis, instruction: Instruction, name: str) -> Edit:
     start = analysis.source.line_start(analysis.source.line(instruction.span.start))
     return Edit(span=Span(start, start), text=f"ARG {name}{analysis.source.newline}")
@@ -100,7 +104,7 @@ def _names(instructions: Iterable[Instruction], *kinds: str) -> set[str]:
 
 def _base_image_variables(analysis: Analysis, stage: Stage) -> set[str]:
     """The variables that an official base image sets."""
-    *_, first = analysis.file.ancestry(stage)
+    first = analysis.file.roots[stage.number]
     image = analysis.with_global_args(first.base.text).partition("@")[0].rpartition("/")[2].partition(":")[0]
     return {name for part in (image, *image.split("-")) for name in _image_variables().get(part, ())}
 

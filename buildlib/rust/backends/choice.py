@@ -9,6 +9,7 @@ from buildlib.core.errors import MissingRequirements
 from buildlib.core.settings import Config
 from buildlib.core.targets import Target
 from buildlib.machine.host import Host
+from buildlib.rust import user_flags
 from buildlib.rust.backends import gcc, zig
 from buildlib.rust.backends.base import Backend
 from buildlib.rust.backends.cross import Cross
@@ -29,27 +30,28 @@ def choose(host: Host, config: Config, target: Target, libc: Callable[[Target], 
 
     Raises:
         MissingRequirements: no backend can link; the message names what each would need.
+        UsageError: zig cannot link for the configured glibc.
     """
     linker = configured_linker(host, target)
+    installed = linker if linker and host.which(linker) else ""
+    absent = f"the workspace's linker {linker} is not installed" if linker and not installed else ""
     compiler = gcc.compiler_for(host, target) or ""
-    in_zig = Zig(why=REQUESTED, minimum_glibc=zig.minimum_glibc(config.glibc, target))
     in_gcc = Gcc(why=REQUESTED, minimum_glibc=config.glibc, gcc=compiler, linker=linker)
     in_cross = Cross(why=REQUESTED, minimum_glibc=config.glibc)
     chosen: Backend
     match config.backend:
         case "zig":
-            return in_zig
+            return _with_zig(host, config, target, REQUESTED)
         case "cross":
             return in_cross
         case "gcc":
             chosen = in_gcc
-        case _ if linker and host.which(linker):
+        case _ if installed:
             chosen = replace(in_gcc, why=f"the workspace links with {linker}")
         case _ if host.zig and host.zigbuild:
-            absent = f"the workspace's linker {linker} is not installed"
-            return replace(in_zig, why=absent if linker else "needs no cross compiler")
+            return _with_zig(host, config, target, absent or "needs no cross compiler")
         case _ if compiler:
-            chosen = replace(in_gcc, why=f"found {compiler}")
+            chosen = replace(in_gcc, why=f"{absent}; found {compiler}" if absent else f"found {compiler}", linker="")
         case _ if host.which("cross") and host.engine:
             return replace(in_cross, why="found a running container engine")
         case _:
@@ -60,6 +62,17 @@ def choose(host: Host, config: Config, target: Target, libc: Callable[[Target], 
     return chosen if chosen.minimum_glibc else replace(chosen, minimum_glibc=libc(target))
 
 
+def _with_zig(host: Host, config: Config, target: Target, why: str) -> Zig:
+    source = f"glibc = {config.glibc} ({config.origins.get('glibc', '')})"
+    return Zig(why=why, minimum_glibc=zig.minimum_glibc(config.glibc, target, newest=host.newest_glibc, source=source))
+
+
 def configured_linker(host: Host, target: Target) -> str:
-    """Return the linker that the configuration of the user or the workspace names for `target`, "" for none."""
-    return host.env.get(f"CARGO_TARGET_{target.env.upper()}_LINKER") or host.linkers.get(target.triple, "")
+    """Return the linker that the configuration of the user or the workspace names for `target`, "" for none.
+
+    One that is named for every target, in `build.rustflags` or for cfg(unix), is this machine's.
+    """
+    linker = user_flags.chosen_linker(host, target.triple)
+    if linker and target.triple != host.triple and linker == user_flags.chosen_linker(host, host.triple):
+        return ""
+    return linker.text if linker else ""

@@ -30,13 +30,21 @@ class Gcc:
     local = True
 
     def requirements(self, target: Target) -> tuple[Requirement, ...]:
-        """Require the compiler, unless the workspace configures a linker."""
+        """Require the compiler, or the linker that the workspace configures in its place."""
         package, libc = f"gcc-{target.gnu.replace('_', '-')}", f"libc6-dev-{target.debian}-cross"
+        if self.linker:
+            return (
+                Requirement(
+                    what=self.linker, why=f"cargo's configuration names it as the linker for {target.name}",
+                    met=lambda host: host.which(self.linker) is not None,
+                    fixes=(Fix(text=f"install {self.linker}, or choose --backend zig"),),
+                ),
+            )  # fmt: skip
         return (
             Requirement(
                 what=f"{target.gnu}-gcc",
                 why=f"the gcc backend links {target.name} with it",
-                met=lambda host: bool(self.linker) or compiler_for(host, target) is not None,
+                met=lambda host: compiler_for(host, target) is not None,
                 fixes=(Fix(text=f"apt-get install {package}", steps=(apt_install(package, libc),)),),
             ),
         )

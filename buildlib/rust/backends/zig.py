@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
+from buildlib.core.errors import UsageError
 from buildlib.core.plan import Step
 from buildlib.core.requirements import Fix, Requirement
 from buildlib.core.targets import Target
@@ -22,6 +23,10 @@ from buildlib.rust.backends.base import Script
 # pyproject.toml pins the same pair.
 PAIR = ("cargo-zigbuild>=0.24,<0.25", "ziglang>=0.17,<0.18")
 INSTALL = Step(title="zig and cargo-zigbuild", argv=(sys.executable, "-m", "pip", "install", *PAIR), attempts=3)
+# Rust's std needs 2.17 (the platform support page); with less, zig fails: "undefined symbol: getauxval".
+OLDEST = "2.17"
+# glibc_min in zig's lib/std/zig/target.zig, where it is newer than that.
+ZIG_OLDEST = {"riscv64": "2.27"}
 LINKER = Path(__file__).parents[1] / "linker.py"
 
 
@@ -79,7 +84,7 @@ class Zig:
             # fails with "File exists". Each project and minimum glibc has its own. The path has no spaces: the wrappers become CC.
             "CARGO_ZIGBUILD_CACHE_DIR": str(host.cache / "zigbuild" / f"{self.minimum_glibc or 'musl'}-{project}"),
             # lld refuses version scripts that name absent symbols, GNU ld accepts them (librdkafka has one).
-            "LDFLAGS": f"{host.env.get('LDFLAGS', '')} -Wl,--undefined-version".strip(),
+            "LDFLAGS": f"{host.script_env.get('LDFLAGS', '')} -Wl,--undefined-version".strip(),
             f"CARGO_TARGET_{target.env.upper()}_LINKER": script(
                 f"{target.triple}-link-cc",
                 f'#!/bin/sh\nexec {quote(str(host.python))} -I -S {quote(str(LINKER))} "$CC_{target.env}" "$@"\n',
@@ -104,8 +109,23 @@ def is_tested_pair(host: Host) -> bool:
     return version(host.zig_version)[:2] == (0, 17) and version(host.zigbuild_version)[:2] == (0, 24)
 
 
-def minimum_glibc(configured: str, target: Target) -> str:
-    """Return the configured version, raised to the oldest that zig can link for: one setting applies to all arches."""
+def minimum_glibc(configured: str, target: Target, *, newest: str = "", source: str = "") -> str:
+    """Return the configured version, raised to the oldest that zig can link for: one setting applies to all arches.
+
+    Args:
+        configured: The setting, "" for the target's default.
+        target: The target to link for.
+        newest: The newest version that zig knows, "" if that is not known.
+        source: The setting in messages.
+
+    Raises:
+        UsageError: the version is older than what Rust's std supports anywhere, or newer than what zig knows.
+    """
     if target.is_musl:
         return ""
-    return max(configured or target.glibc, target.oldest or "2.0", key=version)
+    if configured and (version(configured) < version(OLDEST) or (newest and version(configured) > version(newest))):
+        raise UsageError(
+            f"{source}: zig links for glibc {OLDEST} to {newest or 'the newest that it knows'}",
+            f"choose a version in this range, or leave it out for {target.glibc}",
+        )
+    return max(configured or target.glibc, target.oldest or OLDEST, ZIG_OLDEST.get(target.name, ""), key=version)

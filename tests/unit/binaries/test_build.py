@@ -9,7 +9,15 @@ from machines import artifact
 
 from buildlib.binaries import build
 from buildlib.binaries.elf import read
-from buildlib.core.errors import BuildError, CompileFailed, NetworkError, NothingToDo, Refused, UsageError
+from buildlib.core.errors import (
+    BuildError,
+    CompileFailed,
+    MissingRequirements,
+    NetworkError,
+    NothingToDo,
+    Refused,
+    UsageError,
+)
 from buildlib.core.plan import Status
 from buildlib.core.targets import TARGETS
 from buildlib.machine.workspace import Component
@@ -80,31 +88,51 @@ def test_a_build_without_any_binary_has_nothing_to_do(compiled):
         accept((context, plan, replace(outcome, artifacts=())))
 
 
+LOCKED = "error: cannot update the lock file /w/Cargo.lock because --locked was passed to prevent this"
+
+
 @pytest.mark.parametrize(
-    ("output", "kind", "code"),
+    ("output", "kind", "code", "message"),
     [
-        ("error[E0308]: mismatched types", CompileFailed, 101),
-        ("error: cannot update the lock file because --locked was passed", CompileFailed, 101),
-        ("error: failed to download\n  Could not resolve host: index", NetworkError, 5),
-        ("error: could not write: No space left on device (os error 28)", BuildError, 1),
-        ("error: unexpected argument '--x' found", UsageError, 2),
+        ("error[E0308]: mismatched types", CompileFailed, 101, "cargo exited with code 101: error[E0308]: mismatched types"),
+        (LOCKED, UsageError, 2, LOCKED.removeprefix("error: ")),
+        ("error: target `a` in package `p` requires the features: `cli`", UsageError, 2,
+         "target `a` in package `p` requires the features: `cli`"),
+        ("error: package ID specification `x` did not match any packages", UsageError, 2,
+         "package ID specification `x` did not match any packages"),
+        ("error: unexpected argument '--x' found", UsageError, 2, "unexpected argument '--x' found"),
+        ("error: failed to download\n  Could not resolve host: index", NetworkError, 5, "Could not resolve host: index"),
+        ("error: could not write: No space left on device (os error 28)", BuildError, 1,
+         "could not write: No space left on device (os error 28)"),
+        ("error: rustup could not choose a version of cargo to run", MissingRequirements, 4,
+         "rustup could not choose a version of cargo to run"),
+        ("error: linker `clang` not found\nerror: could not compile `a` (bin)", MissingRequirements, 4, "linker `clang` not found"),
+        ("Error: Failed to find zig\n\nCaused by:\n    cannot find binary path", MissingRequirements, 4,
+         "Failed to find zig: cannot find binary path"),
+        ("error: failed to download\n\nCaused by:\n  [60] SSL peer certificate was not OK", MissingRequirements, 4,
+         "[60] SSL peer certificate was not OK"),
+        ("error: failed to download from `https://crates.acme.test/a`\n\nCaused by:\n  failed to get 200 response, got 401",
+         MissingRequirements, 4, "failed to get 200 response, got 401"),
+        ("ERROR: Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?", MissingRequirements, 4,
+         "ERROR: Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?"),
     ],
-)
-def test_the_error_of_a_failed_cargo_depends_on_its_output(compiled, output, kind, code):
+)  # fmt: skip
+def test_the_error_of_a_failed_cargo_depends_on_its_output(compiled, output, kind, code, message):
     _, plan, outcome = compiled()
-    error = build.compile_error(plan.target, replace(outcome, code=code if code == 2 else 101, output=output))
-    assert (type(error), error.code) == (kind, code)
+    error = build.compile_error(plan.target, replace(outcome, code=2 if "argument" in output else 101, output=output))
+    assert (type(error), error.code, error.message) == (kind, code, f"{plan.target.name}: {message}")
     assert bool(error.help) is ("E0308" not in output)
 
 
 @pytest.mark.parametrize(
     ("output", "cause"),
     [
-        ("error: failed to join paths\n\nCaused by:\n  path segment contains separator `:`", ": failed to join paths"),
-        ("Error: Failed to collect `zig cc` options\n\nCaused by:\n  x", ": Failed to collect `zig cc` options"),
+        ("error: failed to join paths\n\nCaused by:\n  path segment contains separator `:`",
+         ": failed to join paths: path segment contains separator `:`"),
+        ("Error: Failed to collect `zig cc` options\n\nCaused by:\n  x", ": Failed to collect `zig cc` options: x"),
         ("thread started\nbye", ""),
     ],
-)
+)  # fmt: skip
 def test_the_error_of_an_unknown_failure_has_the_line_that_says_it_is_one(compiled, output, cause):
     _, plan, outcome = compiled()
     error = build.compile_error(plan.target, replace(outcome, code=1, output=output))

@@ -2,10 +2,12 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from machines import settings
 
 from buildlib.ci import github
 from buildlib.ci.github import install_command, workflow
+from buildlib.ci.registry_login import login
 from buildlib.core.errors import UsageError
 from buildlib.core.layers import files, resolve
 from buildlib.machine.installation import Source
@@ -20,7 +22,7 @@ def test_the_workflow_calls_only_nox_and_buildlib():
         '"pip install -e \'.[dev]\'"', "buildlib lint", '"pip install -e \'.[dev]\'"', "nox -s ${{ matrix.session }}",
         '"pip install -e \'.[dev]\'"', "buildlib setup --yes --arch ${{ matrix.arch }}", "nox -s ${{ matrix.session }}",
         '"pip install -e \'.[dev]\'"', "buildlib setup --yes",
-        'echo "$TOKEN" | docker login ghcr.io --username "$GITHUB_ACTOR" --password-stdin', "buildlib image --push",
+        'printf %s "$PASSWORD" | docker login ghcr.io --username "$GITHUB_ACTOR" --password-stdin', "buildlib image --push",
     ]  # fmt: skip
     assert not re.search(r"@[A-Z_]+@", text)
 
@@ -49,15 +51,54 @@ def test_an_arch_can_have_its_own_runner():
     assert "images:" not in text  # no registry, no images
 
 
+DOCKER = 'printf %s "$PASSWORD" | docker login '
+NAMED = ("REGISTRY_USERNAME", "REGISTRY_PASSWORD")
+HUB = ("DOCKERHUB_USERNAME", "DOCKERHUB_TOKEN")
+AWS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+ECR = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+
+
 @pytest.mark.parametrize(
-    ("registry", "host"),
+    ("registry", "command", "secrets"),
     [
-        ("acme", "docker.io"), ("docker.io/acme", "docker.io"), ("index.docker.io/acme", "docker.io"), ("ghcr.io/acme", "ghcr.io"),
-        ("registry.acme.test:5000/team/app", "registry.acme.test:5000"), ("localhost:5000", "localhost:5000"),
+        ("ghcr.io/acme", DOCKER + 'ghcr.io --username "$GITHUB_ACTOR" --password-stdin', ("GITHUB_TOKEN",)),
+        ("acme", DOCKER + '--username "$REGISTRY_USER" --password-stdin', HUB),
+        ("docker.io/acme", DOCKER + '--username "$REGISTRY_USER" --password-stdin', HUB),
+        ("index.docker.io/acme", DOCKER + '--username "$REGISTRY_USER" --password-stdin', HUB),
+        ("quay.io/acme", DOCKER + 'quay.io --username "$REGISTRY_USER" --password-stdin', NAMED),
+        ("acme.azurecr.io", DOCKER + 'acme.azurecr.io --username "$REGISTRY_USER" --password-stdin', NAMED),
+        ("registry.gitlab.com/acme/app", DOCKER + 'registry.gitlab.com --username "$REGISTRY_USER" --password-stdin', NAMED),
+        ("registry.acme.test:5000/team/app", DOCKER + 'registry.acme.test:5000 --username "$REGISTRY_USER" --password-stdin', NAMED),
+        ("localhost:5000", DOCKER + 'localhost:5000 --username "$REGISTRY_USER" --password-stdin', NAMED),
+        ("ghcr.io.evil.test/acme", DOCKER + 'ghcr.io.evil.test --username "$REGISTRY_USER" --password-stdin', NAMED),
+        ("ghcr.io:443/acme", DOCKER + 'ghcr.io:443 --username "$REGISTRY_USER" --password-stdin', NAMED),
+        ("europe-west1-docker.pkg.dev/p/r", DOCKER + "europe-west1-docker.pkg.dev --username _json_key --password-stdin",
+         ("GAR_JSON_KEY",)),
+        ("eu.gcr.io/p", DOCKER + "eu.gcr.io --username _json_key --password-stdin", ("GAR_JSON_KEY",)),
+        (f"{ECR}/acme", f"aws ecr get-login-password --region eu-west-1 | docker login {ECR} --username AWS --password-stdin", AWS),
+        ("public.ecr.aws/acme",
+         "aws ecr-public get-login-password --region us-east-1 | docker login public.ecr.aws --username AWS --password-stdin", AWS),
     ],
 )  # fmt: skip
-def test_the_login_is_at_the_host_of_the_registry(registry, host):
-    assert re.findall(r"docker login (\S+) ", workflow(settings(registry=registry), INSTALL)) == [host]
+def test_each_registry_gets_its_own_credentials(registry, command, secrets):
+    """GITHUB_TOKEN goes to GitHub's registry alone."""
+    text = workflow(settings(registry=registry), INSTALL)
+    job = yaml.safe_load(text)["jobs"]["images"]
+    (step,) = (step for step in job["steps"] if "docker login" in step.get("run", ""))
+    assert step["run"] == command
+    assert tuple(dict.fromkeys(re.findall(r"secrets\.(\w+)", str(step["env"])))) == secrets
+    assert set(re.findall(r"\$([A-Z_]+)", command)) <= {"GITHUB_ACTOR", *step["env"]}
+    is_github = registry == "ghcr.io/acme"
+    assert ("GITHUB_TOKEN" in text) == is_github and ("packages" in job["permissions"]) == is_github
+    assert login(registry).secrets == (() if is_github else secrets)
+
+
+def test_other_logins_are_suggested_where_keys_can_be_avoided():
+    assert "# without keys: aws-actions/configure-aws-credentials with a role" in workflow(
+        settings(registry=ECR), INSTALL
+    )
+    google = workflow(settings(registry="gcr.io/p"), INSTALL)
+    assert "# the JSON key of a service account; without one: google-github-actions/auth" in google
 
 
 @pytest.mark.parametrize(

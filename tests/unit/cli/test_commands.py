@@ -122,7 +122,7 @@ def test_verify_needs_no_workspace(tmp_path, monkeypatch, capsys):
     (tmp_path / "script").write_text("#!/bin/sh")
     assert run("verify", "script") == 6
     assert capsys.readouterr().out == "✗ script · unknown\n    not an ELF file\n"
-    assert run("verify", "absent") == 1
+    assert run("verify", "absent") == 2
     assert capsys.readouterr().err == "error: absent: no such file or directory\n"
 
 

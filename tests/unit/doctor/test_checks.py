@@ -191,17 +191,28 @@ def test_versions_are_parsed_as_distributions_write_them():
 
 
 @pytest.mark.parametrize(
-    ("free", "met"), [(2 << 30, True), ((2 << 30) - 1, False), (1 << 20, False), (0, False), (None, True)]
+    ("free", "states"),
+    [
+        (2 << 30, (True, True)),
+        ((2 << 30) - 1, (True, False)),
+        (8 << 20, (True, False)),
+        ((8 << 20) - 1, (False, False)),
+        (0, (False, False)),
+        (None, (True, True)),
+    ],
 )  # None: unknown
-def test_disk_space(tmp_path, free, met):
-    (requirement,) = engine.disk_space([(tmp_path / "a" / "b", "why")])
+def test_a_full_disk_fails_and_one_that_is_nearly_full_warns(tmp_path, free, states):
+    path, other = tmp_path / "a" / "b", tmp_path / "c"
+    requirements = engine.disk_space([(other, "why"), (path, "why")])
     machine = host()
-    object.__setattr__(machine, "free", {tmp_path / "a" / "b": free}.get)
-    assert (requirement.what, requirement.met(machine)) == (f"2 GiB in {tmp_path / 'a' / 'b'}", met)
+    object.__setattr__(machine, "free", {path: free, other: 1 << 40}.get)
+    assert [(one.what, one.required, one.met(machine)) for one in requirements] == [
+        ("8 MiB on every disk", True, states[0]), (f"2 GiB in {other}", False, True), (f"2 GiB in {path}", False, states[1]),
+    ]  # fmt: skip
 
 
 def test_free_space_is_asked_of_the_machine(tmp_path):
-    (requirement,) = engine.disk_space([(tmp_path / "a" / "b", "why")])
+    _, requirement = engine.disk_space([(tmp_path / "a" / "b", "why")])
     machine = host()
     free = machine.free(tmp_path)
     assert requirement.met(machine) is (free is None or free >= 2 << 30)

@@ -5,13 +5,18 @@ from machines import ARM64
 from buildlib.core.requirements import apt_install, missing
 from buildlib.doctor import fix
 from buildlib.rust.backends.zig import INSTALL, Zig
+from buildlib.rust.crate_graph import Script
 from buildlib.rust.provision import build_requirements
 
-TOOLS = {"cmake": ("a",), "perl": ("b",), "make": ("b",)}
+SCRIPTS = tuple(
+    Script(package=package, version="1.0.0", for_host=False, crates={crate: "1.0.0"})
+    for package, crate in (("a-sys", "cmake"), ("openssl-sys", "openssl-src"), ("b-sys", "autotools"))
+)
 
 
 def absent(host):
-    return missing(build_requirements({ARM64: Zig(why="", minimum_glibc="2.31")}, TOOLS), host)
+    chosen = {ARM64: Zig(why="", minimum_glibc="2.31")}
+    return missing(build_requirements(host, chosen, {ARM64: SCRIPTS}, lambda: False), host)
 
 
 def test_packages_of_the_distribution_are_each_installed_once(machine):

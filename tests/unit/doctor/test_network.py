@@ -1,6 +1,7 @@
 """What the steps of a connection mean, and the advice on them."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -90,3 +91,15 @@ def test_steps_as_json_have_no_secrets():
     assert network.steps_data(report)[1] == {
         "where": "this machine", "host": HOST, "leg": "token", "seconds": 1.235, "class": "auth", "cause": "https://***@c", "note": "",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kinds", "code"),
+    [((), 0), ((None, None), 0), (("transient-network",), 5), ((None, "auth"), 4), (("auth", "transient-network"), 4),
+     (("transient-network", "auth"), 5), (("not-found",), 5), (("unknown",), 5)],
+)  # fmt: skip
+def test_credentials_and_certificates_have_the_code_of_missing_requirements(kinds, code):
+    """They are this machine's: the network has done what it should."""
+    failures = [Failure(kind, "x") if kind else None for kind in kinds]
+    steps = tuple(replace(step("token"), failure=failure) for failure in failures)
+    assert network.exit_code(NetworkReport(steps=steps, env={}, network="host")) == code

@@ -66,6 +66,39 @@ def test_the_first_failure_ends_the_steps(upstream):
     assert take_steps(upstream)[0][-1] == ("token", "auth")
 
 
+@pytest.mark.parametrize("part", [digest(MANIFEST), digest(CONFIG)], ids=["manifest", "configuration"])
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ((404, b"{}"), "not-found"), ((403, b"<html>"), "auth"), ((400, b""), "unknown"), ((200, b"<html>a proxy's page"), "unknown"),
+        ((503, b""), "transient-network"),
+    ],
+    ids=["not found", "denied", "refused", "another content", "unavailable"],
+)  # fmt: skip
+def test_a_blob_that_is_not_returned_is_a_failure(upstream, part, fault, kind):
+    upstream.faults[part] = [fault]
+    assert take_steps(upstream)[0][-2:] == [("manifest", ""), ("blob", kind)]
+
+
+def test_an_endless_blob_is_a_failure(upstream):
+    config = b" " * ((4 << 20) + 1)
+    manifest = json.dumps({"config": {"digest": digest(config)}}).encode()
+    upstream.blobs = {"12": manifest, digest(config): config}
+    assert take_steps(upstream)[0][-1] == ("blob", "unknown")
+
+
+ODD = [b"", b"[]", b"null", b'{"manifests": 3}', b'{"manifests": [3]}', b'{"manifests": [{"digest": "/../x"}]}', b'{"config": "x"}',
+       b'{"config": {"digest": 3}}', b"\xff", b"[" * 100_000]  # fmt: skip
+
+
+@pytest.mark.parametrize("data", ODD, ids=lambda data: repr(data[:40]))
+def test_a_manifest_of_any_content_is_no_error_of_ours(upstream, data):
+    upstream.blobs["12"] = data
+    assert take_steps(upstream)[0][-1] == ("manifest", "")
+    upstream.blobs |= {"12": json.dumps({"manifests": [{"digest": digest(data)}]}).encode(), digest(data): data}
+    assert take_steps(upstream)[0][-1] == ("blob", "not-found")
+
+
 def test_an_empty_repository_that_will_be_pushed_to_is_not_a_failure(upstream):
     assert take_steps(upstream, tag="none", writes=True)[0][-1] == ("manifest", "nothing has been pushed yet")
     assert take_steps(upstream, tag="none")[0][-1] == ("manifest", "not-found")

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from buildlib.failures import classify as module
-from buildlib.failures.classify import RULE_FILES, classify, rule_tables, rules
+from buildlib.failures import rule as module
+from buildlib.failures.classify import classify
+from buildlib.failures.rule import RULE_FILES, rule_tables, rules
 
 CASES = tomllib.loads(Path(__file__).with_name("cases.toml").read_text(encoding="utf-8"))["case"]
 CLASSES = {
@@ -51,8 +52,21 @@ def test_every_rule_has_a_reason_and_help():
     ]
     assert without_help == []
     assert {name for table in tables for name in table.get("yields_to", ())} <= CLASSES
-    known_keys = {"class", "phrases", "pattern", "unless", "yields_to", "reason", "help"}
+    patterns = {"pattern", "unless", "above", "below"}
+    known_keys = {
+        "class",
+        "phrases",
+        *patterns,
+        "yields_to",
+        "detail",
+        "diagnostic",
+        "output_below",
+        "fault",
+        "reason",
+        "help",
+    }
     assert {key for table in tables for key in table} <= known_keys
+    assert {table.get("fault", "") for table in tables} == {"", "machine", "command"}
     assert [phrase for rule in rules() for phrase in rule.phrases if phrase != phrase.lower()] == []
 
 
@@ -73,6 +87,10 @@ def test_every_rule_file_is_read_exactly_once():
         "error: x\n", "#7 1.0 429 500 503 eof\n", "\r\r", "\x1b]", "\x1b[", "warning: connection reset\n", "a" * 80 + "\n",
         '{"logs":[{"vertex":1}]}\n', "retrying in 1s\n", '{\n"vertexes"',
         '{\n{\n"vertexes"\n}\n', "error: aborting due to 1\n", "make: *** x\n", "failed to solve: failed ",
+        "error: failed to run custom build command for `a v1`\n", "Caused by:\n  os error 28)\n", "error: linker `a-",
+        "error: x\n --> a:1:1\n", "fatal error: 'a", "thread 'main' panicked at a:1:1:\n", 'running: "a" ', "cargo:warning=error: ",
+        "was not found in the pkg-config search path PKG_CONFIG_PATH_a-b-c ", ".proto: file not found ",
+        "could not find directory of openssl installation\n",
     ],
     ids=repr,
 )  # fmt: skip

@@ -77,7 +77,8 @@ def test_values_of_variables_with_secret_names_are_found():
         "CARGO_REGISTRY_TOKEN": "abcdefgh",
         "AUTHOR": "somebody",
     }
-    assert redact.secret_values(env) == (SECRET, "abcdefgh")
+    values = redact.secret_values(env)
+    assert {SECRET, "abcdefgh"} <= set(values) and not {"short", "/usr/bin", "somebody"} & set(values)
 
 
 SHAPES = st.sampled_from([

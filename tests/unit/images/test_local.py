@@ -1,15 +1,15 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import fake_registry
 import pytest
-from fake_registry import values_of
 from image_workspace import STATIC
 from machines import settings
 
 from buildlib.core.errors import BuildError
 from buildlib.core.plan import Status
-from buildlib.images import image, manifests
+from buildlib.images import image, manifests, oci
 from buildlib.images.image import ImageOptions
 
 WITH_BASE = {"registry": "r.test/acme", "components": {"a": {"base": "alpine:3"}}}
@@ -59,13 +59,15 @@ def test_a_layout_for_one_platform(context, tmp_path):
     assert save(context, tmp_path, targets=STATIC[1:]) == replace(first, status=Status.UNCHANGED)
 
 
-def test_a_layout_that_lost_a_blob_is_built_again(context, tmp_path):
+@pytest.mark.parametrize("start", ["layer", '{"config"', '{"os"', '{"annotations"'])
+@pytest.mark.parametrize("damage", [Path.unlink, lambda blob: blob.write_text(blob.read_text() + " ")])
+def test_a_layout_with_a_missing_or_damaged_blob_is_built_again(context, tmp_path, start, damage):
     first = save(context, tmp_path)
-    for blob in (tmp_path / "out" / "a" / "blobs").glob("*/*"):
-        if blob.read_text().startswith("layer"):
-            blob.unlink()
+    (blob, *_) = (b for b in (tmp_path / "out" / "a" / "blobs").glob("*/*") if b.read_text().startswith(start))
+    before = blob.read_text()
+    damage(blob)
     assert save(context, tmp_path) == first
-    assert context.run.titles.count("build a") == 2
+    assert (context.run.titles.count("build a"), blob.read_text()) == (2, before)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"manifests": [{}]}', '{"manifests": [{"digest": "sha256:0"}]}'])
@@ -120,18 +122,60 @@ def test_an_image_is_checked_and_then_loaded(context):
     (first,) = image.load(context, ImageOptions(targets=STATIC[:1], compile=False))
     assert (first.status, first.where, first.tags) == (Status.DONE, "r.test/acme/a:1.2.3", ("1.2.3",))
     assert context.run.titles[2:] == [
-        "build a", "extract program of a", "start a", "inspect r.test/acme/a:1.2.3", "build a", "inspect r.test/acme/a:1.2.3",
+        "build a", "extract program of a", "start a", "inspect r.test/acme/a:1.2.3", "load a", "inspect r.test/acme/a:1.2.3",
     ]  # fmt: skip
     (again,) = image.load(context, ImageOptions(targets=STATIC[:1], compile=False))
     assert again == replace(first, status=Status.UNCHANGED)
 
 
-def test_with_force_the_loaded_image_is_the_checked_one(context):
-    image.load(context, ImageOptions(targets=STATIC[:1], compile=False, force=True))
-    checked, loaded = context.run.argvs("build a")
-    assert "--no-cache" in checked
-    assert "--no-cache" not in loaded
-    assert values_of(loaded, "--tag") == ["r.test/acme/a:1.2.3"]
+@pytest.mark.parametrize("force", [False, True])
+def test_exactly_the_checked_image_is_loaded(context, force):
+    """One build: what the layout contains is checked, and loaded."""
+    options = ImageOptions(targets=STATIC[:1], tags=("1", "2"), compile=False, force=force)
+    (result,) = image.load(context, options)
+    (built,) = context.run.argvs("build a")
+    assert ("--no-cache" in built) == force
+    archive = context.run.archive
+    blobs = {f"blobs/{oci.digest(data).replace(':', '/')}" for data in archive.values()}
+    assert set(archive) - {"oci-layout", "index.json", "manifest.json"} <= blobs
+    (item,) = json.loads(archive["manifest.json"])
+    first, second = json.loads(archive["index.json"])["manifests"]
+    manifest = json.loads(archive[f"blobs/{first['digest'].replace(':', '/')}"])
+    assert item == {
+        "Config": f"blobs/{manifest['config']['digest'].replace(':', '/')}",
+        "RepoTags": ["r.test/acme/a:1", "r.test/acme/a:2"],
+        "Layers": [f"blobs/{layer['digest'].replace(':', '/')}" for layer in manifest["layers"]],
+    }
+    assert [entry.pop("annotations") for entry in (first, second)] == [
+        {"io.containerd.image.name": f"r.test/acme/a:{tag}", "org.opencontainers.image.ref.name": tag} for tag in "12"
+    ]
+    assert first == second
+    assert result.digest == manifest["config"]["digest"]
+
+
+def test_the_image_store_of_containerd_knows_images_by_their_manifest(context):
+    context.run.store = "containerd"
+    (result,) = image.load(replace(context, config=settings()), ImageOptions(targets=STATIC[:1], compile=False))
+    (entry,) = json.loads(context.run.archive["index.json"])["manifests"]
+    assert (result.digest, result.where) == (entry["digest"], "a:1.2.3")
+    assert entry["annotations"]["io.containerd.image.name"] == "docker.io/library/a:1.2.3"
+
+
+@pytest.mark.parametrize("loaded", ["", f"sha256:{'0' * 64}"])
+def test_a_daemon_that_then_has_another_image_is_refused(context, loaded):
+    context.run._load = lambda _: context.run.loaded.update({"r.test/acme/a:1.2.3": loaded}) or ""
+    (result,) = image.load(context, ImageOptions(targets=STATIC[:1], compile=False))
+    assert (result.status, result.error.code) == (Status.REFUSED, 6)
+    assert result.error.message.startswith(
+        f"r.test/acme/a:1.2.3: the daemon has {loaded or 'no image'}, expected sha256:"
+    )
+
+
+def test_an_image_that_the_daemon_does_not_load_is_an_error(context):
+    context.run.faults["load a"] = "open /var/lib/docker/x: no space left on device"
+    (result,) = image.load(context, ImageOptions(targets=STATIC[:1], compile=False))
+    assert (result.status, result.error.code) == (Status.FAILED, 1)
+    assert "no space left on device" in result.error.message
 
 
 def test_without_a_registry_the_name_is_that_of_the_component(context):

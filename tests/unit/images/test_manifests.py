@@ -32,7 +32,7 @@ def test_an_index_and_a_manifest():
     config = {"digest": HEX, "mediaType": "m", "size": 3}
     text = json.dumps({"schemaVersion": 2, "manifests": None, "config": config, "layers": [{"digest": "sha512:00"}]})
     assert manifests.read(text, "app:1") == Manifest(
-        config=Descriptor(digest=HEX), layers=(Descriptor(digest="sha512:00"),)
+        config=Descriptor(digest=HEX, size=3), layers=(Descriptor(digest="sha512:00"),)
     )
 
 
@@ -77,6 +77,11 @@ def test_an_index_and_a_manifest():
         (
             json.dumps({"manifests": [{"digest": HEX, "platform": {"os": ["linux"]}}]}),
             "app:1: invalid manifest: Expected `str | null`, got `array` - at `$.manifests[0].platform.os`",
+            manifests.HELP,
+        ),
+        (
+            json.dumps({"config": {"digest": HEX, "size": -1}}),
+            "app:1: invalid manifest: Expected `int` >= 0 - at `$.config.size`",
             manifests.HELP,
         ),
         (

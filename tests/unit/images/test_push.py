@@ -5,7 +5,7 @@ from pathlib import Path
 import fake_registry
 import machines
 import pytest
-from fake_registry import BUILDER, digest, values_of
+from fake_registry import BUILDER, digest, index, values_of
 from image_workspace import STATIC, add_binary
 from machines import settings
 
@@ -240,13 +240,26 @@ def test_a_build_without_a_digest_is_an_error(prepare, metadata):
     ],
 )
 def test_a_broken_manifest_of_the_pushed_image_is_an_error(prepare, text, message):
-    context = prepare()
+    context = prepare(metadata=json.dumps({"containerimage.digest": digest(text)}))
     read = context.run._read
     context.run._read = lambda step: text if "@" in step.argv[-1] else read(step)
     with pytest.raises(BuildError) as caught:
         push(context)
     assert caught.value.message.startswith("r.test/acme/a@sha256:")
     assert caught.value.message.endswith(f": {message}")
+    assert context.run.tags == {}
+
+
+def test_another_manifest_than_the_pushed_one_is_refused(prepare):
+    context = prepare()
+    read, other = context.run._read, index(*(target.oci for target in STATIC)) + " "
+    context.run._read = lambda step: other if "@" in step.argv[-1] else read(step)
+    with pytest.raises(Refused) as caught:
+        push(context)
+    expected = context.run.steps[-1].argv[-1].partition("@")[2]
+    assert caught.value.message == (
+        f"r.test/acme/a@{expected}: digest mismatch: got {digest(other)}, expected {expected}"
+    )
     assert context.run.tags == {}
 
 

@@ -1,31 +1,40 @@
 """`verify` for images in an emulated registry."""
 
+import errno
 import io
 import json
 import tarfile
+import tempfile
 import threading
 
 import pytest
 from machines import Machine, Recorder, context
 from upstream import Upstream, digest
 
-from buildlib.core.errors import BuildError, NetworkError
+from buildlib.core.errors import BuildError, NetworkError, Refused
 from buildlib.core.settings import Retry
 from buildlib.emulation.exit_stub import exit_program
 from buildlib.images import manifests, remote
-from buildlib.images.remote import zstd
 from buildlib.process.retry import Budget
+from buildlib.registry.layers import compression
+from buildlib.registry.layers.compression import zstd
 
 RETRY = Retry(attempts=3, delay=0.01, max_delay=0.05, total=5.0)
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "riscv64": "riscv64"}
 
 
-def tar(files, compressed=True):
-    """A layer: path -> content, or the target of a symbolic link as a string."""
+def tar(files, compressed=True, mode=0o755):
+    """A layer: path -> content, or the target of a symbolic link as a string. Directories have entries, as BuildKit writes them."""
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w:gz" if compressed else "w") as archive:
+        folders = {"/".join(path.split("/")[:depth]) for path in files for depth in range(1, path.count("/") + 1)}
+        for folder in sorted(folders - {".", ""}):
+            entry = tarfile.TarInfo(folder)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            archive.addfile(entry)
         for path, content in files.items():
             entry = tarfile.TarInfo(path)
+            entry.mode = mode
             if isinstance(content, str):
                 entry.type, entry.linkname = tarfile.SYMTYPE, content
                 archive.addfile(entry)
@@ -46,15 +55,19 @@ class Images:
         self.server.blobs[digest(data)] = data
         return digest(data)
 
+    def descriptor(self, data):
+        name = self.put(data)
+        return {"digest": name, "size": len(self.server.blobs[name])}
+
     def manifest(self, platform, *layers, **config):
         fields = dict(zip(("os", "architecture", "variant"), platform.split("/"), strict=False))
-        config = self.put({**fields, "config": {"Entrypoint": ["/usr/bin/app"], **config}})
-        return {"config": {"digest": config}, "layers": [{"digest": self.put(layer)} for layer in layers]}
+        config = self.descriptor({**fields, "config": {"Entrypoint": ["/usr/bin/app"], **config}})
+        return {"config": config, "layers": [self.descriptor(layer) for layer in layers]}
 
     def image(self, platform, *layers, **config):
         """The entry of an index."""
         fields = dict(zip(("os", "architecture", "variant"), platform.split("/"), strict=False))
-        return {"digest": self.put(self.manifest(platform, *layers, **config)), "platform": fields}
+        return {**self.descriptor(self.manifest(platform, *layers, **config)), "platform": fields}
 
     def tag(self, name, *images):
         return self.document(name, {"manifests": list(images)})
@@ -144,7 +157,8 @@ def test_a_verdict_names_the_image_as_the_user_does(images, tmp_path):
         ([tar({"usr/bin/app": "../lib/app/real", "usr/lib/app/real": exit_program("aarch64")})], {}, "/usr/lib/app/real"),
         ([tar({"opt/x": exit_program("aarch64")})], {"Entrypoint": None, "Cmd": ["x"], "Env": ["PATH=/bin:/opt"]}, "/opt/x"),
         ([app("arm64")], {"Entrypoint": ["./bin/app"], "WorkingDir": "/usr"}, "/usr/bin/app"),
-        ([tar({"usr/bin/sh": exit_program("aarch64"), "a.sh": b"#!/bin/sh -e\napp\n"})], {"Entrypoint": ["/a.sh"]}, "/usr/bin/sh"),
+        ([tar({"bin": "usr/bin", "usr/bin/sh": exit_program("aarch64"), "a.sh": b"#!/bin/sh -e\napp\n"})],
+         {"Entrypoint": ["/a.sh"]}, "/usr/bin/sh"),
     ],
 )  # fmt: skip
 def test_the_program_is_found_as_a_container_engine_finds_it(images, verify, layers, config, path):
@@ -152,11 +166,162 @@ def test_the_program_is_found_as_a_container_engine_finds_it(images, verify, lay
     assert verdicts == [(f"linux/arm64 · {path}", "arm64-musl", ())]
 
 
+NOTHING = b""  # the content of a whiteout
+BASE = tar(
+    {"usr/bin/sh": exit_program("aarch64"), "usr/bin/app": exit_program("aarch64"), "bin": "usr/bin", "opt/x/y": b"y"}
+)
+
+
+@pytest.mark.parametrize(
+    ("layers", "config", "result"),
+    [
+        ([tar({"usr/bin/.wh.app": NOTHING})], {}, "/usr/bin/app: is not in the image"),
+        ([tar({"usr/.wh.bin": NOTHING})], {}, "/usr/bin/app: is not in the image"),
+        ([tar({"usr/bin/.wh..wh..opq": NOTHING})], {}, "/usr/bin/app: is not in the image"),
+        ([tar({"usr/bin/.wh..wh..opq": NOTHING, "usr/bin/app": b"text"})], {}, "not an ELF file"),
+        ([tar({"usr/bin/.wh.app": NOTHING}), app("arm64")], {}, "/usr/bin/app"),
+        ([tar({"usr/bin/app": "../../bin/sh"})], {}, "/usr/bin/sh"),
+        ([tar({"usr/bin/app": "/../../../bin/sh"})], {}, "/usr/bin/sh"),
+        ([tar({"opt/app": exit_program("aarch64")}), tar({"usr/bin/app": "/opt/app"})], {}, "/opt/app"),
+        ([tar({"usr/bin/app": "/none"})], {}, "/usr/bin/app: is not in the image"),
+        ([], {"Entrypoint": ["/bin/app"]}, "/usr/bin/app"),
+        ([], {"Entrypoint": ["app"]}, "/usr/bin/app"),
+        ([], {"Entrypoint": ["../bin/app"], "WorkingDir": "/opt/x"}, "../bin/app: is not in the image"),
+        ([], {"Entrypoint": ["../../bin/app"], "WorkingDir": "/opt/x"}, "/usr/bin/app"),
+        ([], {"Entrypoint": ["/opt"]}, "/opt: is not a file (directory)"),
+        ([], {"Entrypoint": [""]}, ": is not a file (directory)"),
+        ([], {"Entrypoint": ["/"]}, "/: is not a file (directory)"),
+        ([tar({"usr/bin/app": exit_program("aarch64")}, mode=0o644)], {}, "/usr/bin/app: is not executable"),
+        ([tar({"usr/sbin/sh": b"text"}, mode=0o644)], {"Entrypoint": ["sh"]}, "/usr/bin/sh"),
+        ([tar({"usr/bin/app": b"#!/opt/sh\n"})], {}, "/usr/bin/app: its interpreter /opt/sh is not in the image"),
+        ([tar({"usr/bin/app": b"#! bin/sh\n"})], {}, "/usr/bin/sh"),
+        ([tar({"usr/bin/app": b"#!/usr/bin/b\n", "usr/bin/b": b"#!/bin/sh"})], {}, "/usr/bin/sh"),
+        ([tar({"usr/bin/app": b"#!/usr/bin/app\n"})], {}, "/usr/bin/app: a script with more than 5 interpreters that are scripts"),
+        ([tar({"usr/bin/app": b"#!\n"})], {}, "not an ELF file"),
+        ([tar({"usr/bin/app": b"#!" + b" " * 300 + b"/bin/sh"})], {}, "not an ELF file"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)  # fmt: skip
+def test_the_program_is_the_one_that_a_container_starts(images, verify, layers, config, result):
+    """Whiteouts, links across layers, the search in PATH, scripts. `result` is its path, or the refusal."""
+    ((where, arch, refusals),) = verify(images.tag("1", images.image("linux/arm64", BASE, *layers, **config)))
+    if result.startswith("/") and ":" not in result:
+        assert (where, arch, refusals) == (f"linux/arm64 · {result}", "arm64-musl", ())
+    else:
+        assert refusals == (result,)
+
+
+def test_layers_below_the_program_are_not_downloaded(images, verify):
+    layers = [BASE, tar({"etc/x": b"x"}), app("arm64"), tar({"var/lib/.wh.y": NOTHING})]
+    verify(images.tag("1", images.image("linux/arm64", *layers)))
+    assert [images.server.asked[f"GET /v2/acme/app/blobs/{digest(layer)}"] for layer in layers] == [0, 0, 1, 1]
+
+
+def test_each_layer_is_downloaded_once(images, verify):
+    layers = [tar({f"etc/{number}": b"x"}) for number in range(8)]
+    verify(images.tag("1", images.image("linux/arm64", BASE, *layers, Entrypoint=["none"])))
+    assert {images.server.asked[f"GET /v2/acme/app/blobs/{digest(layer)}"] for layer in (BASE, *layers)} == {1}
+
+
+def test_an_image_that_decompresses_without_end_is_refused(images, verify, monkeypatch):
+    monkeypatch.setattr(compression, "FREE", 1 << 20)
+    layer = tar({"a": bytes(50 << 20)})
+    ((_, _, (refusal,)),) = verify(images.tag("1", images.image("linux/arm64", layer)))
+    assert refusal == (
+        f"/usr/bin/app: layer {digest(layer)[:19]} cannot be read: "
+        f"decompresses to more than {(1 << 20) + 100 * len(layer)} bytes, 100 times its size"
+    )
+
+
+def test_a_full_disk_is_an_error(images, verify, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(remote.Path, "open", full)
+    with pytest.raises(BuildError) as caught:
+        verify(images.tag("1", images.image("linux/arm64", app("arm64"))))
+    assert caught.value.message == f"{tempfile.gettempdir()}: No space left on device"
+    assert caught.value.help == "free some space, or let TMPDIR name a directory with more"
+
+
+# --- content that is not what its digest says ---------------------------------------------------------------------------------
+
+
+def change(images, name, change):
+    """Let the registry return something else for a digest."""
+    images.server.blobs[name] = changed = change(images.server.blobs[name])
+    return f"{images.repository}@{name}: digest mismatch: got {digest(changed)}, expected {name}"
+
+
+def refused(verify, reference):
+    with pytest.raises(Refused) as caught:
+        verify(reference)
+    assert caught.value.code == 6
+    return caught.value.message
+
+
+@pytest.mark.parametrize("sized", [True, False])
+@pytest.mark.parametrize("what", ["layer", "configuration", "manifest", "index"])
+def test_other_content_under_a_digest_is_refused(images, verify, what, sized):
+    """The same size, so that only the digest shows it."""
+    layer = app("arm64")
+    manifest = images.manifest("linux/arm64", layer)
+    for descriptor in (manifest["config"], *manifest["layers"]) if not sized else ():
+        del descriptor["size"]
+    entry = images.descriptor(manifest) | {"platform": {"os": "linux", "architecture": "arm64"}}
+    top = images.put({"manifests": [entry]})
+    names = {
+        "layer": digest(layer),
+        "configuration": manifest["config"]["digest"],
+        "manifest": entry["digest"],
+        "index": top,
+    }
+    message = change(images, names[what], lambda data: data[:-1] + bytes([data[-1] ^ 1]))
+    assert refused(verify, f"{images.repository}@{top}") == message
+
+
+def test_a_swapped_manifest_is_refused(images, verify):
+    """Both are images of the same repository."""
+    one, two = images.image("linux/arm64", app("arm64")), images.image("linux/amd64", app("amd64"))
+    message = change(images, one["digest"], lambda _: images.server.blobs[two["digest"]])
+    for descriptor in (one, {**one, "size": two["size"]}):
+        assert refused(verify, images.tag("1", descriptor)) in (
+            message, f"{images.repository}@{one['digest']}: {two['size']} bytes, expected {one['size']}",
+        )  # fmt: skip
+
+
+def test_another_size_than_the_manifest_says_is_refused(images, verify):
+    manifest = images.manifest("linux/arm64", app("arm64"))
+    manifest["layers"][0]["size"] += 1
+    name, size = manifest["layers"][0]["digest"], manifest["layers"][0]["size"]
+    assert refused(verify, images.document("1", manifest)) == (
+        f"{images.repository}@{name}: {size - 1} bytes, expected {size}"
+    )
+
+
+@pytest.mark.parametrize("name", [f"md5:{'0' * 32}", f"blake3:{'0' * 64}", "sha256:abc"])
+def test_a_digest_that_cannot_be_verified_is_refused(images, verify, name):
+    manifest = images.manifest("linux/arm64", app("arm64"))
+    manifest["layers"][0]["digest"] = name
+    expected = f"{images.repository}@{name}: digest {name!r}, expected sha256 or sha512 in hex digits"
+    assert refused(verify, images.document("1", manifest)) == expected
+
+
+def test_a_digest_of_the_registry_for_a_tag_is_verified(images, verify):
+    reference = images.tag("1", images.image("linux/arm64", app("arm64")))
+    data = images.server.blobs["1"]
+    images.server.faults = {"/manifests/1": [(200, data, {"Docker-Content-Digest": HEX})]}
+    assert refused(verify, reference) == f"{reference}: digest mismatch: got {digest(data)}, expected {HEX}"
+
+
+HEX = f"sha256:{'0' * 64}"
+
+
 @pytest.mark.parametrize(
     ("layer", "refusal"),
     [
         (app("arm64", "opt/app"), "/usr/bin/app: is not in the image"),
-        (tar({"usr/bin/app": "app"}), "/usr/bin/app: a loop of symbolic links, or a chain of more than 8"),
+        (tar({"usr/bin/app": "app"}), "/usr/bin/app: a loop of symbolic links, or a chain of more than 40"),
         (tar({"usr/bin/app": b"text"}), "not an ELF file"),
     ],
     ids=["missing", "loop", "text"],
@@ -201,7 +366,6 @@ def test_an_image_that_starts_nothing_is_refused(images, verify, config):
     assert verdicts == [("linux/arm64", "arm64", (refusal,))]
 
 
-HEX = f"sha256:{'0' * 64}"
 SCHEMA_1 = {
     "schemaVersion": 1, "name": "acme/app", "tag": "1", "architecture": "amd64", "fsLayers": [{"blobSum": HEX}],
     "history": [{"v1Compatibility": "{}"}], "signatures": [],
@@ -298,7 +462,7 @@ def test_a_broken_configuration_is_an_error_in_one_line(images, verify, config, 
 def test_an_image_that_the_registry_does_not_have_is_an_error(images, verify):
     with pytest.raises(BuildError) as caught:
         verify(f"{images.repository}:none")
-    assert caught.value.message == f"{images.repository}: none: not found"
+    assert caught.value.message == f"{images.repository}:none: not found"
 
 
 def test_a_registry_that_keeps_failing_is_a_network_error(images, verify):
@@ -314,7 +478,7 @@ def test_a_download_that_keeps_breaking_off_is_a_network_error(images, verify):
     images.server.ranges = False
     with pytest.raises(NetworkError) as caught:
         verify(reference)
-    assert caught.value.message.startswith(f"{images.repository}: ")
+    assert caught.value.message.startswith(f"{images.repository}@sha256:")
     assert caught.value.help == "check the network: buildlib doctor --network"
 
 

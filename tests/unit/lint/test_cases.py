@@ -1,6 +1,8 @@
 """Dockerfiles with the lines that each rule must report, and similar ones in which it must report nothing."""
 
+import random
 import re
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,26 @@ def test_each_rule_has_a_module_of_its_name():
 def test_text_that_cannot_be_parsed_is_reported(text, line, message):
     findings = check(Path("Dockerfile"), text.encode(), {})
     assert [(finding.rule, finding.line, finding.message) for finding in findings] == [("not-read", line, message)]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [random.Random(1).randbytes(65_536), b"<!doctype html>\n" + b"<p>Not Found</p>\n" * 500,
+     b64encode(random.Random(1).randbytes(57_000)).replace(b"A", b"\n"), "FROM debian\nRUN true\n".encode("utf-16") * 50],
+    ids=["noise", "html", "base64", "utf-16"],
+)  # fmt: skip
+def test_a_file_of_another_kind_is_one_finding(data):
+    (finding,) = check(Path("Dockerfile"), data, {})
+    assert finding.rule == "not-read"
+    assert re.fullmatch(r"not a Dockerfile: it has no FROM, and \d+ places that cannot be parsed", finding.message)
+
+
+@pytest.mark.parametrize(("count", "end"), [(20, ""), (21, ", nor 1 more place"), (30, ", nor 10 more places")])
+def test_of_many_places_that_cannot_be_parsed_only_the_first_are_listed(count, end):
+    found = check(Path("Dockerfile"), b"FROM debian\n" + b"{{ template }}\n" * count, {})
+    assert [finding.message for finding in found] == [
+        *["cannot parse '{{ template }}'"] * 19, f"cannot parse '{{{{ template }}}}'{end}",
+    ]  # fmt: skip
 
 
 def test_syntax_that_the_grammar_does_not_know_is_parsed():

@@ -117,6 +117,15 @@ def test_fixes_leave_no_more_fixable_findings(data):
         assert fixed == data
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["ONBUILD " * 5000 + "RUN x", "RUN [" + "[" * 50_000, 'RUN ["a", ' + "[" * 50_000],
+    ids=["onbuild", "json", "list"],
+)
+def test_nesting_of_any_depth_is_read(text):
+    check(Path("Dockerfile"), f"FROM debian\n{text}\n".encode(), {})
+
+
 def cpu_seconds(text):
     start = time.process_time()
     check(Path("Dockerfile"), text.encode(), {})
@@ -138,9 +147,13 @@ def cpu_seconds(text):
         (lambda n: "RUN echo " + "$(" * n, 3000),
         (lambda n: "RUN true \\\n" + "# comment\n\n" * n + "  true\n", 1000),
         (lambda n: "RUN true \\" + " " * n + "true\n", 20_000),
+        (lambda n: "".join(f"FROM a{k - 1} AS a{k}\n" for k in range(1, n)), 1000),
+        (lambda n: "RUN " + "".join(f"A{k}=arm64; curl a.test/$A{k}; " for k in range(n)) + "\n", 500),
+        (lambda n: "RUN " + "[" * n, 2000),
+        (lambda n: "RUN " + "[arch=" * n, 500),
     ],
     ids=["instructions", "list", "choices", "nested", "chained stages", "stages", "variables", "nested substitutions", "braces",
-         "open substitutions", "comments", "spaces"],
+         "open substitutions", "comments", "spaces", "stages without instructions", "assignments", "brackets", "package sources"],
 )  # fmt: skip
 def test_the_time_for_a_file_grows_with_its_size(make, size):
     """Four times the size takes about four times the CPU time; 16 times if it were quadratic.

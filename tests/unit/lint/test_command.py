@@ -1,5 +1,6 @@
 """The command: which files are checked, with which settings, and what is shown."""
 
+import io
 import json
 import os
 from pathlib import Path
@@ -54,6 +55,15 @@ def test_a_path_that_cannot_be_read_is_an_error_and_not_an_empty_result(tree):
 def test_a_large_file_in_a_directory_is_skipped(tree):
     Path("b/x.Dockerfile").write_bytes(PINNED + b"#" * command.LARGEST)
     assert command.lint([Path("b")], config(), Path()).paths == ()
+
+
+def test_a_large_file_that_is_named_is_an_error(tree):
+    """It is not read: it may be larger than the memory."""
+    with Path("b/x.Dockerfile").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(UsageError) as caught:
+        command.lint([Path("b/x.Dockerfile")], config(), Path())
+    assert caught.value.message == "b/x.Dockerfile: larger than 1 MiB, which no file that lint reads is"
 
 
 def test_a_single_rule_by_name_or_number(tree):
@@ -117,6 +127,26 @@ def test_every_format_is_printed(tree, capsys, form):
     out = capsys.readouterr()
     assert "hardcoded-platform" in out.out
     assert ("1 file, 1 error" in out.err) == (form in ("text", "github"))
+
+
+class Counting(io.StringIO):
+    """A stream that counts how often it is flushed."""
+
+    flushes = 0
+
+    def flush(self):
+        self.flushes += 1
+
+
+@pytest.mark.parametrize("form", ["text", "json", "sarif", "github"])
+def test_many_findings_are_written_at_once(tmp_path, monkeypatch, form):
+    """Line by line it took five times as long as finding them."""
+    (tmp_path / "Dockerfile").write_bytes(PINNED * 2000)
+    linted = command.lint([tmp_path], config(), tmp_path)
+    out = Counting()
+    monkeypatch.setattr("sys.stdout", out)
+    command.show(Console({}), linted, form)
+    assert (out.getvalue().count("the stage is always for linux/amd64"), out.flushes) == (2000, 1)
 
 
 def test_json_has_the_help_of_each_finding(tree, capsys):

@@ -1,6 +1,5 @@
 """Findings as text, JSON, SARIF and annotations."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,8 +38,19 @@ def test_annotations_escape_what_github_would_interpret():
     ]
 
 
+def test_text_from_a_file_cannot_add_lines_or_commands():
+    (finding,) = check(Path("a\n::error::x/Dockerfile"), PINNED, {})
+    finding = replace(finding, message="\x1b[2J\n::error::y", help="\x9b")
+    assert text_lines([finding]) == [
+        "a\\n::error::x/Dockerfile:1:6: error: \\x1b[2J\\n::error::y [hardcoded-platform]", "  help: \\x9b",
+    ]  # fmt: skip
+    assert github_commands([finding]) == [
+        "::error file=a%0A%3A%3Aerror%3A%3Ax/Dockerfile,line=1,endLine=1,col=6,title=hardcoded-platform::\\x1b[2J%0A::error::y; \\x9b"
+    ]
+
+
 def test_sarif_has_rule_level_and_region():
-    log = json.loads(sarif(check(Path("Dockerfile"), PINNED, {})))
+    log = sarif(check(Path("Dockerfile"), PINNED, {}))
     (run,) = log["runs"]
     assert log["version"] == "2.1.0" and [rule["id"] for rule in run["tool"]["driver"]["rules"]] == [
         f"BL{number:03}" for number in range(1, len(rules()) + 1)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from buildlib.machine import host, rust_toolchains
+from buildlib.machine import cargo_config, host, rust_toolchains
 from buildlib.machine.host import Handler, Host, parse_handler
 from buildlib.machine.rust_toolchains import SearchContext, find_pin
 
@@ -122,29 +122,19 @@ def test_the_nearest_pin_in_a_directory_and_above_it(tmp_path, name, text, chann
     assert (pin.channel if pin else None) == channel
 
 
-def test_the_linker_in_the_nearest_configuration_file_of_cargo_wins(tmp_path):
-    inner, home = tmp_path / "w" / "inner", tmp_path / "home"
-    for folder, name, linker in (
-        (tmp_path / "w" / ".cargo", "config.toml", "tools/ld"),
-        (inner / ".cargo", "config", "near-ld"),
-        (home, "config.toml", "home-ld"),
-    ):
-        folder.mkdir(parents=True)
-        triple = "t1" if linker == "near-ld" else "t2"
-        (folder / name).write_text(f'[target.{triple}]\nlinker = "{linker}"\n[target."cfg(unix)"]\nrustflags = []\n')
-    assert host._linkers(host._configured({"CARGO_HOME": str(home)}, inner)) == {
-        "t1": "near-ld",
-        "t2": str(tmp_path / "w" / "tools/ld"),
-    }
+def test_a_runner_of_the_user_s_is_one_for_the_target_not_for_this_machine_too():
+    arm64, amd64 = "aarch64-unknown-linux-gnu", "x86_64-unknown-linux-gnu"
+    tables = {
+        arm64: {"runner": "qemu"}, "cfg(unix)": {"runner": "sudo -E"}, 'cfg(target_arch = "riscv64")': {"runner": ["spike", "-x"]},
+    }  # fmt: skip
+    config = cargo_config.resolve([(Path("/w/.cargo/config.toml"), {"target": tables})], {}, Path("/w"))
+    riscv64 = {"riscv64gc-unknown-linux-gnu", "riscv64gc-unknown-linux-musl"}
+    assert host._runners(config, amd64) == {arm64, *riscv64}
 
 
-@pytest.mark.parametrize(
-    "text", ["[", "target = 1\n", "[target]\nt = 1\n", "[target.t]\nlinker = 3\n", f"x = {'[' * 5000}"], ids=range(5)
-)
-def test_a_configuration_file_that_is_not_valid_names_no_linker(tmp_path, text):
-    (tmp_path / ".cargo").mkdir()
-    (tmp_path / ".cargo" / "config.toml").write_text(text)
-    assert host._linkers(host._configured({"CARGO_HOME": str(tmp_path / "absent")}, tmp_path)) == {}
+def test_build_scripts_see_the_variables_of_cargo_s_configuration():
+    config = cargo_config.resolve([(Path("/w/.cargo/config.toml"), {"env": {"A": "1", "B": "2"}})], {}, Path("/w"))
+    assert Host(machine="x86_64", env={"B": "mine"}, cargo_config=config).script_env == {"A": "1", "B": "mine"}
 
 
 def test_the_fields_of_a_handler():

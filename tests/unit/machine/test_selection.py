@@ -138,7 +138,10 @@ def test_artifacts_of_dependencies_are_not_included():
 
 
 def test_a_static_target_compiles_no_package_that_is_only_a_shared_library():
-    both, alone = member("both", libraries=("libboth.so", "libboth.a")), member("alone", libraries=("liba.so",), only_shared=True)
+    both, alone = (
+        member("both", libraries=("libboth.so", "libboth.a")),
+        member("alone", libraries=("liba.so",), only_shared=True),
+    )
     shop = workspace(members=(both, alone))
     assert select(shop, Request(library=True)).without_shared_libraries().flags == ("--package", "both")
     lone = select(shop, Request(packages=("alone",), library=True))
@@ -148,7 +151,15 @@ def test_a_static_target_compiles_no_package_that_is_only_a_shared_library():
 def test_tests_have_the_same_packages_and_no_binary_is_needed():
     assert cargo_test_flags(WORKSPACE, NO_REQUEST) == ("--package", "agent", "--package", "broker")
     request = Request(workspace=True, components=("agent/check",), examples=("demo",), library=True, bins=True)
-    assert cargo_test_flags(WORKSPACE, request) == ("--workspace", "--bin", "check", "--example", "demo", "--bins", "--lib")
+    assert cargo_test_flags(WORKSPACE, request) == (
+        "--workspace",
+        "--bin",
+        "check",
+        "--example",
+        "demo",
+        "--bins",
+        "--lib",
+    )
     assert cargo_test_flags(workspace(), NO_REQUEST) == ("--workspace",)
 
 

@@ -51,6 +51,16 @@ def test_a_context_has_the_workspace_of_the_directory(workspace):
     assert (write.path, write.text) == (result.reports / "test-arm64.json", '{\n  "ä": 1\n}\n')
 
 
+def test_the_history_has_the_command_line_without_secrets(workspace):
+    command = "image --build-arg 'DB_PASS=a b' --registry-token abc --dist '/x y' --note s3cr3t-value"
+    result = open_context(
+        {"CARGO": "/cargo", "NPM_TOKEN": "s3cr3t-value", "PWD": "/x"}, workspace, {}, Console({}), command=command
+    )
+    assert result.history.run["command"] == (
+        "image --build-arg DB_PASS=*** --registry-token *** --dist '/x y' --note ***"
+    )
+
+
 def test_a_dry_run_writes_no_history(workspace):
     result = opened(workspace, dry=True)
     assert (type(result.run), result.history.path) == (DryRunner, None)

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -180,6 +181,32 @@ def test_each_failed_try_is_recorded(tmp_path, waits):
     ]  # fmt: skip
     assert set(lines[0]) == {"time", "step", "argv", "class", "cause", "attempt", "wait"}
     assert lines[0]["cause"] == "connection refused by https://***@h ***"
+
+
+def test_the_working_directory_is_no_secret_in_the_record(tmp_path, waits, capsys):
+    record = tmp_path / "failures.log"
+    env = {**os.environ, "PWD": "/work/project", "OLDPWD": "/work", "DB_PASS": "s3cr3t-value"}
+    runner = Runner(Console({}), env, RETRY, sleep=waits.append, record=record)
+    assert not runner(failing("connection refused: /work/project/x s3cr3t-value", attempts=2))
+    assert json.loads(record.read_text().splitlines()[0])["cause"] == "connection refused: /work/project/x ***"
+    retrying = [line for line in capsys.readouterr().err.splitlines() if "retrying" in line]
+    assert retrying[0].endswith(": connection refused: /work/project/x ***")
+
+
+def test_the_record_has_no_control_characters(tmp_path, waits):
+    record = tmp_path / "failures.log"
+    runner = Runner(Console({}), os.environ, RETRY, sleep=waits.append, record=record)
+    assert not runner(failing("connection refused: \x9b2J\u202e", attempts=2))
+    assert not re.search("[\x7f-\x9f\u202e]", record.read_text())
+
+
+def test_a_question_is_answered_without_colours(runner):
+    """What it prints is read, and quoted in messages."""
+    env = dict(runner.env, CARGO_TERM_COLOR="always")
+    asking = Runner(Console({}), env, RETRY)
+    code = "import os; print(os.environ.get('CARGO_TERM_COLOR'))"
+    assert asking(python(code, quiet=True, stdout="keep")).stdout == "never\n"
+    assert asking(python(code, stdout="keep")).stdout == "always\n"
 
 
 # --- ending steps ---------------------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
 import base64
+import hashlib
 import json
 import os
 import platform
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from machines import Machine, Recorder, context
 
+from buildlib.core.errors import Refused
 from buildlib.core.plan import Step
 from buildlib.core.settings import Retry
 from buildlib.failures.classify import Failure
@@ -161,6 +163,72 @@ def test_the_user_s_docker_configuration_stays_available(tmp_path):
         "auths": {"127.0.0.1:1": {"auth": "eDp5"}},
     }
     assert (real / "config.json").read_text() == '{"currentContext": "c"}'
+
+
+def test_the_user_s_builders_stay_where_they_are(make, tmp_path):
+    """buildx keeps them in BUILDX_CONFIG: the builder was created there, and is looked up there."""
+    context = make()
+    context.run.env = {**context.run.env, "BUILDX_CONFIG": str(tmp_path / "builders")}
+    with session.open_session(context, lambda: True):
+        assert context.run.env["BUILDX_CONFIG"] == str(tmp_path / "builders")
+    assert context.run.env["BUILDX_CONFIG"] == str(tmp_path / "builders")
+
+
+def test_a_relative_configuration_is_found_from_everywhere(make, tmp_path, monkeypatch):
+    """docker resolves it from the working directory; a link resolves its target from its own."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config" / "cli-plugins").mkdir(parents=True)
+    (tmp_path / "config" / "cli-plugins" / "docker-buildx").write_text("plugin")
+    context = make()
+    context.run.env = {**context.run.env, "DOCKER_CONFIG": "config"}
+    with session.open_session(context, lambda: True):
+        private = Path(context.run.env["DOCKER_CONFIG"])
+        assert private.is_absolute()
+        assert (private / "cli-plugins" / "docker-buildx").read_text() == "plugin"
+        assert context.run.env["BUILDX_CONFIG"] == f"{tmp_path}/config/buildx"
+    assert docker_daemon.config_folder({"DOCKER_CONFIG": "config"}) == tmp_path / "config"
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff", b"[]", b'{"auths": [1]}', b'{"auths": "x", "credHelpers": 5}', b"[" * 100_000, None]
+)
+def test_a_broken_configuration_of_docker_is_replaced(tmp_path, content):
+    """docker would complain about it; the gateway's password works."""
+    real, folder = tmp_path / "real", tmp_path / "private"
+    folder.mkdir()
+    if content is not None:
+        real.mkdir()
+        (real / "config.json").write_bytes(content)
+    docker_config(folder, real, Gateway(None, "secret", address="127.0.0.1:1"))
+    assert list(json.loads((folder / "config.json").read_text())["auths"]) == ["127.0.0.1:1"]
+
+
+def test_a_manifest_that_buildx_reads_is_verified(make):
+    """Without the gateway: buildx itself compares nothing."""
+    context = make()
+    good, other = '{"manifests": []}', '{"manifests": [ ]}'
+    name = f"sha256:{hashlib.sha256(good.encode()).hexdigest()}"
+    for text in (good, other):
+        context.run.answers["read"] = (0, text)
+        question = Step(
+            title="read", argv=("docker", "buildx", "imagetools", "inspect", "x"), stdout="keep", quiet=True
+        )
+        assert session.DIRECT.read(context, "acme/a:1", question).stdout == text
+        if text == good:
+            assert session.DIRECT.read(context, f"acme/a@{name}", question).stdout == text
+    with pytest.raises(Refused, match=f"^acme/a@{name}: digest mismatch: got sha256:.*, expected {name}$"):
+        session.DIRECT.read(context, f"acme/a@{name}", question)
+
+
+def test_other_credentials_than_those_of_the_configuration_are_not_used(tmp_path, monkeypatch):
+    """The Docker SDK falls back to the home directory, docker does not."""
+    (tmp_path / ".docker").mkdir()
+    (tmp_path / ".docker" / "config.json").write_text(json.dumps({"auths": {"ghcr.io": {"auth": encoded("me:pw")}}}))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert docker_daemon.login({"HOME": str(tmp_path)}, None)("ghcr.io") == ("me", "pw")
+    assert (
+        docker_daemon.login({"HOME": str(tmp_path), "DOCKER_CONFIG": str(tmp_path / "none")}, None)("ghcr.io") is None
+    )
 
 
 def encoded(text):

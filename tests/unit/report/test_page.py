@@ -53,6 +53,29 @@ def test_a_run_has_one_bar_per_step():
     assert timeline([RUN | {"kind": "size", "arch": "arm64", "name": "a", "value": 3}]) == ""
 
 
+def test_a_failure_that_another_source_made_good_is_not_counted():
+    """rustup had no std for the target; its sources had."""
+    lines = [
+        step("std for riscv64", 100.0, 1.0, code=1), step("std for riscv64, from /usr/src/rust", 101.0, 60.0),
+        step("arm64 · compile", 161.0, 1.0, code=101), step("arm64 · compile", 163.0, 1.0), step("push a", 165.0, 1.0, code=1),
+    ]  # fmt: skip
+    assert "66.0 s, 5 steps, 1 failed, 2 tried again<" in timeline(lines)
+    html = timeline(lines[:4])
+    assert (
+        "64.0 s, 4 steps, 2 tried again<" in html and 'class="bad"' not in html and html.count('class="repeated"') == 2
+    )
+    assert "60.0 s, 1 step<" in timeline(lines[1:2])
+    # In the other order the failure is what counts.
+    assert "1 failed" in timeline([step("std for arm64", 1.0, 1.0), step("std for arm64, from /x", 2.0, 1.0, code=101)])
+
+
+def test_a_long_title_is_cut_at_its_end():
+    title = "std for riscv64, from /root/.rustup/toolchains/stable/lib/rustlib/src/rust/library"
+    html = timeline([step(title, 1.0, 1.0), step("x" * 46, 2.0, 1.0)])
+    assert ">std for riscv64, from /root/.rustup/toolchain…</text>" in html and f"<title>{title}: 1.0 s</title>" in html
+    assert f">{'x' * 46}</text>" in html
+
+
 def test_a_chart_has_one_point_per_run():
     lines = [RUN | {"run": f"2026-11-2{day}", "kind": "size", "arch": "arm64", "name": "app", "value": value}
              for day, value in ((3, 130), (1, 100), (2, 110))]  # fmt: skip

@@ -1,8 +1,11 @@
-import pytest
-from machines import ARM64, MUSL, WITH_ZIG, choose
+from pathlib import Path
 
-from buildlib.core.errors import MissingRequirements
+import pytest
+from machines import AMD64, ARM64, MUSL, WITH_ZIG, choose
+
+from buildlib.core.errors import MissingRequirements, UsageError
 from buildlib.core.targets import TARGETS
+from buildlib.machine import cargo_config
 from buildlib.machine.host import Daemon
 from buildlib.rust.backends.cross import Cross
 from buildlib.rust.backends.gcc import Gcc
@@ -30,12 +33,43 @@ def test_auto_takes_cross_last_and_only_with_a_container_engine(machine):
         choose(with_engine(Daemon(error="no socket")))
 
 
+def configured(tables, **env):
+    """Cargo's configuration with these [target] tables."""
+    return cargo_config.resolve([(Path("/w/.cargo/config.toml"), {"target": tables})], env, Path("/w"))
+
+
 def test_the_linker_of_the_workspace_is_used_if_it_is_installed(machine):
-    linkers = {ARM64.triple: "my-ld"}
-    absent = choose(machine(linkers=linkers, **WITH_ZIG))
+    config = configured({ARM64.triple: {"linker": "my-ld"}})
+    absent = choose(machine(cargo_config=config, **WITH_ZIG))
     assert absent == Zig(why="the workspace's linker my-ld is not installed", minimum_glibc="2.31")
-    assert choose(machine(tools=["my-ld"], linkers=linkers, **WITH_ZIG)) == Gcc(
+    assert choose(machine(tools=["my-ld"], cargo_config=config, **WITH_ZIG)) == Gcc(
         why="the workspace links with my-ld", minimum_glibc="", linker="my-ld"
+    )
+    gcc = "/usr/bin/aarch64-linux-gnu-gcc"
+    assert choose(machine(tools=["aarch64-linux-gnu-gcc"], cargo_config=config)) == Gcc(
+        why=f"the workspace's linker my-ld is not installed; found {gcc}", minimum_glibc="", gcc=gcc
+    )
+
+
+def test_a_linker_that_is_missing_is_a_requirement_of_gcc(machine):
+    host = machine(cargo_config=configured({ARM64.triple: {"linker": "/opt/my-ld"}}))
+    (requirement,) = choose(host, backend="gcc").requirements(ARM64)
+    assert (requirement.what, requirement.met(host)) == ("/opt/my-ld", False)
+
+
+def test_a_linker_of_every_target_is_this_machine_s(machine, rustup):
+    def chosen(target, tables=(), **env):
+        config = configured(dict(tables), **env)
+        return choose(machine(tools=["clang"], toolchains=(rustup,), cargo_config=config, **WITH_ZIG), target)
+
+    unix = {"cfg(unix)": {"linker": "clang"}}
+    assert chosen(ARM64, unix).name == "zig" == chosen(ARM64, RUSTFLAGS="-Clinker=clang").name
+    assert chosen(AMD64, unix).linker == "clang" == chosen(AMD64, RUSTFLAGS="-Clinker=clang").linker
+    arm = {'cfg(target_arch = "aarch64")': {"linker": "clang"}}
+    assert (
+        chosen(ARM64, arm).linker
+        == "clang"
+        == chosen(ARM64, CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER="clang").linker
     )
 
 
@@ -46,6 +80,24 @@ def test_the_minimum_glibc_is_the_configured_one_or_the_target_s_default(machine
     assert choose(host, TARGETS["loong64"], glibc="2.28").minimum_glibc == "2.36"
     assert choose(host, TARGETS["ppc64le"], glibc="2.28").minimum_glibc == "2.32"
     assert choose(host, MUSL, glibc="2.28").minimum_glibc == ""
+
+
+def test_a_minimum_glibc_that_zig_cannot_link_for_is_refused_with_the_range(machine):
+    host = machine(**WITH_ZIG)
+    host.__dict__["newest_glibc"] = "2.44"
+    for wrong in ("2.16", "2.5", "2.45", "2.999"):
+        with pytest.raises(UsageError) as caught:
+            choose(host, glibc=wrong)
+        assert (caught.value.code, caught.value.message, caught.value.help) == (
+            2, f"glibc = {wrong} (flag): zig links for glibc 2.17 to 2.44", "choose a version in this range, or leave it out for 2.31",
+        )  # fmt: skip
+    assert [choose(host, glibc=right).minimum_glibc for right in ("2.17", "2.44")] == ["2.17", "2.44"]
+    # One setting applies to all arches, and some have no C library that old; musl has none.
+    assert choose(host, TARGETS["riscv64"], glibc="2.17").minimum_glibc == "2.27"
+    assert choose(host, MUSL, glibc="2.999").minimum_glibc == ""
+    assert choose(machine(tools=["cc"]), AMD64, glibc="2.5", backend="gcc").minimum_glibc == "2.5"
+    # A zig whose files do not tell is not questioned.
+    assert choose(machine(**WITH_ZIG), glibc="2.999").minimum_glibc == "2.999"
 
 
 def test_a_machine_without_any_linker_is_one_error(machine):

@@ -7,6 +7,7 @@ from machines import AMD64, ARM64, WITH_ZIG, choose
 
 from buildlib.core.plan import Write
 from buildlib.core.targets import TARGETS
+from buildlib.machine import cargo_config
 from buildlib.rust import environment as environments
 from buildlib.rust.std import Compiler
 
@@ -25,8 +26,19 @@ def test_the_user_s_variables_for_the_host_are_kept_for_the_host(machine, rustup
 
 def test_the_user_s_variables_for_the_target_are_not_replaced(machine, rustup):
     own = {"CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER": "mine", "CC_aarch64_unknown_linux_gnu": "mine-cc"}
-    env, _ = environment(machine(env=own, **WITH_ZIG), rustup, backend="zig")
+    config = cargo_config.resolve([], own, Path("/w"))
+    env, _ = environment(machine(tools=["mine"], env=own, cargo_config=config, **WITH_ZIG), rustup, backend="zig")
     assert set(own).isdisjoint(env)
+    # A linker that is not installed cannot link.
+    env, _ = environment(machine(env=own, cargo_config=config, **WITH_ZIG), rustup)
+    assert env["CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER"] == "/t/aarch64-unknown-linux-gnu-link-cc"
+    in_file = cargo_config.resolve(
+        [(FILE, {"env": {"CC_aarch64_unknown_linux_gnu": "mine-cc", "LDFLAGS": "-s"}})], {}, Path("/w")
+    )
+    env, _ = environment(machine(tools=["aarch64-linux-gnu-gcc"], cargo_config=in_file), rustup, backend="gcc")
+    assert "CC_aarch64_unknown_linux_gnu" not in env and env["CXX_aarch64_unknown_linux_gnu"]
+    env, _ = environment(machine(cargo_config=in_file, **WITH_ZIG), rustup)
+    assert env["LDFLAGS"] == "-s -Wl,--undefined-version"
 
 
 def test_zig_compiles_for_the_host_too_if_there_is_no_other_compiler(machine, rustup):
@@ -37,10 +49,82 @@ def test_zig_compiles_for_the_host_too_if_there_is_no_other_compiler(machine, ru
     assert texts["/t/host/cc"] == '#!/bin/sh\nexec /v/bin/cargo-zigbuild zig cc -- "$@"\n'
 
 
-def test_rustflags_are_never_set(machine, rustup):
+def test_rustflags_are_set_only_without_what_cannot_be_for_the_target(machine, rustup):
     for target in TARGETS.values():
         env, _ = environment(machine(**WITH_ZIG), rustup, target)
         assert not [key for key in env if "RUSTFLAGS" in key]
+    own = {"RUSTFLAGS": "-C target-cpu=native --cfg x"}
+    host = machine(env=own, cargo_config=cargo_config.resolve([], own, Path("/w")), toolchains=(rustup,), **WITH_ZIG)
+    assert environment(host, rustup)[0]["CARGO_ENCODED_RUSTFLAGS"] == "--cfg\x1fx"
+    assert "CARGO_ENCODED_RUSTFLAGS" not in environment(host, rustup, AMD64)[0]
+
+
+def test_build_scripts_are_linked_with_what_is_there_if_a_preference_is_not(machine, rustup):
+    variable = f"CARGO_TARGET_{HOST.upper()}_LINKER"
+
+    def linker(name, target=ARM64, tools=("cc",), **more):
+        config = cargo_config.resolve([(FILE, {"target": {rustup.host: {"linker": name}}})], {}, Path("/w"))
+        host = machine(tools=tools, cargo_config=config, toolchains=(rustup,), **WITH_ZIG, **more)
+        return environment(host, rustup, target)[0].get(variable)
+
+    assert linker("clang") == "/usr/bin/cc"
+    assert linker("clang", tools=(), path=("/bin",)) == "cc"  # zig's
+    assert linker("clang", tools=("cc", "clang")) is None and linker("/opt/clang") is None
+    assert linker("clang", AMD64) == "/t/x86_64-unknown-linux-gnu-link-cc"  # the target's
+
+
+HOST, FILE = "x86_64_unknown_linux_gnu", Path("/w/.cargo/config.toml")
+
+
+def test_pkg_config_of_the_target_does_not_find_this_machine_s_libraries(machine, rustup):
+    env = {"PKG_CONFIG_PATH": "/own", "TARGET_PKG_CONFIG_PATH": "/a b"}
+    _, scripts = environment(machine(tools=["pkg-config"], env=env, **WITH_ZIG), rustup)
+    (text,) = (script.text for script in scripts if script.path.name == "aarch64-unknown-linux-gnu-pkg-config")
+    assert text == (
+        '#!/bin/sh\n[ "$TARGET" = x86_64-unknown-linux-gnu ] && exec /usr/bin/pkg-config "$@"\n'
+        "exec env PKG_CONFIG_LIBDIR=/nonexistent 'PKG_CONFIG_PATH=/a b' /usr/bin/pkg-config \"$@\"\n"
+    )
+
+
+# --- the name of the target directory ---------------------------------------------------------------------------------
+
+LOCKS = {
+    "C": 'name = "cc"\n',
+    "bindgen": 'name = "bindgen"\nname = "clang-sys"\n',
+    "neither": 'name = "serde"\n',
+    "both": 'name = "cmake"\nname = "clang-sys"\n',
+    "unknown": "",
+}
+
+
+@pytest.mark.parametrize(
+    ("lock", "used"),
+    [("C", {"C compiler"}), ("bindgen", {"libclang"}), ("neither", set()), ("both", environments.EVERYTHING),
+     ("unknown", environments.EVERYTHING)],
+)  # fmt: skip
+def test_a_lock_file_tells_what_builds_may_use(lock, used):
+    assert environments.uses(LOCKS[lock]) == used
+
+
+@pytest.mark.parametrize(
+    ("lock", "libclang", "compiler"),
+    [("neither", True, True), ("C", True, False), ("bindgen", False, True), ("unknown", False, False)],
+)
+def test_a_tool_that_is_installed_later_changes_the_directory_only_if_something_uses_it(
+    machine, lock, libclang, compiler
+):
+    def fingerprint(**facts):
+        host = machine(**WITH_ZIG, **facts)
+        return environments.fingerprint(host, choose(host), environments.uses(LOCKS[lock]))
+
+    before = fingerprint()
+    assert (fingerprint(libclang=Path("/wheel")) == before, fingerprint(tools=["clang", "gcc-ar"]) == before) == (
+        libclang,
+        compiler,
+    )
+    assert fingerprint(tools=["cmake", "protoc", "perl"]) == before
+    # What is set in a variable is on purpose.
+    assert fingerprint(env={"HOST_CC": "clang"}) != before != fingerprint(env={"LDFLAGS": "-s"})
 
 
 def test_plain_names_stay_as_they_are_on_the_native_arch(machine, rustup):

@@ -3,7 +3,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from buildlib.rust.linker import fall_back, unfold
+from buildlib.rust.linker import fall_back, leave_out, unfold
 
 
 def linked(args, *files):
@@ -27,6 +27,19 @@ def test_the_directory_of_musl_itself_is_not_searched():
 
 def test_a_flag_without_its_directory_is_passed_through():
     assert linked(["-lx", "-L"]) == ["-lx", "-L"]
+
+
+def test_flags_that_only_change_how_another_linker_works_are_left_out():
+    args = [
+        "-Wl,--threads=8",
+        "-Wl,-z,relro,--icf=all,-z,now",
+        "-Wl,--gdb-index,--no-threads",
+        "-Wl,--as-needed",
+        "--threads",
+    ]
+    assert leave_out(args) == ["-Wl,-z,relro,-z,now", "-Wl,--as-needed", "--threads"]
+    path = "-Wl,/path/with,commas.a"  # an archive, not a flag
+    assert leave_out([path, "-Wl,", "-lx"]) == [path, "-Wl,", "-lx"]
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # both depend on load

@@ -1,5 +1,6 @@
 """Which source provides std, with a runner that records commands and a machine that changes after each of them."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from machines import ARM64, MUSL, WITH_ZIG, Recorder, context
 
 from buildlib.core.errors import MissingRequirements
 from buildlib.core.targets import TARGETS
+from buildlib.machine import cargo_config
 from buildlib.rust import provision
 from buildlib.rust.backends.cross import Cross
 from buildlib.rust.cargo import Toolset
@@ -101,13 +103,55 @@ def test_cross_gets_no_compiler_of_this_machine(machine, rustup):
     assert (toolsets, run.asked) == ((Toolset(target=ARM64, backend=cross, compiler=None),), [])
 
 
-def test_the_error_lists_every_missing_requirement_at_once(machine, rustup):
-    host = machine(toolchains=(rustup,))
-    at = context(host, Recorder(), backend="zig")
+def test_the_error_lists_every_missing_requirement_at_once(machine, rustup, tmp_path):
+    (tmp_path / "Cargo.lock").write_text('name = "prost-build"\nname = "openssl-sys"\n')
+    tables = {"target": {rustup.host: {"linker": "/opt/ld"}}, "build": {"rustc-wrapper": "sccache"}}
+    config = cargo_config.resolve([(Path("/w/.cargo/config.toml"), tables)], {}, Path("/w"))
+    host = machine(toolchains=(rustup,), cargo_config=config)
+    at = context(host, Recorder({"crate graph": (0, json.dumps(GRAPH))}), root=tmp_path, backend="zig")
     with pytest.raises(MissingRequirements) as caught:
-        provision.require(provision.build_requirements(provision.backends(at, (ARM64,)), {"protoc": ("prost",)}), at)
+        provision.require(provision.requirements(at, provision.backends(at, (ARM64,))), at)
     first, *lines = caught.value.message.splitlines()
     assert first == "missing on this machine:"
     assert [line.split(" (")[0].strip() for line in lines] == [
-        "Rust standard library for arm64", "zig", "cargo-zigbuild", "protoc",
+        "Rust standard library for arm64", "zig", "cargo-zigbuild", "/opt/ld", "sccache", "protoc", "pkg-config",
+        "OpenSSL for arm64",
     ]  # fmt: skip
+
+
+def unit(name, kind, *deps, on=None, mode="build"):
+    target = {"kind": [kind], "src_path": f"/c/{name}/build.rs"}
+    return {"pkg_id": f"registry+https://x#{name}@1.0.0", "target": target, "platform": on, "mode": mode, "features": [],
+            "dependencies": [{"index": index} for index in deps]}  # fmt: skip
+
+
+GRAPH = {
+    "units": [
+        unit("app", "custom-build", 1, on=ARM64.triple, mode="run-custom-build"), unit("app", "custom-build", 2),
+        unit("prost-build", "lib"),
+        unit("openssl-sys", "custom-build", 4, on=ARM64.triple, mode="run-custom-build"), unit("openssl-sys", "custom-build"),
+    ]
+}  # fmt: skip
+
+
+def test_a_lock_file_without_known_crates_saves_the_question(machine, rustup, tmp_path):
+    (tmp_path / "Cargo.lock").write_text('name = "serde"\nname = "ring"\n')
+    run = Recorder()
+    at = context(machine(toolchains=(rustup,), **WITH_ZIG), run, root=tmp_path)
+    provision.requirements(at, provision.backends(at, (ARM64,)))
+    assert run.asked == []
+
+
+def test_tests_are_compiled_with_more_crates_than_a_build(machine, rustup, tmp_path):
+    run = Recorder({"crate graph": (0, json.dumps(GRAPH))})
+    at = context(machine(toolchains=(rustup,), **WITH_ZIG), run, root=tmp_path)
+    provision.requirements(at, provision.backends(at, (ARM64,)), tests=True)
+    assert [question.split()[1] for question in run.asked] == ["test"]
+
+
+def test_what_is_not_used_of_the_configuration_is_said_once(machine, rustup, capsys):
+    config = cargo_config.resolve([], {"RUSTFLAGS": "-Ctarget-cpu=native"}, Path("/w"))
+    complete = with_std(rustup, ARM64, RISCV64)
+    at = context(machine(toolchains=(complete,), cargo_config=config, **WITH_ZIG), Recorder())
+    provision.toolsets(at, provision.backends(at, (ARM64, RISCV64)))
+    assert capsys.readouterr().err.count("target-cpu=native (RUSTFLAGS)") == 1

@@ -1,0 +1,177 @@
+"""System libraries that crates link and do not bring (OpenSSL, ALSA, GTK …), and whether pkg-config knows them for each side."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from buildlib.core.errors import BuildError
+from buildlib.core.plan import Step
+from buildlib.core.requirements import Fix, Requirement, apt_install
+from buildlib.core.targets import Target
+from buildlib.machine import pkg_config
+from buildlib.machine.host import Host
+from buildlib.machine.pkg_config import Search
+from buildlib.process.context import Context
+from buildlib.rust.backends.base import Backend
+from buildlib.rust.crate_graph import Script
+from buildlib.rust.crate_rows import Row, matching
+
+PKG_CONFIG = Fix(text="apt-get install pkg-config", steps=(apt_install("pkg-config"),))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Library:
+    """A library that crates need from the system, for the target or (`for_host`) for this machine; see libraries.toml."""
+
+    name: str
+    for_host: bool
+    crates: tuple[str, ...]
+    pc: tuple[str, ...]
+    apt: str = ""
+    variable: str = ""
+    source: str = ""
+    config: str = ""
+    by_name: bool = False
+
+
+@cache
+def known() -> tuple[tuple[Row, ...], Mapping[str, tuple[str, str]]]:
+    """Return the contents of libraries.toml: the rows, and name and Debian package of what crates declare, by .pc name."""
+    table = tomllib.loads(Path(__file__).with_name("libraries.toml").read_text(encoding="utf-8"))
+    return tuple(table["crate"]), {pc: (name, apt) for name, (apt, *pcs) in table["declared"].items() for pc in pcs}
+
+
+def needed(scripts: Iterable[Script], target: str, host: Host) -> tuple[Library, ...]:
+    """Return the libraries that `scripts` look for in a build for the triple `target`, each once per side."""
+    scripts = tuple(scripts)
+    merged: dict[tuple[str, bool], Library] = {}
+    for library in (*_from_rows(scripts, target, host), *_declared(scripts, host.script_env)):
+        key = (library.name, library.for_host)
+        earlier = merged.setdefault(key, library)
+        crates, pc = (
+            tuple(dict.fromkeys((*a, *b))) for a, b in ((earlier.crates, library.crates), (earlier.pc, library.pc))
+        )
+        merged[key] = replace(earlier, crates=crates, pc=pc)
+    return tuple(merged.values())
+
+
+def _from_rows(scripts: Iterable[Script], target: str, host: Host) -> Iterator[Library]:
+    details = ("apt", "variable", "source", "config", "by_name")
+    for row, script in matching(known()[0], scripts, target, host):
+        yield Library(
+            name=row["library"], for_host=script.for_host, crates=(script.package,), pc=tuple(row["pc"]),
+            **{key: row[key] for key in details if key in row},
+        )  # fmt: skip
+
+
+def _declared(scripts: Iterable[Script], env: Mapping[str, str]) -> Iterator[Library]:
+    """What scripts require through the crate system-deps. Nothing is certain if variables replace what it looks for."""
+    if any(name.startswith("SYSTEM_DEPS_") for name in env):
+        return
+    for script in scripts:
+        for pc in script.system_deps:
+            name, apt = known()[1].get(pc, (pc, ""))
+            yield Library(name=name, for_host=script.for_host, crates=(script.package,), pc=(pc,), apt=apt)
+
+
+def requirements(
+    context: Context, target: Target, backend: Backend, scripts: Iterable[Script]
+) -> Iterator[Requirement]:
+    """Return a requirement for each library that `scripts` need, for the target and for this machine.
+
+    pkg-config is asked, with the variables that the build scripts will give it; a library that has a variable of its own is not a
+    requirement.
+    """
+    host = context.host
+    libraries = needed(scripts, target.triple, host)
+    if libraries and not pkg_config.for_host(host):
+        crates = sorted({crate for library in libraries for crate in library.crates})
+        yield Requirement(
+            what="pkg-config", why=f"{', '.join(crates[:4])} find{'s' if len(crates) == 1 else ''} libraries with it",
+            met=lambda host: pkg_config.for_host(host) is not None, fixes=(PKG_CONFIG,),
+        )  # fmt: skip
+    for on_host in (False, True):
+        own = on_host or target.triple == host.triple
+        side = tuple(library for library in libraries if library.for_host is on_host)
+        search = pkg_config.search_host(host) if own else _search(host, target, backend)
+        for library, found in zip(side, _found(context, side, search), strict=True):
+            by_program = own and library.config and host.which(library.config)
+            yield _requirement(library, None if own else target, _is_required(host, target, backend, library, own=own),
+                               found=found or bool(by_program))  # fmt: skip
+
+
+def _search(host: Host, target: Target, backend: Backend) -> Search | None:
+    """The pkg-config for a target that is not this machine, None where the build scripts have none."""
+    allowed = "PKG_CONFIG" in host.script_env or pkg_config.is_set_up(host.script_env, target)
+    return pkg_config.for_target(host, target) if allowed or backend.compiles_c(host, target) else None
+
+
+def _found(context: Context, libraries: tuple[Library, ...], search: Search | None) -> list[bool]:
+    """Whether pkg-config knows each library. All are one question, unless one of them is missing."""
+    if not search or not libraries:
+        return [False for _ in libraries]
+    every = [pc for library in libraries for pc in library.pc]
+    if not any("|" in pc for pc in every) and _exist(context, search, every):
+        return [True for _ in libraries]
+    return [
+        all(any(_exist(context, search, [name]) for name in pc.split("|")) for pc in library.pc)
+        for library in libraries
+    ]
+
+
+def _exist(context: Context, search: Search, names: list[str]) -> bool:
+    added = {name: value for name, value in context.host.script_env.items() if name.startswith("PKG_CONFIG")}
+    argv = (search.program, "--exists", *names)
+    step = Step(
+        title="pkg-config", argv=argv, env={**added, **search.variables}, stdout="keep", quiet=True, timeout=20.0
+    )
+    try:
+        return bool(context.run(step))
+    except BuildError:  # PKG_CONFIG names no program
+        return False
+
+
+def _is_required(host: Host, target: Target, backend: Backend, library: Library, *, own: bool) -> bool:
+    """Whether a build without the library certainly fails. A linker may find it by its name: in its own directories, or with -L."""
+    if not library.by_name:
+        return True
+    flags = [flag.text for flag in host.cargo_config.rustflags(target.triple)]
+    return not own and backend.name == "zig" and not any("-L" in flag for flag in flags)
+
+
+def _requirement(library: Library, target: Target | None, required: bool, *, found: bool) -> Requirement:
+    """The requirement of a library, for this machine without a `target`."""
+    crates = ", ".join(library.crates[:4])
+    where = target.name if target else "this machine"
+    return Requirement(
+        what=f"{library.name} for {where}",
+        why=f"{crates} link{'s' if len(library.crates) == 1 else ''} it"
+        if required
+        else f"link it for {crates}, unless the linker finds it by itself",  # messages read "cannot ..."
+        met=lambda _: found,
+        fixes=tuple(_fixes(library, target)),
+        required=required,
+    )
+
+
+def _fixes(library: Library, target: Target | None) -> Iterator[Fix]:
+    if library.source:
+        yield Fix(text=f"compile it from source ({library.source})")
+    if library.variable:
+        yield Fix(
+            text=f"set {library.variable} to the directory of one for {target.name if target else 'this machine'}"
+        )
+    package = library.apt or f"the package that has {library.pc[0]}.pc"
+    if target is None:
+        yield (
+            Fix(text=f"apt-get install {package}", steps=(apt_install(library.apt),))
+            if library.apt
+            else Fix(text=f"install {package}")
+        )
+        return
+    package = f"{library.apt}:{target.debian}" if library.apt else f"{package} for {target.name}"
+    yield Fix(text=f"install {package} and set PKG_CONFIG_PATH_{target.env} to the directory of its .pc files")

@@ -84,6 +84,10 @@ class Runner:
             raise disk_error(error) from None
         return Outcome(step=action, code=0, seconds=0.0)
 
+    def locked(self, folder: Path, waiting: Callable[[], object]) -> contextlib.AbstractContextManager[None]:
+        """Create a directory and hold its lock. `waiting` and errors as of `files.locked`."""
+        return locked(folder, waiting, self.console.warn)
+
     def job(self, job: Job) -> Outcome:
         """Execute the steps of `job` in order. Returns the outcome of the first that fails, or of the last."""
         with contextlib.ExitStack() as stack:
@@ -91,7 +95,7 @@ class Runner:
                 waiting = functools.partial(
                     self.console.note, f"{job.name}: waiting for another command that builds it"
                 )
-                stack.enter_context(locked(job.lock, waiting, self.console.warn))
+                stack.enter_context(self.locked(job.lock, waiting))
             outcome = Outcome(step=job.steps[-1], code=0, seconds=0.0)
             if job.done and job.done.exists():
                 return outcome
@@ -210,6 +214,10 @@ class DryRunner(Runner):
         if isinstance(action, Step):
             self.console.command(action.argv)
         return Outcome(step=action, code=0, seconds=0.0, ran=False)
+
+    def locked(self, folder: Path, waiting: Callable[[], object]) -> contextlib.AbstractContextManager[None]:
+        """Hold no lock and create no directory, because nothing is written there."""
+        return contextlib.nullcontext()
 
     def job(self, job: Job) -> Outcome:
         """Show the steps of `job`."""

@@ -104,16 +104,17 @@ class Connection(BaseHTTPRequestHandler):
                 server.refusals[f"{self.command} {path}"] += 1
                 return self.respond(status, refusal)
         if path == "/token":
-            server.authorizations.append(self.headers.get("Authorization"))
-            token = secrets.token_hex(16)
-            server.tokens.add(token)
-            return self.respond(200, {"token": token, "expires_in": 300})
+            return self.give_token()
         if self.headers.get("Authorization", "").removeprefix("Bearer ") not in server.tokens:
             return self.demand_token(path)
-        for part, location in server.redirects.items():
-            if part in self.path:
-                return self.respond(307, {}, {"Location": location})
-        return self.forward(body, cut=kind == "cut")
+        location = next((location for part, location in server.redirects.items() if part in self.path), "")
+        return self.respond(307, {}, {"Location": location}) if location else self.forward(body, cut=kind == "cut")
+
+    def give_token(self):
+        self.server.authorizations.append(self.headers.get("Authorization"))
+        token = secrets.token_hex(16)
+        self.server.tokens.add(token)
+        self.respond(200, {"token": token, "expires_in": 300})
 
     def demand_token(self, path):
         repository = path.removeprefix("/v2/").partition("/manifests/")[0].partition("/blobs/")[0]

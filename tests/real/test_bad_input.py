@@ -66,7 +66,8 @@ def test_a_workspace_without_binaries(workspace):
     project = workspace("hello")
     (project / "src" / "main.rs").rename(project / "src" / "lib.rs")
     failed = buildlib("build", cwd=project)
-    assert_error(failed, 3, f"{project} has no binaries", "add a [[bin]] or src/main.rs; libraries need no build")
+    help_text = "add a [[bin]] or src/main.rs; `buildlib test` compiles and tests its libraries"
+    assert_error(failed, 3, "no binaries in hello", help_text)
 
 
 def test_a_compile_error_shows_cargo_s_whole_message_and_leaves_dist_unchanged(workspace):
@@ -75,7 +76,7 @@ def test_a_compile_error_shows_cargo_s_whole_message_and_leaves_dist_unchanged(w
     before = files_in_dist(project)
     (project / "src" / "main.rs").write_text('fn main() { let answer: u32 = "42"; }\n')
     failed = buildlib("build", "--arch", "arm64", cwd=project)
-    assert_error(failed, 101, "arm64: cargo exited with code 101: error[E0308]: mismatched types", "")
+    assert_error(failed, 101, "arm64: cargo exited with code 101: src/main.rs:1:31: error[E0308]: mismatched types", "")
     for part in ("error[E0308]: mismatched types\n", "expected `u32`, found `&str`", "src/main.rs:1:31"):
         assert part in failed.err, failed
     assert files_in_dist(project) == before
@@ -87,7 +88,8 @@ def test_a_failed_architecture_does_not_keep_the_others_from_dist(workspace):
         source.write('#[cfg(target_arch = "aarch64")]\ncompile_error!("not on arm64");\n')
     failed = buildlib("build", "--arch", "arm64,amd64", "--json", cwd=project)
     assert failed.code == 101 and "error: not on arm64\n" in failed.err, failed
-    error = 'arm64: cargo exited with code 101: could not compile `hello` (bin "hello") due to 1 previous error'
+    lines = len((project / "src" / "main.rs").read_text().splitlines())
+    error = f"arm64: cargo exited with code 101: src/main.rs:{lines}:1: error: not on arm64"
     assert f"error: {error}\n" in failed.err, failed
     results = [(result["arch"], result["status"], result["code"], result["error"]) for result in json.loads(failed.out)]
     assert results == [("arm64", "failed", 101, error), ("amd64", "done", 0, None)]
@@ -100,11 +102,12 @@ def test_missing_host_tools_are_reported_before_anything_compiles(workspace, tmp
     with (project / "Cargo.toml").open("a") as manifest:
         manifest.write('[build-dependencies]\nopenssl-src = "300"\n')
     (project / "Cargo.lock").unlink()
+    (project / "build.rs").write_text("fn main() {\n    openssl_src::Build::new().build();\n}\n")
     env = path_without(tmp_path / "tools", ("perl", "make", "gmake").__contains__)
     failed = buildlib("build", "--arch", "arm64", cwd=project, env=env)
     message = """missing on this machine:
-  perl (openssl-src runs it): apt-get install perl
-  make (openssl-src runs it): apt-get install make"""
+  perl (openssl-src runs it for hello): apt-get install perl
+  make (openssl-src runs it for hello): apt-get install make"""
     assert_error(failed, 4, message, "")
     assert "Compiling" not in failed.err
 

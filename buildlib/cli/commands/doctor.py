@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,12 @@ def doctor(
         return _network(c, console, json)
     from buildlib.core.requirements import missing
     from buildlib.doctor import checks
+    from buildlib.process.runner import DryRunner
     from buildlib.report import tables
 
     context = open_workspace(c, console)
+    # Only questions are asked. What other commands cache of the answers is not written.
+    context = replace(context, run=DryRunner(console, os.environ, context.config.retry))
     requirements = checks.all_requirements(context, context.targets(tuple(arch), "all"))
     absent = missing(requirements, context.host)
     tables.doctor(console, requirements, absent, as_json=json)

@@ -2,10 +2,16 @@
 
 import json
 import re
+import shutil
 
 import pytest
 from project import EXITS_1, PLATFORMS, with_entry_code
 from testbed import install_packages, run
+
+from buildlib.core.plan import OciLayout
+from buildlib.emulation.exit_stub import exit_program
+from buildlib.images import oci
+from buildlib.process.files import layout
 
 pytestmark = pytest.mark.slow
 CLI_COMMAND = ("--component", "cli-command")
@@ -34,6 +40,26 @@ def test_a_loaded_image_runs_and_a_refused_one_does_not_replace_it(project):
     refused = project.image("--load", "--arch", "arm64", *CLI_COMMAND, "--tag", "loaded")
     assert refused.code == 6 and "exit code: 1" in refused.err, refused
     assert loaded(project, name) == [result["digest"], "riscv64"]
+
+
+def test_the_archive_that_is_loaded_is_one_of_both_formats(tmp_path):
+    """Other tools read it too: for the classic image store by its configuration, for containerd's by its manifest. No engine."""
+    install_packages("skopeo")
+    tar = oci.root_layer("/usr/bin/a", exit_program("x86_64"), (), 7)
+    image = oci.image({"linux/amd64": tar}, oci.Runtime(entrypoint=("/usr/bin/a",)), 7, {})
+    layout(OciLayout(folder=tmp_path / "layout", blobs=image.blobs, index=oci.layout_index(image, ["1"])))
+    (entry,) = json.loads(image.index)["manifests"]
+    manifest = json.loads(image.blobs[entry["digest"]])
+    config, layers = manifest["config"]["digest"], [layer["digest"] for layer in manifest["layers"]]
+    for name, text in oci.loadable(entry, config, layers, {"a:1": "docker.io/library/a:1"}).items():
+        (tmp_path / "layout" / name).write_text(text)
+    archive = shutil.make_archive(str(tmp_path / "image"), "tar", tmp_path / "layout")
+    classic = run("skopeo", "copy", f"docker-archive:{archive}:docker.io/library/a:1", f"dir:{tmp_path}/classic")
+    assert classic.code == 0, classic
+    assert json.loads((tmp_path / "classic" / "manifest.json").read_text())["config"]["digest"] == config
+    containerd = run("skopeo", "copy", f"oci-archive:{archive}:1", f"dir:{tmp_path}/containerd")
+    assert containerd.code == 0, containerd
+    assert oci.digest((tmp_path / "containerd" / "manifest.json").read_bytes()) == entry["digest"]
 
 
 def test_a_layout_with_a_base_image(project, tmp_path):

@@ -131,7 +131,7 @@ def test_the_digest_that_is_stated_for_a_tag_is_verified(upstream, repository):
     "value", ["", NAME.removeprefix("sha256:"), OTHER.removeprefix("sha256:"), f"md5:{'0' * 32}", "sha256:0"]
 )
 def test_a_stated_digest_that_says_nothing_is_ignored(upstream, repository, value):
-    """Huawei's registry stated digests without the algorithm (kaniko's issue 298)."""
+    """Huawei's registry stated digests without the algorithm, as users of kaniko reported."""
     stated(upstream, value)
     assert repository.manifest("1") == MANIFEST
 

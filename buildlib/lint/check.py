@@ -30,6 +30,7 @@ from buildlib.lint.rules import (
     missing_arch_case,
     not_read,
     shadowed_platform_arg,
+    untargeted_compile,
     wrong_arch_mapping,
 )
 
@@ -41,7 +42,8 @@ NOT_DOCKERFILE = (
 )  # fmt: skip
 DOCKERFILE_RULES = (
     hardcoded_arch_download, hardcoded_platform, arch_specific_base, hardcoded_target_triple, arg_lost_after_from, wrong_arch_mapping,
-    missing_arch_case, emulated_compile, buildplatform_in_last_stage, cache_mount_not_per_arch, shadowed_platform_arg, not_read,
+    missing_arch_case, emulated_compile, buildplatform_in_last_stage, cache_mount_not_per_arch, shadowed_platform_arg,
+    untargeted_compile, not_read,
 )  # fmt: skip
 
 

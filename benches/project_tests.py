@@ -1,13 +1,13 @@
 """Run the own tests of published projects on this machine and for arm64, compare them, and print a table in Markdown.
 
-    python benches/project_tests.py SCRATCH [--only hexyl sd] [--host]
+    python benches/project_tests.py SCRATCH [--only hexyl sd] [--host] [--keep]
     unshare --user --map-root-user --mount sh -c '
         mount -t binfmt_misc none /proc/sys/fs/binfmt_misc
         cat /usr/lib/binfmt.d/qemu-aarch64.conf > /proc/sys/fs/binfmt_misc/register
         python benches/project_tests.py SCRATCH'
 
 `cargo test --workspace --no-fail-fast` on this machine is the reference; `buildlib test --arch arm64` must have the same tests
-with the same results. --host runs only the reference. Run it once without binfmt and once with it: the second way above
+with the same results. Run it once without binfmt and once with it: the second way above
 registers QEMU for this one process tree (Linux 6.7 and newer), and the table has a column for each. Each run takes half an
 hour on two cores; a project needs up to 2 GiB of disk, which are freed before the next one.
 
@@ -62,7 +62,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scratch", type=Path)
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME")
-    parser.add_argument("--host", action="store_true")
+    parser.add_argument("--host", action="store_true", help="only the reference")
+    parser.add_argument("--keep", action="store_true", help="keep the target directories, for the other way of running")
     options = parser.parse_args()
     scratch = options.scratch.absolute()
     scratch.mkdir(parents=True, exist_ok=True)
@@ -79,7 +80,8 @@ def main() -> None:
         if not options.host:
             row[way] = sorted(on_arm64(source, scratch / f"{project.name}-{way.replace(' ', '-')}.log").elements())
         stored.write_text(json.dumps(results, indent=1))
-        shutil.rmtree(source / "target", ignore_errors=True)
+        if not options.keep:
+            shutil.rmtree(source / "target", ignore_errors=True)
         print(f"{project.name}: {', '.join(f'{key} {counts(cases)}' for key, cases in row.items())}", flush=True)
     print(table(results))
 

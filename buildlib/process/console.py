@@ -13,12 +13,21 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 from shlex import join
 from typing import TYPE_CHECKING, Any, TextIO
 
 from buildlib.core.errors import BuildError
-from buildlib.process.escaping import json_text, one_line, printable, tool_output, without_commands, workflow_command
+from buildlib.process.escaping import (
+    json_text,
+    markdown_row,
+    one_line,
+    printable,
+    tool_output,
+    without_commands,
+    workflow_command,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from rich.console import Console as Rich
@@ -180,10 +189,13 @@ class Console:
         for row in rows:
             table.add_row(*map(Text, row))
         with writing_to_stdout():
-            # A pipe has no width; a guess that is too narrow would fold digests.
+            # A pipe has no width; a guess that is too narrow would fold digests. For GitHub's runner nothing is folded at all: a
+            # part of a cell would begin a line there, where it may be a command.
+            if self.github:
+                self._out.width = _width(head, *rows)
             self._out.print(table, soft_wrap=True)
         if self.summary:
-            text = "".join(map(_markdown, (head, ("---",) * len(head), *rows)))
+            text = "".join(map(markdown_row, (head, ("---",) * len(head), *rows)))
             # A summary page that cannot be written must not change the result.
             with suppress(OSError), self.summary.open("a", encoding="utf-8") as page:
                 page.write(f"{text}\n")
@@ -257,10 +269,9 @@ def discard_stdout() -> None:
         os.close(null)
 
 
-def _markdown(cells: Sequence[str]) -> str:
-    """A row of a Markdown table. A cell contains text: no tags, code, links or images."""
-    escaped = (re.sub(r"[\\|<`\[]", r"\\\g<0>", cell) for cell in cells)
-    return f"| {' | '.join(escaped)} |\n"
+def _width(*rows: Sequence[str]) -> int:
+    """How many columns of a terminal a table with these rows takes at most; a character takes up to two."""
+    return sum(2 + 2 * max(map(len, cells)) for cells in zip_longest(*rows, fillvalue=""))
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 # C0 without tab and line feed, DEL, and C1, whose CSI (0x9b) starts a sequence as ESC [ does.
@@ -82,6 +83,12 @@ def command_data(text: str) -> str:
 def command_property(text: str) -> str:
     """The value of a property of a command, encoded as actions/toolkit does in `escapeProperty`."""
     return command_data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def markdown_row(cells: Iterable[str]) -> str:
+    """A row of a Markdown table, for the summary page. A cell contains text: no tags, code, links or images."""
+    escaped = (re.sub(r"[\\|<`\[]", r"\\\g<0>", cell) for cell in cells)
+    return f"| {' | '.join(escaped)} |\n"
 
 
 # --- JSON ------------------------------------------------------------------------------------------------------------------

@@ -14,6 +14,31 @@ from buildlib.process.console import Console
 
 LIBRARIES = {".so": "cdylib", ".a": "staticlib"}  # the kind of cargo's target whose file has this suffix
 TAIL = 5000  # lines of output that are kept, to classify a failure; its cause may be far above the end
+TAIL_SIZE = 1 << 24  # characters of them, all together
+MAX_LINE = 1 << 24  # bytes; a longer line is read as several, so that one without an end does not fill the memory
+MAX_KEPT = 1 << 20  # characters of a kept line; of a longer one the middle is left out
+
+
+def shortened(line: str) -> str:
+    """A line of a log of a bounded length: a failure is classified by searching it for a thousand phrases."""
+    return line if len(line) <= MAX_KEPT else f"{line[: MAX_KEPT // 2]} … {line[-MAX_KEPT // 2 :]}"
+
+
+class Tail(deque[str]):
+    """The last lines: at most TAIL, and of more than one no more than TAIL_SIZE characters."""
+
+    def __init__(self) -> None:
+        super().__init__(maxlen=TAIL)
+        self.size = 0
+
+    def append(self, line: str) -> None:
+        """Add a line, and drop the oldest ones that are too many."""
+        self.size += len(line)
+        if len(self) == TAIL:
+            self.size -= len(self[0])
+        super().append(line)
+        while self.size > TAIL_SIZE and len(self) > 1:
+            self.size -= len(self.popleft())
 
 
 class OutputReader:
@@ -22,7 +47,7 @@ class OutputReader:
     def __init__(self, step: Step, console: Console, translate: Callable[[str], str]) -> None:
         self.step, self.console, self.translate = step, console, translate
         self.stdout: list[str] = []
-        self.tail: deque[str] = deque(maxlen=TAIL)
+        self.tail = Tail()
         # What cargo's messages say: what was built, and how many crates were compiled or up to date.
         self.artifacts: list[Artifact] = []
         self.compiled = self.fresh = 0
@@ -45,7 +70,7 @@ class OutputReader:
 
     def _show(self, line: str) -> None:
         line = self.translate(line.rstrip("\n"))
-        self.tail.append(line)
+        self.tail.append(shortened(line))
         if not (self.step.quiet or self.step.held):
             self.console.output(line)
 
@@ -86,5 +111,5 @@ class OutputReader:
 def _lines(pipe: IO[bytes]) -> Iterator[str]:
     # Tools print any bytes; invalid UTF-8 must not end the reading.
     with pipe:
-        for line in pipe:
+        while line := pipe.readline(MAX_LINE):
             yield line.decode("utf-8", "replace")

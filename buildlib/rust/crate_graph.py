@@ -15,7 +15,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from buildlib.core.errors import NetworkError, NothingToDo
+from buildlib.core.errors import NetworkError, NothingToDo, UsageError
 from buildlib.core.plan import Step, Write
 from buildlib.core.targets import Target
 from buildlib.core.versions import version as version_numbers
@@ -91,17 +91,14 @@ def question(context: Context, target: Target, *, tests: bool) -> Step:
     )  # fmt: skip
     # The wrappers of rustc are no part of the question, and may be missing.
     env = {"RUSTC_BOOTSTRAP": "1", "RUSTC": str(toolchain.rustc), "RUSTC_WRAPPER": "", "RUSTC_WORKSPACE_WRAPPER": ""}
-    return Step(
-        title="crate graph", argv=argv, env=env, cwd=context.host.cwd, stdout="keep", quiet=True, attempts=10,
-        unset=("CARGO_BUILD_RUSTC_WRAPPER", "CARGO_BUILD_RUSTC_WORKSPACE_WRAPPER"),
-    )  # fmt: skip
+    return Step(title="crate graph", argv=argv, env=env, cwd=context.host.cwd, stdout="keep", quiet=True, attempts=10)
 
 
 def _build_flags(context: Context) -> tuple[str, ...]:
-    """Cargo's words for the selection; without binaries (`doctor` in a workspace of libraries) the packages alone."""
+    """Cargo's words for the selection; the packages alone where it is none that can be built, which is no matter of `doctor`'s."""
     try:
         return (*context.selection.flags, *context.selection.target_flags)
-    except NothingToDo:
+    except (NothingToDo, UsageError):
         return package_flags(context.workspace, select_packages(context.workspace, context.request))
 
 

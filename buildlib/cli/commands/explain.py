@@ -31,7 +31,10 @@ def explain(c: Any, console: Console, file: list[str], json: bool = False) -> No
 
 
 def _log(name: str) -> str:
+    from buildlib.process.output_reader import MAX_KEPT, shortened
+
     try:
-        return (sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()).decode("utf-8", "replace")
+        text = (sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()).decode("utf-8", "replace")
     except OSError as error:
         raise UsageError(f"{name}: {error.strerror}") from None
+    return text if len(text) <= MAX_KEPT else "\n".join(map(shortened, text.split("\n")))

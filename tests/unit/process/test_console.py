@@ -103,8 +103,10 @@ def test_tables_are_also_on_the_summary_page(capsys, tmp_path):
     page = tmp_path / "summary"
     page.write_text("before\n")
     env = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(page)}
-    Console(env).table(("arch", "passed"), [("arm64", "2"), ("a|b", "3")])
-    assert page.read_text() == "before\n| arch | passed |\n| --- | --- |\n| arm64 | 2 |\n| a\\|b | 3 |\n\n"
+    Console(env).table(("arch", "passed"), [("arm64", "2"), ("a|b", "3"), ("\\|<b>[x](y)\n", "`")])
+    assert page.read_text() == (
+        "before\n| arch | passed |\n| --- | --- |\n| arm64 | 2 |\n| a\\|b | 3 |\n| \\\\\\|\\<b>\\[x](y)\\\\n | \\` |\n\n"
+    )
     # A page that cannot be written is ignored; without GITHUB_ACTIONS the variable belongs to something else.
     Console(env | {"GITHUB_STEP_SUMMARY": str(tmp_path)}).table(("arch",), [("arm64",)])
     Console({"GITHUB_STEP_SUMMARY": str(page)}).table(("arch",), [("arm64",)])

@@ -160,6 +160,14 @@ def print_everything(console, text):
     console.json([text], indent=None)
 
 
+@pytest.mark.parametrize("words", range(1, 260))
+def test_no_part_of_a_cell_begins_a_line_of_a_table(capsys, words):
+    text = "x " * words
+    Console(GITHUB).table(("a", "b"), [(f"{text}::error::y", f"{text}{'漢' * 300}::error::y"), ("1", "2")])
+    out = capsys.readouterr().out
+    assert commands(out) == [] and len(out.splitlines()) == 3
+
+
 def escaped(text):
     """The data of a command: nothing that a terminal acts on, except ends of lines, which are encoded."""
     return UNSAFE.sub(lambda match: match[0] if match[0] == "\r" else printable(match[0]), text)

@@ -4,6 +4,7 @@ import json
 import pytest
 
 from buildlib.core.plan import Step
+from buildlib.process import output_reader
 from buildlib.process.console import Console
 from buildlib.process.output_reader import OutputReader
 
@@ -111,3 +112,20 @@ def test_lines_are_translated_before_they_are_shown_and_read(capsys):
     reader.read_stderr(io.BytesIO(b"pushing 127.0.0.1:1/ghcr.io/a\n"))
     assert list(reader.tail) == ["pushing ghcr.io/a"]
     assert capsys.readouterr().err == "pushing ghcr.io/a\n"
+
+
+def test_what_is_kept_has_a_bounded_size(monkeypatch):
+    """A step may print one line without an end, or many long ones."""
+    monkeypatch.setattr(output_reader, "MAX_LINE", 100)
+    monkeypatch.setattr(output_reader, "MAX_KEPT", 50)
+    monkeypatch.setattr(output_reader, "TAIL_SIZE", 120)
+    reader = read("a" * 250, stdout="show", quiet=True)
+    assert list(reader.tail) == [f"{'a' * 25} … {'a' * 25}", "a" * 50]
+    reader = read(*(f"{number} {'b' * 38}" for number in range(9)), stdout="show", quiet=True)
+    assert list(reader.tail) == [f"{number} {'b' * 38}" for number in (6, 7, 8)]
+    assert list(read("c" * 60, stdout="show", quiet=True).tail) == [f"{'c' * 25} … {'c' * 25}"]
+
+
+def test_the_last_lines_are_kept():
+    reader = read(*map(str, range(6000)), stdout="show", quiet=True)
+    assert list(reader.tail) == list(map(str, range(1000, 6000))) and reader.tail.size == sum(map(len, reader.tail))

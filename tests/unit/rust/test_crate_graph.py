@@ -3,12 +3,14 @@
 import json
 from dataclasses import replace
 
+import machines
 import pytest
 from machines import ARM64, Recorder, context
 
 from buildlib.core.errors import NetworkError
 from buildlib.core.request import Request
 from buildlib.core.targets import TARGETS
+from buildlib.machine.workspace import Component
 from buildlib.rust import crate_graph
 from buildlib.rust.crate_graph import Script
 
@@ -121,8 +123,18 @@ def test_the_whole_question(machine, rustup, workspace):
         "RUSTC_BOOTSTRAP": "1", "RUSTC": "/r/toolchains/stable/bin/rustc", "RUSTC_WRAPPER": "", "RUSTC_WORKSPACE_WRAPPER": "",
     }  # fmt: skip
     assert step.quiet and step.stdout == "keep"
-    # A workspace of libraries has nothing to build, but requirements.
-    assert crate_graph.question(at, ARM64, tests=False).argv[1:2] == ("build",)
+
+
+def test_a_workspace_without_anything_to_build_has_requirements(machine, rustup, workspace):
+    at = context(machine(toolchains=(rustup,)), Recorder(), root=workspace)
+    assert crate_graph.question(at, ARM64, tests=False).argv[1:7] == (
+        "build", "--unit-graph", "-Zunstable-options", "--target", "aarch64-unknown-linux-gnu", "--workspace",
+    )  # fmt: skip
+    both = machines.workspace(
+        Component(name="x", package="a", version="1"), Component(name="x", package="b", version="1")
+    )
+    at = replace(at, workspace=replace(both, root=workspace))  # one of two has to be chosen for a build
+    assert crate_graph.question(at, ARM64, tests=False).argv[6:7] == ("--workspace",)
 
 
 def test_the_graph_is_asked_for_once_per_target_until_lock_file_or_manifest_change(machine, rustup, workspace):

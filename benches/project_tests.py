@@ -7,9 +7,9 @@
         python benches/project_tests.py SCRATCH'
 
 `cargo test --workspace --no-fail-fast` on this machine is the reference; `buildlib test --arch arm64` must have the same tests
-with the same results. Run it once without binfmt and once with it: the second way above
-registers QEMU for this one process tree (Linux 6.7 and newer), and the table has a column for each. Each run takes half an
-hour on two cores; a project needs up to 2 GiB of disk, which are freed before the next one.
+with the same results. Run it once without binfmt and once with it: the second way above registers QEMU for this one process tree
+(Linux 6.7 and newer), and the table has a column for each. On two cores that other work kept busy a project took 1 to 25 minutes.
+Allow 2 GiB of disk for it, which are freed before the next one.
 
 Packages come from cargo's registry. Where a project has several members it is a checkout of its repository:
 SCRATCH/NAME-VERSION, which is cloned unless it exists. SCRATCH/NAME-*.log has the output of each command.
@@ -31,6 +31,7 @@ from projects import BUILDLIB, download
 SUFFIX = r" - (?:should panic|compile|compile fail)"
 CASE = re.compile(rf"^test (?P<name>.+?)(?:{SUFFIX})? \.\.\. (?P<result>ok|FAILED|ignored)", re.MULTILINE)
 RESULTS = {"ok": "passed", "FAILED": "failed"}
+HANDLERS = Path("/proc/sys/fs/binfmt_misc")
 DEBUG = {"CARGO_PROFILE_DEV_DEBUG": "0", "CARGO_INCREMENTAL": "0"}  # disk and time; tests do not depend on either
 
 Cases = Counter[tuple[str, str]]  # (name of the test, passed, failed or ignored)
@@ -69,7 +70,6 @@ def main() -> None:
     scratch.mkdir(parents=True, exist_ok=True)
     stored = scratch / "test-results.json"
     results = json.loads(stored.read_text()) if stored.exists() else {}
-    way = "with binfmt" if any(Path("/proc/sys/fs/binfmt_misc").glob("qemu-aarch64*")) else "without binfmt"
     for project in PROJECTS:
         if options.only and project.name not in options.only:
             continue
@@ -78,6 +78,7 @@ def main() -> None:
         if "host" not in row:
             row["host"] = sorted(on_host(source, scratch / f"{project.name}-host.log").elements())
         if not options.host:
+            way = "with binfmt" if HANDLERS.exists() and any(HANDLERS.glob("qemu-aarch64*")) else "without binfmt"
             row[way] = sorted(on_arm64(source, scratch / f"{project.name}-{way.replace(' ', '-')}.log").elements())
         stored.write_text(json.dumps(results, indent=1))
         if not options.keep:

@@ -7,7 +7,7 @@ Each project is the package as published, with its own lock file, from cargo's r
 debug information, no LTO): what is tested is whether C, C++, assembly and generators compile and link, not the speed of the
 result. A refusal because of something missing is a row of the table: install what it names, and run the project again.
 
-All projects take about an hour on two cores, the two heavy ones half of it. A project needs up to 8 GiB of disk, which are
+On two cores that other work kept busy an arch took 1 to 30 minutes (vendored OpenSSL). Allow 8 GiB of disk for a project, which are
 freed before the next one; the sources, crates and logs that stay need 2 GiB. SCRATCH/NAME.log has the whole output,
 SCRATCH/results.json the results of all runs so far.
 """

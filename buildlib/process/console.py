@@ -19,15 +19,7 @@ from shlex import join
 from typing import TYPE_CHECKING, Any, TextIO
 
 from buildlib.core.errors import BuildError
-from buildlib.process.escaping import (
-    json_text,
-    markdown_row,
-    one_line,
-    printable,
-    tool_output,
-    without_commands,
-    workflow_command,
-)  # fmt: skip
+from buildlib.process import escaping
 
 if TYPE_CHECKING:
     from rich.console import Console as Rich
@@ -69,11 +61,11 @@ class Console:
 
     def _message(self, text: str, style: str = "") -> None:
         """Print to stderr: text from elsewhere, with its control characters escaped."""
-        self._print(self._safe(printable(text)), style)
+        self._print(self._safe(escaping.printable(text)), style)
 
     def _safe(self, text: str) -> str:
         """The text without commands of GitHub's runner, if that reads it."""
-        return without_commands(text) if self.github else text
+        return escaping.without_commands(text) if self.github else text
 
     def _print(self, text: str | Text, style: str = "") -> None:
         """Print to stderr. A message that cannot be written (full disk, terminal gone) must not end the command."""
@@ -106,7 +98,7 @@ class Console:
     def _headline(self, command: str, text: str, plain: str, style: str) -> None:
         """Print a command with `text` in GitHub Actions, and `plain` elsewhere."""
         if self.github:
-            self._print(workflow_command(command, text))
+            self._print(escaping.workflow_command(command, text))
         else:
             self._message(plain, style)
 
@@ -118,9 +110,9 @@ class Console:
             return
         from rich.text import Text
 
-        title = one_line(title)
+        title = escaping.one_line(title)
         with self._err.status(Text(title)) as status:
-            self._show_status = lambda text: status.update(Text(f"{title} · {one_line(text)}"))
+            self._show_status = lambda text: status.update(Text(f"{title} · {escaping.one_line(text)}"))
             try:
                 yield
             finally:
@@ -141,7 +133,7 @@ class Console:
             return
         # At a carriage return a terminal would show the rest over what was there, and GitHub's runner begins a line.
         for part in filter(None, line.split("\r")) if "\r" in line else (line,):
-            text = self._safe(tool_output(part))
+            text = self._safe(escaping.tool_output(part))
             if self.colour:
                 from rich.text import Text
 
@@ -182,7 +174,7 @@ class Console:
         from rich.table import Table
         from rich.text import Text
 
-        head, *rows = [tuple(self._safe(one_line(cell)) for cell in row) for row in (head, *rows)]
+        head, *rows = [tuple(self._safe(escaping.one_line(cell)) for cell in row) for row in (head, *rows)]
         table = Table(box=None, pad_edge=False, header_style="bold")
         for title in head:
             table.add_column(Text(title))
@@ -195,14 +187,14 @@ class Console:
                 self._out.width = _width(head, *rows)
             self._out.print(table, soft_wrap=True)
         if self.summary:
-            text = "".join(map(markdown_row, (head, ("---",) * len(head), *rows)))
+            text = "".join(map(escaping.markdown_row, (head, ("---",) * len(head), *rows)))
             # A summary page that cannot be written must not change the result.
             with suppress(OSError), self.summary.open("a", encoding="utf-8") as page:
                 page.write(f"{text}\n")
 
     def json(self, data: Any, *, indent: int | None = 2) -> None:
         """Print JSON, in one line if `indent` is None. BuildError if stdout cannot be written."""
-        text = json_text(data, indent=indent, ascii_only=not _is_utf8(sys.stdout))
+        text = escaping.json_text(data, indent=indent, ascii_only=not _is_utf8(sys.stdout))
         with writing_to_stdout():
             print(text, file=sys.stdout)
 
@@ -210,11 +202,11 @@ class Console:
         """Print a line of a result that is a failure, such as a failed test; also an annotation in GitHub Actions."""
         self.line(f"✗ {text}")
         if self.github:
-            self._print(workflow_command("error", text))
+            self._print(escaping.workflow_command("error", text))
 
     def line(self, text: str) -> None:
         """Print one or more lines of a result. BuildError if stdout cannot be written."""
-        text = self._safe(printable(text))
+        text = self._safe(escaping.printable(text))
         with writing_to_stdout():
             print(text, file=sys.stdout)
 

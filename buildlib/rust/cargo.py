@@ -13,7 +13,7 @@ from buildlib.machine.host import Host
 from buildlib.machine.selection import Selection
 from buildlib.machine.workspace import Workspace
 from buildlib.rust.backends.base import Backend
-from buildlib.rust.environment import environment, fingerprint
+from buildlib.rust.environment import EVERYTHING, environment, fingerprint
 from buildlib.rust.std import Compiler
 
 JSON = ("--message-format", "json-render-diagnostics")
@@ -31,6 +31,7 @@ class Toolset:
     target: Target
     backend: Backend
     compiler: Compiler | None
+    uses: frozenset[str] = EVERYTHING  # what builds use of this machine: see environment.uses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +61,9 @@ def invocation(host: Host, config: Config, workspace: Workspace, request: Reques
     rustc = compiler.toolchain.key if compiler else "image"  # the rustc in cross's image
     # musl targets, which have no minimum glibc, share the directory of the gnu ones, and its compiled build scripts.
     libc = backend.minimum_glibc or config.glibc or "2.31"
-    target_dir = workspace.target_dir / "buildlib" / f"{backend.name}-{libc}-{rustc}-{fingerprint(host, backend)}"
+    target_dir = (
+        workspace.target_dir / "buildlib" / f"{backend.name}-{libc}-{rustc}-{fingerprint(host, backend, toolset.uses)}"
+    )
     tools = target_dir / "tools" / target.name
     env, scripts = environment(host, target, backend, compiler, tools)
     flags = (

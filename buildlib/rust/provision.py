@@ -21,6 +21,7 @@ from buildlib.rust.backends.base import Backend
 from buildlib.rust.backends.choice import choose
 from buildlib.rust.backends.gcc import Gcc
 from buildlib.rust.cargo import Toolset
+from buildlib.rust.environment import uses
 from buildlib.rust.locked_crates import known, locked
 from buildlib.rust.std import Compiler, StdSource
 
@@ -132,8 +133,10 @@ def toolsets(context: Context, chosen: Mapping[Target, Backend]) -> tuple[Contex
         context.console.warn(warning)
     local = tuple(target for target, backend in chosen.items() if backend.local)
     context, compilers = provide_std(context, local)
+    used = uses(read_text(context.workspace.lock))
     return context, tuple(
-        Toolset(target=target, backend=backend, compiler=compilers.get(target)) for target, backend in chosen.items()
+        Toolset(target=target, backend=backend, compiler=compilers.get(target), uses=used)
+        for target, backend in chosen.items()
     )
 
 

@@ -103,7 +103,9 @@ def toolsets(context: Context, targets: tuple[Target, ...]) -> tuple[Context, tu
     """
     backends = provision.backends(context, targets)
     local = tuple(target for target, backend in backends.items() if backend.local)
-    requirements = {requirement.what: requirement for requirement in provision.requirements(context, backends)}
+    requirements = {
+        requirement.what: requirement for requirement in provision.requirements(context, backends, tests=True)
+    }
     emulators = [requirement for target in local for requirement in qemu.requirements(target)]
     requirements |= {requirement.what: replace(requirement, required=True) for requirement in emulators}
     provision.unpack_emulators(context, local)
@@ -194,11 +196,11 @@ def _find_children(context: Context, tests: TestPlan, result: TestResult) -> str
 
 
 def _probe(context: Context, tests: TestPlan) -> Mapping[str, Any]:
-    """What the probe prints of where it runs. BuildError where that is not the target."""
+    """What the probe prints of where it runs; {} in a dry run. BuildError where that is not the target."""
     target = tests.target
-    outcome = context.run(tests.probe)
-    if not outcome.ran:
+    if context.run.dry:  # the probe is a question, but its sources have not been written
         return {}
+    outcome = context.run(tests.probe)
     if not outcome:
         if outcome.code == 101:
             raise compile_error(target, outcome)

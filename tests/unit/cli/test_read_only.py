@@ -24,10 +24,6 @@ FILES = {
     "Dockerfile": "FROM --platform=linux/amd64 debian\n",
     "log.txt": "error: could not compile\n",
 }
-# cargo writes a Cargo.lock when it is asked for the crate graph, and the caller holds a lock, which creates the cache's directory.
-ASKS_FOR_GRAPH = pytest.mark.xfail(
-    reason="cargo is asked for the crate graph where there is no Cargo.lock", strict=False
-)
 HOLDS_LOCK = pytest.mark.xfail(reason="a lock is held in a dry run", strict=False)
 COMMANDS = [
     "config", "lint", "--dry lint --fix", "explain log.txt", "verify src", "verify missing", "builder", "ci --install x", "dockerfile",
@@ -77,7 +73,7 @@ def run(workspace, monkeypatch):
     return run
 
 
-@pytest.mark.parametrize("words", [*COMMANDS, *(pytest.param(words, marks=ASKS_FOR_GRAPH) for words in WITH_GRAPH),
+@pytest.mark.parametrize("words", [*COMMANDS, *WITH_GRAPH,
                                    pytest.param("--dry builder.create", marks=HOLDS_LOCK),
                                    pytest.param("--dry test --arch amd64", marks=HOLDS_LOCK)])  # fmt: skip
 def test_without_a_lock_file_nothing_is_written(workspace, run, words):

@@ -226,7 +226,9 @@ def test_the_workspace_s_own_dockerfile_is_used_unchanged(project):
 
 
 def test_only_the_changed_image_gets_a_new_digest(project):
-    first = json.loads(project.push("--json").out)
+    pushed = project.push("--json")
+    assert pushed.code == 0, pushed
+    first = json.loads(pushed.out)
     changed = (project.root / "dist" / "riscv64" / "cli-command").read_bytes() + b"\0"
     project.replace_binary("riscv64", "cli-command", changed)
     second = json.loads(project.push("--json").out)

@@ -149,6 +149,7 @@ def test_verify_reads_the_program_of_every_platform(pushed):
 @pytest.mark.parametrize("compression", ["gzip", "zstd", "uncompressed"])
 def test_verify_refuses_an_arm64_image_with_an_amd64_program(pushed, tmp_path, compression):
     (tmp_path / "app").write_bytes((pushed.root / "dist" / "amd64" / "cli-command").read_bytes())
+    (tmp_path / "app").chmod(0o755)
     (tmp_path / "Dockerfile").write_text('FROM scratch\nCOPY app /app\nENTRYPOINT ["/app"]\n')
     image = f"{pushed.repository}/mixed:{compression}"
     output = f"type=image,name={image},push=true,oci-mediatypes=true,compression={compression},force-compression=true"

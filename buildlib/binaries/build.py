@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from buildlib.core.requirements import missing
 from buildlib.core.targets import Target
 from buildlib.failures.classify import classify
 from buildlib.machine.selection import left_out
-from buildlib.machine.workspace import LIBRARIES, Component
+from buildlib.machine.workspace import Component
 from buildlib.process.context import Context
 from buildlib.process.files import disk_error, locked
 from buildlib.rust import cargo, provision
@@ -89,13 +89,10 @@ def _build_one(context: Context, build: Build) -> BuildResult:
                 return BuildResult(target=build.target, status=Status.PLANNED)
             if not outcome:
                 raise compile_error(build.target, outcome)
-            outcome = replace(outcome, artifacts=tuple(filter(build.selection.includes, outcome.artifacts)))
-            absent = _left_out(context, build, outcome)
             try:
                 result = _accept(context, build, outcome)
             except OSError as error:
                 raise disk_error(error) from None
-            result = replace(result, left_out=absent)
             for entry in result.entries:
                 context.history("size", arch=build.target.name, name=entry["binary"], value=entry["size"])
             return result
@@ -104,14 +101,17 @@ def _build_one(context: Context, build: Build) -> BuildResult:
             return BuildResult(target=build.target, status=status_of(error), error=error)
 
 
-def _left_out(context: Context, build: Build, outcome: Outcome) -> Mapping[str, str]:
-    """What was selected and not compiled, and why. NothingToDo if that is everything."""
-    made = {artifact.path.name if artifact.kind in LIBRARIES else artifact.name for artifact in outcome.artifacts}
-    absent = {one.name: needs(one) for one in build.selection.components}
-    absent |= {name: static(name) for name in build.selection.libraries}
-    absent = {name: reason for name, reason in absent.items() if name not in made}
-    if not made:
+def _left_out(context: Context, build: Build, files: Collection[str]) -> Mapping[str, str]:
+    """What was selected and is not among the compiled `files`, and why. NothingToDo if that is everything."""
+    reasons = {component.name: needs(component) for component in build.selection.components}
+    reasons |= {name: static(name) for name in build.selection.libraries}
+    absent = {name: reason for name, reason in reasons.items() if name not in files}
+    if not files:
         raise NothingToDo(f"{build.target.name}: nothing was compiled", "; ".join(absent.values()))
+    return _noted(context, absent)
+
+
+def _noted(context: Context, absent: Mapping[str, str]) -> Mapping[str, str]:
     for reason in absent.values():
         context.console.note(f"left out: {reason}")
     return absent
@@ -135,10 +135,8 @@ def without_left_out(context: Context) -> tuple[Context, Mapping[str, str]]:
     if not kept:
         raise NothingToDo("nothing would be compiled", "; ".join(absent.values()))
     if absent:
-        for reason in absent.values():
-            context.console.note(f"left out: {reason}")
         context = replace(context, request=replace(context.request, components=kept))
-    return context, absent
+    return context, _noted(context, absent)
 
 
 def needs(component: Component) -> str:
@@ -209,12 +207,8 @@ def published(
 
 def _accept(context: Context, build: Build, outcome: Outcome) -> BuildResult:
     """Gate the compiled files; all of them are published to dist/, or none."""
-    files = published(build, outcome)
-    if not files:
-        raise NothingToDo(
-            f"{build.target.name}: nothing was compiled",
-            "required-features may be off; enable them with --features",
-        )
+    files = published(build, outcome, build.selection.includes)
+    absent = _left_out(context, build, files)
     folder = context.dist
     old = dist.read(folder)
     new: list[dist.Entry] = []
@@ -233,7 +227,9 @@ def _accept(context: Context, build: Build, outcome: Outcome) -> BuildResult:
     gate.refuse(build.target, refusals)
     if copies or any(entry not in old for entry in new):
         publish(context, new, copies)
-    return BuildResult(target=build.target, status=Status.DONE if copies else Status.UNCHANGED, entries=tuple(new))
+    return BuildResult(
+        target=build.target, status=Status.DONE if copies else Status.UNCHANGED, entries=tuple(new), left_out=absent
+    )
 
 
 def publish(context: Context, new: Iterable[dist.Entry], copies: Mapping[str, Path]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from buildlib.core.errors import MissingRequirements
@@ -52,10 +53,18 @@ def requirements(context: Context, chosen: Mapping[Target, Backend], *, tests: b
     """
     host = context.host
     local = {target: backend for target, backend in chosen.items() if backend.local}
-    scripts = {target: _known_scripts(context, target, tests=tests) for target in local}
+
+    @cache
+    def scripts_of(target: Target) -> tuple[Script, ...]:
+        from buildlib.rust import crate_graph  # late, as the tables: most builds need neither
+
+        return crate_graph.scripts(context, target, tests=tests)
+
+    may_need = _may_need_tools(context)
+    scripts = {target: scripts_of(target) if may_need else () for target in local}
 
     def links_for_host() -> bool:
-        return any(_scripts(context, target, tests=tests) for target in local)
+        return any(map(scripts_of, local))
 
     needed = [
         *starts.requirements(context, chosen.values()),
@@ -105,18 +114,10 @@ def _compiler(host: Host) -> Requirement:
     )  # fmt: skip
 
 
-def _known_scripts(context: Context, target: Target, *, tests: bool) -> tuple[Script, ...]:
-    """Return what runs during the build; nothing, and no question, if the lock file names no crate that a table knows."""
+def _may_need_tools(context: Context) -> bool:
+    """Whether cargo has to be asked what runs during the build: not if the lock file names no crate that a table knows."""
     lock = read_text(context.workspace.lock)
-    if not context.host.toolchains or (lock and known(context.host.script_env).isdisjoint(locked(lock))):
-        return ()
-    return _scripts(context, target, tests=tests)
-
-
-def _scripts(context: Context, target: Target, *, tests: bool) -> tuple[Script, ...]:
-    from buildlib.rust import crate_graph  # late, as the tables: most builds need neither
-
-    return crate_graph.scripts(context, target, tests=tests)
+    return bool(context.host.toolchains) and not (lock and known(context.host.script_env).isdisjoint(locked(lock)))
 
 
 def toolsets(context: Context, chosen: Mapping[Target, Backend]) -> tuple[Context, tuple[Toolset, ...]]:

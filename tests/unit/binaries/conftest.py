@@ -1,6 +1,7 @@
 """A context, and a compilation whose one binary is a copy of a real program of this machine."""
 
 import platform
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,14 +53,15 @@ def compiled(machine, rustup, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "app").write_bytes(PROGRAM.read_bytes())
 
-    def compiled(target=NATIVE, minimum_glibc="", answers=(), **facts):
+    def compiled(target=NATIVE, minimum_glibc="", answers=(), selected=(), **facts):
+        app = Component(name="app", package="app", version="1.0.0")
+        selection = replace(select(workspace(app), NO_REQUEST), **dict(selected))
         host = machine(machine=platform.machine(), toolchains=(rustup,), **WITH_ZIG, **facts)
         backend = Zig(why="w", minimum_glibc=minimum_glibc)
         toolset = Toolset(target=target, backend=backend, compiler=Compiler(toolchain=rustup))
-        app = Component(name="app", package="app", version="1.0.0")
         step = Step(title="compile", argv=("cargo",))
         build = cargo.Build(toolset=toolset, job=Job(name=target.name, steps=(step,)), folder=tmp_path / "out",
-                            selection=select(workspace(app), NO_REQUEST))  # fmt: skip
+                            selection=selection)  # fmt: skip
         outcome = Outcome(step=step, code=0, seconds=1.5, artifacts=(artifact(tmp_path / "out" / "app"),))
         return context(host, WritingRecorder(answers), root=tmp_path), build, outcome
 

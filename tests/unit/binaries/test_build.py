@@ -76,7 +76,7 @@ def test_entries_without_a_file_are_removed_from_the_manifest(compiled, native, 
     accept(compiled())
     (tmp_path / "dist" / native.name / "app").unlink()
     (tmp_path / "out" / "app").rename(tmp_path / "out" / "tool")
-    context, plan, outcome = compiled()
+    context, plan, outcome = compiled(selected={"components": (replace(APP, name="tool"),)})
     accept((context, plan, replace(outcome, artifacts=(artifact(tmp_path / "out" / "tool"),))))
     paths = [entry["path"] for entry in json.loads((tmp_path / "dist" / "manifest.json").read_text())["binaries"]]
     assert paths == [f"{native.name}/tool"]

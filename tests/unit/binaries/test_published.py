@@ -64,7 +64,7 @@ def with_libraries(compiled, tmp_path, native):
         (tmp_path / "out" / "libk.a").write_bytes(archive(member("k.o/", header(native.elf.machine))))
         (tmp_path / "out" / "examples").mkdir(exist_ok=True)
         (tmp_path / "out" / "examples" / "demo").write_bytes((tmp_path / "out" / "app").read_bytes())
-        context, plan, outcome = compiled()
+        context, plan, outcome = compiled(selected={"examples": ("demo",), "libraries": ("libk.so", "libk.a")})
         return context, plan, replace(outcome, artifacts=(
             artifact("/t/app"), artifact("/t/examples/demo", "example"), artifact("/t/libk.so", "cdylib"),
             artifact("/t/libk.a", "staticlib"),

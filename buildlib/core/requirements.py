@@ -45,6 +45,11 @@ def apt_install(*packages: str) -> Step:
     )
 
 
+def apt_fix(*packages: str) -> Fix:
+    """The fix that installs Debian packages."""
+    return Fix(text=f"apt-get install {' '.join(packages)}", steps=(apt_install(*packages),))
+
+
 def missing(requirements: Iterable[Requirement], host: Any) -> tuple[Requirement, ...]:
     """The requirements that `host` does not meet."""
     return tuple(requirement for requirement in requirements if not requirement.met(host))

@@ -149,6 +149,11 @@ def find_target(word: str) -> Target:
     raise UsageError(f"unknown architecture {word!r}", help_text)
 
 
+def cargo_variable(triple: str, key: str) -> str:
+    """The environment variable of a key of cargo's table `[target.<triple>]`, in upper case: CARGO_TARGET_<TRIPLE>_<KEY>."""
+    return f"CARGO_TARGET_{triple.upper().replace('-', '_').replace('.', '_')}_{key}"
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """The known word most similar to `word`, "" when none is similar.
 

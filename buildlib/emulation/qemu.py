@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from buildlib.core.plan import Outcome, Step, last_line
-from buildlib.core.requirements import Fix, Requirement, apt_install
+from buildlib.core.requirements import Requirement, apt_fix
 from buildlib.core.targets import Target, short_name
 from buildlib.emulation import sandbox
 from buildlib.machine.host import Host
@@ -161,13 +161,12 @@ def start_problem(outcome: Outcome, flag: str) -> str:
 def requirements(target: Target) -> tuple[Requirement, ...]:
     """What the machine needs to start the target's binaries; without it the gate skips that check and warns."""
     why = f"start {target.name} binaries before they count as built"
-    package = "qemu-user-static"
     needed = [
         Requirement(
             what=f"QEMU for {target.name}",
             why=why,
             met=lambda host: is_native(host, target) or qemu(host, target) is not None,
-            fixes=(Fix(text=f"apt-get install {package}", steps=(apt_install(package),)),),
+            fixes=(apt_fix("qemu-user-static"),),
             required=False,
         )
     ]
@@ -178,7 +177,7 @@ def requirements(target: Target) -> tuple[Requirement, ...]:
                 what=f"C library of {target.name}",
                 why=why,
                 met=lambda host: is_native(host, target) or libraries(host, target) is not None,
-                fixes=(Fix(text=f"apt-get install {' '.join(packages)}", steps=(apt_install(*packages),)),),
+                fixes=(apt_fix(*packages),),
                 required=False,
             )
         )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from buildlib.core.requirements import Fix, Requirement, apt_install
-from buildlib.core.targets import Target
+from buildlib.core.requirements import Fix, Requirement, apt_fix
+from buildlib.core.targets import Target, cargo_variable
 from buildlib.machine.cargo_config import Value
 from buildlib.machine.host import Host
 from buildlib.rust import user_flags
@@ -81,7 +81,7 @@ def requirements(
 
 
 def _host_linker(linker: Value, host_triple: str, others: list[str], *, replaced: bool) -> Requirement:
-    variable = f"CARGO_TARGET_{host_triple.upper().replace('-', '_')}_LINKER"
+    variable = cargo_variable(host_triple, "LINKER")
     override = Fix(text=f"set {variable}=cc (this machine's compiler)")
     if replaced:  # the message reads "cannot ..."
         why = f"link build scripts with it, as {linker.where} says ({Path(others[0]).name} does instead)"
@@ -111,11 +111,5 @@ def _wrapper(wrapper: Value) -> Requirement:
 
 def install(program: str) -> Fix:
     """Return the fix that installs a linker or a wrapper: Debian's package of this name, or a sentence."""
-    if "/" in program:
-        return Fix(text=f"install {program}")
     package = PACKAGES.get(program)
-    return (
-        Fix(text=f"apt-get install {package}", steps=(apt_install(package),))
-        if package
-        else Fix(text=f"install {program}")
-    )
+    return apt_fix(package) if package else Fix(text=f"install {program}")

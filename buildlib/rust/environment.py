@@ -9,7 +9,7 @@ from pathlib import Path
 from shlex import quote
 
 from buildlib.core.plan import Write
-from buildlib.core.targets import Target
+from buildlib.core.targets import Target, cargo_variable
 from buildlib.machine import pkg_config
 from buildlib.machine.host import Host
 from buildlib.rust import user_flags
@@ -106,7 +106,7 @@ def _is_absent(host: Host, name: str) -> bool:
 def _host_linker(host: Host, target: Target, backend: Backend, host_triple: str) -> dict[str, str]:
     """The linker for build scripts, where the configuration prefers one that is not installed."""
     other = stand_in(host, target, backend, host_triple) if links_scripts(host, target, backend, host_triple) else None
-    return {f"CARGO_TARGET_{host_triple.upper().replace('-', '_')}_LINKER": other} if other else {}
+    return {cargo_variable(host_triple, "LINKER"): other} if other else {}
 
 
 def _host_program(host: Host, name: str) -> str:

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from buildlib.core.requirements import Fix, Requirement, apt_install
+from buildlib.core.requirements import Fix, Requirement, apt_fix
 from buildlib.machine.host import Host
 from buildlib.machine.installation import pip_install
 from buildlib.rust.crate_graph import Script
@@ -78,12 +78,11 @@ def _requirement(tool: Tool, users: list[Use], *, required: bool, env: Mapping[s
     if not required:  # messages read "cannot ..."
         why = f"compile what {_listed(packages or crates)} bundles, where the system has no such library"
     wheel = (Fix(text=pip_install("host-tools")),) if tool.wheel else ()
-    apt = Fix(text=f"apt-get install {' '.join(tool.apt)}", steps=(apt_install(*tool.apt),))
     return Requirement(
         what=tool.name,
         why=why,
         met=lambda host: has_tool(host, tool, env, for_host=for_host),
-        fixes=(*wheel, apt),
+        fixes=(*wheel, apt_fix(*tool.apt)),
         required=required,
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from buildlib.core.errors import BuildError
 from buildlib.core.plan import Step
-from buildlib.core.requirements import Fix, Requirement, apt_install
+from buildlib.core.requirements import Fix, Requirement, apt_fix
 from buildlib.core.targets import Target
 from buildlib.machine import pkg_config
 from buildlib.machine.host import Host
@@ -19,8 +19,6 @@ from buildlib.process.context import Context
 from buildlib.rust.backends.base import Backend
 from buildlib.rust.crate_graph import Script
 from buildlib.rust.crate_rows import Row, matching
-
-PKG_CONFIG = Fix(text="apt-get install pkg-config", steps=(apt_install("pkg-config"),))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +90,7 @@ def requirements(
         crates = sorted({crate for library in libraries for crate in library.crates})
         yield Requirement(
             what="pkg-config", why=f"{', '.join(crates[:4])} find{'s' if len(crates) == 1 else ''} libraries with it",
-            met=lambda host: pkg_config.for_host(host) is not None, fixes=(PKG_CONFIG,),
+            met=lambda host: pkg_config.for_host(host) is not None, fixes=(apt_fix("pkg-config"),),
         )  # fmt: skip
     for on_host in (False, True):
         own = on_host or target.triple == host.triple
@@ -167,11 +165,7 @@ def _fixes(library: Library, target: Target | None) -> Iterator[Fix]:
         )
     package = library.apt or f"the package that has {library.pc[0]}.pc"
     if target is None:
-        yield (
-            Fix(text=f"apt-get install {package}", steps=(apt_install(library.apt),))
-            if library.apt
-            else Fix(text=f"install {package}")
-        )
+        yield apt_fix(library.apt) if library.apt else Fix(text=f"install {package}")
         return
     package = f"{library.apt}:{target.debian}" if library.apt else f"{package} for {target.name}"
     yield Fix(text=f"install {package} and set PKG_CONFIG_PATH_{target.env} to the directory of its .pc files")

@@ -9,7 +9,7 @@ from shlex import quote
 from buildlib.core.errors import MissingRequirements
 from buildlib.core.plan import Action, Install, Job, Link, Step, Write, words
 from buildlib.core.requirements import Fix, Requirement
-from buildlib.core.targets import Target
+from buildlib.core.targets import Target, cargo_variable
 from buildlib.machine.host import Host
 from buildlib.machine.rust_toolchains import Toolchain
 
@@ -134,7 +134,7 @@ def build_std(toolchain: Toolchain, target: Target, library: Path) -> Job:
             "RUSTC": str(rustc),
             "RUSTC_BOOTSTRAP": "1",  # -Zbuild-std on a stable cargo
             # Without bitcode every workspace with lto = "fat" fails: "failed to get bitcode from object file".
-            f"CARGO_TARGET_{target.env.upper()}_RUSTFLAGS": "-Cembed-bitcode=yes",
+            cargo_variable(target.triple, "RUSTFLAGS"): "-Cembed-bitcode=yes",
         },
         unset=("RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_PROFILE_*", "CARGO_INCREMENTAL",
                "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"),

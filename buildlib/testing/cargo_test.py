@@ -8,7 +8,7 @@ from pathlib import Path
 from buildlib.core.plan import Action, Step, Write, words
 from buildlib.core.request import NO_REQUEST, Request
 from buildlib.core.settings import Config
-from buildlib.core.targets import Target
+from buildlib.core.targets import Target, cargo_variable
 from buildlib.machine.host import Host
 from buildlib.machine.selection import cargo_test_flags
 from buildlib.machine.workspace import Workspace
@@ -76,13 +76,13 @@ def test_plan(
         programs = line.target_dir / target.triple
         runner = target_runner(host, target, folder, emulator, timeout=options.timeout, programs=programs)
         scripts += runner.files(host)
-        env[runners.variable(target.triple)] = str(runner.path)
+        env[cargo_variable(target.triple, "RUNNER")] = str(runner.path)
         # cargo compiles unit tests of proc macros for the host, and starts them through the host's runner.
         triple = toolset.compiler.toolchain.host
         if triple != target.triple and not runners.is_configured(host, triple):
             for_host = host_runner(runner, config.test.timeout)
             scripts += for_host.files(host)
-            env[runners.variable(triple)] = str(for_host.path)
+            env[cargo_variable(triple, "RUNNER")] = str(for_host.path)
     probe = line.tools / "probe"
     scripts += [Write(path=probe / "Cargo.toml", text=PROBE), Write(path=probe / "main.rs", text=PROBE_SOURCE)]
     compile_step, probe_step, run = _steps(replace(line, env=env), workspace, target, probe, options.request)

@@ -10,7 +10,7 @@ from typing import Any
 
 from buildlib.core.errors import MissingRequirements
 from buildlib.core.plan import Action, Link, Step, Write
-from buildlib.core.targets import Target
+from buildlib.core.targets import Target, cargo_variable
 from buildlib.emulation.binfmt import magic
 from buildlib.emulation.launcher import launcher
 from buildlib.machine.host import Host
@@ -108,14 +108,9 @@ def host_runner(runner: Runner, timeout: float) -> Runner:
     return replace(runner, name="host-runner", spec=spec)
 
 
-def variable(triple: str) -> str:
-    """The environment variable that names cargo's runner for a target."""
-    return f"CARGO_TARGET_{triple.upper().replace('-', '_')}_RUNNER"
-
-
 def is_configured(host: Host, triple: str) -> bool:
     """Whether the user has configured a runner for the target."""
-    return variable(triple) in host.env or triple in host.runners
+    return cargo_variable(triple, "RUNNER") in host.env or triple in host.runners
 
 
 def record_of(folder: Path) -> Path:

@@ -9,7 +9,7 @@ from shlex import quote
 
 from buildlib.core.plan import words
 from buildlib.core.requirements import Fix, Requirement, apt_install
-from buildlib.core.targets import Target
+from buildlib.core.targets import Target, cargo_variable
 from buildlib.emulation.qemu import is_native
 from buildlib.machine.host import Host
 from buildlib.machine.rust_toolchains import Toolchain
@@ -67,7 +67,7 @@ class Gcc:
 
     def variables(self, host: Host, target: Target, script: Script, tools: Path) -> Mapping[str, str]:
         """Return the linker; for a cross compiler also its tools, a CMake toolchain file and arguments for bindgen."""
-        env = {} if self.linker else {f"CARGO_TARGET_{target.env.upper()}_LINKER": self.gcc}
+        env = {} if self.linker else {cargo_variable(target.triple, "LINKER"): self.gcc}
         prefix = self._prefix(target)
         if not prefix:
             return env

@@ -12,7 +12,7 @@ from shlex import quote
 from buildlib.core.errors import UsageError
 from buildlib.core.plan import Step
 from buildlib.core.requirements import Fix, Requirement
-from buildlib.core.targets import Target
+from buildlib.core.targets import Target, cargo_variable
 from buildlib.core.versions import version
 from buildlib.emulation.qemu import is_native
 from buildlib.machine.host import Host
@@ -85,7 +85,7 @@ class Zig:
             "CARGO_ZIGBUILD_CACHE_DIR": str(host.cache / "zigbuild" / f"{self.minimum_glibc or 'musl'}-{project}"),
             # lld refuses version scripts that name absent symbols, GNU ld accepts them (librdkafka has one).
             "LDFLAGS": f"{host.script_env.get('LDFLAGS', '')} -Wl,--undefined-version".strip(),
-            f"CARGO_TARGET_{target.env.upper()}_LINKER": script(
+            cargo_variable(target.triple, "LINKER"): script(
                 f"{target.triple}-link-cc",
                 f'#!/bin/sh\nexec {quote(str(host.python))} -I -S {quote(str(LINKER))} "$CC_{target.env}" "$@"\n',
             ),

@@ -15,17 +15,15 @@ Packages come from cargo's registry. Where a project has several members it is a
 SCRATCH/NAME-VERSION, which is cloned unless it exists. SCRATCH/NAME-*.log has the output of each command.
 """
 
-import argparse
 import json
 import os
 import re
-import shutil
 import subprocess
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from projects import BUILDLIB, download
+from projects import BUILDLIB, arguments, download, measure_all
 
 # "test src/lib.rs - f (line 3) - compile fail ... ok"; the name is the same with and without the suffix.
 SUFFIX = r" - (?:should panic|compile|compile fail)"
@@ -60,31 +58,21 @@ PROJECTS = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("scratch", type=Path)
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME")
+    parser = arguments(__doc__)
     parser.add_argument("--host", action="store_true", help="only the reference")
-    parser.add_argument("--keep", action="store_true", help="keep the target directories, for the other way of running")
     options = parser.parse_args()
-    scratch = options.scratch.absolute()
-    scratch.mkdir(parents=True, exist_ok=True)
-    stored = scratch / "test-results.json"
-    results = json.loads(stored.read_text()) if stored.exists() else {}
-    for project in PROJECTS:
-        if options.only and project.name not in options.only:
-            continue
-        source = checkout(project, scratch)
-        row = results.setdefault(project.name, {})
+    way = "with binfmt" if HANDLERS.exists() and any(HANDLERS.glob("qemu-aarch64*")) else "without binfmt"
+
+    def measure(project: Project, scratch: Path, earlier: dict) -> tuple[Path, dict]:
+        source, row = checkout(project, scratch), dict(earlier)
         if "host" not in row:
             row["host"] = sorted(on_host(source, scratch / f"{project.name}-host.log").elements())
         if not options.host:
-            way = "with binfmt" if HANDLERS.exists() and any(HANDLERS.glob("qemu-aarch64*")) else "without binfmt"
             row[way] = sorted(on_arm64(source, scratch / f"{project.name}-{way.replace(' ', '-')}.log").elements())
-        stored.write_text(json.dumps(results, indent=1))
-        if not options.keep:
-            shutil.rmtree(source / "target", ignore_errors=True)
         print(f"{project.name}: {', '.join(f'{key} {counts(cases)}' for key, cases in row.items())}", flush=True)
-    print(table(results))
+        return source, row
+
+    print(table(measure_all(options, PROJECTS, "test-results.json", measure)))
 
 
 def checkout(project: Project, scratch: Path) -> Path:

@@ -20,6 +20,7 @@ import subprocess
 import sysconfig
 import tarfile
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,26 +55,44 @@ PROJECTS = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("scratch", type=Path, help="an empty directory on a disk with 10 GiB free")
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME")
+    parser = arguments(__doc__)
     parser.add_argument("--arch", nargs="+", default=[], help="instead of the arches of each project")
-    parser.add_argument("--keep", action="store_true", help="keep the target directories")
     options = parser.parse_args()
-    scratch = options.scratch.absolute()
-    scratch.mkdir(parents=True, exist_ok=True)
-    stored = scratch / "results.json"
-    results = json.loads(stored.read_text()) if stored.exists() else {}
-    for project in PROJECTS:
-        if options.only and project.name not in options.only:
-            continue
+
+    def measure(project: Project, scratch: Path, earlier: dict) -> tuple[Path, dict]:
         source = download(project.name, project.version, scratch)
         cells = build(project, source, tuple(options.arch) or project.arches, scratch / f"{project.name}.log")
-        results[project.name] = results.get(project.name, {}) | cells
+        return source, earlier | cells
+
+    print(table(measure_all(options, PROJECTS, "results.json", measure)))
+
+
+def arguments(description: str) -> argparse.ArgumentParser:
+    """The options of a script that measures projects in a scratch directory."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scratch", type=Path, help="an empty directory on a disk with 10 GiB free")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME")
+    parser.add_argument("--keep", action="store_true", help="keep the target directories")
+    return parser
+
+
+def measure_all(options: argparse.Namespace, projects: Iterable, file: str, measure: Callable) -> dict:
+    """The results of all runs so far, by project; each is stored in `file` as soon as it is there.
+
+    `measure` gets a project, the scratch directory and its earlier result, and returns its sources and its new result.
+    """
+    scratch = options.scratch.absolute()
+    scratch.mkdir(parents=True, exist_ok=True)
+    stored = scratch / file
+    results = json.loads(stored.read_text()) if stored.exists() else {}
+    for project in projects:
+        if options.only and project.name not in options.only:
+            continue
+        source, results[project.name] = measure(project, scratch, results.get(project.name, {}))
         stored.write_text(json.dumps(results, indent=1))
         if not options.keep:
             shutil.rmtree(source / "target", ignore_errors=True)
-    print(table(results))
+    return results
 
 
 def download(name: str, version: str, scratch: Path) -> Path:

@@ -16,17 +16,8 @@ from buildlib.core.request import Request
 
 LISTS = ("package", "exclude", "bin", "component", "example", "features", "target")
 SWITCHES = (
-    "workspace",
-    "bins",
-    "lib",
-    "all_features",
-    "no_default_features",
-    "release",
-    "offline",
-    "locked",
-    "frozen",
-    "quiet",
-)
+    "workspace", "bins", "lib", "all_features", "no_default_features", "release", "offline", "locked", "frozen", "quiet",
+)  # fmt: skip
 TEXTS = ("profile", "jobs")
 SHORT = {"package": "p", "jobs": "j", "verbose": "v", "quiet": "q", "release": "r"}
 HELP = {
@@ -118,12 +109,11 @@ def _read(values: Mapping[str, Any]) -> CargoOptions:
         raise UsageError(f"--release and --profile {values['profile']} exclude each other", "leave one out")
     if values["jobs"] and not values["jobs"].lstrip("-").isdigit() and values["jobs"] != "default":
         raise UsageError(f"--jobs expects a number, got {values['jobs']!r}")
+    switches = {name: values[name] for name in SWITCHES if name not in ("lib", "release")}
     request = Request(
-        packages=tuple(split(values["package"])), exclude=tuple(split(values["exclude"])), workspace=values["workspace"],
+        **switches, packages=tuple(split(values["package"])), exclude=tuple(split(values["exclude"])), library=values["lib"],
         components=tuple(split((*values["component"], *values["bin"]))), examples=tuple(split(values["example"])),
-        bins=values["bins"], library=values["lib"], all_features=values["all_features"],
-        no_default_features=values["no_default_features"], profile="release" if values["release"] else values["profile"],
-        offline=values["offline"], locked=values["locked"], frozen=values["frozen"], jobs=values["jobs"],
-        verbose=int(values["verbose"]), quiet=values["quiet"], rest=extra_words(),
+        profile="release" if values["release"] else values["profile"], jobs=values["jobs"], verbose=int(values["verbose"]),
+        rest=extra_words(),
     )  # fmt: skip
     return CargoOptions(request=request, features=split(values["features"]), targets=tuple(values["target"]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -27,7 +26,7 @@ from buildlib.failures.classify import classify
 from buildlib.machine.selection import left_out
 from buildlib.machine.workspace import Component
 from buildlib.process.context import Context
-from buildlib.process.files import disk_error, locked
+from buildlib.process.files import disk_error
 from buildlib.rust import cargo, provision
 from buildlib.rust.cargo import Build
 
@@ -69,11 +68,7 @@ def build(context: Context, targets: tuple[Target, ...]) -> list[BuildResult]:
     """Compile, gate and publish each target; one that fails does not stop the others."""
     _ = context.selection  # a wrong name is reported before anything starts,
     dist.read(context.dist)  # and so is a dist/ that is not a directory
-    with contextlib.ExitStack() as stack:
-        if not context.run.dry:
-            lock = context.workspace.target_dir / "buildlib"
-            waiting = "waiting for another build in this workspace"
-            stack.enter_context(locked(lock, lambda: context.console.note(waiting), context.console.warn))
+    with context.run.locked(context.workspace.target_dir / "buildlib", "waiting for another build in this workspace"):
         context, builds = plan(context, targets)
         return [_build_one(context, build) for build in builds]
 
@@ -235,8 +230,7 @@ def _accept(context: Context, build: Build, outcome: Outcome) -> BuildResult:
 def publish(context: Context, new: Iterable[dist.Entry], copies: Mapping[str, Path]) -> None:
     """Add gated binaries to dist/, beside the existing ones. `copies` maps an entry's path to the compiled file."""
     folder = context.dist
-    waiting = f"waiting for another command that writes {folder}"
-    with locked(folder, lambda: context.console.note(waiting), context.console.warn):
+    with context.run.locked(folder, f"waiting for another command that writes {folder}"):
         old = [entry for entry in dist.read(folder) if (folder / entry["path"]).is_file()]
         context.run(dist.publish(folder, context.workspace.root / "Cargo.toml", old, new, copies))
 

@@ -24,7 +24,7 @@ def read(path: Path) -> Facts:
     """Return the facts of a program, a shared library or an archive.
 
     Raises:
-        Unreadable: it is none of these, or is broken.
+        Unreadable: another kind of file, or a broken one.
         OSError: the file cannot be opened.
     """
     return archive.read(path) if archive.is_archive(path) else elf.read(path)

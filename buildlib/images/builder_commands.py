@@ -11,7 +11,6 @@ from buildlib.images import builder
 from buildlib.images.builder import Builder
 from buildlib.images.buildx import succeeded
 from buildlib.process.context import Context
-from buildlib.process.files import locked
 
 WITHOUT_DOCKER = "install Docker and buildx; or use --output with -musl arches, which needs neither"
 
@@ -49,7 +48,7 @@ def create(context: Context, *, force: bool) -> BuilderState:
     """
     name = context.config.builder.name
     waiting = f"builder {name}: waiting for another command"
-    with locked(context.host.cache / "builders", lambda: context.console.note(waiting), context.console.warn):
+    with context.run.locked(context.host.cache / "builders", waiting):
         state = inspect(context)
         if state.differences and not force:
             listed = "".join(f"\n  {line}" for line in state.differences)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +21,6 @@ from buildlib.images.local import Load, Save
 from buildlib.images.push import Push
 from buildlib.images.spec import ImageResult
 from buildlib.process.context import Context
-from buildlib.process.files import locked
 from buildlib.registry import session
 
 
@@ -107,14 +106,8 @@ def needs_docker(context: Context, targets: tuple[Target, ...]) -> bool:
     return has_base or workspace_dockerfile.is_own(context) or not all(target.is_musl for target in targets)
 
 
-@contextmanager
-def _locked(context: Context, output: Path) -> Iterator[None]:
-    if context.run.dry:
-        yield
-        return
-    waiting = f"waiting for another command that writes {output}"
-    with locked(output, lambda: context.console.note(waiting), context.console.warn):
-        yield
+def _locked(context: Context, output: Path) -> AbstractContextManager[None]:
+    return context.run.locked(output, f"waiting for another command that writes {output}")
 
 
 def _through_buildx(context: Context, options: ImageOptions, make: Callable[[Assembly], Task]) -> list[ImageResult]:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from buildlib.core.plan import Artifact, Step
+from buildlib.machine.workspace import LIBRARIES
 from buildlib.process.console import Console
 
-LIBRARIES = {".so": "cdylib", ".a": "staticlib"}  # the kind of cargo's target whose file has this suffix
+KINDS = {suffix: kind for kind, suffix in LIBRARIES.items()}  # of a target, by the suffix of its file
 TAIL = 5000  # lines of output that are kept, to classify a failure; its cause may be far above the end
 TAIL_SIZE = 1 << 24  # characters of them, all together
 MAX_LINE = 1 << 24  # bytes; a longer line is read as several, so that one without an end does not fill the memory
@@ -91,9 +92,9 @@ class OutputReader:
         if executable := message.get("executable"):
             files = {Path(executable): str(kinds[0])}
         else:
-            paths = [path for path in map(Path, message["filenames"]) if path.suffix in LIBRARIES]
+            paths = [path for path in map(Path, message["filenames"]) if path.suffix in KINDS]
             # Only kinds of the target: a proc macro is a .so too.
-            files = {path: LIBRARIES[path.suffix] for path in paths if LIBRARIES[path.suffix] in kinds}
+            files = {path: KINDS[path.suffix] for path in paths if KINDS[path.suffix] in kinds}
         self.fresh += fresh
         self.compiled += not fresh
         self.artifacts += [

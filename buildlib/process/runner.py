@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
 import os
 import signal
 import subprocess
@@ -84,18 +83,15 @@ class Runner:
             raise disk_error(error) from None
         return Outcome(step=action, code=0, seconds=0.0)
 
-    def locked(self, folder: Path, waiting: Callable[[], object]) -> contextlib.AbstractContextManager[None]:
-        """Create a directory and hold its lock. `waiting` and errors as of `files.locked`."""
-        return locked(folder, waiting, self.console.warn)
+    def locked(self, folder: Path, waiting: str) -> contextlib.AbstractContextManager[None]:
+        """Create a directory and hold its lock. While another command holds it, `waiting` is shown. Errors as of `files.locked`."""
+        return locked(folder, lambda: self.console.note(waiting), self.console.warn)
 
     def job(self, job: Job) -> Outcome:
         """Execute the steps of `job` in order. Returns the outcome of the first that fails, or of the last."""
         with contextlib.ExitStack() as stack:
             if job.lock:
-                waiting = functools.partial(
-                    self.console.note, f"{job.name}: waiting for another command that builds it"
-                )
-                stack.enter_context(self.locked(job.lock, waiting))
+                stack.enter_context(self.locked(job.lock, f"{job.name}: waiting for another command that builds it"))
             outcome = Outcome(step=job.steps[-1], code=0, seconds=0.0)
             if job.done and job.done.exists():
                 return outcome
@@ -215,7 +211,7 @@ class DryRunner(Runner):
             self.console.command(action.argv)
         return Outcome(step=action, code=0, seconds=0.0, ran=False)
 
-    def locked(self, folder: Path, waiting: Callable[[], object]) -> contextlib.AbstractContextManager[None]:
+    def locked(self, folder: Path, waiting: str) -> contextlib.AbstractContextManager[None]:
         """Hold no lock and create no directory, because nothing is written there."""
         return contextlib.nullcontext()
 

@@ -5,7 +5,6 @@ Through a gateway that retries each request, if BuildKit can reach one; directly
 
 from __future__ import annotations
 
-import functools
 import importlib
 import json
 import platform
@@ -22,7 +21,6 @@ from buildlib.core.plan import Outcome, Step
 from buildlib.failures.classify import Failure
 from buildlib.machine import docker_daemon
 from buildlib.process.context import Context
-from buildlib.process.files import locked
 from buildlib.registry.digests import verify
 
 if TYPE_CHECKING:
@@ -96,8 +94,7 @@ def open_session(context: Context, prepared: Callable[[], bool]) -> Iterator[Ses
         return
     name = context.config.builder.name
     folder = context.host.cache / "builders" / name
-    waiting = functools.partial(context.console.note, f"builder {name}: waiting for another command")
-    with locked(folder, waiting, context.console.warn):
+    with context.run.locked(folder, f"builder {name}: waiting for another command"):
         if not prepared():
             yield DIRECT
             return

@@ -100,7 +100,7 @@ def question(context: Context, target: Target, *, tests: bool) -> Step:
 
 
 def _build_flags(context: Context) -> tuple[str, ...]:
-    """Cargo's words for the selection; the packages alone where it is none that can be built, which is no matter of `doctor`'s."""
+    """Cargo's words for the selection. If nothing in it can be built, the packages alone: `doctor` works there too."""
     try:
         return (*context.selection.flags, *context.selection.target_flags)
     except (NothingToDo, UsageError):

@@ -1,4 +1,4 @@
-"""What users are told once about the parts of their configuration that builds for the targets do not use."""
+"""Messages about the parts of the configuration that builds for the targets do not use, each shown once."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ def replace_programs(children: Mapping[str, Any], emulator: Sequence[str], folde
 
 
 def original(path: str) -> str:
-    """The program that a launcher stands in for; `path` itself where there is none."""
+    """The program that a launcher replaces; `path` itself if it is not a launcher."""
     folder, name = os.path.split(path)
     aside = os.path.join(folder, ASIDE, name)
     return aside if os.path.exists(aside) else path

@@ -15,7 +15,7 @@ from buildlib.core.plan import Outcome, Write
 from buildlib.core.targets import Target, native
 from buildlib.emulation import qemu
 from buildlib.process.context import Context
-from buildlib.process.files import locked, read_text
+from buildlib.process.files import read_text
 from buildlib.rust import provision
 from buildlib.rust.cargo import Toolset
 from buildlib.testing import cargo_test, libtest, nextest
@@ -150,7 +150,7 @@ def emulator_name(context: Context, words: tuple[str, ...]) -> str:
 
 def _run(context: Context, tests: TestPlan, result: TestResult) -> TestResult:
     waiting = f"{tests.target.name}: waiting for other tests in this workspace"
-    with locked(tests.folder, lambda: context.console.note(waiting), context.console.warn):
+    with context.run.locked(tests.folder, waiting):
         try:
             for action in tests.scripts:
                 context.run(action)

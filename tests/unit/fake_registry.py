@@ -57,7 +57,7 @@ class FakeRegistry:
     """
 
     def __init__(self, context, dist, platforms=None, faults=(), builders=(BUILDER,), metadata=None):
-        self.console, self.dry = context.run.console, False
+        self.console, self.dry, self.locked = context.run.console, False, context.run.locked
         self.dist, self.platforms, self.faults, self.metadata = dist, platforms, dict(faults), metadata
         self.builders = "".join(json.dumps(builder) + "\n" for builder in builders)
         self.manifests, self.loaded, self.titles, self.steps = {}, {}, [], []

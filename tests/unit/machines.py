@@ -1,5 +1,6 @@
 """Invented machines for planners, and a runner that records what it would run."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 from buildlib.core import layers
@@ -9,6 +10,7 @@ from buildlib.machine.host import Host
 from buildlib.machine.workspace import Package, Workspace
 from buildlib.process.console import Console
 from buildlib.process.context import Context
+from buildlib.process.files import locked
 from buildlib.rust.backends import choice
 from buildlib.rust.cargo import Toolset
 from buildlib.rust.std import Compiler
@@ -69,6 +71,10 @@ class Recorder:
             action.path.write_text(action.text)
             return Outcome(step=action, code=0, seconds=0)
         return self._answer(action, action.title, " ".join(action.argv))
+
+    def locked(self, folder, waiting):
+        """As of the runners: a dry run holds no lock."""
+        return nullcontext() if self.dry else locked(folder, lambda: self.console.note(waiting), self.console.warn)
 
     def job(self, job):
         """A job that fails does so in its first command."""

@@ -22,7 +22,7 @@ class Container:
     """Stands for the runner: buildx exports `binaries`, of which only `files` exist, and a manifest."""
 
     def __init__(self, context, binaries, files, code, output):
-        self.console, self.dry = context.run.console, False
+        self.console, self.dry, self.locked = context.run.console, False, context.run.locked
         self.binaries, self.files, self.code, self.output = binaries, files, code, output
         self.record, self.steps, self.published = context.run, [], None
 

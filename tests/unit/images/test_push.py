@@ -287,7 +287,7 @@ def test_a_program_that_does_not_end_is_refused(prepare):
         outcome = runner(action)
         return replace(outcome, code=124) if getattr(action, "title", "").startswith("start") else outcome
 
-    run.console, run.dry = runner.console, False
+    run.console, run.dry, run.locked = runner.console, False, runner.locked
     with pytest.raises(Refused, match=f"does not run: did not exit within {check.START:.0f} s"):
         push(replace(context, run=run))
     (start,) = [step for step in runner.steps if step.title.startswith("start")]

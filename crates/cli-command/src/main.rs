@@ -120,8 +120,9 @@ fn run(cli: Cli) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         tokio::select! {
-            outcome = talk(cli) => outcome,
+            biased; // The handlers are installed before anything is sent.
             stopped = lifecycle::stop_signal() => stopped,
+            outcome = talk(cli) => outcome,
         }
     })
 }

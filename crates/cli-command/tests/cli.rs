@@ -1,7 +1,6 @@
 //! The real program, called as a user calls it.
 
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
 
 fn program() -> Command {
     testbed::command(&testbed::program!("cli-command"))
@@ -87,9 +86,9 @@ fn a_signal_ends_the_wait_for_input() {
         .stdin(Stdio::piped())
         .spawn()
         .expect("starts");
-    std::thread::sleep(Duration::from_millis(700));
+    let _connection = silent.accept().expect("it connects");
     let since = std::time::Instant::now();
     testbed::terminate(&child);
     let status = child.wait().expect("a child process");
-    assert!(status.success() && since.elapsed() < Duration::from_secs(5), "{status}");
+    assert!(status.success() && since.elapsed() < testbed::STOP, "{status}");
 }

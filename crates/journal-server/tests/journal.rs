@@ -140,7 +140,7 @@ async fn records_are_read_from_any_offset_and_followed() {
     client.append(request(&[("later", b"!")])).await.expect("written");
     assert_eq!(followed.message().await.expect("whole").map(|record| record.key), Some("later".into()));
     let (status, time) = service.stop();
-    assert!(status.success() && time < Duration::from_secs(5), "{status} after {time:?}, with a follower");
+    assert!(status.success() && time < testbed::STOP, "{status} after {time:?}, with a follower");
     assert_eq!(followed.message().await.expect("an orderly end"), None);
 }
 

@@ -349,7 +349,8 @@ fn invalid_packets_end_only_their_own_connection() {
     let quick = b"\x10\x0d\0\x04MQTT\x04\x02\0\x01\0\x01a";
     let since = std::time::Instant::now();
     assert_eq!(answer(&service, quick), b"\x20\x02\0\0");
-    assert!((1200..4000).contains(&since.elapsed().as_millis()), "{:?}", since.elapsed());
+    // There is no upper limit but `SOON`, the limit of each read: the speed of the machine is not tested.
+    assert!(since.elapsed() >= Duration::from_millis(1200), "{:?}", since.elapsed());
     let health = command(&program()).args(["--health", "--listen", &service.address().to_string()]).status();
     assert!(health.expect("starts").success());
 }
@@ -392,7 +393,7 @@ fn clients_get_a_disconnect_when_the_broker_stops() {
     let (mut new, mut old) =
         (connect(&service, CONNECT_5), connect(&service, &[&CONNECT_3[..14], b"b"].concat()));
     let (status, time) = service.stop();
-    assert!(status.success() && time < Duration::from_secs(5), "{status} after {time:?}");
+    assert!(status.success() && time < testbed::STOP, "{status} after {time:?}");
     assert_eq!(
         (rest(&mut new), rest(&mut old)),
         (b"\xE0\x01\x8B".to_vec(), Vec::new()),

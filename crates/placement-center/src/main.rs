@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -57,7 +57,7 @@ impl Service for Settings {
         let file = self.data.join("nodes.redb");
         let nodes = Nodes::open(&file, lease).with_context(|| format!("cannot open {}", file.display()))?;
         let nodes = Arc::new(nodes);
-        info!(nodes = nodes.list("").len(), database = %file.display(), "opened");
+        info!(nodes = nodes.list("", Instant::now()).len(), database = %file.display(), "opened");
 
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<PlacementServer<Center>>().await;

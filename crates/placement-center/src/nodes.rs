@@ -30,6 +30,13 @@ struct Known {
     seen: Instant,
 }
 
+impl Known {
+    /// The time since the last heartbeat; zero for a heartbeat that another thread took after `now`.
+    fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.seen)
+    }
+}
+
 impl Nodes {
     /// Opens the database, or creates it.
     ///
@@ -59,13 +66,12 @@ impl Nodes {
         self.lease
     }
 
-    /// Adds the node, or replaces the one with the same id. Blocks on the disk.
+    /// Adds the node, or replaces the one with the same id; its lease starts at `now`. Blocks on the disk.
     ///
     /// # Errors
     /// The database's error; nothing has changed then.
-    pub fn register(&self, node: Node) -> Result<(), redb::Error> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let registered_at_ms = millis(now);
+    pub fn register(&self, node: Node, now: Instant) -> Result<(), redb::Error> {
+        let registered_at_ms = millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
         let stored = ListedNode { node: Some(node.clone()), registered_at_ms, seen_ms_ago: 0 };
         let database = lock(&self.database);
         change(&database, |table| {
@@ -73,15 +79,15 @@ impl Nodes {
             Ok(())
         })?;
         let id = node.id.clone();
-        lock(&self.known).insert(id, Known { node, registered_at_ms, seen: Instant::now() });
+        lock(&self.known).insert(id, Known { node, registered_at_ms, seen: now });
         Ok(())
     }
 
-    /// Renews the lease. Returns whether the node is registered.
-    pub fn heartbeat(&self, id: &str) -> bool {
+    /// Renews the lease. Returns whether it was valid at `now`.
+    pub fn heartbeat(&self, id: &str, now: Instant) -> bool {
         let mut known = lock(&self.known);
-        let valid = known.get_mut(id).filter(|known| known.seen.elapsed() < self.lease);
-        valid.map(|known| known.seen = Instant::now()).is_some()
+        let valid = known.get_mut(id).filter(|known| known.age(now) < self.lease);
+        valid.map(|known| known.seen = now).is_some()
     }
 
     /// Removes the nodes with these ids, if they are registered. Blocks on the disk.
@@ -100,23 +106,23 @@ impl Nodes {
         Ok(())
     }
 
-    /// The ids of the nodes whose lease has expired.
-    pub fn late(&self) -> Vec<String> {
+    /// The ids of the nodes whose lease has expired at `now`.
+    pub fn late(&self, now: Instant) -> Vec<String> {
         let known = lock(&self.known);
-        let late = known.iter().filter(|(_, known)| known.seen.elapsed() >= self.lease);
+        let late = known.iter().filter(|(_, known)| known.age(now) >= self.lease);
         late.map(|(id, _)| id.clone()).collect()
     }
 
-    /// The nodes of `kind` (all for an empty one) whose lease is valid, ordered by id.
-    pub fn list(&self, kind: &str) -> Vec<ListedNode> {
+    /// The nodes of `kind` (all for an empty one) whose lease is valid at `now`, ordered by id.
+    pub fn list(&self, kind: &str, now: Instant) -> Vec<ListedNode> {
         let known = lock(&self.known);
-        let alive = known.values().filter(|known| known.seen.elapsed() < self.lease);
+        let alive = known.values().filter(|known| known.age(now) < self.lease);
         alive
             .filter(|known| kind.is_empty() || known.node.kind == kind)
             .map(|known| ListedNode {
                 node: Some(known.node.clone()),
                 registered_at_ms: known.registered_at_ms,
-                seen_ms_ago: millis(known.seen.elapsed()),
+                seen_ms_ago: millis(known.age(now)),
             })
             .collect()
     }
@@ -149,28 +155,35 @@ mod tests {
         Node { id: id.to_owned(), kind: kind.to_owned(), ..Node::default() }
     }
 
-    fn ids(nodes: &Nodes, kind: &str) -> Vec<String> {
-        nodes.list(kind).into_iter().filter_map(|listed| listed.node).map(|node| node.id).collect()
+    fn ids(nodes: &Nodes, kind: &str, now: Instant) -> Vec<String> {
+        nodes.list(kind, now).into_iter().filter_map(|listed| listed.node).map(|node| node.id).collect()
     }
 
+    /// The times are given, so the speed of the machine has no influence.
     #[test]
     fn nodes_are_listed_until_their_lease_expires() {
         let folder = tempfile::tempdir().expect("a folder");
-        let nodes = Nodes::open(&folder.path().join("nodes.redb"), Duration::from_millis(400)).expect("open");
+        let nodes = Nodes::open(&folder.path().join("nodes.redb"), Duration::from_secs(4)).expect("open");
+        let start = Instant::now();
         for (id, kind) in [("b", "mqtt-server"), ("a", "journal-server"), ("c", "mqtt-server")] {
-            nodes.register(node(id, kind)).expect("registered");
+            nodes.register(node(id, kind), start).expect("registered");
         }
+        let last = start + Duration::from_millis(3999);
         assert_eq!(
-            (ids(&nodes, ""), ids(&nodes, "mqtt-server")),
+            (ids(&nodes, "", last), ids(&nodes, "mqtt-server", last)),
             (vec!["a".into(), "b".into(), "c".into()], vec!["b".into(), "c".into()])
         );
-        std::thread::sleep(Duration::from_millis(250));
-        assert!(nodes.heartbeat("b") && !nodes.heartbeat("unknown"));
-        std::thread::sleep(Duration::from_millis(250));
-        assert_eq!((ids(&nodes, ""), nodes.late()), (vec!["b".into()], vec!["a".into(), "c".into()]));
-        assert!(!nodes.heartbeat("a"), "an expired lease is not renewed");
-        nodes.remove(&nodes.late()).expect("removed");
-        assert_eq!(nodes.late(), Vec::<String>::new());
+        assert!(nodes.heartbeat("b", last) && !nodes.heartbeat("unknown", last));
+        let expired = start + Duration::from_secs(4);
+        assert_eq!(
+            (ids(&nodes, "", expired), nodes.late(expired)),
+            (vec!["b".into()], vec!["a".into(), "c".into()])
+        );
+        assert_eq!(nodes.list("", expired)[0].seen_ms_ago, 1);
+        assert!(!nodes.heartbeat("a", expired), "an expired lease is not renewed");
+        nodes.remove(&nodes.late(expired)).expect("removed");
+        assert_eq!(nodes.late(expired), Vec::<String>::new());
+        assert_eq!(nodes.list("", start)[0].seen_ms_ago, 0, "a heartbeat after `now`");
     }
 
     #[test]
@@ -179,10 +192,14 @@ mod tests {
         let file = folder.path().join("nodes.redb");
         let lease = Duration::from_secs(9);
         let nodes = Nodes::open(&file, lease).expect("open");
-        nodes.register(node("a", "x")).and_then(|()| nodes.register(node("b", "x"))).expect("registered");
+        let now = Instant::now();
+        nodes
+            .register(node("a", "x"), now)
+            .and_then(|()| nodes.register(node("b", "x"), now))
+            .expect("registered");
         nodes.remove(&["a".into()]).expect("removed");
         assert!(Nodes::open(&file, lease).is_err(), "one process at a time");
         drop(nodes);
-        assert_eq!(ids(&Nodes::open(&file, lease).expect("open again"), ""), ["b"]);
+        assert_eq!(ids(&Nodes::open(&file, lease).expect("open again"), "", now), ["b"]);
     }
 }

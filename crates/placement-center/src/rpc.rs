@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use protocol::placement::placement_server::Placement;
 use protocol::placement::{
@@ -49,7 +49,7 @@ impl Placement for Center {
     async fn register(&self, request: Request<RegisterRequest>) -> Result<Response<RegisterReply>, Status> {
         let node = checked(request.into_inner().node)?;
         info!(id = node.id, kind = node.kind, address = node.address, triple = node.target, "registered");
-        self.change(|nodes| nodes.register(node)).await?;
+        self.change(|nodes| nodes.register(node, Instant::now())).await?;
         Ok(Response::new(RegisterReply { lease_ms: self.lease_ms }))
     }
 
@@ -58,7 +58,7 @@ impl Placement for Center {
         request: Request<HeartbeatRequest>,
     ) -> Result<Response<HeartbeatReply>, Status> {
         let id = request.into_inner().id;
-        if !self.nodes.heartbeat(&id) {
+        if !self.nodes.heartbeat(&id, Instant::now()) {
             return Err(Status::not_found(format!("unknown node {id}: register again")));
         }
         Ok(Response::new(HeartbeatReply { lease_ms: self.lease_ms }))
@@ -75,7 +75,7 @@ impl Placement for Center {
     }
 
     async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListReply>, Status> {
-        Ok(Response::new(ListReply { nodes: self.nodes.list(&request.into_inner().kind) }))
+        Ok(Response::new(ListReply { nodes: self.nodes.list(&request.into_inner().kind, Instant::now()) }))
     }
 }
 
@@ -94,7 +94,7 @@ pub async fn expire(nodes: Arc<Nodes>) -> Infallible {
     let mut tick = tokio::time::interval((nodes.lease() / 4).max(Duration::from_millis(10)));
     loop {
         tick.tick().await;
-        let late = nodes.late();
+        let late = nodes.late(Instant::now());
         if late.is_empty() {
             continue;
         }

@@ -12,6 +12,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// The time limit of a start; an emulator on a busy machine is slow.
 const START: Duration = Duration::from_secs(30);
+/// The time limit for a stop after a signal, also on a busy machine.
+pub const STOP: Duration = Duration::from_secs(20);
 
 /// The prefixes of all environment variables that the programs read.
 const SETTINGS: [&str; 8] = [

@@ -97,11 +97,9 @@ def image_requirements(context: Context, targets: tuple[Target, ...]) -> tuple[R
 
 def _engine_facts(context: Context) -> EngineFacts:
     name = context.config.builder.name
-    answer = context.run(Step(title="buildx", argv=("docker", "buildx", "version"), stdout="keep", quiet=True))
-    if not answer:
-        return EngineFacts(buildx_error="docker has no such plugin", builder=name)
-    # The second word of "github.com/docker/buildx v0.13.1 788433953".
-    buildx = "".join(answer.stdout.split()[1:2])
+    buildx = builder_commands.buildx_version(context)
+    if not buildx:
+        return EngineFacts(buildx_error=builder_commands.NO_BUILDX, builder=name)
     with ThreadPoolExecutor(max_workers=2) as pool:
         reading = pool.submit(_builder_servers, context, f"buildx_buildkit_{name}0")
         try:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
+from buildlib.core.errors import BuildError, MissingRequirements, NetworkError
 from buildlib.failures import process_output
 from buildlib.failures.log import Line, Log
 from buildlib.failures.noise import NOISE, RETRYING, WARNING, unquoted
@@ -86,6 +87,13 @@ class Failure:
     def retry(self) -> bool:
         """Whether another try may help."""
         return (self.transient or self.again) and not self.spent
+
+    @property
+    def error(self) -> type[BuildError]:
+        """The error of a command that fails with it: credentials, certificates and the engine are this machine's."""
+        if self.transient:
+            return NetworkError
+        return MissingRequirements if self.kind in ("auth", "builder") else BuildError
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,7 @@ class ExistingBuilder(Struct, frozen=True, rename="pascal"):
 def question() -> Step:
     """The question for the existing builders. The answer has one JSON object per line."""
     argv = ("docker", "buildx", "ls", "--format", "json")
-    return Step(title="builders", argv=argv, stdout="keep", quiet=True)
+    return Step(title="builders", argv=argv, stdout="keep", quiet=True, timeout=60)  # buildx gives each node 20 s
 
 
 def find_builder(answer: str, name: str) -> ExistingBuilder | None:

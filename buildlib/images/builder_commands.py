@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from buildlib.core.errors import BuildError, MissingRequirements, NothingToDo
+from buildlib.core.plan import Step
 from buildlib.images import builder
 from buildlib.images.builder import Builder
 from buildlib.images.buildx import succeeded
 from buildlib.process.context import Context
 
+NO_BUILDX = "docker has no plugin buildx"
 WITHOUT_DOCKER = "install Docker and buildx; or use --output with -musl arches, which needs neither"
 
 
@@ -32,12 +34,19 @@ def inspect(context: Context) -> BuilderState:
     except MissingRequirements as error:
         raise MissingRequirements(error.message, WITHOUT_DOCKER) from None
     if not answer:
-        # Without the plugin docker prints what it does not know, and then a page of help.
-        (cause, *_) = (line for line in (*answer.output.splitlines(), f"exit code {answer.code}") if line.strip())
-        raise MissingRequirements(f"docker buildx: {cause}", WITHOUT_DOCKER)
+        # Without the plugin docker blames a flag that it does not know, and so does an old buildx.
+        first = answer.output.strip().partition("\n")[0] or f"exit code {answer.code}"
+        raise MissingRequirements(f"docker buildx: {first}" if buildx_version(context) else NO_BUILDX, WITHOUT_DOCKER)
     existing = builder.find_builder(answer.stdout, configured.name)
     differences = builder.differences(existing, configured) if existing else ()
     return BuilderState(configured=configured, exists=existing is not None, differences=differences)
+
+
+def buildx_version(context: Context) -> str:
+    """The version of docker's plugin buildx, "" if docker has no such plugin."""
+    question = Step(title="buildx", argv=("docker", "buildx", "version"), stdout="keep", quiet=True, timeout=60)
+    answer = context.run(question)
+    return "".join(answer.stdout.split()[1:2]) if answer else ""  # of "github.com/docker/buildx v0.13.1 788433953"
 
 
 def create(context: Context, *, force: bool) -> BuilderState:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from buildlib.core.errors import BuildError, MissingRequirements, NetworkError
+from buildlib.core.errors import BuildError
 from buildlib.core.plan import Outcome, Step, words
 from buildlib.core.targets import Target
 from buildlib.failures.classify import classify
@@ -119,13 +119,7 @@ def succeeded(outcome: Outcome) -> Outcome:
 
 
 def docker_error(outcome: Outcome) -> BuildError:
-    """The error for a failed docker command: NetworkError, MissingRequirements (the builder) or BuildError."""
+    """The error for a failed docker command: NetworkError, MissingRequirements or BuildError."""
     failure = classify(outcome.output)
-    error = NetworkError if failure.transient else MissingRequirements if failure.kind == "builder" else BuildError
     title = outcome.step.title if isinstance(outcome.step, Step) else "docker"
-    return error(f"{title}: {failure.cause.removeprefix('ERROR: ') or last_line(outcome)}", failure.help)
-
-
-def last_line(outcome: Outcome) -> str:
-    """The last line of a tool's output, without buildx's `ERROR: `."""
-    return outcome.last.removeprefix("ERROR: ")
+    return failure.error(f"{title}: {(failure.cause or outcome.last).removeprefix('ERROR: ')}", failure.help)

@@ -173,7 +173,9 @@ class Assembly:
         )
         outcome = self.context.run(replace(step, timeout=START))
         if not outcome and not classify(outcome.output).transient:
-            reason = f"did not exit within {START:.0f} s" if outcome.code == 124 else buildx.last_line(outcome)
+            reason = (
+                f"did not exit within {START:.0f} s" if outcome.code == 124 else outcome.last.removeprefix("ERROR: ")
+            )
             raise Refused(f"{where}: does not run: {reason}", UNTOUCHED)
         succeeded(outcome)
 

@@ -156,7 +156,8 @@ class Host:
             status = os.statvfs(path)
         except OSError:
             return None
-        return status.f_bavail * status.f_frsize
+        # File systems without a size (overlays of some sandboxes, FUSE) report 0 of 0 blocks, which is not full.
+        return status.f_bavail * status.f_frsize if status.f_blocks else None
 
 
 def probe(env: Mapping[str, str], cwd: Path) -> Host:

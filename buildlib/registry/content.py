@@ -71,12 +71,15 @@ class Repository:
             check_claims(title, version, size, limit)
         request, answer = self.client.reach("GET", self.registry, f"/v2/{self.name}/{path}", {"Accept": MANIFESTS})
         if answer.failure:
-            error = NetworkError if answer.failure.transient else BuildError
-            raise error(f"{title}: {answer.failure.cause}", answer.failure.help)
+            raise answer.failure.error(f"{title}: {answer.failure.cause}", answer.failure.help)
+        if answer.status == 404:
+            answer.received.close()
+            raise BuildError(f"{title}: not found")
         if answer.status != 200:
             with answer.received as response:
-                reason = "not found" if answer.status == 404 else denial(response, request.title).cause
-            raise BuildError(f"{title}: {reason}")
+                refusal = denial(response, request.title)
+            error = refusal.error if answer.status in (401, 403) else BuildError
+            raise error(f"{title}: {refusal.cause}", refusal.help)
         length = answer.received.headers.get("Content-Length", "")
         if size is not None and length.isdecimal() and length != str(size):
             answer.received.close()

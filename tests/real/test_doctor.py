@@ -61,7 +61,7 @@ def fastest(action):
 # --- containers ------------------------------------------------------------------------------------------------------
 
 BUILDX_HELP = ["apt-get install docker-buildx-plugin (Docker's packages) or docker-buildx (the distribution's)"]
-NO_BUILDX = ("fail", "docker has no such plugin", BUILDX_HELP)
+NO_BUILDX = ("fail", "docker has no plugin buildx", BUILDX_HELP)
 
 
 def test_no_daemon(uncompiled):

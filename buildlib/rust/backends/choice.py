@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from buildlib.core.errors import MissingRequirements
 from buildlib.core.settings import Config
 from buildlib.core.targets import Target
 from buildlib.machine.host import Host
@@ -20,7 +19,7 @@ REQUESTED = "requested"
 
 
 def choose(host: Host, config: Config, target: Target, libc: Callable[[Target], str]) -> Backend:
-    """Return the backend for `target`; `auto` takes the first that can link for it on this machine.
+    """Return the backend for `target`; `auto` takes the first that can link for it on this machine, or zig if none can.
 
     Args:
         host: This machine.
@@ -29,7 +28,6 @@ def choose(host: Host, config: Config, target: Target, libc: Callable[[Target], 
         libc: Returns the version of the glibc that gcc links against, "" if unknown.
 
     Raises:
-        MissingRequirements: no backend can link; the message names what each would need.
         UsageError: zig cannot link for the configured glibc.
     """
     linker = configured_linker(host, target)
@@ -54,10 +52,9 @@ def choose(host: Host, config: Config, target: Target, libc: Callable[[Target], 
             chosen = replace(in_gcc, why=f"{absent}; found {compiler}" if absent else f"found {compiler}", linker="")
         case _ if host.which("cross") and host.engine:
             return replace(in_cross, why="found a running container engine")
-        case _:
-            raise MissingRequirements(
-                f"no backend can link for {target.name}: no zig, no {target.gnu}-gcc, no cross with a container engine",
-                "pip install ziglang cargo-zigbuild",
+        case _:  # What it lacks is reported together with everything else that is missing.
+            return _with_zig(
+                host, config, target, f"the default; no {target.gnu}-gcc, no cross with a container engine"
             )
     return chosen if chosen.minimum_glibc else replace(chosen, minimum_glibc=libc(target))
 

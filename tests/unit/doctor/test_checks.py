@@ -159,7 +159,7 @@ FACTS = EngineFacts(
         (replace(GOOD, parts={"containerd": "1.3.3", "runc": "1.0.0"}), FACTS, ["an engine for cgroup v2"]),
         (replace(GOOD, info={**GOOD.info, "Driver": "vfs"}), FACTS, ["a storage driver that shares layers"]),
         (replace(GOOD, info={**GOOD.info, "SecurityOptions": ["name=rootless"]}), FACTS, ["a daemon with this machine's network"]),
-        (GOOD, EngineFacts(buildx_error="docker has no such plugin"), ["docker buildx"]),
+        (GOOD, EngineFacts(buildx_error="docker has no plugin buildx"), ["docker buildx"]),
         (GOOD, replace(FACTS, buildx="0.7.1"), ["docker buildx"]),
         (GOOD, replace(FACTS, buildx="v0.29.1"), []),
         (GOOD, replace(FACTS, exists=False, servers=None, started=""), ["the builder b"]),

@@ -37,17 +37,23 @@ def test_without_docker_the_help_names_what_works_without_it(tmp_path):
     assert caught.value.help == builder_commands.WITHOUT_DOCKER
 
 
+HAS_BUILDX = (0, "github.com/docker/buildx v0.9.1 ed00243\n")
+UNKNOWN_FLAG = "unknown flag: --format\nSee 'docker --help'.\n\nUsage:  docker [OPTIONS] COMMAND"
+
+
 @pytest.mark.parametrize(
-    ("code", "output", "message"),
+    ("answer", "buildx", "message"),
     [
-        (1, "\ndocker: 'buildx' is not a docker command.\n\nUsage: …", "docker: 'buildx' is not a docker command."),
-        (3, "", "exit code 3"),
+        ((125, UNKNOWN_FLAG), (125, "unknown command"), "docker has no plugin buildx"),
+        ((1, "\ndocker: 'buildx' is not a docker command."), (1, ""), "docker has no plugin buildx"),
+        ((125, UNKNOWN_FLAG), HAS_BUILDX, "docker buildx: unknown flag: --format"),
+        ((3, "\n"), HAS_BUILDX, "docker buildx: exit code 3"),
     ],
 )
-def test_without_buildx_the_first_line_of_docker_is_the_cause(tmp_path, code, output, message):
+def test_a_missing_plugin_is_told_from_one_that_fails(tmp_path, answer, buildx, message):
     with pytest.raises(MissingRequirements) as caught:
-        builder_commands.inspect(workspace(tmp_path, {"builders": (code, output)}))
-    assert caught.value.message == f"docker buildx: {message}"
+        builder_commands.inspect(workspace(tmp_path, {"builders": answer, "buildx": buildx}))
+    assert caught.value.message == message
     assert caught.value.help == builder_commands.WITHOUT_DOCKER
 
 

@@ -205,10 +205,12 @@ def test_an_index_of_other_platforms_is_refused(prepare, platforms, actual):
         ({"start": "ERROR: failed to do request: dial tcp 192.0.2.1:443: i/o timeout"}, NetworkError, "start a: "),
         ({"build ": "ERROR: failed to solve: base not found"}, BuildError, "build a: "),
         ({"tag": "ERROR: 503 Service Unavailable"}, NetworkError, "tag r.test/acme/a: "),
+        ({"tag": "unauthorized: authentication required"}, MissingRequirements, "tag r.test/acme/a: unauthorized: "),
+        ({"tag": "x509: certificate signed by unknown authority"}, MissingRequirements, "tag r.test/acme/a: x509: "),
         (
-            {"builders": "docker: 'buildx' is not a docker command."},
+            {"builders": "docker: 'buildx' is not a docker command.", "buildx": "no"},
             MissingRequirements,
-            "docker buildx: docker: 'buildx' is not",
+            "docker has no plugin buildx",
         ),
     ],
 )

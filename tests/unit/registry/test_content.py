@@ -157,6 +157,14 @@ def test_what_the_registry_does_not_have_is_an_error(repository):
         assert (caught.value.message, caught.value.code) == (f"{repository}{name}: not found", 1)
 
 
+@pytest.mark.parametrize(("status", "code"), [(401, 4), (403, 4), (400, 1), (418, 1)])
+def test_refused_credentials_are_told_from_a_refused_request(upstream, repository, status, code):
+    upstream.faults["/manifests/"] = [(status, b'{"errors": [{"message": "no"}]}')] * 9
+    with pytest.raises(BuildError, match="no") as caught:
+        repository.manifest("1")
+    assert caught.value.code == code
+
+
 def test_a_registry_that_fails_is_a_network_error(upstream, repository):
     upstream.faults["/manifests/"] = [(503, b"")] * 9
     with pytest.raises(NetworkError, match="503"):

@@ -117,11 +117,11 @@ def summarize(results):
     return f"{successes}/{len(results)} ({100 * low:.0f} to {100 * high:.0f} %), {mean:.1f} s"
 
 
-def rates(bench, builds, more, kinds):
-    """The success rates of both ways at all rates of faults."""
+def rates(bench, shares, builds, more, kinds):
+    """The success rates of both ways at these shares of failing requests."""
     without_faults = None
     print(f"kinds of faults: {', '.join(kinds)}; first-time success (95 % interval), mean time")
-    for rate in RATES:
+    for rate in shares:
         buildx = bench.repeat(bench.push_with_buildx, builds, rate, kinds)
         buildlib = bench.repeat(bench.push_with_buildlib, more if rate in REQUIRED else builds, rate, kinds)
         mean = statistics.mean(seconds for _, seconds in buildlib)
@@ -188,6 +188,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--builds", type=int, default=40, help="builds for each rate and way")
     parser.add_argument("--more", type=int, default=120, help="builds with buildlib at 16, 20 and 30 %%")
+    parser.add_argument("--rates", default=",".join(map(str, RATES)), help="shares of failing requests")
     parser.add_argument(
         "--only", action="store_true", help="only the cost of the gateway and permanent faults, no rates"
     )

@@ -55,11 +55,7 @@ def select(workspace: Workspace, request: Request) -> Selection:
         UsageError: an unknown name (with the nearest one), or one name for two files of dist/.
         NothingToDo: nothing would be compiled.
     """
-    packages = select_packages(workspace, request)
-    named = _named_components(workspace, request, packages)
-    if named and not (request.packages or request.workspace):
-        owners = {component.package for component in named}
-        packages = tuple(package for package in workspace.members if package.name in owners)
+    packages, named = _named(workspace, request)
     names = {package.name for package in packages}
     inside = tuple(component for component in workspace.components if component.package in names)
     everything = not request.names_targets
@@ -114,11 +110,11 @@ def package_flags(workspace: Workspace, packages: tuple[Package, ...]) -> tuple[
 
 
 def cargo_test_flags(workspace: Workspace, request: Request) -> tuple[str, ...]:
-    """Return cargo's words for the packages and targets of `cargo test`. UsageError as in `select_packages`."""
-    bins = [name.rpartition("/")[2] for name in request.components]
+    """Return cargo's words for the packages and targets of `cargo test`. UsageError as in `select`."""
+    packages, named = _named(workspace, request)
     return (
-        *package_flags(workspace, select_packages(workspace, request)),
-        *words("--bin", bins),
+        *package_flags(workspace, packages),
+        *words("--bin", (component.name for component in named)),
         *words("--example", request.examples),
         *(("--bins",) if request.bins else ()),
         *(("--lib",) if request.library else ()),
@@ -177,6 +173,16 @@ def left_out(
         component for component in selection.components
         if not set(component.required_features) <= {*enabled.get(component.package, ()), *features}
     )  # fmt: skip
+
+
+def _named(workspace: Workspace, request: Request) -> tuple[tuple[Package, ...], tuple[Component, ...]]:
+    """The packages that the request means, and the binaries that it names, which bring theirs unless it names packages too."""
+    packages = select_packages(workspace, request)
+    named = _named_components(workspace, request, packages)
+    if named and not (request.packages or request.workspace):
+        owners = {component.package for component in named}
+        packages = tuple(package for package in workspace.members if package.name in owners)
+    return packages, named
 
 
 def _named_components(workspace: Workspace, request: Request, packages: tuple[Package, ...]) -> tuple[Component, ...]:

@@ -163,6 +163,17 @@ def test_tests_have_the_same_packages_and_no_binary_is_needed():
     assert cargo_test_flags(workspace(), NO_REQUEST) == ("--workspace",)
 
 
+def test_tests_of_a_component_are_those_of_its_package():
+    request = Request(components=("firmware",))
+    assert cargo_test_flags(WORKSPACE, request) == ("--package", "firmware", "--bin", "firmware")
+    with pytest.raises(UsageError) as caught:
+        cargo_test_flags(WORKSPACE, Request(components=("firmwear",)))
+    assert (caught.value.message, caught.value.help) == (
+        "unknown component 'firmwear'",
+        "did you mean 'firmware'?",
+    )
+
+
 # --- features --------------------------------------------------------------------------------------------------------------
 
 FEATURES = {

@@ -97,7 +97,7 @@ def on_host(source: Path, log: Path) -> Cases:
 
 def on_arm64(source: Path, log: Path) -> Cases:
     """The tests as buildlib runs them. Without a report there is nothing to compare, and the run ends."""
-    argv, env = [BUILDLIB, "test", "--arch", "arm64", "--json"], os.environ | DEBUG
+    argv, env = [BUILDLIB, "test", "--arch", "arm64", "--workspace", "--json"], os.environ | DEBUG
     with log.open("w") as errors:
         done = subprocess.run(argv, cwd=source, env=env, stdout=subprocess.PIPE, stderr=errors, text=True, check=False)
         errors.write(done.stdout)

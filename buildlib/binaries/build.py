@@ -212,10 +212,13 @@ def _accept(context: Context, build: Build, outcome: Outcome) -> BuildResult:
     for name, (path, kind) in files.items():
         facts = gate.read(path)
         entry = dist.unchanged(old, build, name, facts.sha256, kind)
-        if entry is None:
+        if entry is None or gate.is_due(context, facts, build.target, dist.started_of(entry), kind):
             mismatches, started = gate.check(context, path, facts, build.target, build.backend.minimum_glibc, kind)
             refusals += [f"{name}: {mismatch}" for mismatch in mismatches]
-            entry = dist.entry(build, name, context.config.profile, facts, started, outcome.seconds, kind)
+            entry = (
+                dist.with_start(entry, started) if entry
+                else dist.entry(build, name, context.config.profile, facts, started, outcome.seconds, kind)
+            )  # fmt: skip
         if not _is_published(folder / entry["path"], facts):
             copies[entry["path"]] = path
         new.append(entry)

@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from buildlib import __version__
 from buildlib.binaries.facts import Facts
+from buildlib.binaries.start import Started
 from buildlib.core.errors import BuildError
 from buildlib.core.plan import AtomicUpdate, Write
 from buildlib.process.files import disk_error, read_text
@@ -43,7 +44,10 @@ class ElfFacts(TypedDict):
 
 
 class Entry(TypedDict):
-    """One file in the manifest. `floor` is the minimum glibc version, `started` the flag of its start, `kind` "bin" if absent."""
+    """One file in the manifest. `floor` is the minimum glibc version, `started` the flag of its start, `kind` "bin" if absent.
+
+    `cpu` and `pages` are those of `start.Started`; they are absent if the file was not started.
+    """
 
     arch: str
     binary: str
@@ -59,6 +63,8 @@ class Entry(TypedDict):
     started: str
     seconds: float
     kind: NotRequired[Kind]
+    cpu: NotRequired[str]
+    pages: NotRequired[str]
 
 
 class Manifest(TypedDict):
@@ -121,12 +127,11 @@ def _checked(entry: Any) -> Entry | None:
 
 
 def entry(
-    build: Build, binary: str, profile: str, facts: Facts, started: str, seconds: float, kind: str = "bin"
+    build: Build, binary: str, profile: str, facts: Facts, started: Started, seconds: float, kind: str = "bin"
 ) -> Entry:
     """Return the entry of the file `binary`.
 
-    `started` is the flag that it was started with, "" for a library and if this machine cannot start it; `seconds` is the time of
-    the compilation, and `kind` that of cargo's target.
+    `seconds` is the time of the compilation, and `kind` that of cargo's target.
     """
     made: Entry = {
         "arch": build.target.name,
@@ -143,7 +148,7 @@ def entry(
             "machine": facts.machine, "bits": facts.bits, "little": facts.little, "flags": facts.flags, "kind": facts.kind,
             "loader": facts.loader, "glibc": facts.glibc, "needed": list(facts.needed), "rpath": facts.rpath, "arm": facts.arm,
         },
-        "started": started,
+        "started": started.flag,
         "seconds": round(seconds, 1),
     }  # fmt: skip
     # The entry of a program is what it was before there were others.
@@ -151,7 +156,24 @@ def entry(
         made["facts"]["soname"] = facts.soname
     if kind != "bin":
         made["kind"] = cast(Kind, kind)
+    return with_start(made, started)
+
+
+def with_start(entry: Entry, started: Started) -> Entry:
+    """Return the entry of a file that was started in this way."""
+    made: Entry = {**entry, "started": started.flag}
+    made.pop("cpu", "")
+    made.pop("pages", "")
+    if started.cpu:
+        made["cpu"] = started.cpu
+    if started.pages:
+        made["pages"] = started.pages
     return made
+
+
+def started_of(entry: Entry) -> Started:
+    """Return how the file of an entry was started."""
+    return Started(entry["started"], entry.get("cpu", ""), entry.get("pages", ""))
 
 
 def kind_of(entry: Entry) -> Kind:

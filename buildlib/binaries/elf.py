@@ -39,12 +39,14 @@ class Mismatch:
         return f"{self.field}: {self.actual}, expected {self.expected}"
 
 
-def check(facts: Facts, target: Target, minimum_glibc: str, kind: str = "bin", name: str = "") -> tuple[Mismatch, ...]:
+def check(
+    facts: Facts, target: Target, minimum_glibc: str, kind: str = "bin", name: str = "", page_size: int = 0
+) -> tuple[Mismatch, ...]:
     """Return every fact that differs from what `target` requires.
 
     `minimum_glibc` is the newest glibc version that the file may require, "" for any: the oldest that users may have. `kind`
     is that of cargo's target: "bin" or "example" for a program, "cdylib" or "staticlib". `name` is the name of the file, to
-    which the soname of a cdylib has to belong; "" for any.
+    which the soname of a cdylib has to belong; "" for any. `page_size` is in bytes, 0 for the target's.
     """
     if kind == "staticlib":
         return _check_archive(facts, target)
@@ -61,6 +63,7 @@ def check(facts: Facts, target: Target, minimum_glibc: str, kind: str = "bin", n
         # The loader would have to write to code. SELinux denies that (execmod), musl's loader does not support it, Android's
         # refuses the file ("Android changes for NDK developers"), and lld does not write such a file without -z notext.
         ("text relocations", "present", "none: all code, also assembly, position-independent", not facts.text_relocations),
+        _alignment(facts.alignment, min(target.page_size, page_size or target.page_size)),
         *(_soname(facts.soname, name) if is_library and facts.soname else ()),
     ])  # fmt: skip
 
@@ -115,6 +118,11 @@ def _libc_of_library(facts: Facts, target: Target) -> list[Check]:
 def _glibc(facts: Facts, minimum: str) -> Check:
     fits = not (minimum and facts.glibc) or version(facts.glibc) <= version(minimum)
     return "glibc", facts.glibc, f"{minimum} or older", fits
+
+
+def _alignment(alignment: int, page_size: int) -> Check:
+    """A kernel maps whole pages, so a segment must begin where a page may begin. Files without segments have no alignment."""
+    return "alignment of segments", str(alignment), f"{page_size} or more", not 0 < alignment < page_size
 
 
 def _soname(soname: str, name: str) -> list[Check]:

@@ -52,6 +52,7 @@ class Facts:
     text_relocations: bool = False  # DT_TEXTREL, or DF_TEXTREL in DT_FLAGS
     pie: bool = False  # DF_1_PIE in DT_FLAGS_1: a program, and position-independent
     has_entry: bool = True  # e_entry is not 0
+    alignment: int = 0  # bytes: the smallest p_align of its LOAD segments, 0 without any
     objects: tuple[Objects, ...] = ()  # of an archive, the most frequent first; the other facts are those of the first
 
     @property
@@ -121,7 +122,7 @@ def _facts(stream: BinaryIO, size: int) -> Facts:
     return Facts(
         machine=header.machine, bits=header.bits, little=header.little, flags=header.flags, kind=header.kind,
         loader=_loader(elf), glibc=_glibc(elf), arm=header.arm, size=size, sha256="", has_entry=elf.header["e_entry"] != 0,
-        **_dynamic(elf),
+        alignment=min((segment["p_align"] for segment in elf.iter_segments("PT_LOAD")), default=0), **_dynamic(elf),
     )  # fmt: skip
 
 

@@ -1,20 +1,19 @@
 """The gate: the checks that a binary or library must pass before it is published to dist/.
 
-`facts` and `archive` read a file, `elf` compares it with its target; this module also starts programs, under QEMU where they are
-of another architecture.
+`facts` and `archive` read a file, `elf` compares it with its target, `start` starts programs, under QEMU where they are of another
+architecture.
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from buildlib.binaries import archive, elf
+from buildlib.binaries import archive, elf, start
 from buildlib.binaries.elf import Facts
+from buildlib.binaries.start import NOT_STARTED, Started
 from buildlib.core.errors import Refused
 from buildlib.core.targets import Target
-from buildlib.emulation import qemu
 from buildlib.process.context import Context
 
 PROGRAMS = ("bin", "example")  # the kinds that are started
@@ -38,44 +37,21 @@ def check(
     minimum_glibc: str,
     kind: str = "bin",
     *,
-    start: bool = True,
-) -> tuple[list[str], str]:
-    """Return the problems, one line each, and the flag that the file was started with.
+    run: bool = True,
+) -> tuple[list[str], Started]:
+    """Return the problems, one line each, and how the file was started.
 
-    The flag is "" for a library, without `start`, and if this machine cannot start the program. `kind` is that of cargo's target.
+    A library is not started, and nothing without `run`. `kind` is that of cargo's target.
     """
-    mismatches = list(map(str, elf.check(facts, target, minimum_glibc, kind, path.name)))
-    if mismatches or kind not in PROGRAMS or not start:
-        return mismatches, ""
-    words = qemu.runner(context.host, target, static=not facts.loader)
-    if words is None:
-        return [], ""
-    if words and target.qemu_since and (reason := _too_old(context, words, target)):
-        context.console.warn(f"{path.name}: not started: {reason}")
-        return [], ""
-    return _start(context, path, words)
+    mismatches = list(map(str, elf.check(facts, target, minimum_glibc, kind, path.name, context.config.page_size)))
+    if mismatches or kind not in PROGRAMS or not run:
+        return mismatches, NOT_STARTED
+    return start.start(context, path, facts, target)
 
 
-def _start(context: Context, path: Path, words: tuple[str, ...]) -> tuple[list[str], str]:
-    started = ""
-    with tempfile.TemporaryDirectory() as scratch:
-        for flag in ("--version", "--help"):
-            outcome = context.run(qemu.start(context.host, words, path.absolute(), flag, Path(scratch)))
-            if reason := qemu.not_isolated(outcome):
-                context.console.warn_once(f"programs are started without isolation from this machine: {reason}")
-            if problem := qemu.start_problem(outcome, flag):
-                return [problem], ""
-            if qemu.NO_LIBRARY in outcome.output:
-                context.console.warn(f"{path.name}: not started, a shared library is missing: {outcome.output.strip()}")
-                return [], ""
-            if outcome:
-                return [], flag
-            started = started or f"{flag} (exit code {outcome.code})"
-    return [], started
-
-
-def _too_old(context: Context, words: tuple[str, ...], target: Target) -> str:
-    return qemu.too_old(context.run(qemu.version(words)).stdout, target)
+def is_due(context: Context, facts: Facts, target: Target, before: Started, kind: str) -> bool:
+    """Return whether this machine can find out more about an unchanged file than it was found out `before`."""
+    return kind in PROGRAMS and start.is_due(context, facts, target, before)
 
 
 def refuse(target: Target, mismatches: Sequence[str]) -> None:

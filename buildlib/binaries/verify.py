@@ -9,6 +9,7 @@ from pathlib import Path
 from buildlib.binaries import archive, dist, elf, gate
 from buildlib.binaries.dist import Entry
 from buildlib.binaries.facts import Facts, Unreadable
+from buildlib.binaries.start import NOT_STARTED, Started
 from buildlib.core.errors import NothingToDo, UsageError
 from buildlib.core.targets import TARGETS, Target
 from buildlib.process.context import Context
@@ -23,7 +24,7 @@ class Verdict:
     target: Target | None
     facts: Facts | None
     refusals: tuple[str, ...]
-    started: str = ""  # the flag that the file was started with, such as --version; "" if it was not started
+    started: Started = NOT_STARTED
     kind: str = "bin"  # of cargo's target: "bin", "example", "cdylib" or "staticlib"
 
 
@@ -75,7 +76,7 @@ def _verify_entry(context: Context, folder: Path, entry: Entry, run: bool) -> Ve
     verdict = _verify_file(context, path, TARGETS.get(entry["arch"]), entry["floor"], run, dist.kind_of(entry))
     if verdict.facts and verdict.facts.sha256 != entry["sha256"]:
         mismatch = f"sha256: {verdict.facts.sha256}, expected {entry['sha256']}"
-        return replace(verdict, refusals=(*verdict.refusals, mismatch), started="")
+        return replace(verdict, refusals=(*verdict.refusals, mismatch), started=NOT_STARTED)
     return verdict
 
 
@@ -102,5 +103,5 @@ def _verify_file(
     if target is None:
         refusal = f"machine: {facts.machine}, expected one that buildlib knows"
         return Verdict(path=path, target=None, facts=facts, refusals=(refusal,), kind=kind)
-    refusals, started = gate.check(context, path, facts, target, minimum_glibc, kind, start=run)
+    refusals, started = gate.check(context, path, facts, target, minimum_glibc, kind, run=run)
     return Verdict(path=path, target=target, facts=facts, refusals=tuple(refusals), started=started, kind=kind)

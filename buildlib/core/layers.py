@@ -138,6 +138,9 @@ def _check(config: Config) -> None:
     """UsageError for values of the right type that name nothing."""
     for word in config.arches:
         _arch(config.origins["arches"], "arches", word)
+    for word in config.cpu:
+        if _arch(config.origins["cpu"], "cpu", word) != word:
+            raise UsageError(f"{config.origins['cpu']}: cpu: {word!r}", f"write it as {find_target(word).name}")
     for word in config.ci.runners:
         _arch(config.origins["ci.runners"], "ci.runners", word)
     for number, node in enumerate(config.builder.nodes):

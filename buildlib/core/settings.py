@@ -171,6 +171,22 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             extra={"flag": "build --glibc", "expected": "a glibc version"},
         ),
     ] = ""
+    cpu: Annotated[
+        dict[str, Annotated[str, Meta(min_length=1)]],
+        Meta(
+            description="oldest CPU of an arch on which programs must start, as QEMU names it, where they need a newer one"
+            " than the arch promises (max is any)",
+            examples=[{"amd64": "Nehalem"}],
+        ),
+    ] = {}
+    page_size: Annotated[
+        int,
+        Meta(
+            ge=4096,
+            le=65536,
+            description="largest memory pages, in bytes, of arm64 kernels on which programs must start",
+        ),
+    ] = 65536
     profile: Annotated[str, Meta(min_length=1, description="cargo profile", extra={"flag": "build --profile"})] = (
         "release"
     )

@@ -44,6 +44,10 @@ class Target:
     glibc: str = "2.31"  # the default minimum glibc; "" for musl
     oldest: str = ""  # the oldest glibc that can be linked against, where it is newer than the usual minimum
     qemu_since: str = ""  # the first QEMU that runs what Rust compiles for it, if older ones are still in use
+    cpu: str = (
+        ""  # the oldest CPU that has what Rust compiles for by default, as QEMU names it; "" if that was not tried
+    )
+    page_size: int = 4096  # bytes: the largest pages of its kernels
     also: tuple[str, ...] = field(default=(), repr=False)
 
     @property
@@ -61,17 +65,20 @@ class Target:
 GNU = (
     Target(
         name="amd64", triple="x86_64-unknown-linux-gnu", oci="linux/amd64", debian="amd64", gnu="x86_64-linux-gnu",
-        qemu="x86_64", loader="/lib64/ld-linux-x86-64.so.2", elf=Identity(machine=62), also=("x64", "x86-64"),
+        qemu="x86_64", loader="/lib64/ld-linux-x86-64.so.2", elf=Identity(machine=62), cpu="qemu64,-sse3,-cx16,-lahf-lm",
+        also=("x64", "x86-64"),
     ),
     Target(
         name="arm64", triple="aarch64-unknown-linux-gnu", oci="linux/arm64", debian="arm64", gnu="aarch64-linux-gnu",
         qemu="aarch64", loader="/lib/ld-linux-aarch64.so.1", elf=Identity(machine=183),
+        # Armv8.0. The ABI allows pages of 4, 16 and 64 KiB (ARM IHI 0056): Apple's have 16, some distributions' 64.
+        cpu="cortex-a53", page_size=65536,
         also=("linux/arm64/v8", "armv8", "arm64v8"),
     ),
     Target(
         name="armv7", triple="armv7-unknown-linux-gnueabihf", oci="linux/arm/v7", debian="armhf",
         gnu="arm-linux-gnueabihf", qemu="arm", loader="/lib/ld-linux-armhf.so.3",
-        elf=Identity(machine=40, bits=32, mask=0x600, flags=0x400, arm=10),
+        elf=Identity(machine=40, bits=32, mask=0x600, flags=0x400, arm=10), cpu="cortex-a9,neon=off",
         # Docker reads linux/arm as linux/arm/v7; armv7l and armv8l are what `uname -m` says.
         also=("arm", "linux/arm", "armv7l", "armv8l", "arm32v7", "armv7hf"),
     ),
@@ -88,7 +95,7 @@ GNU = (
     Target(
         name="riscv64", triple="riscv64gc-unknown-linux-gnu", oci="linux/riscv64", debian="riscv64",
         gnu="riscv64-linux-gnu", qemu="riscv64", loader="/lib/ld-linux-riscv64-lp64d.so.1",
-        elf=Identity(machine=243, mask=0x6, flags=0x4), also=("riscv64gc",),
+        elf=Identity(machine=243, mask=0x6, flags=0x4), cpu="sifive-u54", also=("riscv64gc",),
     ),
     Target(
         name="ppc64le", triple="powerpc64le-unknown-linux-gnu", oci="linux/ppc64le", debian="ppc64el",

@@ -58,17 +58,18 @@ def runner(host: Host, target: Target, *, static: bool) -> tuple[str, ...] | Non
     return (emulator, "-L", str(folder)) if folder else None
 
 
-def start(host: Host, words: tuple[str, ...], binary: Path, flag: str, scratch: Path) -> Step:
+def start(host: Host, words: tuple[str, ...], binary: Path, flag: str, scratch: Path, output: int = OUTPUT) -> Step:
     """The step that starts the binary in the sandbox with `flag`: --version or --help.
 
-    `words` are those of `runner`, `scratch` is an empty directory. The exit code is the program's, 124 if it is still running
-    after `TIMEOUT`, 125 if it exceeded another limit, 126 if the kernel does not execute it.
+    `words` are those of `runner`, `scratch` is an empty directory, `output` the limit of what it may print, in bytes. The exit code
+    is the program's, 124 if it is still running after `TIMEOUT`, 125 if it exceeded another limit, 126 if the kernel does not
+    execute it.
     """
     folders = [folder for folder in host.env.get("LD_LIBRARY_PATH", "").split(":") if folder.startswith("/")]
     spec = {
         "scratch": str(scratch),
         "files": [str(binary), *(word for word in words if word.startswith("/")), *filter(host.exists, folders)],
-        "seconds": TIMEOUT, "memory": MEMORY, "output": OUTPUT, "processes": PROCESSES,
+        "seconds": TIMEOUT, "memory": MEMORY, "output": output, "processes": PROCESSES,
     }  # fmt: skip
     argv = (str(host.python), "-IS", str(SANDBOX), json.dumps(spec), *words, str(binary), flag)
     return Step(title=f"start {binary.name}", argv=argv, cwd=scratch, stdout="keep", quiet=True, timeout=2 * TIMEOUT)
@@ -153,8 +154,10 @@ def start_problem(outcome: Outcome, flag: str) -> str:
     if outcome.code in (126, 127) and NO_LIBRARY not in outcome.output:
         return f"exited with code {outcome.code} when started with {flag}: {last_line(outcome.output) or 'no output'}"
     if outcome.code > 128 or any(word in outcome.output for word in CRASHED):
-        cause = last_line(outcome.output) or f"signal {outcome.code - 128}"
-        return f"crashed when started with {flag}: {cause}"
+        *_, before, last = ("", "", *filter(None, map(str.strip, outcome.output.splitlines())))
+        # QEMU's own last line names the signal, and what the program says before it the cause.
+        cause = f"{before}; {last}" if before and last.startswith("qemu: ") else last
+        return f"crashed when started with {flag}: {cause or f'signal {outcome.code - 128}'}"
     return ""
 
 

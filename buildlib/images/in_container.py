@@ -129,6 +129,6 @@ def _accept(context: Context, target: Target, out: Path) -> None:
         facts = elf.read(path)
         mismatches, started = gate.check(context, path, facts, target, entry["floor"])
         refusals += [f"{entry['binary']}: {mismatch}" for mismatch in mismatches]
-        accepted.append({**entry, "size": facts.size, "sha256": facts.sha256, "started": started})
+        accepted.append(dist.with_start({**entry, "size": facts.size, "sha256": facts.sha256}, started))
     gate.refuse(target, refusals)
     build.publish(context, accepted, {entry["path"]: out / entry["path"] for entry in accepted})

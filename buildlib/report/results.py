@@ -54,6 +54,8 @@ class VerifyData(TypedDict):
     refusals: list[str]
     glibc: str | None
     started: str
+    cpu: str
+    pages: str
     kind: str
 
 

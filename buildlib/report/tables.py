@@ -117,7 +117,8 @@ def verify(console: Console, verdicts: Sequence[Verdict], *, as_json: bool) -> N
         rows: list[data.VerifyData] = [
             {
                 "path": str(v.path), "arch": v.target.name if v.target else None, "refusals": list(v.refusals),
-                "glibc": v.facts.glibc if v.facts else None, "started": v.started, "kind": v.kind,
+                "glibc": v.facts.glibc if v.facts else None, "started": v.started.flag, "cpu": v.started.cpu, "pages": v.started.pages,
+                "kind": v.kind,
             }
             for v in verdicts
         ]  # fmt: skip
@@ -128,7 +129,7 @@ def verify(console: Console, verdicts: Sequence[Verdict], *, as_json: bool) -> N
         kind = f" · {verdict.kind}" if verdict.kind != "bin" else ""
         mark = "✗" if verdict.refusals else "✓"
         glibc = f" · glibc {verdict.facts.glibc}" if verdict.facts and verdict.facts.glibc else ""
-        started = f" · started with {verdict.started}" if verdict.started else ""
+        started = f" · started with {verdict.started.flag}" if verdict.started.flag else ""
         console.line(f"{mark} {verdict.path} · {arch}{kind}{glibc}{started}")
         for refusal in verdict.refusals:
             console.line(f"    {refusal}")

@@ -18,7 +18,7 @@ from buildlib.rust.configured_programs import links_scripts, stand_in
 from buildlib.rust.locked_crates import locked
 from buildlib.rust.std import Compiler, rustc_wrapper
 
-VERSION = "env3"  # part of the name of every target directory: change it when `environment` changes
+VERSION = "env4"  # part of the name of every target directory: change it when `environment` changes
 # Set even if the user has set them: a user's plain names mean the host, and their values are kept under HOST_*.
 ALWAYS_SET = ("PATH", "CARGO", "RUSTC", "CC", "CXX", "AR", "RANLIB", "LDFLAGS", "PKG_CONFIG", "CARGO_ENCODED_RUSTFLAGS")
 # The plain names that build scripts know, and the programs that they mean on the host.
@@ -85,6 +85,9 @@ def environment(
     if text := rustc_wrapper(host, compiler, target):
         env["RUSTC"] = script("rustc", text)
     env.update(backend.variables(host, target, script, tools))
+    if target.page_size > 4096:
+        # jemalloc compiles the page size in, and aborts on larger pages. It is the power of two of the largest ones.
+        env["JEMALLOC_SYS_WITH_LG_PAGE"] = str(target.page_size.bit_length() - 1)
     if backend.compiles_c(host, target):
         env.update(_plain_names(host, compiler.toolchain.host, target, script))
     if host.libclang:

@@ -70,10 +70,10 @@ def archive(*members):
     return b"!<arch>\n" + b"".join(members)
 
 
-def linked(*tags, kind=3, entry=0, loader="", sections=()):
+def linked(*tags, kind=3, entry=0, loader="", sections=(), alignment=0x10000):
     """A 64-bit Arm file as a linker writes it. `tags` are of its dynamic section: a number or a string for each one.
 
-    `sections` are (type, content, sh_link, sh_info) of sections after the first, which is empty.
+    `alignment` is that of its segment. `sections` are (type, content, sh_link, sh_info) of sections after the first, which is empty.
     """
     strings = b"\0" + b"".join(value.encode() + b"\0" for _, value in tags if isinstance(value, str))
     place, values = 1, []
@@ -92,7 +92,9 @@ def linked(*tags, kind=3, entry=0, loader="", sections=()):
         (2, start, size),
         (3 if loader else 0, name, len(loader) + 1),
     ]  # PT_LOAD, PT_DYNAMIC, PT_INTERP
-    programs = b"".join(struct.pack("<2I6Q", kind_, 4, at, at, at, length, length, 8) for kind_, at, length in segments)
+    programs = b"".join(
+        struct.pack("<2I6Q", kind_, 4, at, at, at, length, length, alignment) for kind_, at, length in segments
+    )
     headers = bytes(64) if sections else b""
     for kind_, content, link, info in sections:
         headers += struct.pack("<2I4Q2I2Q", 0, kind_, 0, 0, start + len(data), len(content), link, info, 1, 0)

@@ -10,6 +10,7 @@ from machines import ARM64, Recorder, context
 
 from buildlib.binaries import dist
 from buildlib.binaries.facts import Facts
+from buildlib.binaries.start import NOT_STARTED, Started
 from buildlib.core.errors import BuildError, Refused
 from buildlib.images.spec import gated_binaries
 from buildlib.machine.workspace import Component
@@ -25,7 +26,7 @@ def entry(arch, binary, sha256="aa", minimum_glibc="2.31", **changes):
     return {
         "arch": arch, "binary": binary, "path": f"{arch}/{binary}", "target": "t", "backend": "zig", "floor": minimum_glibc,
         "toolchain": "rustc 1.95.0 (rustup)", "profile": "release", "size": 1, "sha256": sha256, "facts": FACTS,
-        "started": "--version", "seconds": 1.5,
+        "started": "--version", "cpu": "cortex-a53", "pages": "64 KiB", "seconds": 1.5,
     } | changes  # fmt: skip
 
 
@@ -130,14 +131,16 @@ LIBRARY = Facts(
 
 def test_a_library_has_its_kind_and_soname_and_a_program_the_keys_it_always_had(compiled):
     _, build, _ = compiled()
-    library = dist.entry(build, "liba.so", "release", LIBRARY, "", 1.23, "cdylib")
+    library = dist.entry(build, "liba.so", "release", LIBRARY, NOT_STARTED, 1.23, "cdylib")
     facts = FACTS | {"loader": "", "soname": "liba.so.1"}
     assert library == {
         "arch": build.target.name, "binary": "liba.so", "path": f"{build.target.name}/liba.so", "target": build.target.triple,
         "backend": "zig", "floor": "", "toolchain": "rustc 1.95.0 (rustup)", "profile": "release", "size": 7, "sha256": "aa",
         "facts": facts, "started": "", "seconds": 1.2, "kind": "cdylib",
     }  # fmt: skip
-    program = dist.entry(build, "a", "release", replace(LIBRARY, soname=""), "--version", 1.23)
+    program = dist.entry(
+        build, "a", "release", replace(LIBRARY, soname=""), Started("--version", "cortex-a53", "64 KiB"), 1.23
+    )
     assert program.keys() == entry("a", "b").keys() and program["facts"].keys() == FACTS.keys()
     assert dist.entries(manifest(library, program)) == [library, program]
     assert [dist.kind_of(each) for each in (library, program, entry("a", "b", kind="bin"))] == ["cdylib", "bin", "bin"]
@@ -151,7 +154,7 @@ def test_an_entry_of_an_unknown_kind_is_left_out(changes):
 @pytest.mark.parametrize("kind", ["bin", "example", "cdylib", "staticlib"])
 def test_an_entry_of_another_kind_is_not_the_same_file(compiled, kind):
     _, build, _ = compiled()
-    old = [dist.entry(build, "a", "release", LIBRARY, "", 1.23, each) for each in dist.KINDS]
+    old = [dist.entry(build, "a", "release", LIBRARY, NOT_STARTED, 1.23, each) for each in dist.KINDS]
     assert dist.unchanged(old, build, "a", "aa", kind) == old[dist.KINDS.index(kind)]
     assert dist.unchanged([each for each in old if dist.kind_of(each) != kind], build, "a", "aa", kind) is None
     assert dist.unchanged(old, build, "b", "aa", kind) is dist.unchanged(old, build, "a", "bb", kind) is None

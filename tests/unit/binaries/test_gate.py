@@ -5,9 +5,16 @@ from elf_files import archive, header, linked, member
 
 from buildlib.binaries import gate
 from buildlib.binaries.elf import read
+from buildlib.binaries.start import NOT_STARTED, Started
 from buildlib.core.errors import Refused
 from buildlib.core.targets import TARGETS
 from buildlib.emulation import sandbox
+from buildlib.emulation.baseline import NOT_CHECKED
+
+
+def started(flag):
+    """Started on this machine alone, which has no QEMU."""
+    return Started(flag, NOT_CHECKED)
 
 
 def check(compiled, program, target, **more):
@@ -16,18 +23,18 @@ def check(compiled, program, target, **more):
 
 
 def test_a_program_is_started_with_version_and_then_with_help(compiled, program, native):
-    assert check(compiled, program, native)[0] == ([], "--version")
+    assert check(compiled, program, native)[0] == ([], started("--version"))
     name = program.name
     answers = {f"start {name}": (2, "usage: app")}
-    (mismatches, started), commands = check(compiled, program, native, answers=answers)
-    assert (mismatches, started) == ([], "--version (exit code 2)")
+    result, commands = check(compiled, program, native, answers=answers)
+    assert result == ([], started("--version (exit code 2)"))
     assert [command.split()[-2:] for command in commands] == [[str(program), "--version"], [str(program), "--help"]]
 
 
 def test_a_program_that_crashes_is_a_mismatch(compiled, program, native):
     answers = {f"start {program.name}": (139, "Segmentation fault")}
     result, commands = check(compiled, program, native, answers=answers)
-    assert result == (["crashed when started with --version: Segmentation fault"], "")
+    assert result == (["crashed when started with --version: Segmentation fault"], NOT_STARTED)
     assert [command.split()[-2:] for command in commands] == [[str(program), "--version"]]
 
 
@@ -36,43 +43,43 @@ def test_a_program_that_the_kernel_does_not_execute_is_a_mismatch(compiled, prog
     answers = {f"start {program.name}": (126, f"{sandbox.NOT_EXECUTED}Permission denied")}
     assert check(compiled, program, native, answers=answers)[0] == (
         ["cannot be executed: Permission denied (chmod +x)"],
-        "",
+        NOT_STARTED,
     )
 
 
 def test_a_program_that_exceeds_a_limit_is_a_mismatch(compiled, program, native):
     answers = {f"start {program.name}": (125, f"x\n{sandbox.STOPPED}more than 256 processes")}
     result, _ = check(compiled, program, native, answers=answers)
-    assert result == (["stopped when started with --version: more than 256 processes"], "")
+    assert result == (["stopped when started with --version: more than 256 processes"], NOT_STARTED)
 
 
 def test_a_machine_that_cannot_isolate_programs_is_a_warning_once(compiled, program, native, capsys):
     answers = {f"start {program.name}": (0, f"{sandbox.NOTICE}Operation not permitted\napp 1.0")}
     context, *_ = compiled(answers=answers)
     for _ in range(2):
-        assert gate.check(context, program, read(program), native, "") == ([], "--version")
+        assert gate.check(context, program, read(program), native, "") == ([], started("--version"))
     warning = "warning: programs are started without isolation from this machine: Operation not permitted\n"
     assert capsys.readouterr().err == warning
 
 
 def test_a_program_is_not_started_unless_asked(compiled, program, native):
     context, *_ = compiled()
-    assert gate.check(context, program, read(program), native, "", start=False) == ([], "")
+    assert gate.check(context, program, read(program), native, "", run=False) == ([], NOT_STARTED)
     assert context.run.asked == []
 
 
 def test_a_missing_library_is_a_warning(compiled, program, native, capsys):
     output = "app: error while loading shared libraries: libssl.so.3: cannot open shared object file"
     (result, _) = check(compiled, program, native, answers={f"start {program.name}": (127, output)})
-    assert result == ([], "")
+    assert result == ([], NOT_STARTED)
     warning = f"warning: {program.name}: not started, a shared library is missing: {output}\n"
     assert capsys.readouterr().err == warning
 
 
 def test_a_program_with_a_mismatch_is_not_started(compiled, program, native):
-    (mismatches, started), commands = check(compiled, program, TARGETS["s390x"])
+    result, commands = check(compiled, program, TARGETS["s390x"])
     actual = f"{read(program).machine} ({native.name})"
-    assert (mismatches, started, commands) == ([f"machine: {actual}, expected 22 (s390x)"], "", [])
+    assert (result, commands) == (([f"machine: {actual}, expected 22 (s390x)"], NOT_STARTED), [])
 
 
 MACHINE = 18  # the offset of e_machine
@@ -93,7 +100,7 @@ def test_a_library_is_not_started(compiled, native, tmp_path, kind):
     context, *_ = compiled()
     result = gate.check(context, path, gate.read(path), native, "", kind)
     refusals = ["type: a shared library, expected an executable"] if kind == "bin" else []
-    assert (result, context.run.asked) == ((refusals, ""), [])
+    assert (result, context.run.asked) == ((refusals, NOT_STARTED), [])
 
 
 def test_a_library_must_have_a_soname_of_its_file(compiled, native, tmp_path):
@@ -104,7 +111,7 @@ def test_a_library_must_have_a_soname_of_its_file(compiled, native, tmp_path):
         "soname: liby.so, expected libx.so, with a version or without",
     ]
     path.write_bytes(library(native, (SONAME, "libx.so.1")))
-    assert gate.check(compiled()[0], path, gate.read(path), native, "", "cdylib") == ([], "")
+    assert gate.check(compiled()[0], path, gate.read(path), native, "", "cdylib") == ([], NOT_STARTED)
 
 
 def test_an_archive_is_read_and_not_started(compiled, tmp_path):
@@ -112,12 +119,12 @@ def test_an_archive_is_read_and_not_started(compiled, tmp_path):
     path.write_bytes(archive(member("a.o/", header(183)), member("b.o/", header(62))))
     context, *_ = compiled()
     result = gate.check(context, path, gate.read(path), TARGETS["arm64"], "2.31", "staticlib")
-    assert (result, context.run.asked) == ((["machine of b.o: 62 (amd64), expected 183 (arm64)"], ""), [])
+    assert (result, context.run.asked) == ((["machine of b.o: 62 (amd64), expected 183 (arm64)"], NOT_STARTED), [])
 
 
 def test_an_example_is_started_as_a_program(compiled, program, native):
     context, *_ = compiled()
-    assert gate.check(context, program, gate.read(program), native, "", "example") == ([], "--version")
+    assert gate.check(context, program, gate.read(program), native, "", "example") == ([], started("--version"))
 
 
 def test_all_mismatches_are_one_error():

@@ -10,6 +10,7 @@ from machines import artifact
 
 from buildlib.binaries import build
 from buildlib.binaries.elf import digest
+from buildlib.binaries.start import NOT_STARTED
 from buildlib.binaries.verify import verify
 from buildlib.core.errors import BuildError, NothingToDo
 
@@ -25,13 +26,13 @@ def published(compiled, tmp_path):
 def test_every_file_of_dist_is_compared_with_the_manifest(published, native, program):
     context, binary = published
     (still,) = verify(context, [context.dist])
-    assert (still.refusals, still.started) == ((), "")  # nothing is started unless that is asked for
+    assert (still.refusals, still.started) == ((), NOT_STARTED)  # nothing is started unless that is asked for
     (good,) = verify(context, [context.dist], run=True)
-    assert (good.path, good.target, good.refusals, good.started) == (binary, native, (), "--version")
+    assert (good.path, good.target, good.refusals, good.started.flag) == (binary, native, (), "--version")
     sha256 = digest(binary)
     binary.write_bytes(binary.read_bytes() + b"\0")
     (changed,) = verify(context, [context.dist])
-    assert (changed.refusals, changed.started) == ((f"sha256: {digest(binary)}, expected {sha256}",), "")
+    assert (changed.refusals, changed.started) == ((f"sha256: {digest(binary)}, expected {sha256}",), NOT_STARTED)
     binary.unlink()
     (missing,) = verify(context, [context.dist])
     assert (missing.refusals, missing.facts) == (("file: missing, expected by manifest.json",), None)
@@ -116,7 +117,7 @@ def test_a_single_library_is_verified_for_the_machine_that_it_is_for(libraries, 
     context, folder = libraries
     path = (folder / name).rename(tmp_path / name)
     (verdict,) = verify(context, [path])
-    assert (verdict.target, verdict.refusals, verdict.started, context.run.asked) == (native, (), "", [])
+    assert (verdict.target, verdict.refusals, verdict.started, context.run.asked) == (native, (), NOT_STARTED, [])
 
 
 def test_links_to_nothing_fifos_and_sockets_are_passed_over(published):

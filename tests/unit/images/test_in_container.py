@@ -9,6 +9,7 @@ from machines import Machine, settings
 
 import buildlib
 from buildlib.binaries.elf import Mismatch
+from buildlib.binaries.start import Started
 from buildlib.core.errors import BuildError, CompileFailed, NetworkError, Refused, UsageError
 from buildlib.core.plan import AtomicUpdate, Outcome, Write
 from buildlib.core.targets import TARGETS
@@ -53,7 +54,7 @@ def prepare(tmp_path, monkeypatch):
         size, sha256 = 3, "5a"
 
     monkeypatch.setattr(in_container.elf, "read", lambda _: Facts)
-    monkeypatch.setattr(in_container.gate, "check", lambda *_: ([], "--version"))
+    monkeypatch.setattr(in_container.gate, "check", lambda *_: ([], Started("--version", "cortex-a53")))
 
     def create(binaries=("a",), *, exported=None, code=0, output="", env=None, files=(), **flags):
         host = Machine(env=env or {}, files=files, cache=tmp_path / "cache")
@@ -84,7 +85,7 @@ def test_binaries_from_the_container_are_gated_again_and_published(prepare):
     assert not {"--network", "--cache-from", "--no-cache", "--secret"} & set(step.argv)
     manifest, _ = context.run.published.writes
     (published,) = [entry for entry in json.loads(manifest.text)["binaries"] if entry["path"] == "arm64/a"]
-    assert published == {**entry("arm64", "a", "5a", "2.31"), "started": "--version"}
+    assert published == {**entry("arm64", "a", "5a", "2.31"), "started": "--version", "cpu": "cortex-a53"}
 
 
 def test_options_and_settings_become_flags(prepare):
@@ -159,7 +160,7 @@ def test_a_missing_binary_is_refused(prepare, binaries, exported):
 
 def test_a_binary_that_the_gate_refuses_is_not_published(prepare, monkeypatch):
     mismatch = Mismatch("machine", "62", "183")
-    monkeypatch.setattr(in_container.gate, "check", lambda *_: ([mismatch], ""))
+    monkeypatch.setattr(in_container.gate, "check", lambda *_: ([mismatch], Started()))
     context = prepare()
     with pytest.raises(Refused) as caught:
         compile_in_container(context)

@@ -11,6 +11,7 @@ from machines import ARM64, WITH_ZIG, Recorder, context, settings, toolset
 from buildlib.binaries import dist
 from buildlib.binaries.build import BuildResult
 from buildlib.binaries.elf import Facts
+from buildlib.binaries.start import Started
 from buildlib.binaries.verify import Verdict
 from buildlib.core.errors import CompileFailed, TestsFailed
 from buildlib.core.plan import Status
@@ -33,6 +34,7 @@ from buildlib.testing.benches import BenchResult
 from buildlib.testing.libtest import Case, Suite
 from buildlib.testing.tests import TestResult
 
+STARTED = Started("--version", "cortex-a53", "64 KiB")
 FACTS = Facts(
     machine=183, bits=64, little=True, flags=0, kind="ET_DYN", loader="/lib/ld-linux-aarch64.so.1", glibc="2.30",
     needed=("libc.so.6",), rpath="", arm=0, size=1, sha256="00",
@@ -63,7 +65,7 @@ def shown(capsys):
 @pytest.fixture
 def results(plan, shown, capsys):
     """Examples of the result of each command."""
-    entry = dist.entry(plan, "app", "release", FACTS, "--version", 1.54)
+    entry = dist.entry(plan, "app", "release", FACTS, STARTED, 1.54)
     suite = Suite(name="demo", cases=(Case(name="a", result="ok"), Case(name="b", result="failed", detail="at b.rs")))
     tests = TestResult(
         target=ARM64, emulator="qemu-aarch64 7.2.22", ran_on={"machine": "aarch64", "bits": 64}, suites=(suite,), seconds=0.5,
@@ -91,7 +93,7 @@ def results(plan, shown, capsys):
         ],
         "verify": [
             shown(tables.verify, [
-                Verdict(path=Path("/w/dist/arm64/app"), target=ARM64, facts=FACTS, refusals=(), started="--version"),
+                Verdict(path=Path("/w/dist/arm64/app"), target=ARM64, facts=FACTS, refusals=(), started=STARTED),
                 Verdict(path=Path("/w/x"), target=None, facts=None, refusals=("not an ELF file",)),
             ]),
         ],

@@ -10,6 +10,7 @@ from machines import ARM64, WITH_ZIG, settings, toolset
 from buildlib.binaries import dist
 from buildlib.binaries.build import BuildResult
 from buildlib.binaries.elf import Facts
+from buildlib.binaries.start import Started
 from buildlib.binaries.verify import Verdict
 from buildlib.core.errors import CompileFailed
 from buildlib.core.plan import Status
@@ -23,6 +24,7 @@ from buildlib.process.console import Console
 from buildlib.report import tables
 from buildlib.rust import cargo
 
+STARTED = Started("--version", "cortex-a53", "64 KiB")
 FACTS = Facts(
     machine=183, bits=64, little=True, flags=0, kind="ET_DYN", loader="/lib/ld-linux-aarch64.so.1", glibc="2.30",
     needed=("libc.so.6",), rpath="", arm=0, size=3 * 2**20, sha256="0123456789abcdef",
@@ -46,7 +48,7 @@ def entry(machine, rustup):
     host = machine(**WITH_ZIG)
     workspace = machines.workspace(APP)
     build = cargo.build(host, settings(), workspace, NO_REQUEST, select(workspace, NO_REQUEST), toolset(host, rustup))
-    return dist.entry(build, "app", "release", FACTS, "--version", 1.5)
+    return dist.entry(build, "app", "release", FACTS, STARTED, 1.5)
 
 
 def test_a_build_has_a_row_per_binary_and_per_failed_target(printed, entry):
@@ -84,7 +86,7 @@ def test_sizes_have_a_unit(count, text):
 
 def test_verify_prints_a_line_per_file_and_per_mismatch(printed):
     verdicts = [
-        Verdict(path=Path("a"), target=ARM64, facts=FACTS, refusals=(), started="--version"),
+        Verdict(path=Path("a"), target=ARM64, facts=FACTS, refusals=(), started=STARTED),
         Verdict(path=Path("[b]"), target=None, facts=None, refusals=("not an ELF file",)),
     ]
     assert printed(tables.verify, verdicts) == [

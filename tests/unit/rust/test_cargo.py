@@ -40,6 +40,7 @@ def test_the_whole_command_line_with_zig(machine, rustup):
         "PATH": "", "CARGO": str(rustup.cargo), "RUSTC": str(rustup.rustc),
         "CARGO_ZIGBUILD_ZIG_COMMAND": "/zig/zig", "CARGO_ZIGBUILD_CACHE_DIR": f"/cache/zigbuild/2.31-{project}",
         "ZIG_GLOBAL_CACHE_DIR": "/cache/zig", "LDFLAGS": "-Wl,--undefined-version",
+        "JEMALLOC_SYS_WITH_LG_PAGE": "16",
         "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER": f"{tools}/aarch64-unknown-linux-gnu-link-cc",
         "CC": f"{tools}/aarch64-unknown-linux-gnu-cc", "HOST_CC": "/usr/bin/cc", "CC_x86_64_unknown_linux_gnu": "/usr/bin/cc",
         "CXX": f"{tools}/aarch64-unknown-linux-gnu-c++", "HOST_CXX": "/usr/bin/c++",

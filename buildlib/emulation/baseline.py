@@ -1,0 +1,82 @@
+"""The oldest CPU that an arch promises, and the largest pages of its kernels: what QEMU shows a program in place of the newest CPU."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from buildlib.core.plan import Outcome
+from buildlib.core.targets import Target
+from buildlib.emulation import qemu
+from buildlib.emulation.exit_stub import elf_program
+from buildlib.machine.host import Host
+
+NOT_CHECKED = "not checked"
+SIGILL = 128 + 4  # the exit code of a program that the signal killed
+SMALLEST_PAGE = 4096
+TRACE = ("-d", "in_asm")  # prints each block of instructions before it runs
+TRACE_SIZE = 64 << 20  # bytes; a program that prints its version has about one million
+# A program that exits with the size of a page in units of SMALLEST_PAGE: AT_PAGESZ (6) in the auxiliary vector. QEMU's `-p` has no
+# effect since version 9, and only a program finds that out.
+PAGE_PROBE = elf_program("aarch64", bytes.fromhex(
+    "e10340f9 e2430091 420c018b"  # x1 = argc; x2 = envp
+    "438440f8 e3ffffb5"  # do x3 = *x2++ while (x3 != 0)
+    "4310c1a8 7f1800f1 60000054 a3ffffb5"  # do x3, x4 = *x2++ until (x3 == 6 or x3 == 0)
+    "040080d2 80fc4cd3 a80b80d2 010000d4"  # if it is 0: x4 = 0; exit(x4 >> 12)
+))  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """What programs of a target have to start on: a CPU as QEMU names it, and a page size in bytes, SMALLEST_PAGE for any."""
+
+    cpu: str
+    page_size: int = SMALLEST_PAGE
+
+    @property
+    def page_flags(self) -> tuple[str, ...]:
+        """QEMU's words for the pages, () if the arch has only one size."""
+        return ("-p", str(self.page_size)) if self.page_size > SMALLEST_PAGE else ()
+
+    @property
+    def pages(self) -> str:
+        """The page size in words."""
+        return f"{self.page_size >> 10} KiB"
+
+
+def configured(target: Target, cpus: Mapping[str, str], page_size: int) -> Baseline | None:
+    """The baseline of a target, None without one. `cpus` and `page_size` are the settings."""
+    arch = target.name.removesuffix("-musl")
+    cpu = cpus.get(arch) or target.cpu
+    return Baseline(cpu=cpu, page_size=min(target.page_size, page_size)) if cpu else None
+
+
+def runner(host: Host, target: Target, baseline: Baseline, *, static: bool) -> tuple[str, ...] | None:
+    """The words before a binary that start it on the CPU, None if this machine cannot; with QEMU also a native one."""
+    emulator = qemu.qemu(host, target)
+    if not emulator:
+        return None
+    if static or qemu.is_native(host, target):
+        return (emulator, "-cpu", baseline.cpu)
+    folder = qemu.libraries(host, target)
+    return (emulator, "-cpu", baseline.cpu, "-L", str(folder)) if folder else None
+
+
+def rejection(outcome: Outcome, words: tuple[str, ...]) -> str:
+    """Why QEMU did not even start, because it does not know the CPU; "" if it did."""
+    name = f"{Path(words[0]).name}: "
+    lines = (line.removeprefix(name) for line in outcome.output.splitlines() if line.startswith(name))
+    return next((line for line in lines if not line.startswith("warning")), "") if outcome.code == 1 else ""
+
+
+def last_instruction(trace: str) -> str:
+    """The last instruction in the output of TRACE and its function, as in "vmovups (%rip), %ymm0 in main"; "" without one."""
+    symbol = instruction = ""
+    for line in trace.splitlines():
+        if line.startswith("IN:"):
+            symbol = line.removeprefix("IN:").strip()
+        elif match := re.match(r"0x[0-9a-f]{8,16}:\s+(?:[0-9a-f]{2,8} )+\s*(\S.*)$", line):
+            instruction = " ".join(match[1].split())
+    return f"{instruction} in {symbol}" if instruction and symbol else instruction

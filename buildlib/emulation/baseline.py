@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from buildlib.core.errors import MissingRequirements, UsageError
 from buildlib.core.plan import Outcome
 from buildlib.core.targets import Target
 from buildlib.emulation import qemu
 from buildlib.emulation.exit_stub import elf_program
 from buildlib.machine.host import Host
 
-NOT_CHECKED = "not checked"
+NOT_CHECKED, BASELINE = "not checked", "baseline"
 SIGILL = 128 + 4  # the exit code of a program that the signal killed
 SMALLEST_PAGE = 4096
 TRACE = ("-d", "in_asm")  # prints each block of instructions before it runs
@@ -62,6 +63,27 @@ def runner(host: Host, target: Target, baseline: Baseline, *, static: bool) -> t
         return (emulator, "-cpu", baseline.cpu)
     folder = qemu.libraries(host, target)
     return (emulator, "-cpu", baseline.cpu, "-L", str(folder)) if folder else None
+
+
+def for_tests(host: Host, target: Target, cpus: Mapping[str, str], cpu: str) -> tuple[tuple[str, ...], str]:
+    """The words before a test program, and the CPU for QEMU_CPU, which child processes inherit; "" for QEMU's own or this machine's.
+
+    `cpu` is BASELINE for the arch's oldest, another name that QEMU knows, or "".
+
+    Raises:
+        MissingRequirements: this machine has no QEMU for the target, which is its own.
+        UsageError: the oldest CPU of the arch is unknown.
+    """
+    words = qemu.runner(host, target, static=target.is_musl) or ()
+    if not cpu:
+        return words, ""
+    base = configured(target, cpus, SMALLEST_PAGE)
+    if cpu == BASELINE and not base:
+        raise UsageError(f"--cpu: the oldest CPU of {target.name} is not known", "name one as QEMU does")
+    emulator = qemu.qemu(host, target)
+    if not emulator:
+        raise MissingRequirements(f"no QEMU for {target.name}, which --cpu needs", "apt-get install qemu-user-static")
+    return words or (emulator,), base.cpu if cpu == BASELINE and base else cpu
 
 
 def rejection(outcome: Outcome, words: tuple[str, ...]) -> str:

@@ -26,6 +26,7 @@ class TestPlan:
 
     toolset: Toolset
     emulator: tuple[str, ...]  # words before a binary
+    cpu: str  # that QEMU shows, "" for its own choice
     folder: Path  # of the scripts
     scripts: tuple[Action, ...]
     compile: Step | None  # None: doc tests alone are compiled when they run
@@ -52,6 +53,7 @@ class TestOptions:
     timeout: float  # seconds in which at least one test must finish
     # Its `rest` are words for cargo, and behind their own `--` for the test binaries.
     request: Request = NO_REQUEST
+    cpu: str = ""  # that QEMU shows, "" for its own choice
 
 
 def test_plan(
@@ -64,7 +66,7 @@ def test_plan(
     line = invocation(host, config, workspace, options.request, toolset)
     target = toolset.target
     scripts: list[Action] = list(line.scripts)
-    env = dict(line.env)
+    env = {**line.env, **({"QEMU_CPU": options.cpu} if options.cpu else {})}
     if toolset.compiler and (
         text := rustc_wrapper(host, _rustdoc(toolset.compiler), target)
     ):  # rustdoc compiles doc tests
@@ -87,7 +89,7 @@ def test_plan(
     scripts += [Write(path=probe / "Cargo.toml", text=PROBE), Write(path=probe / "main.rs", text=PROBE_SOURCE)]
     compile_step, probe_step, run = _steps(replace(line, env=env), workspace, target, probe, options.request)
     return TestPlan(
-        toolset=toolset, emulator=emulator, folder=line.tools, scripts=tuple(scripts), compile=compile_step,
+        toolset=toolset, emulator=emulator, cpu=options.cpu, folder=line.tools, scripts=tuple(scripts), compile=compile_step,
         probe=probe_step, run=run, runner=runner, record=record_of(runner.folder) if runner else None,
         probe_program=line.target_dir / target.triple / "debug" / PROBE_NAME,
         compiles_only=NO_RUN in _split(options.request.rest)[0],

@@ -13,7 +13,7 @@ from buildlib.binaries.build import compile_error
 from buildlib.core.errors import BuildError, TestsFailed
 from buildlib.core.plan import Outcome, Write
 from buildlib.core.targets import Target, native
-from buildlib.emulation import qemu
+from buildlib.emulation import baseline, qemu
 from buildlib.process.context import Context
 from buildlib.process.files import read_text
 from buildlib.rust import provision
@@ -87,12 +87,12 @@ class TestReport(TypedDict):
     suites: list[SuiteData]
 
 
-def test(context: Context, targets: tuple[Target, ...]) -> list[TestResult]:
-    """The tests of each target, one after the other; one that fails does not stop the others.
+def test(context: Context, targets: tuple[Target, ...], cpu: str = "") -> list[TestResult]:
+    """The tests of each target, one after the other; one that fails does not stop the others. `cpu` is as for `baseline.for_tests`.
 
     MissingRequirements lists everything that is missing at once.
     """
-    context, plans = plan(context, targets)
+    context, plans = plan(context, targets, cpu)
     return [_test_one(context, tests) for tests in plans]
 
 
@@ -113,14 +113,14 @@ def toolsets(context: Context, targets: tuple[Target, ...]) -> tuple[Context, tu
     return provision.toolsets(context, backends)
 
 
-def plan(context: Context, targets: tuple[Target, ...]) -> tuple[Context, list[TestPlan]]:
+def plan(context: Context, targets: tuple[Target, ...], cpu: str = "") -> tuple[Context, list[TestPlan]]:
     """What compiles and runs the tests of each target, and the context afterwards."""
     context, prepared = toolsets(context, targets)
     plans = []
     for toolset in prepared:
-        emulator = qemu.runner(context.host, toolset.target, static=toolset.target.is_musl) or ()
+        emulator, model = baseline.for_tests(context.host, toolset.target, context.config.cpu, cpu)
         timeout = context.config.test.timeout * (SLOWDOWN if emulator else 1.0)
-        options = TestOptions(timeout=timeout, request=context.request)
+        options = TestOptions(timeout=timeout, request=context.request, cpu=model)
         tests = cargo_test.test_plan(context.host, context.config, context.workspace, toolset, emulator, options)
         if nextest.is_used(context.host, context.config, tests, context.request):
             tests = nextest.with_nextest(context.host, tests, context.request)
@@ -131,6 +131,7 @@ def plan(context: Context, targets: tuple[Target, ...]) -> tuple[Context, list[T
 def _test_one(context: Context, tests: TestPlan) -> TestResult:
     target = tests.target
     name = emulator_name(context, tests.emulator) if tests.toolset.backend.local else "cross"
+    name += f", {tests.cpu}" if tests.cpu else ""
     result = TestResult(target=target, emulator=name)
     with context.console.fold(f"{target.name} · test · {name or 'native'}"):
         result = _run(context, tests, result)

@@ -27,15 +27,20 @@ from buildlib.process.console import Console
 
 @cargo_command(
     iterable=["arch"],
-    help={"arch": f"{ARCH}; default: native", "profile": "cargo profile; default: cargo's for tests", "json": JSON},
+    help={
+        "arch": f"{ARCH}; default: native",
+        "profile": "cargo profile; default: cargo's for tests",
+        "cpu": "CPU that QEMU shows the tests: baseline for the oldest of the arch, or a name of QEMU's",
+        "json": JSON,
+    },
 )
-def test(c: Any, console: Console, cargo: CargoOptions, arch: list[str], json: bool = False) -> int:
+def test(c: Any, console: Console, cargo: CargoOptions, arch: list[str], cpu: str = "", json: bool = False) -> int:
     """The workspace's tests on each arch, under QEMU where it is not this machine's; words after -- are for cargo."""
     context = open_workspace(c, console, {"features": cargo.features}, cargo.request)
     from buildlib.report import test_tables
     from buildlib.testing import tests
 
-    results = tests.test(context, context.targets((*arch, *cargo.targets), "native"))
+    results = tests.test(context, context.targets((*arch, *cargo.targets), "native"), cpu)
     test_tables.tests(console, results, as_json=json)
     return exit_code(results)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from buildlib.core.errors import MissingRequirements, UsageError
 from buildlib.core.plan import Outcome, Step
 from buildlib.core.targets import TARGETS
 from buildlib.emulation import baseline
@@ -44,6 +45,21 @@ def test_a_native_program_has_a_runner_too(machine):
     assert baseline.runner(amd, AMD64, old, static=False) == ("/usr/bin/qemu-x86_64-static", "-cpu", "old")
     assert baseline.runner(machine(), ARM64, old, static=True) is None
     assert baseline.runner(machine(tools=["qemu-aarch64-static"]), ARM64, old, static=False) is None
+
+
+def test_tests_run_on_the_oldest_cpu_or_a_named_one(machine):
+    arm, amd = machine(tools=["qemu-aarch64-static"], files=[LIBC]), machine(tools=["qemu-x86_64-static"])
+    words = ("/usr/bin/qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu")
+    assert baseline.for_tests(arm, ARM64, {}, "") == (words, "")
+    assert baseline.for_tests(arm, ARM64, {}, "baseline") == (words, "cortex-a53")
+    assert baseline.for_tests(arm, ARM64, {"arm64": "cortex-a72"}, "baseline") == (words, "cortex-a72")
+    assert baseline.for_tests(arm, ARM64, {}, "max") == (words, "max")
+    assert baseline.for_tests(amd, AMD64, {}, "") == ((), "")
+    assert baseline.for_tests(amd, AMD64, {}, "baseline") == (("/usr/bin/qemu-x86_64-static",), AMD64.cpu)
+    with pytest.raises(MissingRequirements, match="no QEMU for amd64, which --cpu needs"):
+        baseline.for_tests(machine(), AMD64, {}, "baseline")
+    with pytest.raises(UsageError, match="the oldest CPU of s390x is not known"):
+        baseline.for_tests(machine(tools=["qemu-s390x"]), TARGETS["s390x"], {}, "baseline")
 
 
 def outcome(code, output):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 import types
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -28,12 +29,15 @@ PLURALS = {str: "strings", int: "integers", float: "numbers"}
 def convert(source: str, key: str, value: Any, hint: Any, *, textual: bool = False) -> Any:
     """`value` of the setting `key` as the declared type `hint`, as a table or list of such values where that is one.
 
-    `textual` reads words as numbers, and words with commas as lists, as the environment and flags have them. UsageError for a value of
+    `textual` reads words as numbers, words with commas as lists, and TOML or JSON as tables, as the environment and flags have them.
+    UsageError for a value of
     another type, and for one outside the declared limits.
     """
     kind, parameters = _unwrap(hint)
     if _is_struct(kind):
         return _struct(source, key, value, kind)
+    if textual and isinstance(value, str) and (kind is dict or (kind is tuple and _is_struct(parameters[0]))):
+        value, textual = _read_tables(value, [] if kind is tuple else {}), False
     if kind is dict:
         items = table(source, key, value, meta_of(hint)).items()
         return {name: convert(source, join(key, name), item, parameters[1]) for name, item in items}
@@ -61,13 +65,28 @@ def _read(text: str, kind: Any, parameters: tuple[Any, ...]) -> str | list[str]:
     return text.strip() if kind in (int, float) else text
 
 
+def _read_tables(text: str, empty: Any) -> Any:
+    """A table, or a list of tables, that a variable holds as JSON or TOML; the text itself if it is neither."""
+    if not text.strip():
+        return empty
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        # A value that spans lines could hold further keys.
+        return tomllib.loads(f"value = {text}")["value"] if "\n" not in text.strip() else text
+    except (ValueError, RecursionError):
+        return text
+
+
 def table(source: str, key: str, value: Any, meta: Meta | None = None) -> dict[str, Any]:
     """`value` if it is a table. UsageError otherwise, with the example in `meta`."""
     if isinstance(value, dict):
         return value
     help_text = ""
     if source == ENVIRONMENT:
-        help_text = "an environment variable cannot hold a table: write it in buildlib.toml"
+        help_text = "a variable holds a table as TOML or JSON, on one line"
     raise UsageError(_sentence(source, key, value, f"a table{_example(meta or Meta())}"), help_text)
 
 

@@ -75,7 +75,8 @@ value of an earlier one, key by key:
 
 `buildlib config` prints every setting, its value, and the layer that set it. An unknown key or a value of the wrong type is an
 error with exit code 2 that names the layer, the key and the nearest known key. A list in an environment variable or a flag is
-separated by commas. A setting without a variable is a table or a list of tables and can only be set in a file.
+separated by commas; a table or a list of tables in a variable is TOML or JSON on one line, as in
+`BUILDLIB_BUILDER_MIRRORS='{"docker.io" = ["mirror.acme.test"]}'`.
 """
 HEAD = ("key", "type", "default", "variable", "flag", "description")
 FIELD_HEAD = ("key", "type", "default", "description")
@@ -105,11 +106,9 @@ def _settings_of(table: str) -> list[Setting]:
 def _section(title: str, introduction: str, settings: Iterable[Setting]) -> str:
     rows = []
     for setting in settings:
-        words = describe(setting.type)
-        is_table = words == "a table" or words.endswith("list of tables")
         flag = f"`{setting.flag}`" if setting.flag else ""
         rows.append((
-            f"`{setting.key}`", words, f"`{toml(setting.default)}`", "" if is_table else f"`{setting.variable}`", flag,
+            f"`{setting.key}`", describe(setting.type), f"`{toml(setting.default)}`", f"`{setting.variable}`", flag,
             setting.description,
         ))  # fmt: skip
     return _markdown(title, introduction, HEAD, rows)

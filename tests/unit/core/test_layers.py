@@ -366,7 +366,7 @@ def test_a_wrong_word_gets_the_nearest_right_one(layer, message, help_text):
     assert refused(("f", layer)) == (message, help_text)
 
 
-TABLE_HELP = "an environment variable cannot hold a table: write it in buildlib.toml"
+TABLE_HELP = "a variable holds a table as TOML or JSON, on one line"
 
 
 @pytest.mark.parametrize(
@@ -515,3 +515,30 @@ def test_files_may_begin_with_a_byte_order_mark(tmp_path):
     (tmp_path / "buildlib.toml").write_bytes(b"\xef\xbb\xbfglibc = '2.31'\n")
     config = resolve(*files(tmp_path))
     assert (config.profile, config.glibc) == ("dev", "2.31")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "key", "value"),
+    [
+        ("BUILDER_MIRRORS", '{"docker.io" = ["mirror.acme.test"]}', "builder.mirrors", {"docker.io": ["mirror.acme.test"]}),
+        ("BUILDER_MIRRORS", '{"docker.io": "mirror.acme.test"}', "builder.mirrors", {"docker.io": "mirror.acme.test"}),
+        ("CPU", ' {arm64="max"} ', "cpu", {"arm64": "max"}),
+        ("CI_RUNNERS", "", "ci.runners", {}),
+        ("COMPONENTS",
+         '{app = {ports = [80], says = {all = ["up"]}}}', "components", {"app": {"ports": [80], "says": {"all": ["up"]}}}),
+        ("BUILDER_NODES", '[{endpoint = "ssh://a", arches = ["arm64"]}]', "builder.nodes",
+         [{"endpoint": "ssh://a", "arches": ["arm64"]}]),
+    ],
+)  # fmt: skip
+def test_a_variable_holds_a_table_as_toml_or_json(name, text, key, value):
+    config = resolve(environment({f"BUILDLIB_{name}": text}))
+    assert (flat(config)[key], config.origins[key]) == (value, "environment")
+
+
+@pytest.mark.parametrize(
+    "text", ["{a = 1}\nother = 2", "{a = 1} other", "[[x]]", "{" * 5000, "1", "null", '{"arm64": 1}', "[{}]"]
+)
+def test_another_text_is_no_table(text):
+    with pytest.raises(UsageError) as caught:
+        resolve(environment({"BUILDLIB_CPU": text}))
+    assert caught.value.message.startswith("environment: cpu")

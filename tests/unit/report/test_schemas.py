@@ -79,7 +79,7 @@ def test_a_row_has_the_type_in_words_the_default_the_variable_and_the_flag():
     assert rows["`backend`"][:5] == [
         "`backend`", "auto, zig, gcc or cross", '`"auto"`', "`BUILDLIB_BACKEND`", "`build --backend`",
     ]  # fmt: skip
-    assert rows["`ci.runners`"][:5] == ["`ci.runners`", "a table", "`{}`", "", ""]  # no variable can hold a table
+    assert rows["`ci.runners`"][:5] == ["`ci.runners`", "a table", "`{}`", "`BUILDLIB_CI_RUNNERS`", ""]
     assert rows["`endpoint`"][:3] == ["`endpoint`", "a non-empty string", "required"]
 
 

@@ -67,6 +67,17 @@ def requirements(found: Iterable[Use], env: Mapping[str, str]) -> Iterator[Requi
         if name in by_tool:
             required = [use for use in by_tool[name] if use.required]
             yield _requirement(tool, required or by_tool[name], required=bool(required), env=env)
+    if "protoc" in by_tool and not (env.get("PROTOC") or env.get("PROTOC_INCLUDE")):
+        yield Requirement(
+            what="protoc's own .proto files", why="compile what imports google/protobuf/*.proto",
+            met=_has_own_files, fixes=(apt_fix("libprotobuf-dev"),), required=False,
+        )  # fmt: skip
+
+
+def _has_own_files(host: Host) -> bool:
+    """Whether protoc finds what comes with it, in ../include; also without protoc, which is a requirement itself."""
+    protoc = host.which("protoc")
+    return not protoc or host.exists(str(Path(protoc).parent.parent / "include/google/protobuf/descriptor.proto"))
 
 
 def _requirement(tool: Tool, users: list[Use], *, required: bool, env: Mapping[str, str]) -> Requirement:

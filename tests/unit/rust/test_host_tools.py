@@ -131,10 +131,20 @@ def test_requirements_name_the_crates_and_for_whom_they_run_the_tool():
         requirements(*many, script("tikv-jemalloc-sys"), script("openssl-sys", "openssl-src"))
     ).splitlines() == [
         "  protoc (prost-build runs it for a, b, c, 2 others): pip install 'cargo-buildlib[host-tools]' or apt-get install"
-        " protobuf-compiler",
+        " protobuf-compiler libprotobuf-dev",
         "  perl (openssl-src runs it for openssl-sys): apt-get install perl",
         "  make (openssl-src, tikv-jemalloc-sys run it for openssl-sys): apt-get install make",
+        "  protoc's own .proto files (compile what imports google/protobuf/*.proto): apt-get install libprotobuf-dev",
     ]
+
+
+def test_a_protoc_without_its_own_files_is_noticed(machine):
+    """Debian's protobuf-compiler only recommends them, and apt-get is called without recommended packages."""
+    api = script("api", "prost-build=0.14.6")
+    files = ["/usr/include/google/protobuf/descriptor.proto"]
+    assert absent(machine(tools=["protoc"]), api) == ["protoc's own .proto files"]
+    assert absent(machine(tools=["protoc"], files=files), api) == []
+    assert absent(machine(tools=["protoc"]), api, PROTOC_INCLUDE="/include") == []
 
 
 def test_a_tool_that_only_replaces_a_library_is_optional():
@@ -152,7 +162,7 @@ def absent(host, *scripts, **env):
 def test_variables_meet_a_requirement_also_those_of_cargo_s_configuration(machine):
     api = script("api", "prost-build=0.14.6")
     assert absent(machine(), api) == ["protoc"]
-    assert absent(machine(), api, PROTOC="/opt/protoc") == [] == absent(machine(tools=["protoc"]), api)
+    assert absent(machine(), api, PROTOC="/opt/protoc") == []
 
 
 def test_a_compiler_of_cpp_for_this_machine_is_not_zig_s(machine):

@@ -35,7 +35,8 @@ def test_everything_missing_is_listed_at_once_with_its_fixes(machine):
         " aarch64-unknown-linux-gnu or apt-get install rustc-web cargo-web rust-web-src",
         "  zig (the zig backend links with it): pip install ziglang cargo-zigbuild",
         "  cargo-zigbuild (zig links through it): pip install ziglang cargo-zigbuild",
-        "  protoc (prost-build runs it for api): pip install 'cargo-buildlib[host-tools]' or apt-get install protobuf-compiler",
+        "  protoc (prost-build runs it for api): pip install 'cargo-buildlib[host-tools]' or apt-get install protobuf-compiler"
+        " libprotobuf-dev",
         "  cmake (cmake runs it for a-sys, b-sys): pip install 'cargo-buildlib[host-tools]' or apt-get install cmake",
         "  QEMU for arm64 (start arm64 binaries before they count as built): apt-get install qemu-user-static",
         "  C library of arm64 (start arm64 binaries before they count as built):"

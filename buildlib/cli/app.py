@@ -16,7 +16,7 @@ from buildlib.cli.collection import namespace
 from buildlib.cli.entry import debug_requested, report_errors
 from buildlib.core.errors import UsageError
 from buildlib.core.targets import nearest, suggestion
-from buildlib.process.console import Console, discard_stdout, flush_stdout, writing_to_stdout
+from buildlib.process.console import Console, discard, flush_stdout, writing_to_stdout
 
 # Commands whose words are paths, and the option that these become.
 POSITIONAL = {"verify": "--path", "explain": "--file", "lint": "--path"}
@@ -111,7 +111,7 @@ def main() -> None:
     try:
         sys.exit(report_errors(Console(os.environ), lambda: _run(program), debug=debug_requested()))
     except BrokenPipeError:
-        discard_stdout()  # nobody reads the rest
+        discard(sys.stdout)  # nobody reads the rest
         sys.exit(PIPE_CLOSED)
 
 

@@ -80,7 +80,7 @@ class Console:
         except BrokenPipeError:
             raise
         except OSError:
-            return
+            discard(sys.stderr)
 
     # --- progress ----------------------------------------------------------------------------------
 
@@ -247,17 +247,17 @@ def writing_to_stdout() -> Iterator[None]:
     except OSError as error:
         if error.filename:
             raise
-        discard_stdout()
+        discard(sys.stdout)
         raise BuildError(
             f"stdout: {error.strerror or error}", "free some space, or redirect the output elsewhere"
         ) from None
 
 
-def discard_stdout() -> None:
-    """Redirect stdout to /dev/null, with what is still buffered."""
-    with suppress(OSError, ValueError):  # a replaced stdout (in tests) may have no file descriptor
+def discard(stream: TextIO) -> None:
+    """Redirect a stream to /dev/null with what is still buffered, which Python could not write at its exit either (code 120)."""
+    with suppress(OSError, ValueError):  # a replaced stream (in tests) may have no file descriptor
         null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
+        os.dup2(null, stream.fileno())
         os.close(null)
 
 

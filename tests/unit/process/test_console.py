@@ -167,7 +167,7 @@ def run(code, *, env=(), **streams):
     program = f"""
 import os, sys
 from buildlib.core.errors import BuildError
-from buildlib.process.console import Console
+from buildlib.process.console import Console, discard
 console = Console(os.environ)
 try:
     {code}
@@ -175,10 +175,13 @@ except BuildError as error:
     console.error(error)
     sys.exit(error.code)
 except BrokenPipeError:
+    discard(sys.stdout)
     sys.exit(141)
 """
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
-    return subprocess.run([sys.executable, "-c", program], env={**os.environ, **dict(env)}, check=False, **streams)
+    # With this variable, which containers like to set, Python has no buffers that it writes when it exits.
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return subprocess.run([sys.executable, "-c", program], env={**inherited, **dict(env)}, check=False, **streams)
 
 
 @pytest.mark.processes

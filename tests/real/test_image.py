@@ -144,8 +144,9 @@ def test_after_a_kill_at_any_time_the_layout_is_complete(layouts, clone, tmp_pat
     indexes = {(output / "mqtt-server" / "index.json").read_text()}
     for number in range(10):
         process = start(number)
-        time.sleep(duration * (1 + number) / 8)  # the last rounds complete
-        process.send_signal(signal.SIGKILL)
+        if number < 9:  # the last round is complete, however slow the machine has become
+            time.sleep(duration * (1 + number) / 8)
+            process.send_signal(signal.SIGKILL)
         process.wait()
         copied = tmp_path / f"copy-{number}"
         skopeo("copy", "--all", f"oci:{output}/mqtt-server", f"oci:{copied}")  # checks every digest

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -20,10 +21,8 @@ pytestmark = pytest.mark.slow
 
 
 def test_four_services_for_four_platforms_and_nothing_to_do_afterwards(shared_project):
-    began = time.monotonic()
     first = shared_project.push("--json")
-    first_seconds = time.monotonic() - began
-    assert first.code == 0, first
+    assert first.code == 0 and "docker buildx build" in first.err, first
     images = json.loads(first.out)
     assert [(image["component"], image["status"], image["platforms"]) for image in images] == [
         (program, "done", PLATFORMS) for program in PROGRAMS
@@ -31,13 +30,11 @@ def test_four_services_for_four_platforms_and_nothing_to_do_afterwards(shared_pr
     for image in images:
         for tag in ("0.1.0", "latest"):
             assert shared_project.digest(f"{image['component']}:{tag}") == image["digest"]
-    began = time.monotonic()
     again = shared_project.push("--json")
-    seconds = time.monotonic() - began
     assert [(image["status"], image["digest"]) for image in json.loads(again.out)] == [
         ("unchanged", image["digest"]) for image in images
     ]
-    assert seconds < first_seconds / 2  # 1.1 s on an idle machine, see the README
+    assert "docker buildx build" not in again.err, again
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
@@ -135,13 +132,15 @@ def test_attestations_are_not_counted_as_platforms(project, scanner):
 
 
 def test_ctrl_c_ends_all_processes_and_moves_no_tag(project):
+    """The build does not end by itself, so that the signal comes before its end on a machine of any speed."""
     before = {name: project.raw(f"{name}:latest") for name in PROGRAMS}
-    env = os.environ | project.env | {"SOURCE_DATE_EPOCH": "77"}
+    file = project.root / "Dockerfile.multiarch"
+    file.write_text(re.sub(r"(\nFROM .* AS cli-command\n)", r"\1RUN sleep 1000\n", file.read_text()))
     argv = (str(BUILDLIB), "image", "--arch", ARCHES, "--push", "--no-build", "--force")
     process = subprocess.Popen(
-        argv, cwd=project.root, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    next(line for line in process.stderr if "buildx build" in line)
+        argv, cwd=project.root, env=os.environ | project.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )  # fmt: skip
+    next(line for line in process.stderr if "RUN sleep 1000" in line)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=120)
     assert (process.returncode, "error: interrupted\n" in stderr, "Traceback" in stderr) == (130, True, False), stderr
@@ -252,8 +251,9 @@ def test_after_a_kill_at_any_time_latest_is_a_complete_image(project):
             argv, cwd=project.root, env=os.environ | project.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             start_new_session=True,
         )  # fmt: skip
-        time.sleep(duration * (1 + number) / 8)  # the last rounds complete
-        os.killpg(process.pid, signal.SIGKILL)
+        if number < 9:  # the last round is complete, however slow the machine has become
+            time.sleep(duration * (1 + number) / 8)
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         raw = project.raw("cli-command:latest")
         indexes.add(raw)

@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import json
 import os
+import re
 import resource
 import selectors
 import signal
@@ -29,16 +30,21 @@ NOTICE, STOPPED, NOT_EXECUTED = "buildlib: not isolated: ", "buildlib: stopped: 
 TIMED_OUT, EXCEEDED = 124, 125  # exit codes: that of timeout(1), and that of another limit
 # <linux/sched.h>, <linux/mount.h>, <linux/prctl.h>
 NEWNS, NEWIPC, NEWUSER, NEWPID, NEWNET = 0x00020000, 0x08000000, 0x10000000, 0x20000000, 0x40000000
-MS_BIND, MS_REC, MS_PRIVATE, MS_NOSUID, MS_NODEV = 0x1000, 0x4000, 0x40000, 0x2, 0x4
+MS_BIND, MS_REC, MS_PRIVATE, MS_RDONLY, MS_NOSUID, MS_NODEV = 0x1000, 0x4000, 0x40000, 0x1, 0x2, 0x4
 MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE, ATTR_RDONLY, ATTR_NOSUID = 442, -100, 0x8000, 0x1, 0x2
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 36, 38
 INSIDE = 1000  # the user in the namespace: not root, so that the program has no capabilities in it
-# Directories that a program does not need to say its version, with secrets, sockets of daemons, or other users' files.
-HIDDEN = ("proc", "sys", "dev", "run", "tmp", "home", "root", "var", "boot", "mnt", "media", "srv", "lost+found")
+# What a program needs to say its version. Anything else may hold secrets, sockets of daemons, or other users' files: CI systems
+# keep a workspace with its credentials in a directory of their own (/builds, /__w), and /etc has the keys of this machine.
+SYSTEM = re.compile(r"bin|sbin|lib\w*|usr|opt|nix|gnu")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+ETC = ("alternatives", "group", "hosts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "nsswitch.conf", "passwd",
+       "ssl/certs", "ssl/openssl.cnf")  # fmt: skip
+SHOWN = (*DEVICES, *(f"/etc/{name}" for name in ETC))
 KEPT = ("PATH", "LANG", "LC_ALL", "TERM", "TZ")
 
 libc = ctypes.CDLL(None, use_errno=True)
+PAGE = resource.getpagesize()  # bytes
 
 
 def main(spec_text: str, *words: str) -> None:
@@ -67,9 +73,13 @@ def main(spec_text: str, *words: str) -> None:
             os._exit(127)
     for _, end in outputs:
         os.close(end)
-    exceeded = _forward({outputs[0][0]: 1, outputs[1][0]: 2}, spec, child)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    _kill_descendants()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    try:
+        exceeded = _forward({outputs[0][0]: 1, outputs[1][0]: 2}, spec, child)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    finally:
+        _kill_descendants()
     if exceeded:
         os.write(2, f"{STOPPED}{exceeded}\n".encode())
         sys.exit(TIMED_OUT if exceeded.startswith("not finished") else EXCEEDED)
@@ -99,11 +109,11 @@ def _unshare() -> None:
 
 def _build_root(root: str, files: list[str]) -> None:
     """Mount a new root at the empty directory `root`: the system's directories and `files`, all read-only, and a small tmpfs."""
-    sources = {file: os.path.realpath(file) for file in files}
+    sources = {file: os.path.realpath(file) for file in (*filter(os.path.exists, SHOWN), *files)}
     _mount(None, "/", None, MS_REC | MS_PRIVATE)
     _mount("tmpfs", root, "tmpfs", MS_NOSUID | MS_NODEV, "size=64m,mode=755")
     for entry in os.scandir("/"):
-        if entry.name in HIDDEN:
+        if not SYSTEM.fullmatch(entry.name):
             continue
         if entry.is_symlink():
             os.symlink(os.readlink(entry.path), f"{root}/{entry.name}")
@@ -112,7 +122,7 @@ def _build_root(root: str, files: list[str]) -> None:
             _bind(entry.path, f"{root}/{entry.name}")
     for name in ("proc", "dev", "tmp"):
         os.mkdir(f"{root}/{name}")
-    for file, source in ({device: device for device in DEVICES} | sources).items():
+    for file, source in sources.items():
         place = f"{root}{file}"
         if not os.path.exists(place):
             os.makedirs(place if os.path.isdir(source) else os.path.dirname(place), exist_ok=True)
@@ -135,8 +145,10 @@ def _mount(source: str | None, place: str, kind: str | None, flags: int, data: s
 
 def _enter_root(root: str) -> None:
     """Make `root` the root of this process, which is the first of its PID namespace."""
-    with contextlib.suppress(OSError):  # a container that hides parts of /proc may not mount another
-        _mount("proc", f"{root}/proc", "proc", MS_NOSUID | MS_NODEV)
+    # Read-only: to root the kernel's settings in it are writable, without any capability. A container that hides parts of /proc
+    # may not mount another.
+    with contextlib.suppress(OSError):
+        _mount("proc", f"{root}/proc", "proc", MS_RDONLY | MS_NOSUID | MS_NODEV)
     os.chroot(root)
     os.chdir("/tmp")
 
@@ -207,25 +219,27 @@ def _forward(pipes: dict[int, int], spec: Mapping[str, Any], child: int) -> str:
     with selectors.DefaultSelector() as selector:
         for pipe in pipes:
             selector.register(pipe, selectors.EVENT_READ)
-        while selector.get_map() and not exceeded:
-            for key, _ in selector.select(0.1):
+        # What it has left running may hold the pipes, and a program that closes them may go on.
+        while not exceeded and not os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            for key, _ in selector.select(0.1 if selector.get_map() else 0.001):
                 chunk = os.read(key.fd, 1 << 16)
                 if not chunk:
                     selector.unregister(key.fd)
                 os.write(pipes[key.fd], chunk[: max(left, 0)])
                 left -= len(chunk)
+            processes = _descendants(os.getpid())
             if left < 0:
                 exceeded = f"more than {spec['output']} bytes of output"
             elif time.monotonic() > deadline:
                 exceeded = f"not finished after {spec['seconds']} seconds"
-            elif len(_descendants(child)) > spec["processes"]:  # the kernel does not limit them for root
+            elif len(processes) > spec["processes"]:  # the kernel does not limit them for root
                 exceeded = f"more than {spec['processes']} processes"
-            elif os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-                break  # what it has left running may hold the pipes
-        if exceeded:
-            os.kill(child, signal.SIGKILL)
-        else:
-            _drain(pipes, left)
+            elif sum(processes.values()) > spec["memory"]:  # RLIMIT_DATA does not count what is shared
+                exceeded = f"more than {spec['memory']} bytes of memory"
+    if exceeded:
+        os.kill(child, signal.SIGKILL)
+    else:
+        _drain(pipes, left)
     return exceeded
 
 
@@ -241,26 +255,29 @@ def _drain(pipes: dict[int, int], left: int) -> None:
 
 def _kill_descendants() -> None:
     """Kill what the program has left running: without a PID namespace it has become a child of this process."""
-    with contextlib.suppress(ChildProcessError):
-        for _ in range(1000):
-            for process in _descendants(os.getpid()):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGKILL)
+    while processes := _descendants(os.getpid()):
+        for process in processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
             os.waitpid(-1, 0)
 
 
-def _descendants(ancestor: int) -> list[int]:
-    """The processes that `ancestor` and its children have started."""
+def _descendants(ancestor: int) -> dict[int, int]:
+    """The processes that `ancestor` and its children have started, without those that have ended: bytes of memory by number."""
     children: dict[int, list[int]] = {}
+    memory: dict[int, int] = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError, IndexError):  # it may have ended meanwhile
             with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as stream:
-                parent = int(stream.read().rpartition(")")[2].split()[1])
-            children.setdefault(parent, []).append(int(name))
+                state, parent, *fields = stream.read().rpartition(")")[2].split()
+            children.setdefault(int(parent), []).append(int(name))
+            if state not in "ZX":
+                memory[int(name)] = int(fields[19]) * PAGE
     found = list(children.get(ancestor, ()))
     for process in found:
         found += children.get(process, ())
-    return found
+    return {process: memory[process] for process in found if process in memory}
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -26,18 +27,24 @@ sandbox.main(*sys.argv[2:])
 """
 
 
-def run(folder, *words, files=(), refused=False, **limits):
-    """(exit code, stdout, stderr) of the words in the sandbox."""
+def start(folder, *words, files=(), refused=False, **limits):
+    """The words in the sandbox, as a process that has just been started."""
     scratch = folder / "scratch"
     scratch.mkdir(exist_ok=True)
     usual = {"seconds": 20, "memory": 1 << 30, "output": 1 << 16, "processes": 32}
     spec = json.dumps({"scratch": str(scratch), "files": list(map(str, files))} | usual | limits)
     program = ("-c", REFUSED, str(PROGRAM)) if refused else (str(PROGRAM),)
-    done = subprocess.run(
-        [sys.executable, "-IS", *program, spec, *words], capture_output=True, text=True, timeout=60, check=False,
+    return subprocess.Popen(
+        [sys.executable, "-IS", *program, spec, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "DB_PASSWORD": "hunter2"},
     )  # fmt: skip
-    return done.returncode, done.stdout, done.stderr
+
+
+def run(folder, *words, **options):
+    """(exit code, stdout, stderr) of the words in the sandbox."""
+    with start(folder, *words, **options) as process:
+        out, err = process.communicate(timeout=60)
+        return process.returncode, out, err
 
 
 def shell(folder, script, **options):
@@ -85,6 +92,21 @@ def test_only_its_own_files_are_visible_and_nothing_is_written(isolated):
     assert (shown.read_text(), hidden.read_text(), list((isolated / "scratch").iterdir())) == ("shown", "hidden", [])
 
 
+def test_of_the_system_only_what_a_program_needs_is_visible(isolated):
+    names = shell(isolated, "cd / && echo *; cat /etc/shadow /etc/machine-id")[1].split()
+    assert [name for name in names if not re.fullmatch("bin|dev|etc|gnu|lib.*|nix|opt|proc|sbin|tmp|usr", name)] == []
+
+
+def test_the_kernel_s_settings_are_not_writable(isolated):
+    """To root they are, without any capability: what is there may name a program that runs outside."""
+    _, out, err = shell(
+        isolated, "for file in comm oom_score_adj; do echo 1 > /proc/self/$file; done; cat /proc/self/comm"
+    )
+    assert (out, err.count("Read-only file system")) == ("cat\n", 2)
+    settings = "/proc/sys/kernel/hostname"
+    assert "Read-only file system" in shell(isolated, f"cat {settings} > {settings}")[2]
+
+
 def test_there_is_no_network(isolated):
     assert shell(isolated, "cat /proc/net/dev | grep -v -e Inter -e face -e lo:")[1] == ""
 
@@ -104,7 +126,9 @@ def test_without_namespaces_nothing_outside_is_written(tmp_path):
         ("while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done", {}, "more than 65536 bytes of output"),
         ("while :; do :; done", {"seconds": 1}, "not finished after 1 seconds"),
         ("sleep 60 & wait", {"seconds": 1}, "not finished after 1 seconds"),
+        ("exec >&- 2>&-; sleep 60", {"seconds": 1}, "not finished after 1 seconds"),
         ("for i in $(seq 60); do sleep 50 & done; wait", {"processes": 20}, "more than 20 processes"),
+        ("for i in $(seq 60); do (setsid sleep 50 &) done; sleep 50", {"processes": 20}, "more than 20 processes"),
     ],
 )
 def test_limits(tmp_path, refused, script, limits, reason):
@@ -121,6 +145,25 @@ def test_memory_is_limited(tmp_path, refused):
         refused=refused, memory=64 << 20,
     )  # fmt: skip
     assert code not in (0, sandbox.TIMED_OUT, sandbox.EXCEEDED)
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_shared_memory_is_limited(tmp_path, refused):
+    script = f"import mmap, time; data = mmap.mmap(-1, {96 << 20})\nfor _ in range(96): data.write(bytes(1 << 20))\ntime.sleep(60)"
+    code, _, err = run(
+        tmp_path, os.path.realpath(sys.executable), "-ISc", script, files=[sys.base_prefix], refused=refused, memory=64 << 20,
+    )  # fmt: skip
+    assert (code, err.splitlines()[-1]) == (125, f"buildlib: stopped: more than {64 << 20} bytes of memory")
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_what_it_has_started_ends_when_the_sandbox_is_terminated(tmp_path, refused):
+    marker = f"{os.getpid()}.{refused:d}6"
+    with start(tmp_path, "/bin/sh", "-c", f"setsid sleep {marker} & echo started; wait", refused=refused) as sandboxed:
+        assert sandboxed.stdout.readline() == "started\n"
+        sandboxed.terminate()
+        assert sandboxed.wait(30) == 143
+    assert not _is_running(marker)
 
 
 @pytest.mark.parametrize("refused", [False, True])

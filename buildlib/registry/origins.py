@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urljoin
 
@@ -44,24 +46,26 @@ class Origin:
 
     @property
     def is_local(self) -> bool:
-        """Whether the host is `localhost`, or an address of this machine or its link. Names are not looked up."""
+        """Whether the host is an address of this machine or its link, or a name that is always one (RFC 6761, 6.3)."""
         address = self._address
         if address is None:
-            return self.is_loopback
+            return f".{self.host.removesuffix('.')}".endswith(".localhost")
         return address.is_loopback or address.is_link_local or address.is_unspecified or address.is_multicast
 
     @property
     def is_private(self) -> bool:
         """Whether the host is such an address, or one of a private network."""
-        return self.is_local or (self._address is not None and self._address.is_private)
+        return self.is_local or (self._address is not None and not self._address.is_global)
 
     @property
     def _address(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-        try:
-            address = ipaddress.ip_address(self.host.strip("[]"))
-        except ValueError:
-            return None
-        return getattr(address, "ipv4_mapped", None) or address
+        text = self.host.strip("[]").removesuffix(".")
+        with suppress(OSError):  # the resolver reads 127.1, 0x7f.1 and 2130706433 as addresses too (inet_aton(3))
+            text = socket.inet_ntoa(socket.inet_aton(text))
+        with suppress(ValueError):
+            address = ipaddress.ip_address(text)
+            return getattr(address, "ipv4_mapped", None) or address
+        return None
 
 
 def origin_of(url: str) -> Origin | None:
@@ -100,8 +104,8 @@ def refuse_url(registry: Origin, url: str) -> str:
 def refuse_realm(registry: Origin, realm: str) -> str:
     """Why a registry's credentials are not sent to the realm that it names; "" if they are.
 
-    The realm may be another host, as Docker Hub's is, but only over https; over http it has to be this machine, and so does the
-    registry. go-containerregistry allows any http realm to a registry without https.
+    The realm may be another host, also of another domain (Scaleway's rg.fr-par.scw.cloud names api.scaleway.com, which
+    go-containerregistry refuses), but only over https; over http it has to be this machine, and so does the registry.
     """
     target = origin_of(realm)
     if target is None:

@@ -62,6 +62,26 @@ def test_other_texts_are_no_urls(url):
 
 
 @pytest.mark.parametrize(
+    "host",
+    ["127.1", "0x7f.1", "0x7f000001", "2130706433", "0177.0.0.1", "127.0.0.1.", "0", "0xa9fea9fe", "169.254.43518",
+     "[::ffff:7f00:1]", "localhost.", "a.localhost", "A.LOCALHOST."],
+)  # fmt: skip
+def test_every_spelling_of_an_address_of_this_machine(host):
+    """Those that the resolver of this machine reads as such an address; no registry needs any of them."""
+    origin = origin_of(f"https://{host}/")
+    assert (origin.is_local, origin.is_private) == (True, True)
+    assert "this machine or its link" in refuse_url(HUB, f"http://{host}:8080/")
+    assert "private network" in refuse_realm(HUB, f"https://{host}/")
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost.evil.test", "notlocalhost", "127.0.0.1.nip.io", "xn--lcalhost-0za.test", "8.8"]
+)
+def test_names_that_only_look_like_this_machine(host):
+    assert origin_of(f"https://{host}/").is_private is False
+
+
+@pytest.mark.parametrize(
     "realm",
     [
         "https://auth.docker.io/token",
@@ -86,6 +106,8 @@ def test_a_realm_over_https_gets_the_credentials(realm):
         ("https://127.0.0.1/t", "private network"),
         ("https://localhost/t", "private network"),
         ("https://10.0.0.7/t", "private network"),
+        ("https://10.7/t", "private network"),
+        ("https://100.100.100.200/t", "private network"),
         ("https://[::ffff:10.0.0.7]/t", "private network"),
         ("https://0.0.0.0/t", "private network"),
         ("https://[::]/", "private network"),

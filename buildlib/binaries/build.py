@@ -196,7 +196,7 @@ def published(
         if (owner.kind, owner.manifest) != (artifact.kind, artifact.manifest):
             both = " and ".join(f"the {one.kind} of {one.manifest.parent.name}" for one in (owner, artifact))
             raise UsageError(f"{build.target.name}: two files would be called {name}: {both}", "choose one of them")
-        files[name] = (build.folder / ("examples" if artifact.kind == "example" else "") / name, artifact.kind)
+        files[name] = (build.folder / ("examples" if artifact.is_example else "") / name, artifact.kind)
     return files
 
 

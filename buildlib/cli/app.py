@@ -21,6 +21,11 @@ from buildlib.process.console import Console, discard, flush_stdout, writing_to_
 # Commands whose words are paths, and the option that these become.
 POSITIONAL = {"verify": "--path", "explain": "--file", "lint": "--path"}
 LIST_FORMATS = ("flat", "nested", "json")  # of --list
+# Options of cargo that are passed on behind `--`, and the commands that do so.
+OF_CARGO = re.compile(
+    r"--(all-targets|bench|benches|doc|examples|ignore-rust-version|keep-going|no-fail-fast|no-run|test|tests|timings)(=|$)|-Z"
+)
+PASS_ON = ("build", "plan", "test", "image")
 PIPE_CLOSED = 141  # 128 + SIGPIPE, as shells report it
 
 
@@ -54,7 +59,7 @@ class Buildlib(Program):
         try:
             super().update_config(merge)
         except UnknownFileType as error:
-            raise UsageError(f"--config: {error}") from None
+            raise UsageError(f"--config: {error}", "cargo's own --config goes behind --") from None
 
     def _parse(self, parse: Callable[..., None], *args: Any) -> None:
         try:
@@ -81,6 +86,8 @@ def _explain(error: ParseError) -> UsageError:
     if "No idea what" not in text:
         return UsageError(f"{text[:1].lower()}{text[1:]}")
     near = nearest(word, known)
+    if OF_CARGO.match(word) and error.context is not None and error.context.name in PASS_ON:
+        return UsageError(f"unknown option {word!r}", f"it is cargo's: buildlib {error.context.name} -- {word}")
     return UsageError(f"unknown {kind} {word!r}", f"did you mean {near!r}?" if near else "see --help")
 
 

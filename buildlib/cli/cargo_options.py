@@ -19,7 +19,9 @@ SWITCHES = (
     "workspace", "bins", "lib", "all_features", "no_default_features", "release", "offline", "locked", "frozen", "quiet",
 )  # fmt: skip
 TEXTS = ("profile", "jobs")
-SHORT = {"package": "p", "jobs": "j", "verbose": "v", "quiet": "q", "release": "r"}
+OTHER_NAMES = {
+    "package": "p", "jobs": "j", "verbose": "v", "quiet": "q", "release": "r", "features": "F", "workspace": "all",
+}  # fmt: skip
 HELP = {
     "package": "a package of the workspace; default: the default members, as for cargo",
     "exclude": "with --workspace: without this package",
@@ -57,14 +59,14 @@ class CargoOptions:
 
 
 class CargoTask(Task[Any]):
-    """A task with cargo's short options."""
+    """A task whose options have cargo's other names."""
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
-        """Return the arguments, with a short name for those that have one in cargo."""
+        """Return the arguments, with the other name of those that have one in cargo."""
         arguments = super().get_arguments(ignore_unknown_help)
         for argument in arguments:
-            if argument.name in SHORT:
-                argument.names = (*argument.names, SHORT[argument.name])
+            if argument.name in OTHER_NAMES:
+                argument.names = (*argument.names, OTHER_NAMES[argument.name])
         return arguments
 
 
@@ -116,4 +118,5 @@ def _read(values: Mapping[str, Any]) -> CargoOptions:
         profile="release" if values["release"] else values["profile"], jobs=values["jobs"], verbose=int(values["verbose"]),
         rest=extra_words(),
     )  # fmt: skip
-    return CargoOptions(request=request, features=split(values["features"]), targets=tuple(values["target"]))
+    features = " ".join(values["features"]).replace(",", " ").split()  # cargo takes spaces too
+    return CargoOptions(request=request, features=features, targets=tuple(values["target"]))

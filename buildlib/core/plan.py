@@ -114,6 +114,11 @@ class Artifact:
     manifest: Path  # the Cargo.toml of its package
     test: bool = False  # compiled as a test or a benchmark
 
+    @property
+    def is_example(self) -> bool:
+        """Whether it is an example, which may be a library too: cargo puts them into a directory of their own."""
+        return self.kind == "example" or self.path.parent.name == "examples"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:

@@ -16,14 +16,19 @@ from buildlib.machine.workspace import Component, Package, Workspace
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """What a command works on. `flags` are cargo's words for the packages, `target_flags` those for their targets."""
+    """What a command works on. `target_flags` are cargo's words for the targets."""
 
+    workspace: Workspace
     packages: tuple[Package, ...]
     components: tuple[Component, ...]  # binaries, those included that cargo leaves out for their features
     examples: tuple[str, ...]
     libraries: tuple[str, ...]  # file names
-    flags: tuple[str, ...]
     target_flags: tuple[str, ...]
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Return cargo's words for the packages, which may change when cargo writes Cargo.lock."""
+        return package_flags(self.workspace, self.packages)
 
     def without_shared_libraries(self) -> Selection:
         """The same for a static target. rustc drops a cdylib there if the library is something else as well, and fails if not."""
@@ -32,17 +37,16 @@ class Selection:
         if not self.libraries or not alone:
             return self
         packages = tuple(package for package in self.packages if package.name not in alone)
-        return replace(self, packages=packages, flags=words("--package", (package.name for package in packages)))
+        return replace(self, packages=packages)
 
     def includes(self, artifact: Artifact) -> bool:
         """Whether cargo compiled this file because it is selected, and not for something that depends on it."""
-        match artifact.kind:
-            case "bin":
-                selected = artifact.name in {component.name for component in self.components}
-            case "example":
-                selected = artifact.name in self.examples
-            case _:
-                selected = artifact.path.name in self.libraries
+        if artifact.is_example:
+            selected = artifact.name in self.examples
+        elif artifact.kind == "bin":
+            selected = artifact.name in {component.name for component in self.components}
+        else:
+            selected = artifact.path.name in self.libraries
         return selected and not artifact.test
 
 
@@ -60,40 +64,41 @@ def select(workspace: Workspace, request: Request) -> Selection:
     inside = tuple(component for component in workspace.components if component.package in names)
     everything = not request.names_targets
     components = named or (inside if everything or request.bins else ())
-    examples = _examples(packages, request)
+    owners = _examples(packages, request)
+    examples = tuple(dict.fromkeys(name for _, name in owners))
     libraries = tuple(name for package in packages for name in package.libraries) if request.library else ()
     if not (components or examples or libraries):
         raise _nothing(workspace, packages, request)
-    _check_file_names(components, examples, packages if libraries else ())
+    _check_file_names(components, owners, packages if libraries else ())
     target_flags = (
         *(words("--bin", (component.name for component in components)) if named else ("--bins",) if components else ()),
         *words("--example", examples),
         *(("--lib",) if libraries else ()),
     )
     return Selection(
-        packages=packages, components=components, examples=examples, libraries=libraries,
-        flags=package_flags(workspace, packages), target_flags=target_flags,
+        workspace=workspace, packages=packages, components=components, examples=examples, libraries=libraries,
+        target_flags=target_flags,
     )  # fmt: skip
 
 
 def select_packages(workspace: Workspace, request: Request) -> tuple[Package, ...]:
-    """Return the packages that `request` means: named ones, all, or the default members. `*` and `?` match, as for cargo.
+    """Return the packages that `request` means: named ones, all, or the default members.
 
     Raises:
         UsageError: an unknown package, or `exclude` without `workspace`.
     """
     if request.exclude and not request.workspace:
         raise UsageError("--exclude needs --workspace", "add it, or name the packages with --package")
-    known = {package.name for package in workspace.members}
-    for pattern in (*request.packages, *request.exclude):
-        if not any(fnmatchcase(name, pattern) for name in known):
-            raise UsageError(f"unknown package {pattern!r}", suggestion(pattern, sorted(known)))
+    for spec in (*request.packages, *request.exclude):
+        if not any(package.matches(spec) for package in workspace.members):
+            known = sorted(package.name for package in workspace.members)
+            raise UsageError(f"unknown package {spec!r}", suggestion(spec, known))
 
     def chosen(package: Package) -> bool:
         if request.workspace:
-            return not any(fnmatchcase(package.name, pattern) for pattern in request.exclude)
+            return not any(map(package.matches, request.exclude))
         if request.packages:
-            return any(fnmatchcase(package.name, pattern) for pattern in request.packages)
+            return any(map(package.matches, request.packages))
         return package.default
 
     packages = tuple(package for package in workspace.members if chosen(package))
@@ -106,7 +111,7 @@ def package_flags(workspace: Workspace, packages: tuple[Package, ...]) -> tuple[
     """Return cargo's words for `packages`. They do not depend on the directory in which cargo runs."""
     if packages == workspace.members:
         return ("--workspace",)
-    return words("--package", (package.name for package in packages))
+    return words("--package", map(workspace.spec, packages))
 
 
 def cargo_test_flags(workspace: Workspace, request: Request) -> tuple[str, ...]:
@@ -205,7 +210,9 @@ def _named_components(workspace: Workspace, request: Request, packages: tuple[Pa
 
 def _matching(workspace: Workspace, word: str) -> list[Component]:
     package, slash, name = word.rpartition("/")
-    found = [one for one in workspace.components if one.name == name and (not slash or one.package == package)]
+    found = [
+        one for one in workspace.components if fnmatchcase(one.name, name) and (not slash or one.package == package)
+    ]
     return found or list(_of_package(workspace, word))
 
 
@@ -216,32 +223,47 @@ def _of_package(workspace: Workspace, name: str) -> Iterator[Component]:
         yield from (one for one in binaries if len(binaries) == 1 or one.name == package.default_run)
 
 
-def _examples(packages: Iterable[Package], request: Request) -> tuple[str, ...]:
-    known = {name for package in packages for name in package.examples}
-    for name in request.examples:
-        if name not in known:
-            raise UsageError(f"unknown example {name!r}", suggestion(name, sorted(known)))
-    return tuple(dict.fromkeys(request.examples))
+def _examples(packages: Iterable[Package], request: Request) -> list[tuple[str, str]]:
+    """The examples that the request names, each as its package and its name."""
+    known = [(package.name, name) for package in packages for name in package.examples]
+    for word in request.examples:
+        if not any(fnmatchcase(name, word) for _, name in known):
+            raise UsageError(f"unknown example {word!r}", suggestion(word, sorted({name for _, name in known})))
+    return [one for one in known if any(fnmatchcase(one[1], word) for word in request.examples)]
 
 
-def _check_file_names(components: Iterable[Component], examples: Iterable[str], packages: Iterable[Package]) -> None:
+def _check_file_names(
+    components: Iterable[Component], examples: Iterable[tuple[str, str]], packages: Iterable[Package]
+) -> None:
     """UsageError if two targets would be one file in dist/: cargo itself would let one overwrite the other."""
-    owners: dict[str, list[str]] = defaultdict(list)
+    owners: dict[str, list[tuple[str, str]]] = defaultdict(list)  # kind and package
     for component in components:
-        owners[component.name].append(component.package)
-    for name in examples:
-        owners[name].append(f"example {name}")
+        owners[component.name].append(("binary", component.package))
+    for package_name, name in examples:
+        owners[name].append(("example", package_name))
     for package in packages:
         for name in package.libraries:
-            owners[name].append(package.name)
+            owners[name].append(("library", package.name))
     for name, found in owners.items():
         if len(found) > 1:
-            both = f"{', '.join(found[:-1])} and {found[-1]}"
-            choices = " or ".join(f"--package {package}" for package in found)
-            raise UsageError(
-                f"two binaries are called {name!r}, in {both}",
-                f"choose one with {choices}, or as --component {found[0]}/{name}",
-            )
+            raise _same_name(name, found)
+
+
+def _same_name(name: str, found: list[tuple[str, str]]) -> UsageError:
+    kinds = {kind for kind, _ in found}
+    packages = list(dict.fromkeys(package for _, package in found))
+    owners = packages if len(kinds) == 1 else [f"the {kind} of {package}" for kind, package in found]
+    what = (
+        {"binary": "binaries", "example": "examples", "library": "libraries"}[kinds.pop()]
+        if len(kinds) == 1
+        else "files"
+    )
+    choices = " or ".join(f"--package {package}" for package in packages)
+    by_name = f", or as --component {packages[0]}/{name}" if what == "binaries" else ""
+    return UsageError(
+        f"two {what} are called {name!r}, in {', '.join(owners[:-1])} and {owners[-1]}",
+        f"choose one with {choices}{by_name}" if len(packages) > 1 else "choose one of them",
+    )
 
 
 def _nothing(workspace: Workspace, packages: tuple[Package, ...], request: Request) -> NothingToDo:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ class Package:
 
     name: str
     manifest: Path
+    version: str = ""
     default: bool = True  # cargo takes it in the current directory if no package is named
     default_run: str = ""  # the binary that `cargo run` takes
     features: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # name -> what it enables
@@ -51,6 +53,21 @@ class Package:
     examples: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()  # file names of a cdylib or staticlib: libkey.so, libkey.a
     only_shared: bool = False  # its library is a cdylib and nothing else
+
+    def matches(self, spec: str) -> bool:
+        """Whether a value of --package means it: a name, which may contain `*` and `?`, or a package ID specification.
+
+        The Cargo Book, "Package ID Specifications": NAME@1.2, NAME:1.2, file:///PATH, path+file:///PATH#NAME@1.2, …#1.2.
+        """
+        url, _, rest = spec.partition("#") if "://" in spec else ("", "", spec)
+        name, _, version = rest.replace("@", ":").partition(":")
+        if url and name[:1].isdigit():
+            name, version = "", name
+        return (
+            fnmatchcase(self.name, name or "*")
+            and url.removeprefix("path+") in ("", self.manifest.parent.as_uri())
+            and f"{self.version}.".startswith(f"{version}." if version else "")
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +78,21 @@ class Workspace:
     target_dir: Path
     components: tuple[Component, ...]  # of all members, in cargo's order
     members: tuple[Package, ...] = ()
+    published: frozenset[str] = frozenset()  # names of members that are names of dependencies from elsewhere, too
 
     @property
     def lock(self) -> Path:
         """The path of Cargo.lock."""
         return self.root / "Cargo.lock"
+
+    def spec(self, package: Package) -> str:
+        """Return the value of --package: the name, with the version if a dependency has the same name.
+
+        A benchmark that compares with the published version has such a one; `--package NAME` is ambiguous there.
+        """
+        locked = self.lock.read_bytes() if self.lock.is_file() else b""
+        ambiguous = package.name in self.published or locked.count(f'name = "{package.name}"\n'.encode()) > 1
+        return f"{package.name}@{package.version}" if ambiguous else package.name
 
 
 def find_manifest(cwd: Path) -> Path:
@@ -103,13 +130,19 @@ def parse_metadata(answer: str) -> Workspace:
             if "bin" in target["kind"]
         ),
         members=tuple(_package(package, names, default=package["id"] in defaults) for package in members),
+        published=frozenset(
+            dependency["name"]
+            for package in members
+            for dependency in package.get("dependencies") or ()
+            if dependency["name"] in names and not dependency.get("path")
+        ),
     )  # fmt: skip
 
 
 def _package(package: Mapping[str, Any], members: Collection[str], *, default: bool) -> Package:
     targets = package["targets"]
     return Package(
-        name=package["name"], manifest=Path(package["manifest_path"]), default=default,
+        name=package["name"], manifest=Path(package["manifest_path"]), version=package["version"], default=default,
         default_run=package.get("default_run") or "",
         features={name: tuple(enabled) for name, enabled in (package.get("features") or {}).items()},
         dependencies=tuple(

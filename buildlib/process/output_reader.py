@@ -93,8 +93,8 @@ class OutputReader:
             files = {Path(executable): str(kinds[0])}
         else:
             paths = [path for path in map(Path, message["filenames"]) if path.suffix in KINDS]
-            # Only kinds of the target: a proc macro is a .so too.
-            files = {path: KINDS[path.suffix] for path in paths if KINDS[path.suffix] in kinds}
+            # Only crate types of the target: a proc macro is a .so too.
+            files = {path: KINDS[path.suffix] for path in paths if KINDS[path.suffix] in target["crate_types"]}
         self.fresh += fresh
         self.compiled += not fresh
         self.artifacts += [

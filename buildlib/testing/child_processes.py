@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sys
 
 TYPE_CHECKING = False  # type checkers take it for typing's, whose import would cost milliseconds
@@ -30,7 +31,8 @@ BINFMT, BOTH, PRIVATE, LAUNCHERS, NONE = "binfmt", "binfmt and launchers", "priv
 LIBRARIES = "QEMU_LD_PREFIX"  # the variable that stands for QEMU's option -L
 SLOT = 4096  # as in emulation/launcher.py
 ASIDE = ".emulated"  # directory beside launchers, with the programs that they stand in for
-NO_PROGRAMS = (".so", ".d", ".rlib", ".rmeta", ".a")  # ends of names of other files that cargo puts beside programs
+# Other files that cargo puts beside programs. With a digest: what it starts itself, as tests of an example.
+NO_PROGRAM = re.compile(r".*(\.(so|d|rlib|rmeta|a)|-[0-9a-f]{16})", re.DOTALL)
 
 
 def main(command: str, spec_path: str, *words: str) -> None:
@@ -126,7 +128,7 @@ def replace_programs(children: Mapping[str, Any], emulator: Sequence[str], folde
     """
     for name in os.listdir(folder) if os.path.isdir(folder) else ():
         path, aside = f"{folder}/{name}", f"{folder}/{ASIDE}/{name}"
-        if name.endswith(NO_PROGRAMS) or not is_program(children, path):
+        if NO_PROGRAM.fullmatch(name) or not is_program(children, path):
             continue
         os.makedirs(f"{folder}/{ASIDE}", exist_ok=True)
         copy = f"{aside}.{os.getpid()}"

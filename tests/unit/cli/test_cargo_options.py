@@ -45,6 +45,7 @@ def parse(monkeypatch):
     [
         ([], NO_REQUEST),
         (["-p", "a,b", "--package", "c"], Request(packages=("a", "b", "c"))),
+        (["--all"], Request(workspace=True)),
         (["--workspace", "--exclude", "a"], Request(workspace=True, exclude=("a",))),
         (["--bin", "a", "--component", "b/c"], Request(components=("b/c", "a"))),
         (["--lib", "--example", "e", "--bins"], Request(library=True, examples=("e",), bins=True)),
@@ -64,8 +65,8 @@ def test_options_become_a_request(parse, words, request_):
 
 
 def test_features_and_targets(parse):
-    _, options = parse("--features", "a,b", "--target", "aarch64-unknown-linux-gnu", "--target", "armv7")
-    assert (options.features, options.targets) == (["a", "b"], ("aarch64-unknown-linux-gnu", "armv7"))
+    _, options = parse("--features", "a,b", "-F", "c d/e", "--target", "aarch64-unknown-linux-gnu", "--target", "armv7")
+    assert (options.features, options.targets) == (["a", "b", "c", "d/e"], ("aarch64-unknown-linux-gnu", "armv7"))
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,8 @@ def test_words_after_verify_are_paths():
         (["biuld"], "error: unknown command 'biuld'\n  help: did you mean 'build'?\n"),
         (["build", "--arhc", "arm64"], "error: unknown option '--arhc'\n  help: did you mean '--arch'?\n"),
         (["build", "--zzzz"], "error: unknown option '--zzzz'\n  help: see --help\n"),
+        (["test", "--doc"], "error: unknown option '--doc'\n  help: it is cargo's: buildlib test -- --doc\n"),
+        (["lint", "--doc"], "error: unknown option '--doc'\n  help: see --help\n"),
         (["--help=biuld"], "error: unknown command 'biuld'\n  help: did you mean 'build'?\n"),
         (["build", "--target-dir"], "error: option '--target-dir' needs a value\n  help: see --help\n"),
         (["build", "--json", "--arch"], "error: option '--arch' needs a value\n  help: see --help\n"),

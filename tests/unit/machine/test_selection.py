@@ -121,10 +121,48 @@ def test_packages_without_binaries(binaries, members, message, help_text):
     assert (caught.value.message, caught.value.help) == (message, help_text)
 
 
-def test_an_example_and_a_binary_of_one_name_would_be_one_file():
-    shop = workspace(component("demo", "agent"), members=MEMBERS[:1])
-    with pytest.raises(UsageError, match="'demo'"):
-        select(shop, Request(examples=("demo",), bins=True))
+@pytest.mark.parametrize(
+    ("request_", "message", "help_text"),
+    [
+        (Request(examples=("demo",), bins=True), "two files are called 'demo', in the binary of agent and the example of agent",
+         "choose one of them"),
+        (Request(workspace=True, examples=("d*",)), "two examples are called 'demo', in agent and other",
+         "choose one with --package agent or --package other"),
+    ],
+)  # fmt: skip
+def test_two_targets_of_one_name_would_be_one_file(request_, message, help_text):
+    members = (MEMBERS[0], member("other", default=False, examples=("demo",)))
+    with pytest.raises(UsageError) as caught:
+        select(workspace(component("demo", "agent"), members=members), request_)
+    assert (caught.value.message, caught.value.help) == (message, help_text)
+
+
+PATH = "path+file:///w/agent"
+
+
+@pytest.mark.parametrize(
+    ("spec", "found"),
+    [
+        ("agent@1.2.3", True), ("agent@1.2", True), ("agent:1", True), ("agent@1.2.3-rc", False), ("agent@12", False),
+        ("a*", True), ("agent@2", False), (PATH, True), (PATH.removeprefix("path+"), True), (f"{PATH}#1.2.3", True),
+        (f"{PATH}#agent@1.2", True), (f"{PATH}#other", False), ("path+file:///w/other", False), ("1.2.3", False),
+    ],
+)  # fmt: skip
+def test_package_id_specifications(spec, found):
+    package = member("agent", version="1.2.3")
+    assert package.matches(spec) == found
+
+
+def test_a_package_with_the_name_of_a_dependency_is_named_with_its_version():
+    members = (member("agent", version="2.0.0"), member("broker"), member("firmware", default=False))
+    shop = workspace(AGENT, members=members, published=frozenset({"agent"}))
+    assert select(shop, NO_REQUEST).flags == ("--package", "agent@2.0.0", "--package", "broker")
+
+
+def test_patterns_name_binaries_and_examples():
+    shop = workspace(AGENT, CHECK, BROKER, members=(replace(MEMBERS[0], examples=("one", "two", "demo")), *MEMBERS[1:]))
+    selection = select(shop, Request(components=("b*", "agent/c?eck"), examples=("o*", "demo")))
+    assert selection.target_flags == ("--bin", "broker", "--bin", "check", "--example", "one", "--example", "demo")
 
 
 def test_artifacts_of_dependencies_are_not_included():
@@ -132,7 +170,7 @@ def test_artifacts_of_dependencies_are_not_included():
     included = [artifact("/t/check"), artifact("/t/libbroker.so", "cdylib")]
     others = [
         artifact("/t/check", test=True), artifact("/t/broker"), artifact("/t/libother.so", "cdylib"),
-        artifact("/t/demo", "example"), artifact("/t/build", "custom-build"),
+        artifact("/t/demo", "example"), artifact("/t/examples/libbroker.so", "cdylib"), artifact("/t/build", "custom-build"),
     ]  # fmt: skip
     assert [one for one in (*included, *others) if selection.includes(one)] == included
 

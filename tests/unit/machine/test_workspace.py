@@ -49,12 +49,21 @@ def test_members_and_their_targets():
             Component(name="y", package="pb", version="1.0.0"),
         ),
         members=(
-            Package(name="pa", manifest=Path("/w/a/Cargo.toml"), default=False, default_run="x",
+            Package(name="pa", manifest=Path("/w/a/Cargo.toml"), version="1.0.0", default=False, default_run="x",
                     features={"cli": ("dep:clap",)}, libraries=("liba_lib.so", "liba_lib.a")),
-            Package(name="pb", manifest=Path("/w/b/Cargo.toml"), examples=("ex",), libraries=("libplain.so",), only_shared=True,
+            Package(name="pb", manifest=Path("/w/b/Cargo.toml"), version="1.0.0", examples=("ex",), libraries=("libplain.so",),
+                    only_shared=True,
                     dependencies=(Dependency(name="pa", features=("cli",), default_features=False),)),
         ),
     )  # fmt: skip
+
+
+def test_a_member_may_have_the_name_of_a_dependency_from_elsewhere(tmp_path):
+    usual = {"workspace_root": str(tmp_path), "target_directory": "/t", "workspace_members": ["a", "b", "c"]}
+    members = [package("a", dependencies=[dependency("pa", kind="dev", path=None)]), package("b"), package("c")]
+    parsed = workspace.parse_metadata(json.dumps(usual | {"packages": members}))
+    (tmp_path / "Cargo.lock").write_text('name = "pb"\nname = "pa"\nname = "pb"\nname = "pc"\n')
+    assert [parsed.spec(member) for member in parsed.members] == ["pa@1.0.0", "pb@1.0.0", "pc"]
 
 
 def test_an_old_cargo_names_no_default_members():

@@ -59,15 +59,19 @@ def test_a_message_without_an_executable_is_a_library():
 
 
 @pytest.mark.parametrize(
-    ("kinds", "found"),
+    ("crate_types", "found"),
     [
         (["cdylib", "rlib", "staticlib"], [("/t/libk.so", "cdylib"), ("/t/libk.a", "staticlib")]),
         (["proc-macro"], []),
         (["dylib"], []),
     ],
 )
-def test_libraries_for_other_languages_are_artifacts(kinds, found):
-    target, files = {"name": "k", "kind": kinds}, ["/t/libk.so", "/t/libk.rlib", "/t/libk.a"]
+def test_libraries_for_other_languages_are_artifacts(crate_types, found):
+    # The kind of an example is "example", also where it is a library.
+    target, files = (
+        {"name": "k", "kind": ["example"], "crate_types": crate_types},
+        ["/t/libk.so", "/t/libk.rlib", "/t/libk.a"],
+    )
     reader = read(artifact(executable=None, target=target, filenames=files))
     assert [(str(one.path), one.kind) for one in reader.artifacts] == found
 

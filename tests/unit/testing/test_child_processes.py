@@ -36,7 +36,7 @@ def debug(children, tmp_path):
     folder = tmp_path / "target" / "aarch64-unknown-linux-gnu" / "debug"
     for name, data in {
         "tool": ARM64, "tool.d": b"tool: src/main.rs", "libplugin.so": ARM64, "script": b"#!/bin/sh\n", "native": NATIVE,
-        "short": b"\x7fELF", "examples/demo": ARM64,
+        "short": b"\x7fELF", "examples/demo": ARM64, "examples/demo-0123456789abcdef": ARM64,
     }.items():  # fmt: skip
         (folder / name).write_bytes(data)
         (folder / name).chmod(0o755)

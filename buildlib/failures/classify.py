@@ -251,7 +251,7 @@ def _of_process(log: Log, hit: Hit, hits: list[Hit]) -> Hit | None:
     line = line or process_output.statement(printed)
     rule = Rule(hit.rule.kind, (), fault=hit.rule.fault, help=hit.rule.help)
     groups = {name: value for name, value in hit.groups.items() if name != "after"}  # that belongs to the headline
-    return Hit(line, unquoted(line.text), rule, groups) if line else None
+    return Hit(line, unquoted(_with_reason(log, line)), rule, groups) if line else None
 
 
 def _first_diagnostic(hit: Hit, hits: list[Hit]) -> Hit:

@@ -34,6 +34,9 @@ REPEATS = re.compile(
       | .*(?:exit|nonzero)\s(?:code|status) | explicit\spanic | called\s`Option::unwrap | expected\ssuccess | \(\)$""",
     re.VERBOSE | re.IGNORECASE,
 )
+# A value of std's that does not say what was done with which file or variable; the place in the source tells.
+BARE = re.compile(r"called `Result::unwrap\(\)` on an `Err` value: (?:Os \{|NotPresent$)")
+PLACE = re.compile(r"[^\s']+:\d+:\d+(?=:?$)")
 STATES = re.compile(
     r"\b(?:error|fatal|failed|failure|cannot|could not|couldn't|can't|unable|not found|no such|missing|unsupported|undefined"
     r"|invalid|required?|requires|denied)\b",
@@ -59,9 +62,19 @@ def _indented(lines: Iterable[Line]) -> Iterator[Line]:
 
 
 def panic(printed: list[Line]) -> Line | None:
-    """The first line of a panic's message; None if there is none, or if it only repeats that a command failed."""
-    message = next(_message(printed[_headline(printed) :]), None)
-    return None if message is None or REPEATS.match(message.text) else message
+    """The first line of a panic's message; None if there is none, or if it only repeats that a command failed.
+
+    It is completed by the line to which its colon leads, and by the place of a panic that says nothing else.
+    """
+    lines = printed[_headline(printed) :]
+    stated = list(_message(lines))
+    if not stated or REPEATS.match(stated[0].text):
+        return None
+    message = stated[0]
+    if stated[1:] and message.text.endswith(":"):
+        return replace(message, text=f"{message.text} {stated[1].text}")
+    place = PLACE.search(lines[0].text) if BARE.match(message.text) else None
+    return replace(message, text=f"{place[0]}: {message.text}") if place else message
 
 
 def statement(printed: list[Line]) -> Line | None:

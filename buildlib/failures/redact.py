@@ -57,6 +57,7 @@ PREFIXES = (
     r"|AKCp[A-Za-z0-9]{60,}|cmVmd[A-Za-z0-9]{59}|AGE-SECRET-KEY-1\w{30,}|SG\.[\w.-]{40,}|sntry[su]_[\w+/=-]{30,}|gl(?:c|sa)_[\w+/=-]{30,}"
     r"|dp\.pt\.[A-Za-z0-9]{30,}|pul-[a-f0-9]{40}|shp(?:at|ca|pa|ss)_[A-Fa-f0-9]{32}|sha256~[\w-]{43}|\w{3}\dQ~[\w~.-]{31,34}"
     r"|eyJ[\w-]{8,}\.[\w-]*(?:\.[\w-]*)?"
+    r"|https://(?:hooks\.slack\.com/\w{1,20}|discord(?:app)?\.com/api/webhooks|[\w-]{1,63}\.webhook\.office\.com)/[^\s\"'<>]{16,}"
 )
 FORMS = (
     (rf"(?-i:\b(?:{PREFIXES}))", HIDDEN),

@@ -29,11 +29,14 @@ _ABOUT = frozenset({
     "provider", "providers", "helper", "program", "command", "plugin", "plugins", "prompt", "stdin", "enabled", "disabled", "required",
     "signature", "selector", "fingerprint",
 })  # fmt: skip
-# Keys that are not secret, by the part before: PUBLIC_KEY, foreign-key; gitleaks' list, and those of caches, SSH and databases.
+# Keys that are not secret, by the part before: PUBLIC_KEY, foreign-key; gitleaks' list, and those of caches, SSH, databases, and of
+# CI systems, whose values are parts of paths (bamboo_planKey, BUILDKITE_STEP_KEY, SONAR_PROJECT_KEY).
 _OPEN_KEY = frozenset({
     "public", "pub", "bucket", "foreign", "hot", "idx", "natural", "primary", "schema", "sequence", "cache", "host", "known",
-    "authorized", "index", "sort", "partition", "routing",
+    "authorized", "index", "sort", "partition", "routing", "project", "plan", "build", "job", "step", "object", "issue",
 })  # fmt: skip
+# Before `tokens`, whose number a program is given: MAX_TOKENS.
+_NUMBER = frozenset({"max", "min", "num", "total"})
 # The shell's working directories.
 _DIRECTORIES = frozenset({"pwd", "oldpwd"})
 
@@ -42,13 +45,17 @@ _DIRECTORIES = frozenset({"pwd", "oldpwd"})
 def is_secret_name(name: str) -> bool:
     """Whether the value under this name is a secret. `key` alone is too common a word for that."""
     parts = [part.lower() for part in _PART.findall(name)]
+    if parts[-2:] == ["secret", "id"]:  # of Vault's AppRole
+        return True
     if not parts or parts[-1] in _ABOUT or (len(parts) == 1 and parts[0] in _DIRECTORIES):
+        return False
+    if parts[-1] == "tokens" and not _NUMBER.isdisjoint(parts):
         return False
     if any(part in _SECRET or part.endswith(_SECRET_END) for part in parts):
         return True
     before = parts[-2] if len(parts) > 1 else ""
-    if parts[-1] == "pass":
+    if parts[-1] in ("pass", "pw"):
         return bool(before) or name.isupper()
     if parts[-1] in ("key", "keys"):
         return bool(before) and before not in _OPEN_KEY
-    return parts[-2:] == ["connection", "string"]
+    return parts[-1] in ("jwt", "bearer") or parts[-2:] == ["connection", "string"]

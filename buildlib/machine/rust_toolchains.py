@@ -87,7 +87,8 @@ def find_toolchains(around: SearchContext) -> tuple[tuple[Toolchain, ...], Pin |
     """Find the compilers. Starts each rustc twice; uses no network.
 
     Returns:
-        The compilers in order of preference: only the one in RUSTC if it is set, else that on PATH, then the distribution's. The pin.
+        The compilers in order of preference: only the one in RUSTC if it is set, else that on PATH, then the distribution's, unless
+        RUSTUP_TOOLCHAIN chooses one. The pin.
         The reason why a compiler cannot be used, "" if all can.
     """
     named, cargo = around.env.get("RUSTC"), around.env.get("CARGO")
@@ -95,9 +96,11 @@ def find_toolchains(around: SearchContext) -> tuple[tuple[Toolchain, ...], Pin |
     if named:
         candidates[named] = ("RUSTC", cargo)
     else:
-        if on_path := around.which("rustc"):
+        on_path = around.which("rustc")
+        if on_path:
             candidates[on_path] = ("", cargo)
-        candidates.setdefault("/usr/bin/rustc", ("system", None))
+        if not (on_path and _chosen(around.env)):
+            candidates.setdefault("/usr/bin/rustc", ("system", None))
     with ThreadPoolExecutor() as pool:
         answers = list(pool.map(lambda item: _toolchain(around, item[0], *item[1]), candidates.items()))
     toolchains: dict[Path, Toolchain] = {}
@@ -105,7 +108,19 @@ def find_toolchains(around: SearchContext) -> tuple[tuple[Toolchain, ...], Pin |
         if isinstance(answer, Toolchain):
             toolchains.setdefault(answer.sysroot, answer)
     error = next((answer for answer in answers if isinstance(answer, str) and answer), "")
+    if named and not answers[0]:
+        error = f"RUSTC names {named}, which does not exist"
     return tuple(toolchains.values()), find_pin(around.cwd), error
+
+
+def _chosen(env: Mapping[str, str]) -> bool:
+    """Whether RUSTUP_TOOLCHAIN chooses a toolchain. rustup sets it to the default one for what `cargo` starts, which is no choice."""
+    settings = Path(env.get("RUSTUP_HOME") or Path(env.get("HOME", "/"), ".rustup"), "settings.toml")
+    try:
+        default = tomllib.loads(settings.read_text(encoding="utf-8")).get("default_toolchain")
+    except (OSError, ValueError):
+        default = None
+    return env.get("RUSTUP_TOOLCHAIN", "") not in ("", default)
 
 
 def _toolchain(around: SearchContext, rustc: str, origin: str, cargo: str | None) -> Toolchain | str:

@@ -19,6 +19,7 @@ from buildlib.core.request import NO_REQUEST, Request
 from buildlib.core.settings import Config
 from buildlib.core.targets import Target
 from buildlib.core.targets import select as select_targets
+from buildlib.failures.classify import classify
 from buildlib.failures.redact import HIDDEN, redact_argv, secret_values
 from buildlib.machine import workspace as workspaces
 from buildlib.machine.host import Host, probe
@@ -161,5 +162,7 @@ def _metadata(query: Runner, cargo: Path, folder: Path) -> str:
         message = text or f"`{cargo} metadata` exited with code {outcome.code} and no output"
         if "is not installed" in text or text.startswith("rustup"):
             raise MissingRequirements(message, "install a toolchain with rustup, or set CARGO to another cargo")
+        if (failure := classify(text)).fault == "machine":
+            raise MissingRequirements(message, failure.help)
         raise UsageError(message, "fix Cargo.toml" if "Cargo.toml" in text else "")
     return outcome.stdout

@@ -110,7 +110,8 @@ def _compiler(host: Host) -> Requirement:
     """Require a compiler where rustup has none for this directory; a pinned one it installs by itself."""
     return Requirement(
         what="a Rust compiler", why=host.rustup_error, met=lambda host: bool(host.toolchains),
-        fixes=(Fix(text="rustup default stable, or rustup toolchain install with the name of the toolchain"),),
+        fixes=(Fix(text="unset RUSTC" if "RUSTC" in host.env else
+                   "rustup default stable, or rustup toolchain install with the name of the toolchain"),),
     )  # fmt: skip
 
 

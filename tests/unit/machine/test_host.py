@@ -96,12 +96,29 @@ def test_the_reason_why_a_compiler_cannot_be_used(tmp_path, text, reason):
     assert (toolchains, error) == ((), reason.format(rustc=broken))
 
 
-def test_a_compiler_that_does_not_exist_is_left_out(tmp_path, monkeypatch):
+def test_a_compiler_that_does_not_exist_is_left_out_unless_it_was_named(tmp_path, monkeypatch):
     def run(argv, **_):
         raise FileNotFoundError(argv[0])
 
     monkeypatch.setattr(rust_toolchains.subprocess, "run", run)
-    assert search(tmp_path, {"RUSTC": "/absent/rustc"}) == ((), None, "")
+    assert search(tmp_path, {}) == ((), None, "")
+    assert search(tmp_path, {"RUSTC": "/absent/rustc"}) == ((), None, "RUSTC names /absent/rustc, which does not exist")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "asked"),
+    [
+        ("", ["/r/rustc", "/usr/bin/rustc"]),
+        ("stable-x86_64-unknown-linux-gnu", ["/r/rustc", "/usr/bin/rustc"]),  # as rustup's cargo sets it
+        ("nightly", ["/r/rustc"]),
+    ],
+)
+def test_a_toolchain_that_rustup_is_told_to_use_has_no_substitute(tmp_path, monkeypatch, chosen, asked):
+    (tmp_path / "settings.toml").write_text('default_toolchain = "stable-x86_64-unknown-linux-gnu"\n')
+    started = []
+    monkeypatch.setattr(rust_toolchains, "_toolchain", lambda around, rustc, *_: started.append(rustc) or "")
+    search(tmp_path, {"RUSTUP_HOME": str(tmp_path), "RUSTUP_TOOLCHAIN": chosen}, on_path="/r/rustc")
+    assert sorted(started) == asked
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,12 @@ def test_a_pin_that_is_not_installed_does_not_prevent_the_answer(workspace, monk
             "rustup could not choose a version\nhelp: run rustup",
             "install a toolchain with rustup, or set CARGO to another cargo",
         ),
+        (
+            "error: could not create home directory: '/proc/.rustup'\n\nCaused by:\n    No such file or directory (os error 2)\n",
+            MissingRequirements,
+            "could not create home directory: '/proc/.rustup'\n\nCaused by:\n    No such file or directory (os error 2)",
+            "check HOME, CARGO_HOME, RUSTUP_HOME and CARGO_TARGET_DIR: the directory cannot be created",
+        ),
     ],
 )  # fmt: skip
 def test_a_failed_cargo_is_reported_in_its_own_words(output, kind, message, help_text, tmp_path):

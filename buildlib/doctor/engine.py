@@ -180,8 +180,8 @@ def _has_space(host: Host, path: Path, size: int) -> bool:
 
 def credentials(registries: Iterable[str], config: Mapping[str, Any]) -> tuple[Requirement, ...]:
     """A login for each registry that is pushed to, or the credential helper that docker's `config` names for it."""
-    logins = {_registry(key) for key in config.get("auths") or {}}
-    helpers = {_registry(key): helper for key, helper in (config.get("credHelpers") or {}).items()}
+    logins = {_registry(key) for key in _table(config.get("auths"))}
+    helpers = {_registry(key): helper for key, helper in _table(config.get("credHelpers")).items()}
     required: list[Requirement] = []
     for registry in registries:
         helper = helpers.get(registry) or config.get("credsStore") or ""
@@ -190,6 +190,10 @@ def credentials(registries: Iterable[str], config: Mapping[str, Any]) -> tuple[R
         else:
             required.append(_login(registry, registry in logins))
     return tuple(required)
+
+
+def _table(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _registry(key: str) -> str:

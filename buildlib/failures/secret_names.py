@@ -45,12 +45,10 @@ _DIRECTORIES = frozenset({"pwd", "oldpwd"})
 def is_secret_name(name: str) -> bool:
     """Whether the value under this name is a secret. `key` alone is too common a word for that."""
     parts = [part.lower() for part in _PART.findall(name)]
-    if parts[-2:] == ["secret", "id"]:  # of Vault's AppRole
-        return True
-    if not parts or parts[-1] in _ABOUT or (len(parts) == 1 and parts[0] in _DIRECTORIES):
+    if not parts or (len(parts) == 1 and parts[0] in _DIRECTORIES):
         return False
-    if parts[-1] == "tokens" and not _NUMBER.isdisjoint(parts):
-        return False
+    if parts[-1] in _ABOUT or (parts[-1] == "tokens" and not _NUMBER.isdisjoint(parts)):
+        return parts[-2:] == ["secret", "id"]  # of Vault's AppRole
     if any(part in _SECRET or part.endswith(_SECRET_END) for part in parts):
         return True
     before = parts[-2] if len(parts) > 1 else ""

@@ -126,12 +126,8 @@ def login(env: Mapping[str, str], warn: Callable[[str], object]) -> Login:
         except DockerException as error:
             warn(f"no credentials for {host}: {error}")
             return None
-        except (
-            ValueError,
-            TypeError,
-            AttributeError,
-            LookupError,
-        ):  # nothing of the content is shown: it may be a password
+        # Nothing of the content is shown: it may be a password.
+        except (ValueError, TypeError, AttributeError, LookupError, RecursionError):
             warn(f"no credentials for {host}: config.json of docker has an entry that is not valid")
             return None
         entry = {name.lower(): value for name, value in (stored or {}).items()}

@@ -42,6 +42,9 @@ class Console:
         for stream in (sys.stdout, sys.stderr):
             _escape_unencodable(stream)
         self.github = env.get("GITHUB_ACTIONS") == "true"
+        self.read_by_ci = self.github or not {"TF_BUILD", "TEAMCITY_VERSION"}.isdisjoint(
+            env
+        )  # Azure Pipelines, TeamCity
         self.summary = Path(env["GITHUB_STEP_SUMMARY"]) if self.github and env.get("GITHUB_STEP_SUMMARY") else None
         self.quiet = quiet
         self.interactive = (
@@ -64,8 +67,8 @@ class Console:
         self._print(self._safe(escaping.printable(text)), style)
 
     def _safe(self, text: str) -> str:
-        """The text without commands of GitHub's runner, if that reads it."""
-        return escaping.without_commands(text) if self.github else text
+        """The text without commands of a CI system, if one reads it."""
+        return escaping.without_commands(text) if self.read_by_ci else text
 
     def _print(self, text: str | Text, style: str = "") -> None:
         """Print to stderr. A message that cannot be written (full disk, terminal gone) must not end the command."""

@@ -1,7 +1,7 @@
 r"""Make text that comes from elsewhere (tools, file names, logs, registries) safe to print. Pure.
 
 Three readers act on what they are given: a terminal on control characters, a person on the order in which text is shown,
-GitHub's runner on lines that look like its commands. What they would act on is shown in escaped form, as in `\x1b[2J`.
+a CI system on lines that look like its commands. What they would act on is shown in escaped form, as in `\x1b[2J`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ _SGR = r"\x1b\[[0-9;:]*m"
 _TOOL_OUTPUT = re.compile(rf"({_SGR})|\x1b\]8;[^\x07\x1b]*(?:\x07|\x1b\\)|\x1b\[[0-2]?K|({_UNSAFE.pattern})")
 _RESET = "\x1b[0m"
 # GitHub's runner takes a line for a command if it begins with `::` after any white space, or has `##[` anywhere
-# (ActionCommand.TryParseV2 and TryParse in actions/runner).
-_COMMAND = re.compile(r"^([^\S\n]*):(?=:)|#(?=#\[)", re.MULTILINE)
+# (ActionCommand.TryParseV2 and TryParse in actions/runner). The agent of Azure Pipelines looks for `##vso[` (Command.TryParse in
+# microsoft/azure-pipelines-agent), TeamCity for `##teamcity[`.
+_COMMAND = re.compile(r"^([^\S\n]*):(?=:)|#(?=#(?:vso|teamcity)?\[)", re.MULTILINE)
 # JSON escapes C0 itself. In JSON text these characters occur in strings only.
 _UNSAFE_JSON = re.compile(f"[\x7f-\x9f{_BIDI}]")
 
@@ -63,7 +64,7 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def without_commands(text: str) -> str:
-    """The text without anything that GitHub's runner would take for a command: its first character is escaped.
+    """The text without anything that a CI system would take for a command: its first character is escaped.
 
     `stop-commands` would switch off buildlib's own annotations too, which other threads print between the lines of a tool.
     """
@@ -97,6 +98,7 @@ def markdown_row(cells: Iterable[str]) -> str:
 def json_text(data: Any, *, indent: int | None = None, ascii_only: bool = False) -> str:
     """The data as JSON that is safe to print: the same data, with more characters escaped than JSON requires."""
     text = json.dumps(data, indent=indent, ensure_ascii=ascii_only)
-    text = _UNSAFE_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text).replace("##[", "\\u0023#[")
+    text = _UNSAFE_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    text = re.sub(r"#(?=#(?:vso|teamcity)?\[)", r"\\u0023", text)
     # A byte of a file name that is not UTF-8 (a lone surrogate) becomes an escape of JSON.
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -228,6 +228,8 @@ def test_free_space_is_asked_of_the_machine(tmp_path):
         ({"credsStore": "desktop"}, [], ["docker-credential-desktop"]),
         ({"credsStore": "desktop"}, ["docker-credential-desktop"], []),
         ({"credHelpers": {"ghcr.io": "gh"}}, [], ["docker-credential-gh"]),
+        ({"auths": [1], "credHelpers": ["gh"], "credsStore": None}, [], ["a login at ghcr.io"]),
+        ({"auths": 3, "credHelpers": {"ghcr.io": None}}, [], ["a login at ghcr.io"]),
     ],
 )
 def test_credentials(config, tools, expected):

@@ -38,6 +38,8 @@ SECRET = "Zx9Qq7Lk3TbN5wP1"  # no tool prints this word
         f"glpat-{SECRET}",
         f"eyJhbGciOiJ{SECRET}.eyJzdWIi{SECRET}.{SECRET}",
         f"-----BEGIN RSA PRIVATE KEY-----\n{SECRET}\n-----END RSA PRIVATE KEY-----",
+        f"https://hooks.slack.com/services/T0/B0/{SECRET}",
+        f"POST https://discord.com/api/webhooks/1234567890/{SECRET}: 404",
         f"key is {SECRET} here",
     ],
 )

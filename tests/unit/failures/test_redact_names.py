@@ -26,7 +26,7 @@ SECRET = (
     "SharedAccessKey", "API_KEY", "apikey", "x-api-key", "OPENAI_API_KEY", "GPG_PASSPHRASE", "GPG_PRIVATE_KEY",
     "TWINE_PASSWORD", "VAULT_TOKEN", "SENTRY_AUTH_TOKEN", "HTTP_BASIC_AUTH", "COSIGN_PRIVATE_KEY",
     "ANDROID_KEYSTORE_PASSWORD", "client_secret", "authToken", "--password", "--registry-token", "npm_secret",
-    "MY_SECRETS", "S3_SECRET",
+    "MY_SECRETS", "S3_SECRET", "LDAP_BIND_PW", "ADMIN_PW", "CI_JOB_JWT", "API_BEARER", "VAULT_SECRET_ID", "secretId",
 )  # fmt: skip
 OPEN = (
     "PWD", "OLDPWD", "PATH", "HOME", "USER", "KEYBOARD", "MONKEY", "TURKEY", "KEYMAP", "XAUTHORITY", "AUTHOR",
@@ -37,7 +37,8 @@ OPEN = (
     "AUTH_METHOD", "TOKEN_URL", "ACTIONS_ID_TOKEN_REQUEST_URL", "OAUTH_ENDPOINT",
     "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "RUSTFLAGS", "DBUS_SESSION_BUS_ADDRESS", "XDG_SESSION_ID",
     "LS_COLORS", "GITHUB_REPOSITORY", "KEYRING", "pathspec", "author", "unauthorized", "--password-stdin",
-    "tokenize", "passthrough", "CARGO_REGISTRY_CREDENTIAL_PROVIDER",
+    "tokenize", "passthrough", "CARGO_REGISTRY_CREDENTIAL_PROVIDER", "bamboo_planKey", "bamboo_shortJobKey",
+    "BUILDKITE_STEP_KEY", "SONAR_PROJECT_KEY", "JIRA_ISSUE_KEY", "S3_OBJECT_KEY", "MAX_TOKENS", "MAX_OUTPUT_TOKENS",
 )  # fmt: skip
 
 

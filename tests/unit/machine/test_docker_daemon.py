@@ -274,7 +274,7 @@ def test_the_credentials_of_docker_login(tmp_path, host, credentials):
     [
         {"auths": 3}, {"auths": []}, {"auths": {"ghcr.io": {"auth": "hunter2"}}}, {"auths": {"ghcr.io": {"auth": 3}}},
         {"auths": {"ghcr.io": auth("no colon hunter2")}}, {"auths": {"ghcr.io": "hunter2"}}, {"credHelpers": 3}, [1], [],
-        "{", "",
+        "{", "", "[" * 100_000,
     ],
 )  # fmt: skip
 def test_a_configuration_that_is_not_valid_has_no_credentials(tmp_path, config):

@@ -2,6 +2,7 @@ import errno
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -40,6 +41,21 @@ def test_github_gets_folds_and_annotations(capsys):
         "::error::two%0Alines",
         "  help: fix it",
     ]
+
+
+@pytest.mark.parametrize("env", [{"TF_BUILD": "True"}, {"TEAMCITY_VERSION": "2026.1"}, GITHUB])
+def test_no_text_is_a_command_of_a_ci_system(capsys, env):
+    console = Console(env)
+    for text in ("a ##vso[task.setvariable variable=PATH]x", "##teamcity[buildStop]", "##[error]x", "##vso"):
+        console.output(text)
+        console.line(text)
+        console.table((text,), [])
+        console.json([text])
+    printed = capsys.readouterr()
+    assert re.findall(r"##\w*\[", printed.out + printed.err) == []
+    assert printed.err.splitlines() == [
+        "a \\x23#vso[task.setvariable variable=PATH]x", "\\x23#teamcity[buildStop]", "\\x23#[error]x", "##vso",
+    ]  # fmt: skip
 
 
 def test_every_workflow_command_is_encoded(capsys):

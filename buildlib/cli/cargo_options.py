@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -111,11 +112,13 @@ def _read(values: Mapping[str, Any]) -> CargoOptions:
         raise UsageError(f"--release and --profile {values['profile']} exclude each other", "leave one out")
     if values["jobs"] and not values["jobs"].lstrip("-").isdigit() and values["jobs"] != "default":
         raise UsageError(f"--jobs expects a number, got {values['jobs']!r}")
+    # cargo-zigbuild takes numbers alone.
+    jobs = str(os.cpu_count() or 1) if values["jobs"] == "default" else values["jobs"]
     switches = {name: values[name] for name in SWITCHES if name not in ("lib", "release")}
     request = Request(
         **switches, packages=tuple(split(values["package"])), exclude=tuple(split(values["exclude"])), library=values["lib"],
         components=tuple(split((*values["component"], *values["bin"]))), examples=tuple(split(values["example"])),
-        profile="release" if values["release"] else values["profile"], jobs=values["jobs"], verbose=int(values["verbose"]),
+        profile="release" if values["release"] else values["profile"], jobs=jobs, verbose=int(values["verbose"]),
         rest=extra_words(),
     )  # fmt: skip
     features = " ".join(values["features"]).replace(",", " ").split()  # cargo takes spaces too

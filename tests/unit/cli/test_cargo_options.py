@@ -1,5 +1,6 @@
 """Cargo's options on our command line: what they become, and what is wrong before anything starts."""
 
+import os
 import sys
 
 import pytest
@@ -53,6 +54,7 @@ def parse(monkeypatch):
         (["--release", "--profile", "release"], Request(profile="release")),
         (["--profile", "dist"], Request(profile="dist")),
         (["-j2"], Request(jobs="2")),
+        (["-j", "default"], Request(jobs=str(os.cpu_count()))),
         (["-j", "4", "-vv", "-q"], Request(jobs="4", verbose=2, quiet=True)),
         (["--all-features", "--no-default-features"], Request(all_features=True, no_default_features=True)),
         (["--offline", "--locked", "--frozen"], Request(offline=True, locked=True, frozen=True)),

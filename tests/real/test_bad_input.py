@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from testbed import BUILDLIB, assert_error, buildlib, path_without, run
+from testbed import BUILDLIB, as_in_a_shell, assert_error, buildlib, path_without, run
 
 LONG_BUILD = "fn main() { std::thread::sleep(std::time::Duration::from_secs(120)) }\n"
 
@@ -154,8 +154,7 @@ def test_a_signal_ends_a_build_and_its_processes(workspace, number, code, messag
     (project / "build.rs").write_text(LONG_BUILD)
     process = subprocess.Popen(
         [BUILDLIB, "build", "--arch", "arm64"], cwd=project, stderr=subprocess.PIPE, text=True,
-        # A test suite that runs in the background inherits an ignored SIGINT; a command in a user's shell does not.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+        preexec_fn=as_in_a_shell,  # noqa: PLW1509
     )  # fmt: skip
     scripts = wait_until(lambda: running("build-script-build", project))
     process.send_signal(number)

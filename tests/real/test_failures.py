@@ -1,6 +1,7 @@
 """Errors of current versions of all tools, caused for real and classified by `buildlib explain`."""
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -111,16 +112,20 @@ def test_a_registry_that_refuses(build, engine, part, status, kind):
 
 def test_a_builder_that_is_killed(build, engine):
     container = f"buildx_buildkit_{containers.BUILDER}0"
+    step = f"sleep 3600.{os.getpid()}"  # seconds, which nobody else sleeps
 
     def kill():
-        time.sleep(4)
+        while run("pgrep", "--full", step).code and killer_waits.is_set():
+            time.sleep(0.1)
         run("docker", "kill", container, env=engine.env)
 
-    killer = threading.Thread(target=kill)
+    killer, killer_waits = threading.Thread(target=kill), threading.Event()
+    killer_waits.set()
     killer.start()
     try:
-        assert_classified(build(f"{BASE}RUN echo {time.time()}; sleep 60\n"), "builder")
+        assert_classified(build(f"{BASE}RUN {step}\n"), "builder")
     finally:
+        killer_waits.clear()
         killer.join()
         run("docker", "start", container, env=engine.env)
 

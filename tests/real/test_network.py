@@ -11,7 +11,7 @@ import pytest
 from faulty_registry import ALL, COMMON, faulty_proxy
 from project import Project
 from test_image_errors import LOGIN, assert_image_error
-from testbed import BUILDLIB, buildlib, run
+from testbed import BUILDLIB, as_in_a_shell, buildlib, run
 
 NAME = "cli-command"
 COMPONENT = ("--component", NAME)
@@ -131,7 +131,7 @@ def test_ctrl_c_ends_a_wait_between_attempts(project):
     argv = [str(BUILDLIB), "image", "--no-build", "--push", *COMPONENT, "--arch", ARCHES]
     process = subprocess.Popen(
         argv, cwd=project.root, env=os.environ | project.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        text=True,
+        text=True, preexec_fn=as_in_a_shell,  # noqa: PLW1509
     )  # fmt: skip
     with process:
         next(line for line in process.stderr if "retrying" in line)

@@ -11,7 +11,7 @@ import base_images
 import containers
 import pytest
 from project import ARCHES, CRASHES, EXITS_1, PLATFORMS, with_entry_code
-from testbed import BUILDLIB, PROGRAMS, assert_error, run
+from testbed import BUILDLIB, PROGRAMS, as_in_a_shell, assert_error, run
 
 MACHINES = {"linux/amd64": "x86_64", "linux/arm64": "aarch64", "linux/arm/v7": "armv7l", "linux/riscv64": "riscv64"}
 MIB = 2**20
@@ -134,13 +134,15 @@ def test_attestations_are_not_counted_as_platforms(project, scanner):
 def test_ctrl_c_ends_all_processes_and_moves_no_tag(project):
     """The build does not end by itself, so that the signal comes before its end on a machine of any speed."""
     before = {name: project.raw(f"{name}:latest") for name in PROGRAMS}
-    file = project.root / "Dockerfile.multiarch"
-    file.write_text(re.sub(r"(\nFROM .* AS cli-command\n)", r"\1RUN sleep 1000\n", file.read_text()))
+    file, step = project.root / "Dockerfile.multiarch", f"sleep 3600.{os.getpid()}"  # seconds, which nobody else sleeps
+    file.write_text(re.sub(r"(\nFROM .* AS cli-command\n)", rf"\1RUN {step}\n", file.read_text()))
     argv = (str(BUILDLIB), "image", "--arch", ARCHES, "--push", "--no-build", "--force")
     process = subprocess.Popen(
-        argv, cwd=project.root, env=os.environ | project.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        argv, cwd=project.root, env=os.environ | project.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        preexec_fn=as_in_a_shell,  # noqa: PLW1509
     )  # fmt: skip
-    next(line for line in process.stderr if "RUN sleep 1000" in line)
+    while run("pgrep", "--full", step).code and process.poll() is None:
+        time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=120)
     assert (process.returncode, "error: interrupted\n" in stderr, "Traceback" in stderr) == (130, True, False), stderr

@@ -12,7 +12,7 @@ import containers
 import pytest
 from project import ARCHES
 from services import Paho
-from testbed import BUILDLIB, PROGRAMS, assert_error, buildlib, run
+from testbed import BUILDLIB, PROGRAMS, as_in_a_shell, assert_error, buildlib, run
 
 pytestmark = pytest.mark.slow
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "armv7": "armv7l", "riscv64": "riscv64"}
@@ -127,7 +127,8 @@ def test_without_a_daemon(pushed):
 
 def test_ctrl_c_leaves_no_container(pushed, unchanged_daemon):
     process = subprocess.Popen([BUILDLIB, "smoke", "--arch", "arm64"], cwd=pushed.root, env=os.environ | pushed.env,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)  # fmt: skip
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                               preexec_fn=as_in_a_shell)  # fmt: skip  # noqa: PLW1509
     started = ("docker", "ps", "-q", "--filter", "label=io.github.buildlib.smoke")
     wait_until(lambda: run(*started, env=pushed.env).out, "a container has started")
     process.send_signal(signal.SIGINT)

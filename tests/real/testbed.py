@@ -7,6 +7,7 @@ set, a missing tool is a failure: a green run must have tested something.
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sysconfig
 from dataclasses import dataclass
@@ -40,6 +41,11 @@ class CommandResult:
 
     def __repr__(self):
         return f"<exit {self.code}>\n{self.out}\n{self.err}"
+
+
+def as_in_a_shell():
+    """For a process that is interrupted: a test suite that runs in the background inherits an ignored SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def run(*argv, cwd=None, env=None, timeout=1800):

@@ -12,6 +12,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 # ECMA-48: control sequences, then operating system commands, which end with BEL or ST, then the two-character ones.
@@ -46,7 +47,7 @@ class Log:
     def __init__(self, output: str) -> None:
         text = _plain(output)
         is_raw_json = '"vertexes"' in text or '"statuses"' in text
-        rows = _plain_progress(text.split("\n")) if is_raw_json else list(enumerate(text.split("\n"), 1))
+        rows = _plain_progress(text.split("\n")) if is_raw_json else _rows(text.split("\n"))
         end = len(rows)
         if GITHUB_END in text.lower():
             end = max((i for i, (_, row) in enumerate(rows) if GITHUB_END in row.lower()), default=end)
@@ -113,6 +114,12 @@ def _plain(output: str) -> str:
     if "\r" in text:
         text = "\n".join(row.rstrip("\r").rpartition("\r")[2] for row in text.split("\n"))
     return text
+
+
+def _rows(lines: list[str]) -> list[tuple[int, str]]:
+    """The lines with their numbers, of several blank ones the first: a file may have millions of them."""
+    pairs = enumerate(zip(chain(("-",), lines), lines, strict=False), 1)
+    return [(number, line) for number, (before, line) in pairs if line or before]
 
 
 def _plain_progress(rows: list[str]) -> list[tuple[int, str]]:

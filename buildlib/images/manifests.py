@@ -19,6 +19,8 @@ HELP = "push the image again with a current version of Docker, Podman or buildli
 # Docker 1.10 (2016) replaced schema 1, whose manifests have no `config`.
 SCHEMA_1_HELP = "build and push the image again: registries and Docker no longer support schema 1"
 
+# As containerd reads them (`normalizeArch` in containerd/platforms).
+VARIANTS = {"linux/arm64/v8": "linux/arm64", "linux/arm": "linux/arm/v7", "linux/amd64/v1": "linux/amd64"}
 T = TypeVar("T")
 
 
@@ -35,8 +37,7 @@ class Platform(Struct, frozen=True):
     @property
     def oci(self) -> str:
         """The name as in `Target.oci`: linux/arm64/v8 is linux/arm64."""
-        name = str(self)
-        return "linux/arm64" if name == "linux/arm64/v8" else name
+        return VARIANTS.get(str(self), str(self))
 
 
 class Descriptor(Struct, frozen=True):
@@ -113,6 +114,8 @@ def read(data: str | bytes, where: str) -> Index | Manifest:
     if document.schema == 1:
         raise BuildError(f"{where}: manifest of schema 1, expected schema 2 or an OCI manifest", SCHEMA_1_HELP)
     if document.manifests is not None:
+        if document.config or document.layers is not None:  # engines differ in what they start (CVE-2021-41190)
+            raise BuildError(f"{where}: invalid manifest: an index with `config` or `layers`", HELP)
         return Index(manifests=document.manifests, annotations=document.annotations)
     if document.config is not None:
         return Manifest(config=document.config, layers=document.layers or ())

@@ -12,6 +12,8 @@ from buildlib.cli.entry import command, split
 from buildlib.core.errors import UsageError
 from buildlib.process.console import Console
 
+MAX_LINES = 1_000_000  # of a log; of a longer one the middle is left out
+
 
 @task(
     auto_shortflags=False,
@@ -37,4 +39,9 @@ def _log(name: str) -> str:
         text = (sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()).decode("utf-8", "replace")
     except OSError as error:
         raise UsageError(f"{name}: {error.strerror}") from None
-    return text if len(text) <= MAX_KEPT else "\n".join(map(shortened, text.split("\n")))
+    if len(text) <= MAX_KEPT:
+        return text
+    lines = text.split("\n")
+    # What is left out is blank, so that the other lines keep their numbers.
+    lines[MAX_LINES // 2 : -MAX_LINES // 2] = [""] * (len(lines) - MAX_LINES)
+    return "\n".join(map(shortened, lines))

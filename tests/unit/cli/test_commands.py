@@ -13,10 +13,12 @@ from machines import Machine
 from buildlib.cli.app import Buildlib, with_paths
 from buildlib.cli.collection import namespace
 from buildlib.cli.commands import build as build_command
+from buildlib.cli.commands import explain
 from buildlib.cli.commands.image import _attestations
 from buildlib.cli.entry import report_errors
 from buildlib.core.errors import BuildError
 from buildlib.core.settings import declared
+from buildlib.process import output_reader
 from buildlib.process.console import Console
 
 
@@ -241,3 +243,12 @@ def test_a_missing_log_is_reported(capsys, tmp_path):
 def test_a_limit_is_a_percentage(limit, capsys):
     assert run("bench", f"--limit={limit}") == 2
     assert capsys.readouterr().err.splitlines()[0] == "error: --limit expects a percentage, for example 1"
+
+
+def test_of_a_log_with_too_many_lines_the_middle_is_left_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(explain, "MAX_LINES", 4)
+    monkeypatch.setattr(output_reader, "MAX_KEPT", 5)
+    file = tmp_path / "log"
+    for lines in ("abcdef", "abcde", "abcd", "abc"):
+        file.write_text("\n".join(lines))
+        assert explain._log(str(file)).split("\n") == [*lines[:2], *[""] * (len(lines) - 4), *lines[2:][-2:]]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from buildlib.failures import rule as module
 from buildlib.failures.classify import classify
+from buildlib.failures.log import Log
 from buildlib.failures.rule import RULE_FILES, rule_tables, rules
 
 CASES = tomllib.loads(Path(__file__).with_name("cases.toml").read_text(encoding="utf-8"))["case"]
@@ -112,3 +113,10 @@ def test_any_text_has_a_class(text, code, tool):
     assert failure.kind in CLASSES
     assert failure.line is None or 1 <= failure.line <= text.count("\n") + 1
     assert failure.wait is None or failure.wait >= 0
+
+
+def test_blank_lines_take_no_memory_and_the_others_keep_their_numbers():
+    log = Log("\n" * 100_000 + "a\n\n\nb")
+    assert [(line.number, line.text) for line in map(log.line, range(len(log)))] == [
+        (1, ""), (100_001, "a"), (100_002, ""), (100_004, "b"),
+    ]  # fmt: skip

@@ -19,6 +19,7 @@ SCHEMA_1 = {
 
 def test_platforms_have_the_names_of_targets():
     document = manifests.read(index("linux/arm64/v8", "linux/arm/v7", "linux/amd64", "unknown/unknown"), "app:1")
+    assert (Platform("linux", "arm").oci, Platform("linux", "amd64", "v1").oci) == ("linux/arm/v7", "linux/amd64")
     assert isinstance(document, Index)
     assert list(document.images) == ["linux/arm64", "linux/arm/v7", "linux/amd64"]
     assert str(document.manifests[0].platform) == "linux/arm64/v8"
@@ -48,6 +49,11 @@ def test_an_index_and_a_manifest():
         ("<html>", "app:1: invalid manifest: JSON is malformed: invalid character (byte 0)", manifests.HELP),
         ("[]", "app:1: invalid manifest: Expected `object`, got `array`", manifests.HELP),
         ("{}", "app:1: invalid manifest: neither `manifests` nor `config`", manifests.HELP),
+        (
+            json.dumps({"manifests": [{"digest": HEX}], "config": {"digest": HEX}, "layers": []}),
+            "app:1: invalid manifest: an index with `config` or `layers`",
+            manifests.HELP,
+        ),
         ('{"config": null}', "app:1: invalid manifest: neither `manifests` nor `config`", manifests.HELP),
         (
             '{"config": 5}',

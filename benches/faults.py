@@ -204,7 +204,13 @@ def main():
         cost(bench, 15)
         permanent_faults(bench)
         if not options.only:
-            rates(bench, options.builds, options.more, ALL if options.all else COMMON)
+            rates(
+                bench,
+                tuple(map(float, options.rates.split(","))),
+                options.builds,
+                options.more,
+                ALL if options.all else COMMON,
+            )
         run("docker", "buildx", "rm", BUILDER, env=env)
 
 

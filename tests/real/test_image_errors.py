@@ -39,9 +39,7 @@ def test_without_buildx(project, tmp_path):
     env = {"DOCKER_CONFIG": str(tmp_path / "config")}
     if run("docker", "buildx", "version", env={**project.env, **env}).code == 0:
         pytest.skip("buildx is installed for all users of this machine")
-    # The error depends on docker's version, and docker prints a page of help after it.
-    message = re.compile(r"docker buildx: .+")
-    assert_error(project.push(*CLI_COMMAND, env=env), 4, message, INSTALL)
+    assert_error(project.push(*CLI_COMMAND, env=env), 4, "docker has no plugin buildx", INSTALL)
 
 
 def test_without_a_daemon(project, tmp_path):
@@ -116,7 +114,7 @@ def read_only_registry(status):
 def test_a_registry_that_denies_uploads(project, status):
     with read_only_registry(status) as address:
         failed = project.push(*CLI_COMMAND, "--registry", f"{address}/acme", arches="amd64")
-        assert_image_error(failed, 1, re.compile(r"build cli-command: .+"), LOGIN)
+        assert_image_error(failed, 4, re.compile(r"build cli-command: .+"), LOGIN)
 
 
 def test_a_registry_that_requires_a_password(project, tmp_path):
@@ -129,7 +127,7 @@ def test_a_registry_that_requires_a_password(project, tmp_path):
     with containers.registry(tmp_path / "registry", auth=auth) as address:
         push = (*CLI_COMMAND, "--registry", f"{address}/acme")
         failed = project.push(*push, arches="amd64")
-        assert_image_error(failed, 1, re.compile(r"build cli-command: .+"), LOGIN)
+        assert_image_error(failed, 4, re.compile(r"build cli-command: .+"), LOGIN)
         login = subprocess.run(
             ["docker", "login", "--username", "user", "--password-stdin", address], input=b"secret", check=False,
             env=os.environ | project.env, capture_output=True,

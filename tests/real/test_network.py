@@ -106,7 +106,7 @@ DENIED = {"errors": [{"code": "DENIED", "message": "requested access to the reso
 def test_a_denied_request_is_not_repeated(project, part):
     project.proxy.inject(0, refuse={part: (403, DENIED)})
     failed = project.push(*COMPONENT, arches=ARCHES)
-    assert_image_error(failed, 1, re.compile(r".+"), LOGIN)
+    assert_image_error(failed, 4, re.compile(r".+"), LOGIN)
     assert "retrying" not in failed.err, failed
     # Two platforms are pushed concurrently. No request is repeated.
     assert project.proxy.refusals.total() <= 6, project.proxy.refusals

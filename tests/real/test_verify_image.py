@@ -256,7 +256,7 @@ def test_the_host_of_a_redirect_does_not_name_the_realm(repository, proxy, home,
     other.answers = {"/x": (401, challenge, b"")}
     proxy.misbehave(redirects={"/blobs/": f"http://{other.address}/x"})
     failed = verify(f"{proxy.address}/{repository.name}:1")
-    assert failed.code == 1 and "401" in failed.err, failed
+    assert failed.code == 4 and "401" in failed.err, failed
     assert [path for path, _, _ in other.seen] == ["/x"] and other.secrets == []
 
 
@@ -274,7 +274,7 @@ def test_an_unexpected_realm_is_one_error(repository, proxy, home, verify, chall
     home(proxy.address)
     proxy.misbehave(challenge=challenge)
     failed = verify(f"{proxy.address}/{repository.name}:1")
-    assert failed.code == 1 and reason in failed.err and "Traceback" not in failed.err, failed
+    assert failed.code == 4 and reason in failed.err and "Traceback" not in failed.err, failed
     assert failed.err.count("error: ") == 1, failed
 
 
@@ -313,7 +313,7 @@ def test_a_registry_over_https_does_not_get_the_password_sent_over_http(reposito
         secure_proxy.misbehave(challenge=f'Bearer realm="{realm}",service="s",scope="SCOPE"')
         failed = verify(f"{secure_proxy.address}/{repository.name}:1", **secure_proxy.env)
         assert (
-            failed.code == 1
+            failed.code == 4
             and f"{realm!r} of its challenge is refused: a password would be sent unencrypted" in failed.err
         ), failed
     assert other.seen == [] and secure_proxy.authorizations == []

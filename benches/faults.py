@@ -204,13 +204,8 @@ def main():
         cost(bench, 15)
         permanent_faults(bench)
         if not options.only:
-            rates(
-                bench,
-                tuple(map(float, options.rates.split(","))),
-                options.builds,
-                options.more,
-                ALL if options.all else COMMON,
-            )
+            shares = tuple(map(float, options.rates.split(",")))
+            rates(bench, shares, options.builds, options.more, ALL if options.all else COMMON)
         run("docker", "buildx", "rm", BUILDER, env=env)
 
 

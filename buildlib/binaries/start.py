@@ -9,7 +9,7 @@ from pathlib import Path
 from buildlib.binaries.facts import Facts
 from buildlib.core.errors import UsageError
 from buildlib.core.plan import Outcome
-from buildlib.core.targets import Target
+from buildlib.core.targets import SMALLEST_PAGE, Target
 from buildlib.emulation import baseline, qemu
 from buildlib.emulation.baseline import NOT_CHECKED, Baseline
 from buildlib.process.context import Context
@@ -80,7 +80,7 @@ def _start_on_baseline(
     context: Context, path: Path, facts: Facts, target: Target, started: str
 ) -> tuple[list[str], Started]:
     """Start a program again that has started with the flag `started` on a newer CPU."""
-    unchecked = Started(started, NOT_CHECKED, NOT_CHECKED if target.page_size > baseline.SMALLEST_PAGE else "")
+    unchecked = Started(started, NOT_CHECKED, NOT_CHECKED if target.page_size > SMALLEST_PAGE else "")
     base = _baseline(context, target)
     words = baseline.runner(context.host, target, base, static=not facts.loader) if base else None
     if base is None or words is None:
@@ -141,7 +141,7 @@ def _obeys_page_size(context: Context, words: tuple[str, ...], base: Baseline) -
         program = Path(folder, "page-size")
         program.write_bytes(baseline.PAGE_PROBE)
         program.chmod(0o755)
-        return _run(context, program, words, "").code == base.page_size // baseline.SMALLEST_PAGE
+        return _run(context, program, words, "").code == base.page_size // SMALLEST_PAGE
 
 
 def _instruction(context: Context, path: Path, words: tuple[str, ...], flag: str) -> str:

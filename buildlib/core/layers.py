@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 import tomllib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -138,9 +138,7 @@ def _check(config: Config) -> None:
     """UsageError for values of the right type that name nothing."""
     for word in config.arches:
         _arch(config.origins["arches"], "arches", word)
-    for word in config.cpu:
-        if _arch(config.origins["cpu"], "cpu", word) != word:
-            raise UsageError(f"{config.origins['cpu']}: cpu: {word!r}", f"write it as {find_target(word).name}")
+    _check_keys(config.origins["cpu"], "cpu", config.cpu)
     for word in config.ci.runners:
         _arch(config.origins["ci.runners"], "ci.runners", word)
     for number, node in enumerate(config.builder.nodes):
@@ -149,15 +147,19 @@ def _check(config: Config) -> None:
     source = config.origins["components"]
     for name, component in config.components.items():
         key = values.join("components", name)
-        for word in component.says:
-            # `says` is looked up by the name of the target.
-            if word != "all" and _arch(source, f"{key}.says", word) != word:
-                raise UsageError(f"{source}: {key}.says: {word!r}", f"write it as {find_target(word).name}")
+        _check_keys(source, f"{key}.says", (word for word in component.says if word != "all"))
         try:
             shlex.split(component.health)
         except ValueError as error:
             message = f"{source}: {key}.health = {values.toml(component.health)}: {error}"
             raise UsageError(message, "write it as for a shell: close every quote") from None
+
+
+def _check_keys(source: str, key: str, names: Iterable[str]) -> None:
+    """UsageError for a key of a table that is looked up by the name of the target, and is spelled in another way."""
+    for word in names:
+        if (name := _arch(source, key, word)) != word:
+            raise UsageError(f"{source}: {key}: {word!r}", f"write it as {name}")
 
 
 def _arch(source: str, key: str, word: str) -> str:

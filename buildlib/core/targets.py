@@ -12,6 +12,8 @@ from itertools import takewhile
 
 from buildlib.core.errors import UsageError
 
+SMALLEST_PAGE = 4096  # bytes
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
@@ -44,10 +46,9 @@ class Target:
     glibc: str = "2.31"  # the default minimum glibc; "" for musl
     oldest: str = ""  # the oldest glibc that can be linked against, where it is newer than the usual minimum
     qemu_since: str = ""  # the first QEMU that runs what Rust compiles for it, if older ones are still in use
-    cpu: str = (
-        ""  # the oldest CPU that has what Rust compiles for by default, as QEMU names it; "" if that was not tried
-    )
-    page_size: int = 4096  # bytes: the largest pages of its kernels
+    # The oldest CPU that has what Rust compiles for by default, as QEMU names it; "" if that was not tried.
+    cpu: str = ""
+    page_size: int = SMALLEST_PAGE  # bytes: the largest pages of its kernels
     also: tuple[str, ...] = field(default=(), repr=False)
 
     @property

@@ -30,8 +30,7 @@ def convert(source: str, key: str, value: Any, hint: Any, *, textual: bool = Fal
     """`value` of the setting `key` as the declared type `hint`, as a table or list of such values where that is one.
 
     `textual` reads words as numbers, words with commas as lists, and TOML or JSON as tables, as the environment and flags have them.
-    UsageError for a value of
-    another type, and for one outside the declared limits.
+    UsageError for a value of another type, and for one outside the declared limits.
     """
     kind, parameters = _unwrap(hint)
     if _is_struct(kind):

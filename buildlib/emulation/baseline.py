@@ -9,14 +9,13 @@ from pathlib import Path
 
 from buildlib.core.errors import MissingRequirements, UsageError
 from buildlib.core.plan import Outcome
-from buildlib.core.targets import Target
+from buildlib.core.targets import SMALLEST_PAGE, Target
 from buildlib.emulation import qemu
 from buildlib.emulation.exit_stub import elf_program
 from buildlib.machine.host import Host
 
 NOT_CHECKED, BASELINE = "not checked", "baseline"
 SIGILL = 128 + 4  # the exit code of a program that the signal killed
-SMALLEST_PAGE = 4096
 TRACE = ("-d", "in_asm")  # prints each block of instructions before it runs
 TRACE_SIZE = 64 << 20  # bytes; a program that prints its version has about one million
 # A program that exits with the size of a page in units of SMALLEST_PAGE: AT_PAGESZ (6) in the auxiliary vector. QEMU's `-p` has no

@@ -111,7 +111,7 @@ def package_flags(workspace: Workspace, packages: tuple[Package, ...]) -> tuple[
     """Return cargo's words for `packages`. They do not depend on the directory in which cargo runs."""
     if packages == workspace.members:
         return ("--workspace",)
-    return words("--package", map(workspace.spec, packages))
+    return words("--package", workspace.specs(packages))
 
 
 def cargo_test_flags(workspace: Workspace, request: Request) -> tuple[str, ...]:

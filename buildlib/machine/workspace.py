@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -85,14 +85,15 @@ class Workspace:
         """The path of Cargo.lock."""
         return self.root / "Cargo.lock"
 
-    def spec(self, package: Package) -> str:
-        """Return the value of --package: the name, with the version if a dependency has the same name.
+    def specs(self, packages: Iterable[Package]) -> Iterator[str]:
+        """Yield the values of --package: the names, each with the version if a dependency has the same name.
 
         A benchmark that compares with the published version has such a one; `--package NAME` is ambiguous there.
         """
         locked = self.lock.read_bytes() if self.lock.is_file() else b""
-        ambiguous = package.name in self.published or locked.count(f'name = "{package.name}"\n'.encode()) > 1
-        return f"{package.name}@{package.version}" if ambiguous else package.name
+        for package in packages:
+            ambiguous = package.name in self.published or locked.count(f'name = "{package.name}"\n'.encode()) > 1
+            yield f"{package.name}@{package.version}" if ambiguous else package.name
 
 
 def find_manifest(cwd: Path) -> Path:

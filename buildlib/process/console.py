@@ -42,9 +42,8 @@ class Console:
         for stream in (sys.stdout, sys.stderr):
             _escape_unencodable(stream)
         self.github = env.get("GITHUB_ACTIONS") == "true"
-        self.read_by_ci = self.github or not {"TF_BUILD", "TEAMCITY_VERSION"}.isdisjoint(
-            env
-        )  # Azure Pipelines, TeamCity
+        # The variables of Azure Pipelines and TeamCity.
+        self.read_by_ci = self.github or not {"TF_BUILD", "TEAMCITY_VERSION"}.isdisjoint(env)
         self.summary = Path(env["GITHUB_STEP_SUMMARY"]) if self.github and env.get("GITHUB_STEP_SUMMARY") else None
         self.quiet = quiet
         self.interactive = (

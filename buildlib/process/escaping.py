@@ -27,7 +27,8 @@ _RESET = "\x1b[0m"
 # GitHub's runner takes a line for a command if it begins with `::` after any white space, or has `##[` anywhere
 # (ActionCommand.TryParseV2 and TryParse in actions/runner). The agent of Azure Pipelines looks for `##vso[` (Command.TryParse in
 # microsoft/azure-pipelines-agent), TeamCity for `##teamcity[`.
-_COMMAND = re.compile(r"^([^\S\n]*):(?=:)|#(?=#(?:vso|teamcity)?\[)", re.MULTILINE)
+_ANYWHERE = r"#(?=#(?:vso|teamcity)?\[)"
+_COMMAND = re.compile(rf"^([^\S\n]*):(?=:)|{_ANYWHERE}", re.MULTILINE)
 # JSON escapes C0 itself. In JSON text these characters occur in strings only.
 _UNSAFE_JSON = re.compile(f"[\x7f-\x9f{_BIDI}]")
 
@@ -99,6 +100,6 @@ def json_text(data: Any, *, indent: int | None = None, ascii_only: bool = False)
     """The data as JSON that is safe to print: the same data, with more characters escaped than JSON requires."""
     text = json.dumps(data, indent=indent, ensure_ascii=ascii_only)
     text = _UNSAFE_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-    text = re.sub(r"#(?=#(?:vso|teamcity)?\[)", r"\\u0023", text)
+    text = re.sub(_ANYWHERE, r"\\u0023", text)
     # A byte of a file name that is not UTF-8 (a lone surrogate) becomes an escape of JSON.
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -9,7 +9,7 @@ from pathlib import Path
 from shlex import quote
 
 from buildlib.core.plan import Write
-from buildlib.core.targets import Target, cargo_variable
+from buildlib.core.targets import SMALLEST_PAGE, Target, cargo_variable
 from buildlib.machine import pkg_config
 from buildlib.machine.host import Host
 from buildlib.rust import user_flags
@@ -85,7 +85,7 @@ def environment(
     if text := rustc_wrapper(host, compiler, target):
         env["RUSTC"] = script("rustc", text)
     env.update(backend.variables(host, target, script, tools))
-    if target.page_size > 4096:
+    if target.page_size > SMALLEST_PAGE:
         # jemalloc compiles the page size in, and aborts on larger pages. It is the power of two of the largest ones.
         env["JEMALLOC_SYS_WITH_LG_PAGE"] = str(target.page_size.bit_length() - 1)
     if backend.compiles_c(host, target):

@@ -63,7 +63,7 @@ def test_a_member_may_have_the_name_of_a_dependency_from_elsewhere(tmp_path):
     members = [package("a", dependencies=[dependency("pa", kind="dev", path=None)]), package("b"), package("c")]
     parsed = workspace.parse_metadata(json.dumps(usual | {"packages": members}))
     (tmp_path / "Cargo.lock").write_text('name = "pb"\nname = "pa"\nname = "pb"\nname = "pc"\n')
-    assert [parsed.spec(member) for member in parsed.members] == ["pa@1.0.0", "pb@1.0.0", "pc"]
+    assert list(parsed.specs(parsed.members)) == ["pa@1.0.0", "pb@1.0.0", "pc"]
 
 
 def test_an_old_cargo_names_no_default_members():

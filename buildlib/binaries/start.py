@@ -34,6 +34,17 @@ class Started:
 NOT_STARTED = Started()
 
 
+@dataclass(frozen=True, slots=True)
+class _Plain:
+    """A start without a baseline: on QEMU's newest CPU, or on this machine's."""
+
+    flag: str
+    code: int
+
+    def __str__(self) -> str:
+        return f"{self.flag} (exit code {self.code})" if self.code else self.flag
+
+
 def is_due(context: Context, facts: Facts, target: Target, before: Started) -> bool:
     """Return whether this machine can find out more about an unchanged program than it was found out `before`."""
     static = not facts.loader
@@ -59,7 +70,7 @@ def start(context: Context, path: Path, facts: Facts, target: Target) -> tuple[l
     if words and target.qemu_since and (reason := qemu.too_old(context.run(qemu.version(words)).stdout, target)):
         context.console.warn(f"{path.name}: not started: {reason}")
         return [], NOT_STARTED
-    started = ""
+    starts: list[_Plain] = []
     for flag in FLAGS:
         outcome = _run(context, path, words, flag)
         if reason := qemu.not_isolated(outcome):
@@ -70,36 +81,36 @@ def start(context: Context, path: Path, facts: Facts, target: Target) -> tuple[l
         if qemu.NO_LIBRARY in outcome.output:
             context.console.warn(f"{path.name}: not started, a shared library is missing: {outcome.output.strip()}")
             return [], NOT_STARTED
-        started = flag if outcome else started or f"{flag} (exit code {outcome.code})"
+        starts.append(_Plain(flag, outcome.code))
         if outcome:
             break
-    return _start_on_baseline(context, path, facts, target, started)
+    return _start_on_baseline(context, path, facts, target, min(starts, key=lambda plain: plain.code != 0))
 
 
 def _start_on_baseline(
-    context: Context, path: Path, facts: Facts, target: Target, started: str
+    context: Context, path: Path, facts: Facts, target: Target, plain: _Plain
 ) -> tuple[list[str], Started]:
-    """Start a program again that has started with the flag `started` on a newer CPU."""
-    unchecked = Started(started, NOT_CHECKED, NOT_CHECKED if target.page_size > SMALLEST_PAGE else "")
+    """Start a program on the baseline that has started without it."""
+    unchecked = Started(str(plain), NOT_CHECKED, NOT_CHECKED if target.page_size > SMALLEST_PAGE else "")
     base = _baseline(context, target)
     words = baseline.runner(context.host, target, base, static=not facts.loader) if base else None
     if base is None or words is None:
         return [], unchecked
-    flag, arch = started.partition(" ")[0], target.name.removesuffix("-musl")
-    outcome = _run(context, path, words, flag)
+    arch = target.name.removesuffix("-musl")
+    outcome = _run(context, path, words, plain.flag)
     if reason := baseline.rejection(outcome, words):
         _unknown_cpu(context, arch, words, reason)
         return [], unchecked
     if outcome.code == baseline.SIGILL:
-        return [_newer_cpu(context, path, arch, words, flag, base.cpu)], NOT_STARTED
-    if problem := _difference(outcome, started):
+        return [_newer_cpu(context, path, arch, words, plain.flag, base.cpu)], NOT_STARTED
+    if problem := _difference(outcome, plain):
         context.console.warn(f"{path.name}: not checked on the CPU {base.cpu}: {problem}")
         return [], unchecked
-    return _start_with_large_pages(context, path, words, base, replace(unchecked, cpu=base.cpu))
+    return _start_with_large_pages(context, path, words, base, plain, replace(unchecked, cpu=base.cpu))
 
 
 def _start_with_large_pages(
-    context: Context, path: Path, words: tuple[str, ...], base: Baseline, started: Started
+    context: Context, path: Path, words: tuple[str, ...], base: Baseline, plain: _Plain, started: Started
 ) -> tuple[list[str], Started]:
     """Start a program again that has started on the CPU, where the arch has larger pages and QEMU can show them."""
     if not base.page_flags:
@@ -107,23 +118,22 @@ def _start_with_large_pages(
     words = (words[0], *base.page_flags, *words[1:])
     if not _obeys_page_size(context, words, base):
         return [], started
-    if problem := _difference(_run(context, path, words, started.flag.partition(" ")[0]), started.flag):
+    if problem := _difference(_run(context, path, words, plain.flag), plain):
         return [
             f"{problem}, with pages of {base.pages}, which kernels of the arch have; see the setting `page_size`"
         ], NOT_STARTED
     return [], replace(started, pages=base.pages)
 
 
-def _difference(outcome: Outcome, started: str) -> str:
-    """How a start differs from the one of which `started` is the flag; "" if it does not, or was only slower."""
-    flag, _, code = started.partition(" (exit code ")
-    if problem := qemu.start_problem(outcome, flag):
+def _difference(outcome: Outcome, plain: _Plain) -> str:
+    """How a start on the baseline differs from the one without; "" if it does not, or was only slower (124 is a timeout)."""
+    if problem := qemu.start_problem(outcome, plain.flag):
         return problem
-    if str(outcome.code) in (code.removesuffix(")") or "0", "124"):
+    if outcome.code in (plain.code, 124):
         return ""
     # Below the message of a panic Rust explains how to get a backtrace.
     lines = [line for line in outcome.output.splitlines() if line.strip() and not line.startswith("note: ")]
-    return f"exited with code {outcome.code} when started with {flag}: {lines[-1] if lines else 'no output'}"
+    return f"exited with code {outcome.code} when started with {plain.flag}: {lines[-1] if lines else 'no output'}"
 
 
 def _baseline(context: Context, target: Target) -> Baseline | None:

@@ -11,6 +11,7 @@ The packages, lowest layer first; each imports only packages before it (the cont
     binaries    compiled and verified files: build, gate, dist/
     lint        portability rules for Dockerfiles and what is beside them
     registry    registry access with retries for each request
+    builder     the buildx builder and its command lines
     images      from dist/ to images
     testing     tests, benchmarks and smoke tests
     doctor      requirements of this machine, and fixes

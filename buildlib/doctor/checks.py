@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from buildlib.binaries import elf
+from buildlib.builder import builder_commands
 from buildlib.core.errors import BuildError
 from buildlib.core.plan import Step
 from buildlib.core.requirements import Requirement
@@ -21,7 +22,7 @@ from buildlib.doctor import engine
 from buildlib.doctor.engine import EngineFacts
 from buildlib.emulation import binfmt, qemu
 from buildlib.emulation.exit_stub import exit_program
-from buildlib.images import builder_commands, spec
+from buildlib.images import spec
 from buildlib.machine import docker_daemon
 from buildlib.process.context import Context
 from buildlib.process.files import read_text

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from buildlib.builder import builder_commands
 from buildlib.core.errors import BuildError, MissingRequirements, NetworkError
 from buildlib.core.layers import resolve
 from buildlib.core.plan import Step
@@ -13,7 +14,6 @@ from buildlib.core.requirements import Requirement, apt_install, describe, missi
 from buildlib.core.targets import Target
 from buildlib.doctor import checks, engine
 from buildlib.failures.classify import classify
-from buildlib.images import builder_commands
 from buildlib.machine.host import Host, probe
 from buildlib.process.console import Console
 from buildlib.process.context import Context

@@ -13,13 +13,14 @@ from urllib.parse import urlsplit
 
 from requests.utils import get_environ_proxies, parse_dict_header
 
+from buildlib.builder import builder_commands, buildx
 from buildlib.core.errors import BuildError, Refused
 from buildlib.core.plan import Step, Write
 from buildlib.core.settings import Retry
 from buildlib.doctor import network
 from buildlib.doctor.network import THIS_MACHINE, ConnectionStep, Endpoint, NetworkReport
 from buildlib.failures.classify import Failure
-from buildlib.images import builder_commands, buildx, dockerfile, spec
+from buildlib.images import dockerfile, spec
 from buildlib.machine import docker_daemon
 from buildlib.process.context import Context
 from buildlib.process.retry import Budget

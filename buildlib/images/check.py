@@ -11,12 +11,13 @@ from pathlib import Path
 
 from buildlib.binaries import elf
 from buildlib.binaries.elf import Mismatch
+from buildlib.builder import buildx
+from buildlib.builder.buildx import BuildInputs, succeeded
 from buildlib.core.errors import Refused
 from buildlib.core.plan import Outcome, Write
 from buildlib.core.targets import Target
 from buildlib.failures.classify import classify
-from buildlib.images import buildx, dockerfile, workspace_dockerfile
-from buildlib.images.buildx import BuildInputs, succeeded
+from buildlib.images import dockerfile, workspace_dockerfile
 from buildlib.images.spec import ImageSpec
 from buildlib.process.context import Context
 from buildlib.process.files import read_text

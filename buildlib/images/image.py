@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from buildlib.binaries import build
+from buildlib.builder import builder_commands
 from buildlib.core.errors import BuildError, Interrupted, UsageError
 from buildlib.core.plan import Status
 from buildlib.core.targets import Target
-from buildlib.images import builder_commands, dockerfile, in_container, oci_layouts, spec, workspace_dockerfile
+from buildlib.images import dockerfile, in_container, oci_layouts, spec, workspace_dockerfile
 from buildlib.images.check import Assembly
 from buildlib.images.in_container import ContainerOptions
 from buildlib.images.local import Load, Save

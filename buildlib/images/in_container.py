@@ -10,11 +10,12 @@ from pathlib import Path
 
 import buildlib
 from buildlib.binaries import build, dist, elf, gate
+from buildlib.builder import buildx
+from buildlib.builder.buildx import BuildInputs
 from buildlib.core.errors import BuildError, CompileFailed, MissingRequirements, NetworkError, Refused
 from buildlib.core.plan import Outcome, Step, words
 from buildlib.core.targets import Target
-from buildlib.images import buildx, dockerfile, spec, workspace_dockerfile
-from buildlib.images.buildx import BuildInputs
+from buildlib.images import dockerfile, spec, workspace_dockerfile
 from buildlib.process.context import Context
 from buildlib.registry import session
 

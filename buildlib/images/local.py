@@ -6,12 +6,13 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from buildlib.builder import buildx
+from buildlib.builder.buildx import INPUTS, succeeded
 from buildlib.core.errors import BuildError, Refused
 from buildlib.core.plan import Status, Step, Write
-from buildlib.images import buildx, manifests, oci, oci_layouts
-from buildlib.images.buildx import succeeded
+from buildlib.images import manifests, oci, oci_layouts
 from buildlib.images.check import Assembly
-from buildlib.images.manifests import INPUTS, Configuration, Index, Manifest
+from buildlib.images.manifests import Configuration, Index, Manifest
 from buildlib.images.spec import ImageResult
 from buildlib.process.files import blob_files, blob_path, read_text
 from buildlib.registry.reference import parse

@@ -11,10 +11,9 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from buildlib.builder.buildx import INPUTS
 from buildlib.core.errors import BuildError
 
-# The inputs of an image, as an annotation of its index: an image that is found under a tag with the same inputs is not built again.
-INPUTS = "buildlib.inputs"
 HELP = "push the image again with a current version of Docker, Podman or buildlib"
 # Docker 1.10 (2016) replaced schema 1, whose manifests have no `config`.
 SCHEMA_1_HELP = "build and push the image again: registries and Docker no longer support schema 1"

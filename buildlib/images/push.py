@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from buildlib.builder import buildx
+from buildlib.builder.buildx import succeeded
 from buildlib.core.errors import BuildError
 from buildlib.core.plan import Status
 from buildlib.core.targets import Target
-from buildlib.images import buildx, manifests, oci
-from buildlib.images.buildx import succeeded
+from buildlib.images import manifests, oci
 from buildlib.images.check import Assembly
 from buildlib.images.manifests import Configuration, Index
 from buildlib.images.spec import ImageResult

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from buildlib.binaries import dist, elf
+from buildlib.core.component_settings import Component as ComponentSettings
 from buildlib.core.errors import BuildError, Refused, UsageError
 from buildlib.core.plan import Status, Step
-from buildlib.core.settings import Component as ComponentSettings
 from buildlib.core.targets import Target
 from buildlib.images import oci
 from buildlib.images.dockerfile import Stage

@@ -13,7 +13,8 @@ from typing import Any, get_type_hints
 import msgspec
 from msgspec import Struct
 
-from buildlib.core.settings import Component, Node, Setting, Settings, declared, meta_of
+from buildlib.core.component_settings import Component
+from buildlib.core.settings import Node, Setting, Settings, declared, meta_of
 from buildlib.core.values import describe, toml
 from buildlib.report.results import RESULTS
 
@@ -62,7 +63,7 @@ def schema_text(schema: Mapping[str, Any]) -> str:
 INTRODUCTION = """\
 # Settings
 
-<!-- Generated from buildlib/core/settings.py by `python -m buildlib.report.schemas`; changes are made there. -->
+<!-- Generated from buildlib/core/settings.py and component_settings.py by `python -m buildlib.report.schemas`. -->
 
 Every setting has a default, and a project sets only what differs. There are five layers; a value in a later layer replaces the
 value of an earlier one, key by key:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from buildlib.binaries.build import BuildResult
     from buildlib.binaries.dist import Entry
     from buildlib.binaries.verify import Verdict
+    from buildlib.builder.builder_commands import BuilderState
     from buildlib.doctor.network import ConnectionStep, NetworkReport
-    from buildlib.images.builder_commands import BuilderState
     from buildlib.images.spec import ImageResult
     from buildlib.report import results as data
     from buildlib.rust.cargo import Build

@@ -15,7 +15,7 @@ from buildlib.process.console import Console
 def inspect(c: Any, console: Console, json: bool = False) -> int:
     """The builder that images are made with, and how it differs from the settings."""
     context = open_workspace(c, console)
-    from buildlib.images import builder_commands
+    from buildlib.builder import builder_commands
     from buildlib.report import tables
 
     state = builder_commands.inspect(context)
@@ -28,7 +28,7 @@ def inspect(c: Any, console: Console, json: bool = False) -> int:
 def create(c: Any, console: Console, force: bool = False) -> None:
     """Create the builder, if it does not exist."""
     context = open_workspace(c, console)
-    from buildlib.images import builder_commands
+    from buildlib.builder import builder_commands
 
     builder_commands.create(context, force=force)
 
@@ -38,6 +38,6 @@ def create(c: Any, console: Console, force: bool = False) -> None:
 def remove(c: Any, console: Console) -> None:
     """Remove the builder and its cache."""
     context = open_workspace(c, console)
-    from buildlib.images import builder_commands
+    from buildlib.builder import builder_commands
 
     builder_commands.remove(context)

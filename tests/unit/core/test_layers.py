@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from buildlib.core.component_settings import Component
 from buildlib.core.errors import UsageError
 from buildlib.core.layers import check_components, environment, files, resolve
-from buildlib.core.settings import Component, Config, Node, Retry, declared, flat
+from buildlib.core.settings import Config, Node, Retry, declared, flat
 
 
 def refused(*layers):

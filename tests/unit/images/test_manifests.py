@@ -5,8 +5,9 @@ from fake_registry import index, manifest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from buildlib.builder import buildx
 from buildlib.core.errors import BuildError
-from buildlib.images import buildx, manifests
+from buildlib.images import manifests
 from buildlib.images.manifests import Configuration, Descriptor, Index, Manifest, Platform, Process
 
 HEX = "sha256:" + "0" * 64

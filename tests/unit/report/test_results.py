@@ -13,14 +13,14 @@ from buildlib.binaries.build import BuildResult
 from buildlib.binaries.elf import Facts
 from buildlib.binaries.start import Started
 from buildlib.binaries.verify import Verdict
+from buildlib.builder.builder import configured
+from buildlib.builder.builder_commands import BuilderState
 from buildlib.core.errors import CompileFailed, TestsFailed
 from buildlib.core.plan import Status
 from buildlib.core.request import NO_REQUEST
 from buildlib.core.requirements import Fix, Requirement
 from buildlib.doctor.network import ConnectionStep, NetworkReport
 from buildlib.failures.classify import Failure
-from buildlib.images.builder import configured
-from buildlib.images.builder_commands import BuilderState
 from buildlib.images.spec import ImageResult
 from buildlib.lint.finding import Finding
 from buildlib.lint.formats import as_data

@@ -7,8 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from buildlib.core.component_settings import Component
 from buildlib.core.layers import files, resolve
-from buildlib.core.settings import Component, Node, declared
+from buildlib.core.settings import Node, declared
 from buildlib.report.results import RESULTS
 from buildlib.report.schemas import DIALECT, SCHEMAS, SETTINGS_PAGE, schema_text, schemas, settings_page, write
 

@@ -12,12 +12,12 @@ from buildlib.binaries.build import BuildResult
 from buildlib.binaries.elf import Facts
 from buildlib.binaries.start import Started
 from buildlib.binaries.verify import Verdict
+from buildlib.builder.builder import configured
+from buildlib.builder.builder_commands import BuilderState
 from buildlib.core.errors import CompileFailed
 from buildlib.core.plan import Status
 from buildlib.core.request import NO_REQUEST
 from buildlib.core.targets import TARGETS
-from buildlib.images.builder import configured
-from buildlib.images.builder_commands import BuilderState
 from buildlib.machine.selection import select
 from buildlib.machine.workspace import Component
 from buildlib.process.console import Console

@@ -12,7 +12,9 @@ from buildlib.core.errors import BuildError
 from buildlib.core.plan import Outcome, Step, words
 from buildlib.core.targets import Target
 from buildlib.failures.classify import classify
-from buildlib.images.manifests import INPUTS
+
+# The inputs of an image, as an annotation of its index: an image that is found under a tag with the same inputs is not built again.
+INPUTS = "buildlib.inputs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

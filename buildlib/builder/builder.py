@@ -16,13 +16,13 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from buildlib.builder import buildx
 from buildlib.core import settings
 from buildlib.core.errors import BuildError, UsageError
 from buildlib.core.plan import Action, Step, Write, words
 from buildlib.core.settings import Config
 from buildlib.core.targets import TARGETS, find_target
 from buildlib.core.versions import version
-from buildlib.images import buildx
 from buildlib.registry.reference import is_loopback
 
 DRIVER = "docker-container"

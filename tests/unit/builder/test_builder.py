@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from machines import settings
 
+from buildlib.builder import builder
 from buildlib.core.errors import BuildError, UsageError
 from buildlib.core.plan import Step, Write
-from buildlib.images import builder
 
 MIRRORED = {"mirrors": {"docker.io": ["127.0.0.1:5000", "mirror.acme.test"]}}
 NODES = {"nodes": [{"endpoint": "ssh://arm.acme.test", "arches": ["aarch64", "arm64-musl"]}]}

@@ -5,9 +5,9 @@ import pytest
 from fake_registry import BUILDER
 from image_workspace import workspace
 
+from buildlib.builder import builder, builder_commands
+from buildlib.builder.builder_commands import BuilderState
 from buildlib.core.errors import BuildError, MissingRequirements, NothingToDo
-from buildlib.images import builder, builder_commands
-from buildlib.images.builder_commands import BuilderState
 
 CREATE = ["create builder multiarch-builder0", "boot builder multiarch-builder"]
 

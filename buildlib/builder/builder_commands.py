@@ -6,11 +6,11 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from buildlib.builder import builder
+from buildlib.builder.builder import Builder
+from buildlib.builder.buildx import succeeded
 from buildlib.core.errors import BuildError, MissingRequirements, NothingToDo
 from buildlib.core.plan import Step
-from buildlib.images import builder
-from buildlib.images.builder import Builder
-from buildlib.images.buildx import succeeded
 from buildlib.process.context import Context
 
 NO_BUILDX = "docker has no plugin buildx"

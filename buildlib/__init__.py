@@ -3,6 +3,7 @@
 The packages, lowest layer first; each imports only packages before it (the contracts are in pyproject.toml):
 
     core        shared data types: targets, plans, requirements, settings, errors
+    elf         what is in a program or a library, and whether it fits a target
     failures    a failed log -> class, cause, help, whether to retry
     machine     facts about this machine and the workspace, read once
     process     everything with side effects: runner, console, files, retries

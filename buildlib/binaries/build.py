@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from buildlib.binaries import dist, elf, gate
-from buildlib.binaries.elf import Facts
+from buildlib import elf
+from buildlib.binaries import dist, gate
 from buildlib.core.errors import (
     BuildError,
     CompileFailed,
@@ -22,6 +22,7 @@ from buildlib.core.errors import (
 from buildlib.core.plan import Artifact, Outcome, Status
 from buildlib.core.requirements import missing
 from buildlib.core.targets import Target
+from buildlib.elf import Facts
 from buildlib.failures.classify import classify
 from buildlib.machine.selection import left_out
 from buildlib.machine.workspace import Component

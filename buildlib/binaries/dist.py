@@ -14,10 +14,10 @@ import msgspec
 from msgspec import Meta
 
 from buildlib import __version__
-from buildlib.binaries.facts import Facts
 from buildlib.binaries.start import Started
 from buildlib.core.errors import BuildError
 from buildlib.core.plan import AtomicUpdate, Write
+from buildlib.elf.facts import Facts
 from buildlib.process.files import disk_error, read_text
 from buildlib.rust.cargo import Build
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from buildlib.binaries import archive, elf, start
-from buildlib.binaries.elf import Facts
+from buildlib import elf
+from buildlib.binaries import start
 from buildlib.binaries.start import NOT_STARTED, Started
 from buildlib.core.errors import Refused
 from buildlib.core.targets import Target
+from buildlib.elf import Facts, archive
 from buildlib.process.context import Context
 
 PROGRAMS = ("bin", "example")  # the kinds that are started

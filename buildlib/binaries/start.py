@@ -6,10 +6,10 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from buildlib.binaries.facts import Facts
 from buildlib.core.errors import UsageError
 from buildlib.core.plan import Outcome
 from buildlib.core.targets import SMALLEST_PAGE, Target
+from buildlib.elf.facts import Facts
 from buildlib.emulation import baseline, qemu
 from buildlib.emulation.baseline import NOT_CHECKED, Baseline
 from buildlib.process.context import Context

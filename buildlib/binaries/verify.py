@@ -6,12 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from buildlib.binaries import archive, dist, elf, gate
+from buildlib import elf
+from buildlib.binaries import dist, gate
 from buildlib.binaries.dist import Entry
-from buildlib.binaries.facts import Facts, Unreadable
 from buildlib.binaries.start import NOT_STARTED, Started
 from buildlib.core.errors import NothingToDo, UsageError
 from buildlib.core.targets import TARGETS, Target
+from buildlib.elf import archive
+from buildlib.elf.facts import Facts, Unreadable
 from buildlib.process.context import Context
 from buildlib.process.files import disk_error
 

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from buildlib.binaries import elf
+from buildlib import elf
 from buildlib.builder import builder_commands
 from buildlib.core.errors import BuildError
 from buildlib.core.plan import Step

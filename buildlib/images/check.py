@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
-from buildlib.binaries import elf
-from buildlib.binaries.elf import Mismatch
+from buildlib import elf
 from buildlib.builder import buildx
 from buildlib.builder.buildx import BuildInputs, succeeded
 from buildlib.core.errors import Refused
 from buildlib.core.plan import Outcome, Write
 from buildlib.core.targets import Target
+from buildlib.elf import Mismatch
 from buildlib.failures.classify import classify
 from buildlib.images import dockerfile, workspace_dockerfile
 from buildlib.images.spec import ImageSpec

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import buildlib
-from buildlib.binaries import build, dist, elf, gate
+from buildlib import elf
+from buildlib.binaries import build, dist, gate
 from buildlib.builder import buildx
 from buildlib.builder.buildx import BuildInputs
 from buildlib.core.errors import BuildError, CompileFailed, MissingRequirements, NetworkError, Refused

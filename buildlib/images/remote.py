@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from buildlib.binaries import elf
+from buildlib import elf
 from buildlib.binaries.verify import Verdict
 from buildlib.core.errors import BuildError, UsageError
 from buildlib.core.targets import TARGETS, Target

@@ -6,7 +6,8 @@ import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from buildlib.binaries import dist, elf
+from buildlib import elf
+from buildlib.binaries import dist
 from buildlib.core.component_settings import Component as ComponentSettings
 from buildlib.core.errors import BuildError, Refused, UsageError
 from buildlib.core.plan import Status, Step

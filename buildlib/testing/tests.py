@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
-from buildlib.binaries import elf
+from buildlib import elf
 from buildlib.binaries.build import compile_error
 from buildlib.core.errors import BuildError, TestsFailed
 from buildlib.core.plan import Outcome, Write

@@ -7,8 +7,8 @@ import re
 import pytest
 from testbed import BUILDLIB, PROGRAMS, assert_error, buildlib, install_packages, path_without, run
 
-from buildlib.binaries.elf import read
 from buildlib.core.targets import TARGETS
+from buildlib.elf import read
 
 ARM64 = ("qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu")
 

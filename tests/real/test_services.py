@@ -13,8 +13,8 @@ from paho.mqtt.properties import Properties
 from services import ARCHES, DEADLINE, EMULATORS, Paho, cli, started
 from testbed import PROGRAMS, install_packages, run
 
-from buildlib.binaries.elf import read
 from buildlib.core.targets import TARGETS
+from buildlib.elf import read
 
 pytestmark = pytest.mark.slow
 

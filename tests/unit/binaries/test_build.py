@@ -8,7 +8,6 @@ import pytest
 from machines import artifact
 
 from buildlib.binaries import build
-from buildlib.binaries.elf import read
 from buildlib.core.errors import (
     BuildError,
     CompileFailed,
@@ -20,6 +19,7 @@ from buildlib.core.errors import (
 )
 from buildlib.core.plan import Status
 from buildlib.core.targets import TARGETS
+from buildlib.elf import read
 from buildlib.machine.workspace import Component
 
 APP = Component(name="app", package="app", version="1.0.0")

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from machines import ARM64, Recorder, context
 
 from buildlib.binaries import dist
-from buildlib.binaries.facts import Facts
 from buildlib.binaries.start import NOT_STARTED, Started
 from buildlib.core.errors import BuildError, Refused
+from buildlib.elf.facts import Facts
 from buildlib.images.spec import gated_binaries
 from buildlib.machine.workspace import Component
 

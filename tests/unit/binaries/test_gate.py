@@ -4,10 +4,10 @@ import pytest
 from elf_files import archive, header, linked, member
 
 from buildlib.binaries import gate
-from buildlib.binaries.elf import read
 from buildlib.binaries.start import NOT_STARTED, Started
 from buildlib.core.errors import Refused
 from buildlib.core.targets import TARGETS
+from buildlib.elf import read
 from buildlib.emulation import sandbox
 from buildlib.emulation.baseline import NOT_CHECKED
 

@@ -4,11 +4,11 @@ import pytest
 from machines import Machine, Recorder, context
 
 from buildlib.binaries import dist, start
-from buildlib.binaries.facts import Facts
 from buildlib.binaries.start import NOT_STARTED, Started
 from buildlib.core.errors import UsageError
 from buildlib.core.plan import Outcome
 from buildlib.core.targets import TARGETS
+from buildlib.elf.facts import Facts
 
 ARM64, AMD64, S390X = TARGETS["arm64"], TARGETS["amd64"], TARGETS["s390x"]
 STATIC = Facts(

@@ -9,10 +9,10 @@ from elf_files import archive, header, linked, member
 from machines import artifact
 
 from buildlib.binaries import build
-from buildlib.binaries.elf import digest
 from buildlib.binaries.start import NOT_STARTED
 from buildlib.binaries.verify import verify
 from buildlib.core.errors import BuildError, NothingToDo
+from buildlib.elf import digest
 
 
 @pytest.fixture

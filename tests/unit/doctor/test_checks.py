@@ -257,7 +257,7 @@ def test_credentials_of_docker_hub(config, expected):
 
 @pytest.mark.parametrize(("machine", "number"), [("x86_64", 62), ("aarch64", 183), ("riscv64", 243)])
 def test_exit_program_is_a_small_elf_file_of_the_machine(machine, number, tmp_path):
-    from buildlib.binaries import elf
+    from buildlib import elf
 
     (tmp_path / "exit").write_bytes(exit_program(machine))
     facts = elf.read(tmp_path / "exit")

@@ -108,7 +108,7 @@ def test_the_last_instruction_is_the_one_that_failed(trace, expected):
 
 
 def test_the_probe_is_a_program_for_arm64(tmp_path):
-    from buildlib.binaries import elf
+    from buildlib import elf
 
     (tmp_path / "probe").write_bytes(baseline.PAGE_PROBE)
     assert elf.check(elf.read(Path(tmp_path / "probe")), MUSL, "") == ()

@@ -6,9 +6,9 @@ from dataclasses import replace
 import machines
 from machines import Machine, Recorder, context
 
-from buildlib.binaries.elf import digest
 from buildlib.core.plan import OciLayout, Outcome
 from buildlib.core.targets import TARGETS
+from buildlib.elf import digest
 from buildlib.machine.workspace import Component
 from buildlib.process.files import layout
 

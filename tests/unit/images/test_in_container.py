@@ -8,11 +8,11 @@ from image_workspace import entry, workspace
 from machines import Machine, settings
 
 import buildlib
-from buildlib.binaries.elf import Mismatch
 from buildlib.binaries.start import Started
 from buildlib.core.errors import BuildError, CompileFailed, NetworkError, Refused, UsageError
 from buildlib.core.plan import AtomicUpdate, Outcome, Write
 from buildlib.core.targets import TARGETS
+from buildlib.elf import Mismatch
 from buildlib.images import in_container
 from buildlib.images.in_container import ContainerOptions
 

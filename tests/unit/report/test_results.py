@@ -10,7 +10,6 @@ from machines import ARM64, WITH_ZIG, Recorder, context, settings, toolset
 
 from buildlib.binaries import dist
 from buildlib.binaries.build import BuildResult
-from buildlib.binaries.elf import Facts
 from buildlib.binaries.start import Started
 from buildlib.binaries.verify import Verdict
 from buildlib.builder.builder import configured
@@ -20,6 +19,7 @@ from buildlib.core.plan import Status
 from buildlib.core.request import NO_REQUEST
 from buildlib.core.requirements import Fix, Requirement
 from buildlib.doctor.network import ConnectionStep, NetworkReport
+from buildlib.elf import Facts
 from buildlib.failures.classify import Failure
 from buildlib.images.spec import ImageResult
 from buildlib.lint.finding import Finding

@@ -9,7 +9,6 @@ from machines import ARM64, WITH_ZIG, settings, toolset
 
 from buildlib.binaries import dist
 from buildlib.binaries.build import BuildResult
-from buildlib.binaries.elf import Facts
 from buildlib.binaries.start import Started
 from buildlib.binaries.verify import Verdict
 from buildlib.builder.builder import configured
@@ -18,6 +17,7 @@ from buildlib.core.errors import CompileFailed
 from buildlib.core.plan import Status
 from buildlib.core.request import NO_REQUEST
 from buildlib.core.targets import TARGETS
+from buildlib.elf import Facts
 from buildlib.machine.selection import select
 from buildlib.machine.workspace import Component
 from buildlib.process.console import Console

@@ -9,8 +9,8 @@ from elf_files import arm_attributes, arm_object, header
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buildlib.binaries import object_file
-from buildlib.binaries.object_file import HARD_FLOAT, SOFT_FLOAT, Object, Span
+from buildlib.elf import object_file
+from buildlib.elf.object_file import HARD_FLOAT, SOFT_FLOAT, Object, Span
 
 
 def read(data):

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from buildlib.binaries import object_file
-from buildlib.binaries.object_file import MAGIC, Object, Span
 from buildlib.core.errors import BuildError
 from buildlib.core.versions import version
+from buildlib.elf import object_file
+from buildlib.elf.object_file import MAGIC, Object, Span
 
 if TYPE_CHECKING:
     from elftools.elf.elffile import ELFFile

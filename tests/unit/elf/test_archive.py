@@ -8,10 +8,10 @@ from elf_files import archive, arm_attributes, arm_object, header, member
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from buildlib.binaries.archive import is_archive, read
-from buildlib.binaries.elf import digest
-from buildlib.binaries.facts import Facts, Objects, Unreadable
-from buildlib.binaries.object_file import Object
+from buildlib.elf import digest
+from buildlib.elf.archive import is_archive, read
+from buildlib.elf.facts import Facts, Objects, Unreadable
+from buildlib.elf.object_file import Object
 
 ARM64 = Object(machine=183, bits=64, little=True, flags=0, kind="ET_REL", arm=0)
 BITCODE = b"BC\xc0\xde" + bytes(40)

@@ -6,12 +6,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from buildlib.binaries.facts import Facts, Unreadable, digest, machine, read
-from buildlib.binaries.object_file import EM_ARM, MAGIC, Object
 from buildlib.core.targets import GNU, TARGETS, Target
 from buildlib.core.versions import version
-
-__all__ = ["MAGIC", "Facts", "Mismatch", "Unreadable", "check", "digest", "guess", "machine", "read"]
+from buildlib.elf.facts import Facts
+from buildlib.elf.object_file import EM_ARM, Object
 
 EM_PPC64 = 21
 # Machines whose objects may leave the float ABI open: `object_file` for Arm, ABI 0 in the "64-Bit ELF V2 ABI" for ppc64le.

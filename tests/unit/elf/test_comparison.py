@@ -8,11 +8,11 @@ from elf_files import linked
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from buildlib.binaries.elf import Facts, Mismatch, Unreadable, check, guess, is_soname_of, read
-from buildlib.binaries.facts import Objects
-from buildlib.binaries.object_file import Object
 from buildlib.core.targets import TARGETS
 from buildlib.core.versions import version
+from buildlib.elf import Facts, Mismatch, Unreadable, check, guess, is_soname_of, read
+from buildlib.elf.facts import Objects
+from buildlib.elf.object_file import Object
 
 ARM64 = Facts(
     machine=183, bits=64, little=True, flags=0, kind="ET_DYN", loader="/lib/ld-linux-aarch64.so.1", glibc="2.30",

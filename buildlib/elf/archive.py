@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from buildlib.binaries import facts, object_file
-from buildlib.binaries.facts import Facts, Objects, Unreadable
-from buildlib.binaries.object_file import Object, Span
+from buildlib.elf import facts, object_file
+from buildlib.elf.facts import Facts, Objects, Unreadable
+from buildlib.elf.object_file import Object, Span
 
 MAGIC, THIN_MAGIC = b"!<arch>\n", b"!<thin>\n"
 HEADER = 60  # bytes

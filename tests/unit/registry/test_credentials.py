@@ -508,12 +508,10 @@ def test_threads_do_not_lose_each_other_s_tokens(monkeypatch):
     """Tokens are refused and stored for several hosts at once: each stored token is still known afterwards."""
     counter = iter(range(10**6))
 
-    class Counting(Sent):
-        def __call__(self, title, request):
-            self.body = json.dumps({"token": f"t{next(counter)}"}).encode()
-            return super().__call__(title, request)
+    def send(title, request):  # an answer of its own for each thread: two with the same token would be refused together
+        return Sent(json.dumps({"token": f"t{next(counter)}"}).encode())(title, request)
 
-    tokens = Tokens(lambda _: LOGIN, Counting())
+    tokens = Tokens(lambda _: LOGIN, send)
 
     def work(host):
         header = ""

@@ -10,6 +10,21 @@ from msgspec import Meta, Struct
 _PATH = r"(?!.*/\.\.)(/[A-Za-z0-9._-]+)+"
 _PATH_WORDS = "an absolute path of letters, digits, `.`, `_` and `-`, without `..`"
 _Path = Annotated[str, Meta(pattern=rf"\A{_PATH}\Z", extra={"expected": _PATH_WORDS})]
+_Destination = Annotated[
+    str, Meta(pattern=rf"\A(/|{_PATH}/?)\Z", extra={"expected": f"{_PATH_WORDS}; a directory with `/` at the end"})
+]
+_Source = Annotated[
+    str,
+    Meta(
+        pattern=r"\A(?!(.*/)?\.{1,2}(/|\Z))[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*/?\Z",
+        extra={"expected": "a path in the workspace of letters, digits, `.`, `_` and `-`, without `..`"},
+    ),
+]
+# The largest that Docker takes is 2147483647.
+_ID = r"(0|[1-9][0-9]{0,8}|1[0-9]{9}|20[0-9]{8})"
+_Label = Annotated[
+    str, Meta(pattern=r"\A[A-Za-z0-9._/-]+\Z", extra={"expected": "letters, digits, `.`, `_`, `/` and `-`"})
+]
 _Port = Annotated[int, Meta(ge=1, le=65535)]
 _Line = Annotated[str, Meta(pattern=r"\A[^\n]*\Z")]
 
@@ -41,6 +56,42 @@ class Component(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, o
         tuple[_Path, ...],
         Meta(description="directories that the program may write to", examples=[["/var/lib/app"]]),
     ] = ()
+    files: Annotated[
+        dict[_Source, _Destination],
+        Meta(
+            description="files and directories of the workspace, and where they are in the image; they belong to the user",
+            examples=[{"config/": "/etc/app/"}],
+        ),
+    ] = {}
+    command: Annotated[
+        tuple[str, ...],
+        Meta(description="arguments of the program", examples=[["--config", "/etc/app/server.toml"]]),
+    ] = ()
+    user: Annotated[
+        str,
+        Meta(
+            pattern=rf"\A({_ID}(:{_ID})?)?\Z",
+            description="user ID, or user and group ID, that the program runs with; empty is 65532:65532",
+            examples=["10001:10001"],
+            extra={"expected": "UID or UID:GID, as numbers"},
+        ),
+    ] = ""
+    workdir: Annotated[
+        str,
+        Meta(
+            pattern=rf"\A({_PATH})?\Z",
+            description="directory that the program starts in; empty is that of the base image, and / without one",
+            examples=["/var/lib/app"],
+            extra={"expected": _PATH_WORDS},
+        ),
+    ] = ""
+    labels: Annotated[
+        dict[_Label, _Line],
+        Meta(
+            description="labels, which take precedence over those from Cargo.toml and the commit",
+            examples=[{"org.opencontainers.image.vendor": "Acme"}],
+        ),
+    ] = {}
     says: Annotated[
         dict[str, tuple[Annotated[str, Meta(min_length=1)], ...]],
         Meta(

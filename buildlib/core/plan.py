@@ -75,6 +75,18 @@ class AtomicUpdate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CopyFiles:
+    """Copy files, given as (from, to, mode), into a new directory; everything in it gets the time `modified`.
+
+    Nothing of the originals remains but their content: the same files give the same directory on every machine.
+    """
+
+    folder: Path
+    files: tuple[tuple[Path, str, int], ...]  # `to` is relative to the directory
+    modified: int  # seconds since 1970
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OciLayout:
     """Write an OCI image layout: the blobs, then the index, then remove blobs that nothing refers to.
 
@@ -86,7 +98,7 @@ class OciLayout:
     index: bytes
 
 
-Action = Step | Write | Link | Install | AtomicUpdate | OciLayout
+Action = Step | Write | Link | Install | AtomicUpdate | CopyFiles | OciLayout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

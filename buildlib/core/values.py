@@ -39,7 +39,8 @@ def convert(source: str, key: str, value: Any, hint: Any, *, textual: bool = Fal
         value, textual = _read_tables(value, [] if kind is tuple else {}), False
     if kind is dict:
         items = table(source, key, value, meta_of(hint)).items()
-        return {name: convert(source, join(key, name), item, parameters[1]) for name, item in items}
+        return {_name(source, key, name, parameters[0]): convert(source, join(key, name), item, parameters[1])
+                for name, item in items}  # fmt: skip
     if isinstance(value, str) and "\0" in value:  # no path and no command line can hold it
         raise UsageError(_sentence(source, key, value, "a string without the character NUL"))
     if textual and isinstance(value, str):
@@ -55,6 +56,14 @@ def convert(source: str, key: str, value: Any, hint: Any, *, textual: bool = Fal
         return msgspec.convert(value, hint, strict=not textual)
     except (msgspec.ValidationError, ValueError, OverflowError):  # the last two: an integer too large for a float
         raise _mismatch(source, key, value, hint) from None
+
+
+def _name(source: str, key: str, name: str, hint: Any) -> str:
+    """A name in the table `key`, as the declared type of its names."""
+    try:
+        return str(msgspec.convert(name, hint))
+    except msgspec.ValidationError:
+        raise UsageError(f"{source}: {key} has {name!r}: expected {describe(hint)}") from None
 
 
 def _read(text: str, kind: Any, parameters: tuple[Any, ...]) -> str | list[str]:

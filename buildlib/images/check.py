@@ -17,7 +17,8 @@ from buildlib.core.plan import Outcome, Write
 from buildlib.core.targets import Target
 from buildlib.elf import Mismatch
 from buildlib.failures.classify import classify
-from buildlib.images import dockerfile, workspace_dockerfile
+from buildlib.images import contents, dockerfile, workspace_dockerfile
+from buildlib.images.contents import Content
 from buildlib.images.spec import ImageSpec
 from buildlib.process.context import Context
 from buildlib.process.files import read_text
@@ -77,8 +78,12 @@ class Assembly:
         base = self._base(self.image.entries)
         return _digest(
             dockerfile.BASES, dockerfile.runtime(self.name, stage), self._base_digest(base), labels, self.attestations,
-            [(target.name, entry["sha256"]) for target, entry in self.image.entries.items()],
+            contents.inputs(self._files()), [(target.name, entry["sha256"]) for target, entry in self.image.entries.items()],
         )  # fmt: skip
+
+    def _files(self) -> tuple[Content, ...]:
+        """The files of the workspace that the image contains."""
+        return contents.contents(self.context.workspace.root, self.name, self.image.stage)
 
     def _base(self, targets: Iterable[Target]) -> str:
         """The base image for these targets, "" for none."""
@@ -103,6 +108,8 @@ class Assembly:
         """
         metadata = self.scratch / f"metadata-{targets[0].name}.json"
         inputs = self._inputs(workspace_dockerfile.file_of(self.context, self.scratch, self.image.component))
+        if inputs.context != self.context.workspace.root:  # with its own Dockerfile everything in it can be read
+            self.context.run(contents.build_context(self._files(), inputs.context, self.epoch))
         base = workspace_dockerfile.base_context(self.context, self.session, self._base(targets))
         args = {"LIBC": dockerfile.libc_suffix(targets[0]), "COMPILER": "scratch"}
         labels = self.image.stage.runtime.labels
@@ -114,7 +121,7 @@ class Assembly:
         return buildx.digest_of(read_text(metadata))
 
     def _inputs(self, file: Path, contexts: Mapping[str, str] | None = None) -> BuildInputs:
-        """The inputs of a build with the Dockerfile `file`; only the workspace's own Dockerfile reads more than dist/."""
+        """The inputs of a build with the Dockerfile `file`; only the workspace's own Dockerfile reads all of the workspace."""
         empty = self.scratch / "context"
         empty.mkdir(parents=True, exist_ok=True)
         own = file.parent == self.context.workspace.root

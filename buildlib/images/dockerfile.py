@@ -32,6 +32,8 @@ class Stage:
     says: Mapping[str, tuple[str, ...]] = field(
         default_factory=dict
     )  # arch, or "all" -> texts in its log after the start
+    files: Mapping[str, str] = field(default_factory=dict)  # of the workspace -> in the image
+    labels: Mapping[str, str] = field(default_factory=dict)  # of the settings
 
 
 def libc_suffix(target: Target) -> str:
@@ -152,15 +154,22 @@ def _stage_lines(name: str, stage: Stage) -> Iterator[str]:
     yield from ("ARG TARGETARCH", "ARG TARGETVARIANT", "ARG LIBC")
     yield f"COPY --from=binaries --chmod=0755 ${{TARGETARCH}}${{TARGETVARIANT}}${{LIBC}}/{name} {program}"
     for volume in runtime.volumes:
-        yield f"COPY --from=empty --chown={USER}:{USER} / {volume}/"
+        yield f"COPY --from=empty --chown={runtime.user} / {volume}/"
+    yield from (f"COPY --chown={runtime.user} {source} {to}" for source, to in sorted(stage.files.items()))
+    if runtime.workdir:
+        yield f"WORKDIR {runtime.workdir}"
     for key, value in sorted(runtime.env.items()):
         yield f"ENV {key}={_quoted(value)}"
+    for key, value in sorted(stage.labels.items()):
+        yield f"LABEL {key}={_quoted(value)}"
     yield from (f"EXPOSE {port}" for port in runtime.ports)
     yield from (f"VOLUME {json.dumps([volume])}" for volume in runtime.volumes)
-    yield f"USER {USER}:{USER}"
+    yield f"USER {runtime.user}"
     if runtime.health:
         yield f"HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD {json.dumps(list(runtime.health))}"
     yield f"ENTRYPOINT {json.dumps([program])}"
+    if runtime.command:
+        yield f"CMD {json.dumps(list(runtime.command))}"
 
 
 def _quoted(value: str) -> str:
@@ -168,9 +177,13 @@ def _quoted(value: str) -> str:
     return '"' + "".join(f"\\{char}" if char in '"\\$' else char for char in value) + '"'
 
 
-def ignored(folders: Iterable[str]) -> str:
-    """The text of the .dockerignore file. It keeps out of the build context what a compilation does not read, and `folders`."""
-    patterns = ("**/.git", "**/.venv", "**/target", "**/__pycache__", f"**/{FAILURE_LOG}*", *folders)
+def ignored(folders: Iterable[str], files: Iterable[str]) -> str:
+    """The text of the .dockerignore file.
+
+    It keeps out of the build context what a compilation does not read, and `folders`, but not the `files` of images.
+    """
+    patterns = ("**/.git", "**/.venv", "**/target", "**/__pycache__", f"**/{FAILURE_LOG}*", *folders,
+                *(f"!{name.rstrip('/')}" for name in sorted(set(files))))  # fmt: skip
     return "".join(f"{pattern}\n" for pattern in patterns)
 
 

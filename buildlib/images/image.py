@@ -15,7 +15,7 @@ from buildlib.builder import builder_commands
 from buildlib.core.errors import BuildError, Interrupted, UsageError
 from buildlib.core.plan import Status
 from buildlib.core.targets import Target
-from buildlib.images import dockerfile, in_container, oci_layouts, spec, workspace_dockerfile
+from buildlib.images import contents, dockerfile, in_container, oci_layouts, spec, workspace_dockerfile
 from buildlib.images.check import Assembly
 from buildlib.images.in_container import ContainerOptions
 from buildlib.images.local import Load, Save
@@ -93,8 +93,11 @@ def validate(context: Context, options: ImageOptions) -> None:
     spec.check_options(options.targets, options.tags)
     if workspace_dockerfile.is_out_of_date(context):
         context.console.warn(f"{dockerfile.NAME} differs from the settings; help: buildlib dockerfile --write")
+    if workspace_dockerfile.is_own(context):
+        return
     for component in context.selection.components:
-        if component.name.lower() in dockerfile.STAGES and not workspace_dockerfile.is_own(context):
+        contents.contents(context.workspace.root, component.name, spec.stage_of(context, component))
+        if component.name.lower() in dockerfile.STAGES:
             raise UsageError(
                 f"{component.name!r} is the name of another stage of the Dockerfile",
                 f"run `buildlib dockerfile --write` and rename the stages in {dockerfile.NAME}",

@@ -26,6 +26,7 @@ REF_NAME = "org.opencontainers.image.ref.name"
 IMAGE_NAME = "io.containerd.image.name"  # the complete name, for Docker's containerd image store
 # An id that is neither root nor a user of the host; distroless images use it too, and call it nonroot.
 USER = 65532
+USER_AND_GROUP = f"{USER}:{USER}"
 
 Json = dict[str, Any]
 
@@ -35,6 +36,9 @@ class Runtime:
     """How a container of the image runs."""
 
     entrypoint: tuple[str, ...]
+    command: tuple[str, ...] = ()  # arguments
+    user: str = USER_AND_GROUP  # as numbers
+    workdir: str = ""  # "" is that of the base image, and / without one
     ports: tuple[int, ...] = ()  # TCP
     health: tuple[str, ...] = ()  # the command line of the health check
     env: Mapping[str, str] = field(default_factory=dict)
@@ -60,37 +64,47 @@ def digest(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
-def root_layer(program: str, binary: bytes, volumes: Iterable[str], epoch: int) -> bytes:
+def root_layer(runtime: Runtime, binary: bytes, owned: Mapping[str, tuple[bytes, int] | None], epoch: int) -> bytes:
     """The only layer of an image without a base image, as a tar file.
 
-    It contains the static binary at the path `program`, a user to run it, /tmp, and `volumes`, which the user may write to. `epoch`
-    is the modification time of all of them, in seconds since 1970.
+    It contains the static binary, a user to run it, /tmp and the working directory, and what belongs to the user: the volumes, and
+    `owned`, which maps a path to content and mode, or to None for a directory. `epoch` is the modification time of all of them, in
+    seconds since 1970.
     """
     passwd = f"root:x:0:0::/root:/sbin/nologin\nnonroot:x:{USER}:{USER}::/:/sbin/nologin\n"
     group = f"root:x:0:\nnonroot:x:{USER}:\n"
-    files = {
+    (program,) = runtime.entrypoint
+    entries: dict[str, tuple[bytes, int] | None] = {
         "etc/passwd": (passwd.encode(), 0o644),
         "etc/group": (group.encode(), 0o644),
         program.strip("/"): (binary, 0o755),
     }
-    writable = {volume.strip("/") for volume in volumes}
-    paths = (*files, *writable, "tmp/")
-    folders = {"/".join(name.split("/")[:n]) for name in paths for n in range(1, name.count("/") + 1)}
+    folders = _folders((*entries, "tmp/"))  # keep their owner
+    users = {path.strip("/"): entry for path, entry in owned.items()}
+    users = {name: entry for name, entry in users.items() if name and (entry or name not in folders)}
+    users |= {volume.strip("/"): None for volume in runtime.volumes}
+    entries = dict.fromkeys(folders | _folders((*users, f"{runtime.workdir.strip('/')}/"))) | entries | users
+    uid, gid = map(int, runtime.user.split(":"))
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for name in sorted(folders | writable | set(files)):
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, entry in sorted(entries.items()):
             info = tarfile.TarInfo(name)
             info.mtime = epoch
-            if name in files:
-                data, info.mode = files[name]
-                info.size = len(data)
-                tar.addfile(info, io.BytesIO(data))
+            if name in users:
+                info.uid, info.gid = uid, gid
+            if entry is None:
+                info.type, info.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
+                tar.addfile(info)
                 continue
-            info.type, info.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
-            if name in writable:
-                info.uid = info.gid = USER
-            tar.addfile(info)
+            data, info.mode = entry
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
     return out.getvalue()
+
+
+def _folders(paths: Iterable[str]) -> set[str]:
+    """Every directory that these paths need."""
+    return {"/".join(path.split("/")[:n]) for path in paths for n in range(1, path.count("/") + 1)} - {""}
 
 
 def image(layers: Mapping[str, bytes], runtime: Runtime, epoch: int, compressed: Mapping[str, bytes]) -> Image:
@@ -152,13 +166,15 @@ def platform_of(name: str) -> Json:
 def configuration(platform: str, diff_id: str, runtime: Runtime, epoch: int) -> Json:
     """The configuration of one platform's image. `Healthcheck` is Docker's extension; other engines ignore it."""
     run: Json = {
-        "User": f"{USER}:{USER}",
+        "User": runtime.user,
         "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                 *(f"{name}={value}" for name, value in sorted(runtime.env.items()))],
         "Entrypoint": list(runtime.entrypoint),
-        "WorkingDir": "/",
+        "WorkingDir": runtime.workdir or "/",
         "Labels": dict(runtime.labels),
     }  # fmt: skip
+    if runtime.command:
+        run["Cmd"] = list(runtime.command)
     if runtime.ports:
         run["ExposedPorts"] = {f"{port}/tcp": {} for port in runtime.ports}
     if runtime.volumes:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from buildlib.core.plan import OciLayout, Status
-from buildlib.images import oci
+from buildlib.images import contents, oci
 from buildlib.images.spec import ImageResult, ImageSpec
 from buildlib.process.context import Context
 from buildlib.process.files import blob_files, blob_path, read_text
@@ -23,10 +23,9 @@ def write_static(context: Context, images: Iterable[ImageSpec], epoch: int, outp
     results = []
     for image in images:
         runtime = image.stage.runtime
+        owned = contents.owned(contents.contents(context.workspace.root, image.component.name, image.stage))
         layers = {
-            target.oci: oci.root_layer(
-                runtime.entrypoint[0], (context.dist / entry["path"]).read_bytes(), runtime.volumes, epoch
-            )
+            target.oci: oci.root_layer(runtime, (context.dist / entry["path"]).read_bytes(), owned, epoch)
             for target, entry in image.entries.items()
         }
         blobs = {digest: path.read_bytes() for digest, path in blob_files(output / image.component.name).items()}

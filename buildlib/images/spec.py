@@ -71,7 +71,8 @@ def image_specs(
     specs = []
     for component in context.selection.components:
         stage = stage_of(context, component)
-        stage = replace(stage, runtime=replace(stage.runtime, labels=labels(component, epoch, revision)))
+        known = {**labels(component, epoch, revision), **stage.labels}
+        stage = replace(stage, runtime=replace(stage.runtime, labels=known))
         entries = gated_binaries(context, component, targets)
         specs.append(ImageSpec(component=component, stage=stage, tags=tags or (component.version,), entries=entries))
     return specs
@@ -94,14 +95,20 @@ def one_per_platform(targets: Iterable[Target], *, static: bool) -> tuple[Target
 def stage_of(context: Context, component: Component) -> Stage:
     """The component's stage of the Dockerfile, from the settings."""
     settings = context.config.components.get(component.name, ComponentSettings())
+    user = settings.user or oci.USER_AND_GROUP
     runtime = Runtime(
         entrypoint=(settings.program or f"/usr/bin/{component.name}",),
+        command=settings.command,
+        user=user if ":" in user else f"{user}:{user}",
+        workdir=settings.workdir,
         ports=settings.ports,
         health=tuple(shlex.split(settings.health)),
         env={name: str(value) for name, value in settings.env.items()},
         volumes=settings.volumes,
     )
-    return Stage(runtime=runtime, base=settings.base, says=settings.says)
+    return Stage(
+        runtime=runtime, base=settings.base, says=settings.says, files=settings.files, labels=settings.labels
+    )  # fmt: skip
 
 
 def registry(context: Context) -> str:

@@ -57,7 +57,8 @@ def files(context: Context, folder: Path, only: Component | None = None) -> tupl
     """The actions that write the Dockerfile, for all components or for one, and its .dockerignore into `folder`."""
     root = context.workspace.root
     outputs = [path for path in (context.workspace.target_dir, context.dist) if path.is_relative_to(root)]
-    ignored = dockerfile.ignored(str(path.relative_to(root)) for path in outputs)
+    named = [name for settings in context.config.components.values() for name in settings.files]
+    ignored = dockerfile.ignored((str(path.relative_to(root)) for path in outputs), named)
     file = folder / dockerfile.NAME
     return (
         Write(path=file, text=render(context, only)),
@@ -66,7 +67,7 @@ def files(context: Context, folder: Path, only: Component | None = None) -> tupl
 
 
 def write(context: Context) -> tuple[Write, ...]:
-    """Write both files into the workspace, and return what was written; an existing .dockerignore is kept.
+    """Write both files into the workspace, and return what was written; a .dockerignore of the user's is kept.
 
     UsageError if there is a Dockerfile that was written or edited by a user.
     """
@@ -76,7 +77,13 @@ def write(context: Context) -> tuple[Write, ...]:
             "compare it with `buildlib dockerfile`, or remove it first",
         )
     file, ignored = files(context, context.workspace.root)
-    written = (file,) if ignored.path.exists() else (file, ignored)
+    kept, lines = read_text(ignored.path).splitlines(), ignored.text.splitlines()
+    absent = [line for line in lines if line.startswith("!") and line not in kept]
+    # A file that lacks only those lines was written for other settings.
+    keeps = ignored.path.exists() and kept != [line for line in lines if line not in absent]
+    if keeps and absent:
+        context.console.warn(f"{ignored.path.name} is kept; if it excludes files of an image, add {' '.join(absent)}")
+    written = (file,) if keeps else (file, ignored)
     for action in written:
         context.run(action)
     return written

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from buildlib.core.errors import BuildError
-from buildlib.core.plan import AtomicUpdate, Install, Link, OciLayout
+from buildlib.core.plan import AtomicUpdate, CopyFiles, Install, Link, OciLayout
 
 IN_THE_WAY = "a file is where a directory belongs: remove it, or write elsewhere with --dist, --target-dir"
 # What flock(2) answers on a file system without locks: NFS without its lock daemon, some FUSE and 9p mounts.
@@ -136,6 +136,22 @@ def install(action: Install) -> None:
         _rename(temporary, action.into)
     finally:
         remove_tree(temporary)
+
+
+def copy_files(action: CopyFiles) -> None:
+    """Copy files into a new directory, with the modes and the time of the action."""
+    remove_tree(action.folder)
+    action.folder.mkdir(parents=True)
+    for source, name, mode in action.files:
+        path = action.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _named(path):
+            shutil.copyfile(source, path)
+        path.chmod(mode)
+    for path in (action.folder, *action.folder.rglob("*")):
+        if path.is_dir():
+            path.chmod(0o755)
+        os.utime(path, (action.modified, action.modified))
 
 
 def layout(action: OciLayout) -> None:

@@ -16,13 +16,24 @@ from pathlib import Path
 from typing import IO
 
 from buildlib.core.errors import Interrupted, MissingRequirements, UsageError
-from buildlib.core.plan import Action, AtomicUpdate, Install, Job, Link, OciLayout, Outcome, Step, Write
+from buildlib.core.plan import Action, AtomicUpdate, CopyFiles, Install, Job, Link, OciLayout, Outcome, Step, Write
 from buildlib.core.settings import Retry
 from buildlib.failures.classify import Failure, classify
 from buildlib.failures.redact import redact, redact_argv, secret_values
 from buildlib.process.console import Console
 from buildlib.process.escaping import json_text
-from buildlib.process.files import append, disk_error, install, layout, link, locked, remove_tree, update, write_whole
+from buildlib.process.files import (
+    append,
+    copy_files,
+    disk_error,
+    install,
+    layout,
+    link,
+    locked,
+    remove_tree,
+    update,
+    write_whole,
+)
 from buildlib.process.history import NO_HISTORY, History
 from buildlib.process.output_reader import OutputReader
 from buildlib.process.retry import Budget, with_retries
@@ -77,6 +88,8 @@ class Runner:
                     install(action)
                 case AtomicUpdate():
                     update(action)
+                case CopyFiles():
+                    copy_files(action)
                 case OciLayout():
                     layout(action)
         except OSError as error:

@@ -45,8 +45,8 @@ def test_a_loaded_image_runs_and_a_refused_one_does_not_replace_it(project):
 def test_the_archive_that_is_loaded_is_one_of_both_formats(tmp_path):
     """Other tools read it too: for the classic image store by its configuration, for containerd's by its manifest. No engine."""
     install_packages("skopeo")
-    tar = oci.root_layer("/usr/bin/a", exit_program("x86_64"), (), 7)
-    image = oci.image({"linux/amd64": tar}, oci.Runtime(entrypoint=("/usr/bin/a",)), 7, {})
+    runtime = oci.Runtime(entrypoint=("/usr/bin/a",))
+    image = oci.image({"linux/amd64": oci.root_layer(runtime, exit_program("x86_64"), {}, 7)}, runtime, 7, {})
     layout(OciLayout(folder=tmp_path / "layout", blobs=image.blobs, index=oci.layout_index(image, ["1"])))
     (entry,) = json.loads(image.index)["manifests"]
     manifest = json.loads(image.blobs[entry["digest"]])

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from image_workspace import STATIC, workspace
 
-from buildlib.core.plan import OciLayout, Outcome, Write
+from buildlib.core.plan import CopyFiles, OciLayout, Outcome, Write
 from buildlib.core.targets import TARGETS
-from buildlib.process.files import layout, write_whole
+from buildlib.process.files import copy_files, layout, write_whole
 
 BUILDER = {
     "Name": "multiarch-builder",
@@ -67,8 +67,8 @@ class FakeRegistry:
         if isinstance(action, Write):
             write_whole(action.path, action.text.encode())
             return Outcome(step=action, code=0, seconds=0)
-        if isinstance(action, OciLayout):
-            layout(action)
+        if isinstance(action, CopyFiles | OciLayout):
+            {CopyFiles: copy_files, OciLayout: layout}[type(action)](action)
             return Outcome(step=action, code=0, seconds=0)
         if action.title == "docker info":  # runs in the background, at no fixed place among the others
             return Outcome(step=action, code=1, seconds=0)

@@ -175,7 +175,7 @@ def test_a_manifest_without_the_table_has_no_layer(tmp_path, text):
         (
             ("f", {"components": {"a": {"x": nested(dict, 3000)}}}),
             "f: components.a has no 'x'",
-            "one of: base program ports health env volumes says",
+            "one of: base program ports health env volumes files command user workdir labels says",
         ),
         (
             ("f", {"builder": {"nodes": [{"endpoint": "x", "arches": ["arm64"], "arch": 1}]}}),
@@ -230,6 +230,9 @@ def test_a_table_for_a_component_that_the_workspace_does_not_have():
 # --- wrong values -------------------------------------------------------------------------------------------------------------
 
 PATH = "expected an absolute path of letters, digits, `.`, `_` and `-`, without `..`"
+OR_FOLDER = "; a directory with `/` at the end"
+SOURCE = "expected a path in the workspace of letters, digits, `.`, `_` and `-`, without `..`"
+USER = 'expected UID or UID:GID, as numbers such as "10001:10001"'
 ENV = "expected a line of text, a number or true or false"
 
 
@@ -314,6 +317,32 @@ ENV = "expected a line of text, a number or true or false"
             'f: components.a.says = ["x"]: expected a table such as { all = ["listening"], arm64 = ["path=neon"] }',
         ),
         ({"components": {"a": {"says": {"all": "x"}}}}, 'f: components.a.says.all = "x": expected a list of strings'),
+        ({"components": {"a": {"files": {"/c": "/x"}}}}, f"f: components.a.files has '/c': {SOURCE}"),
+        ({"components": {"a": {"files": {"a/../c": "/x"}}}}, f"f: components.a.files has 'a/../c': {SOURCE}"),
+        ({"components": {"a": {"files": {"..": "/x"}}}}, f"f: components.a.files has '..': {SOURCE}"),
+        ({"components": {"a": {"files": {".": "/x"}}}}, f"f: components.a.files has '.': {SOURCE}"),
+        ({"components": {"a": {"files": {"": "/x"}}}}, f"f: components.a.files has '': {SOURCE}"),
+        ({"components": {"a": {"files": {"c*": "/x"}}}}, f"f: components.a.files has 'c*': {SOURCE}"),
+        ({"components": {"a": {"files": {"c": "x"}}}}, f'f: components.a.files.c = "x": {PATH}{OR_FOLDER}'),
+        ({"components": {"a": {"files": {"c": "/a/../x"}}}}, f'f: components.a.files.c = "/a/../x": {PATH}{OR_FOLDER}'),
+        ({"components": {"a": {"files": {"c": "/a//"}}}}, f'f: components.a.files.c = "/a//": {PATH}{OR_FOLDER}'),
+        (
+            {"components": {"a": {"files": ["c"]}}},
+            'f: components.a.files = ["c"]: expected a table such as { "config/" = "/etc/app/" }',
+        ),
+        (
+            {"components": {"a": {"command": "--x"}}},
+            'f: components.a.command = "--x": expected a list of strings such as ["--config", "/etc/app/server.toml"]',
+        ),
+        ({"components": {"a": {"user": "app"}}}, f'f: components.a.user = "app": {USER}'),
+        ({"components": {"a": {"user": "1:"}}}, f'f: components.a.user = "1:": {USER}'),
+        ({"components": {"a": {"user": "2147483648"}}}, f'f: components.a.user = "2147483648": {USER}'),
+        ({"components": {"a": {"workdir": "srv"}}}, f'f: components.a.workdir = "srv": {PATH} such as "/var/lib/app"'),
+        (
+            {"components": {"a": {"labels": {"a b": "x"}}}},
+            "f: components.a.labels has 'a b': expected letters, digits, `.`, `_`, `/` and `-`",
+        ),
+        ({"components": {"a": {"labels": {"x": ["y"]}}}}, 'f: components.a.labels.x = ["y"]: expected a string'),
         ({"dist": "a\0b"}, 'f: dist = "a\\u0000b": expected a string without the character NUL'),
         ({"features": ["\0"]}, 'f: features[0] = "\\u0000": expected a string without the character NUL'),
         (

@@ -58,6 +58,28 @@ def test_the_stage_of_a_component_with_a_base_image_and_another_program():
     )
 
 
+def test_the_stage_of_a_component_with_files_and_arguments():
+    runtime = replace(RUNTIME, command=("--config", "/etc/a/a b.toml"), user="7:8", workdir="/srv", env={}, ports=())
+    files = {"config/": "/etc/a/", "a.toml": "/etc/a.toml"}
+    assert dockerfile.runtime("a", Stage(runtime=runtime, files=files, labels={"org.acme/x": 'a "$b"'})) == (
+        "FROM base${LIBC} AS a\n"
+        "ARG TARGETARCH\n"
+        "ARG TARGETVARIANT\n"
+        "ARG LIBC\n"
+        "COPY --from=binaries --chmod=0755 ${TARGETARCH}${TARGETVARIANT}${LIBC}/a /usr/bin/a\n"
+        "COPY --from=empty --chown=7:8 / /v/\n"
+        "COPY --chown=7:8 a.toml /etc/a.toml\n"
+        "COPY --chown=7:8 config/ /etc/a/\n"
+        "WORKDIR /srv\n"
+        'LABEL org.acme/x="a \\"\\$b\\""\n'
+        'VOLUME ["/v"]\n'
+        "USER 7:8\n"
+        'HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["a", "--health"]\n'
+        'ENTRYPOINT ["/usr/bin/a"]\n'
+        'CMD ["--config", "/etc/a/a b.toml"]\n'
+    )
+
+
 def rendered():
     return dockerfile.render({"a": Stage(runtime=RUNTIME)}, "rust:1", ["x>=1"])
 
@@ -153,11 +175,14 @@ def test_a_quoted_value_is_one_line_without_expansion(value):
 
 @pytest.mark.parametrize("folders", [(), ("dist", "out/x")])
 def test_ignored_files(folders):
-    assert dockerfile.ignored(folders).splitlines() == [
+    """Files that an image gets are not ignored, wherever they are."""
+    assert dockerfile.ignored(folders, ("dist/conf/", "a.toml", "a.toml")).splitlines() == [
         "**/.git",
         "**/.venv",
         "**/target",
         "**/__pycache__",
         "**/.build-failures.log*",
         *folders,
+        "!a.toml",
+        "!dist/conf",
     ]

@@ -78,6 +78,15 @@ def test_a_dockerfile_that_is_out_of_date_is_a_warning(tmp_path, capsys):
     )
 
 
+def test_a_missing_file_is_a_usage_error_and_a_dockerfile_of_the_workspace_decides_itself(tmp_path):
+    context = replace(workspace(tmp_path), config=settings(components={"a": {"files": {"c/": "/etc/a"}}}))
+    with pytest.raises(UsageError) as caught:
+        image.validate(context, ImageOptions(targets=STATIC))
+    assert caught.value.message == f"components.a.files: c/ does not exist in {tmp_path}"
+    (tmp_path / "Dockerfile.multiarch").write_text("FROM scratch AS a\n")
+    image.validate(context, ImageOptions(targets=STATIC))
+
+
 def test_a_component_with_the_name_of_another_stage_is_a_usage_error(tmp_path):
     context = workspace(tmp_path)
     renamed = machines.workspace(replace(COMPONENT, name="Base"), root=context.workspace.root)

@@ -20,10 +20,7 @@ PLATFORMS = ("linux/amd64", "linux/arm/v7")
 
 
 def build(binary=b"binary", epoch=7, compressed=None):
-    layers = {
-        platform: oci.root_layer("/usr/bin/a", binary + platform.encode(), ("/var/lib/a",), epoch)
-        for platform in PLATFORMS
-    }
+    layers = {platform: oci.root_layer(RUNTIME, binary + platform.encode(), {}, epoch) for platform in PLATFORMS}
     return oci.image(layers, RUNTIME, epoch, compressed or {})
 
 
@@ -79,11 +76,19 @@ def test_the_configuration_describes_the_container():
         "rootfs": {"type": "layers", "diff_ids": ["sha256:0"]},
         "history": [{"created": "1970-01-02T00:00:00Z", "created_by": "buildlib"}],
     }
+    runtime = oci.Runtime(entrypoint=("/a",), command=("--x", "y z"), user="7:8", workdir="/srv")
+    config = oci.configuration("linux/arm64", "sha256:0", runtime, 0)["config"]
+    assert [config[key] for key in ("Cmd", "User", "WorkingDir")] == [["--x", "y z"], "7:8", "/srv"]
+
+
+def members_of(layer):
+    with tarfile.open(fileobj=io.BytesIO(layer)) as tar:
+        return {i.name: (i.type, oct(i.mode), i.uid, i.gid, i.mtime, i.size) for i in tar.getmembers()}
 
 
 def test_the_layer_has_the_program_its_user_and_its_directories():
-    with tarfile.open(fileobj=io.BytesIO(oci.root_layer("/usr/bin/a", b"elf", ("/var/lib/a", "/data"), 7))) as tar:
-        members = {i.name: (i.type, oct(i.mode), i.uid, i.gid, i.mtime, i.size) for i in tar.getmembers()}
+    runtime = oci.Runtime(entrypoint=("/usr/bin/a",), volumes=("/var/lib/a", "/data"))
+    members = members_of(oci.root_layer(runtime, b"elf", {}, 7))
     folder, file = tarfile.DIRTYPE, tarfile.REGTYPE
     assert members == {
         "data": (folder, "0o755", 65532, 65532, 7, 0),
@@ -101,6 +106,35 @@ def test_the_layer_has_the_program_its_user_and_its_directories():
     assert list(members) == sorted(members)
 
 
+def test_files_and_their_directories_belong_to_the_user():
+    """A directory that the image has anyway keeps its owner, and a file of the user's replaces one of the image."""
+    runtime = oci.Runtime(entrypoint=("/bin/a",), user="7:8", workdir="/srv/x", volumes=("/srv",))
+    owned = {
+        "/etc": None,
+        "/etc/passwd": (b"root", 0o644),
+        "/opt/a/conf": None,
+        "/opt/a/conf/run": (b"#!", 0o755),
+        f"/opt/{'long' * 70}": (b"", 0o644),
+    }
+    members = members_of(oci.root_layer(runtime, b"elf", owned, 7))
+    folder, file = tarfile.DIRTYPE, tarfile.REGTYPE
+    assert members == {
+        "bin": (folder, "0o755", 0, 0, 7, 0),
+        "bin/a": (file, "0o755", 0, 0, 7, 3),
+        "etc": (folder, "0o755", 0, 0, 7, 0),
+        "etc/group": (file, "0o644", 0, 0, 7, 27),
+        "etc/passwd": (file, "0o644", 7, 8, 7, 4),
+        "opt": (folder, "0o755", 0, 0, 7, 0),
+        "opt/a": (folder, "0o755", 0, 0, 7, 0),
+        "opt/a/conf": (folder, "0o755", 7, 8, 7, 0),
+        "opt/a/conf/run": (file, "0o755", 7, 8, 7, 2),
+        f"opt/{'long' * 70}": (file, "0o644", 7, 8, 7, 0),
+        "srv": (folder, "0o755", 7, 8, 7, 0),
+        "srv/x": (folder, "0o755", 0, 0, 7, 0),
+        "tmp": (folder, "0o1777", 0, 0, 7, 0),
+    }
+
+
 @given(st.binary(max_size=300), st.integers(0, 2**32))
 def test_the_same_input_gives_the_same_image(binary, epoch):
     image = build(binary, epoch)
@@ -111,7 +145,7 @@ def test_the_same_input_gives_the_same_image(binary, epoch):
 
 def test_a_compressed_layer_is_not_compressed_again():
     image = build()
-    tar = oci.root_layer("/usr/bin/a", b"binarylinux/amd64", ("/var/lib/a",), 7)
+    tar = oci.root_layer(RUNTIME, b"binarylinux/amd64", {}, 7)
     compressed = oci.compressed_layers(image.blobs)
     assert len(compressed) == 2
     assert oci.gzip.decompress(compressed[oci.digest(tar)]) == tar

@@ -1,8 +1,11 @@
+import io
 import json
+import os
+import tarfile
 from dataclasses import replace
 
 from image_workspace import GIT, STATIC, add_binary, workspace
-from machines import Machine
+from machines import Machine, settings
 
 from buildlib.core.plan import Status
 from buildlib.images import oci, oci_layouts, spec
@@ -43,6 +46,30 @@ def test_a_changed_binary_changes_its_image_and_leaves_no_old_blob(tmp_path):
     assert second.digest != first.digest
     # One platform's layer, configuration and manifest, and the index.
     assert (len(before - after), len(after - before), len(after)) == (4, 4, 7)
+
+
+def test_a_layout_has_the_files_of_the_workspace(tmp_path):
+    context = replace(
+        workspace(tmp_path), config=settings(components={"a": {"files": {"c/": "/etc/a"}, "user": "7:8"}})
+    )
+    (tmp_path / "c").mkdir()
+    file = tmp_path / "c" / "a.toml"
+    file.write_text("x = 1\n")
+    (first,) = write(context, tmp_path)
+    layout = tmp_path / "out" / "a"
+    (layer, *_) = oci.compressed_layers(
+        {digest: p.read_bytes() for digest, p in files.blob_files(layout).items()}
+    ).values()
+    with tarfile.open(fileobj=io.BytesIO(layer)) as tar:
+        members = {m.name: (oct(m.mode), m.uid, m.gid, m.mtime) for m in tar if m.name.startswith("etc/a")}
+        assert tar.extractfile("etc/a/a.toml").read() == b"x = 1\n"
+    assert members == {"etc/a": ("0o755", 7, 8, EPOCH), "etc/a/a.toml": ("0o644", 7, 8, EPOCH)}
+    file.chmod(0o600)
+    os.utime(file, (1, 1))
+    assert write(context, tmp_path) == [replace(first, status=Status.UNCHANGED)]
+    file.write_text("x = 2\n")
+    (second,) = write(context, tmp_path)
+    assert (second.status, second.digest == first.digest) == (Status.DONE, False)
 
 
 def test_a_layout_that_lost_a_blob_is_written_again(tmp_path):

@@ -1,4 +1,5 @@
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,7 +63,17 @@ def test_another_commit_with_the_same_binaries_is_the_same_image(prepare):
     assert push(context) == replace(first, status=Status.UNCHANGED)
 
 
-@pytest.mark.parametrize("table", [{"ports": [80]}, {"base": "alpine:3"}, {"env": {"A": "1"}}])
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"ports": [80]},
+        {"base": "alpine:3"},
+        {"env": {"A": "1"}},
+        {"command": ["x"]},
+        {"labels": {"a": "b"}},
+        {"user": "7"},
+    ],
+)
 def test_other_settings_give_another_image(prepare, table):
     context = prepare()
     context.run.manifests["alpine:3"] = "{}"
@@ -71,6 +82,51 @@ def test_other_settings_give_another_image(prepare, table):
     before = len(context.run.titles)
     push(other)
     assert "build a" in context.run.titles[before:]
+
+
+def test_another_content_or_mode_of_a_file_gives_another_image(prepare):
+    context = replace(prepare(), config=settings(registry="r.test/acme", components={"a": {"files": {"c/": "/etc/a"}}}))
+    file = context.workspace.root / "c" / "a.toml"
+    file.parent.mkdir()
+    file.write_text("x = 1\n")
+
+    def builds():
+        push(context)
+        return len(context.run.argvs("build a"))
+
+    assert builds() == 1
+    file.chmod(0o600)
+    os.utime(file, (1, 1))
+    assert builds() == 1
+    file.chmod(0o700)
+    assert builds() == 2
+    file.write_text("x = 2\n")
+    assert builds() == 3
+
+
+def test_the_build_context_has_the_files_with_fixed_modes_and_times(prepare):
+    """buildx reads what was copied beside the Dockerfile: no .dockerignore of the workspace, no umask, no time matters."""
+    context = replace(prepare(), config=settings(registry="r.test/acme", components={"a": {"files": {"c/": "/etc/a"}}}))
+    root, seen = context.workspace.root, {}
+    (root / "c" / "sub").mkdir(parents=True)
+    (root / "c" / "sub" / "run").write_text("#!")
+    (root / "c" / "sub" / "run").chmod(0o711)
+    (root / "c" / "link").symlink_to("sub/run")
+    (root / "c" / "empty").mkdir()
+    run = type(context.run).__call__
+
+    def look(self, action):
+        if getattr(action, "title", "") == "build a":
+            folder = Path(action.argv[-1])
+            for path in (folder, *folder.rglob("*")):
+                seen[str(path.relative_to(folder))] = (oct(path.stat().st_mode), path.stat().st_mtime)
+        return run(self, action)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(context.run), "__call__", look)
+        push(context)
+    folder, file = ("0o40755", 1700000000), ("0o100755", 1700000000)
+    assert seen == {".": folder, "c": folder, "c/link": file, "c/sub": folder, "c/sub/run": file}
 
 
 def test_another_version_of_the_base_image_gives_another_image(prepare):

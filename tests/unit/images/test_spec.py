@@ -43,17 +43,37 @@ def test_labels_are_the_known_annotations():
 def test_the_stage_of_the_settings(tmp_path):
     table = {
         "ports": [80], "health": "a --health 'x y'", "env": {"N": 1, "B": "2"}, "volumes": ["/var/lib/a"], "base": "alpine:3",
-        "program": "/app/a", "says": {"all": ["listening"]},
+        "program": "/app/a", "says": {"all": ["listening"]}, "files": {"x/": "/etc/x"}, "command": ["--x"], "user": "7:8",
+        "workdir": "/srv", "labels": {"y": "z"},
     }  # fmt: skip
     runtime = oci.Runtime(
         entrypoint=("/app/a",),
+        command=("--x",),
+        user="7:8",
+        workdir="/srv",
         ports=(80,),
         health=("a", "--health", "x y"),
         env={"N": "1", "B": "2"},
         volumes=("/var/lib/a",),
     )
     context = replace(workspace(tmp_path), config=settings(components={"a": table}))
-    assert spec.stage_of(context, COMPONENT) == Stage(runtime=runtime, base="alpine:3", says={"all": ("listening",)})
+    assert spec.stage_of(context, COMPONENT) == Stage(
+        runtime=runtime, base="alpine:3", says={"all": ("listening",)}, files={"x/": "/etc/x"}, labels={"y": "z"}
+    )
+
+
+def test_a_user_without_a_group_has_the_group_of_the_same_number(tmp_path):
+    """As COPY --chown reads it. USER alone would take the group root."""
+    context = replace(workspace(tmp_path), config=settings(components={"a": {"user": "10001"}}))
+    assert spec.stage_of(context, COMPONENT).runtime.user == "10001:10001"
+
+
+def test_labels_of_the_settings_take_precedence(tmp_path):
+    table = {"labels": {"org.opencontainers.image.version": "x", "more": "y"}}
+    context = replace(workspace(tmp_path), config=settings(components={"a": table}))
+    (image,) = spec.image_specs(context, STATIC, (), 7, "abc")
+    expected = spec.labels(COMPONENT, 7, "abc") | {"org.opencontainers.image.version": "x", "more": "y"}
+    assert image.stage.runtime.labels == expected
 
 
 def test_the_stage_without_settings(tmp_path):

@@ -16,12 +16,29 @@ def test_the_dockerfile_is_written_again_but_never_over_an_edited_one(tmp_path):
     file, ignored = (action.path for action in workspace_dockerfile.write(context))
     assert file.read_text() == workspace_dockerfile.render(context)
     assert ignored.read_text().endswith("target\ndist\n")
+    assert [action.path for action in workspace_dockerfile.write(context)] == [file, ignored]
+    ignored.write_text("dist\n")
     assert [action.path for action in workspace_dockerfile.write(context)] == [file]
     file.write_text("FROM scratch\n")
     with pytest.raises(UsageError) as caught:
         workspace_dockerfile.write(context)
     assert caught.value.message == "Dockerfile.multiarch exists, and was not written by buildlib or was edited since"
     assert file.read_text() == "FROM scratch\n"
+
+
+def test_a_dockerignore_is_kept_with_a_warning_about_files_of_an_image(tmp_path, capsys):
+    context = replace(workspace(tmp_path), config=settings(components={"a": {"files": {"dist/a.toml": "/etc/"}}}))
+    workspace_dockerfile.write(workspace(tmp_path))
+    _, ignored = (action.path for action in workspace_dockerfile.write(context))
+    assert ignored.read_text().endswith("target\ndist\n!dist/a.toml\n")
+    workspace_dockerfile.write(context)
+    assert capsys.readouterr().err == ""
+    ignored.write_text("dist\n")
+    workspace_dockerfile.write(context)
+    assert capsys.readouterr().err == (
+        "warning: Dockerfile.multiarch.dockerignore is kept; if it excludes files of an image, add !dist/a.toml\n"
+    )
+    assert ignored.read_text() == "dist\n"
 
 
 def test_a_dockerfile_is_own_when_it_was_edited_and_out_of_date_when_the_settings_were(tmp_path):

@@ -6,8 +6,8 @@ import threading
 import pytest
 
 from buildlib.core.errors import BuildError
-from buildlib.core.plan import AtomicUpdate, Install, Link, Write
-from buildlib.process.files import NO_LOCKS, append, install, link, locked, update, write_whole
+from buildlib.core.plan import AtomicUpdate, CopyFiles, Install, Link, Write
+from buildlib.process.files import NO_LOCKS, append, copy_files, install, link, locked, update, write_whole
 
 
 def test_an_equal_file_keeps_its_time(tmp_path):
@@ -53,6 +53,24 @@ def test_install_and_link(tmp_path):
     for to in (tmp_path, source):
         link(Link(path=tmp_path / "root" / "link", to=to))
         assert (tmp_path / "root" / "link").readlink() == to
+
+
+def test_copies_have_the_modes_and_the_time_of_the_action(tmp_path):
+    (tmp_path / "a").write_text("a")
+    (tmp_path / "a").chmod(0o600)
+    (tmp_path / "copy" / "old").mkdir(parents=True)
+    umask = os.umask(0o077)
+    try:
+        copy_files(CopyFiles(folder=tmp_path / "copy", files=((tmp_path / "a", "x/y", 0o644),), modified=7))
+    finally:
+        os.umask(umask)
+    paths = (tmp_path / "copy", *(tmp_path / "copy").rglob("*"))
+    assert [(path.name, oct(path.stat().st_mode), path.stat().st_mtime) for path in paths] == [
+        ("copy", "0o40755", 7), ("x", "0o40755", 7), ("y", "0o100644", 7),
+    ]  # fmt: skip
+    absent = CopyFiles(folder=tmp_path / "copy", files=((tmp_path / "absent", "z", 0o644),), modified=7)
+    with pytest.raises(OSError, match="No such file"):
+        copy_files(absent)
 
 
 def test_a_log_is_rotated(tmp_path):

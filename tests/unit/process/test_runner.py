@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from buildlib.core.errors import BuildError, Interrupted, MissingRequirements, UsageError
-from buildlib.core.plan import Artifact, AtomicUpdate, Install, Job, Link, Step, Write
+from buildlib.core.plan import Artifact, AtomicUpdate, CopyFiles, Install, Job, Link, Step, Write
 from buildlib.core.settings import Retry
 from buildlib.process.console import Console
 from buildlib.process.runner import DryRunner, Runner, step_environment
@@ -278,8 +278,10 @@ def test_file_actions_are_executed(runner, tmp_path):
     actions = (
         Write(path=tmp_path / "f", text="x"), Link(path=tmp_path / "l", to=tmp_path / "f"), update,
         Install(source=tmp_path / "dist", pattern="*", into=tmp_path / "lib"),
+        CopyFiles(folder=tmp_path / "tree", files=((tmp_path / "new", "a/b", 0o755),), modified=7),
     )  # fmt: skip
-    assert [bool(runner(action)) for action in actions] == [True] * 4
+    assert [bool(runner(action)) for action in actions] == [True] * 5
+    assert (tmp_path / "tree" / "a" / "b").read_text() == "new"
     assert (tmp_path / "l").read_text() == "x" and (tmp_path / "lib" / "app").read_text() == "new"
     missing = AtomicUpdate(copies=((tmp_path / "absent", tmp_path / "c"),), writes=(), as_old_as=tmp_path)
     with pytest.raises(BuildError, match="c: No such file"):

@@ -94,8 +94,9 @@ def clock(monkeypatch):
     monkeypatch.setattr(smoke_checks, "_answers", lambda host, port: (host, port) == ("127.0.0.1", 4000))
 
 
-def checked(daemon, target=ARM64, ports=(1883,), health=("app", "--health"), says=()):
-    stage = Stage(runtime=Runtime(entrypoint=("/usr/bin/app",), ports=ports, health=health), says=dict(says))
+def checked(daemon, target=ARM64, ports=(1883,), health=("app", "--health"), says=(), user="1:1"):
+    runtime = Runtime(entrypoint=("/usr/bin/app",), ports=ports, health=health, user=user)
+    stage = Stage(runtime=runtime, says=dict(says))
     trial = smoke_checks.Trial(client=daemon, label="l", target=target, component=APP, stage=stage, image="sha256:1")
     return {case.name: (case.result, case.detail) for case in smoke_checks.checks(trial)}
 
@@ -110,6 +111,11 @@ def test_an_image_that_passes_all_checks():
               "labels": {smoke_checks.LABEL: "l"}, "detach": True}  # fmt: skip
     assert len(daemon.started) == 3 and all(strict.items() <= options.items() for _, _, options in daemon.started)
     assert daemon.by_words[""].stopped == smoke_checks.STOP
+
+
+def test_root_is_a_user_only_if_the_settings_say_so():
+    daemon = Daemon(attrs={"Config": {"User": "0:0"}})
+    assert checked(daemon, user="0:0")["user"] == (PASSED, "0:0")
 
 
 def test_an_image_without_ports_has_no_service_check():

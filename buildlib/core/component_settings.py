@@ -6,8 +6,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-# `..` would leave the directory that is checked; other characters would need quoting in a Dockerfile.
-_PATH = r"(?!.*/\.\.)(/[A-Za-z0-9._-]+)+"
+# `..` would leave the directory that is checked; other characters would need quoting in a Dockerfile, and `--` begins a flag there.
+_PATH = r"(?!.*/\.{1,2}(/|\Z))(/[A-Za-z0-9._-]+)+"
 _PATH_WORDS = "an absolute path of letters, digits, `.`, `_` and `-`, without `..`"
 _Path = Annotated[str, Meta(pattern=rf"\A{_PATH}\Z", extra={"expected": _PATH_WORDS})]
 _Destination = Annotated[
@@ -16,7 +16,7 @@ _Destination = Annotated[
 _Source = Annotated[
     str,
     Meta(
-        pattern=r"\A(?!(.*/)?\.{1,2}(/|\Z))[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*/?\Z",
+        pattern=r"\A(?!-)(?!(.*/)?\.{1,2}(/|\Z))[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*/?\Z",
         extra={"expected": "a path in the workspace of letters, digits, `.`, `_` and `-`, without `..`"},
     ),
 ]
@@ -24,6 +24,13 @@ _Source = Annotated[
 _ID = r"(0|[1-9][0-9]{0,8}|1[0-9]{9}|20[0-9]{8})"
 _Label = Annotated[
     str, Meta(pattern=r"\A[A-Za-z0-9._/-]+\Z", extra={"expected": "letters, digits, `.`, `_`, `/` and `-`"})
+]
+_Variable = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[A-Za-z_][A-Za-z0-9_.-]*\Z",
+        extra={"expected": "letters, digits, `_`, `.` and `-`, and no digit first"},
+    ),
 ]
 _Port = Annotated[int, Meta(ge=1, le=65535)]
 _Line = Annotated[str, Meta(pattern=r"\A[^\n]*\Z")]
@@ -45,7 +52,7 @@ class Component(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, o
     health: Annotated[str, Meta(description="command line of the health check", examples=["mqtt-server --health"])] = ""
     env: Annotated[
         dict[
-            str,
+            _Variable,
             Annotated[
                 _Line | int | float | bool, Meta(extra={"expected": "a line of text, a number or true or false"})
             ],

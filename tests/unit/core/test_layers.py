@@ -317,6 +317,12 @@ ENV = "expected a line of text, a number or true or false"
             'f: components.a.says = ["x"]: expected a table such as { all = ["listening"], arm64 = ["path=neon"] }',
         ),
         ({"components": {"a": {"says": {"all": "x"}}}}, 'f: components.a.says.all = "x": expected a list of strings'),
+        ({"components": {"a": {"volumes": ["/a/./b"]}}}, f'f: components.a.volumes[0] = "/a/./b": {PATH}'),
+        (
+            {"components": {"a": {"env": {"A B": "1"}}}},
+            "f: components.a.env has 'A B': expected letters, digits, `_`, `.` and `-`, and no digit first",
+        ),
+        ({"components": {"a": {"files": {"--link": "/x"}}}}, f"f: components.a.files has '--link': {SOURCE}"),
         ({"components": {"a": {"files": {"/c": "/x"}}}}, f"f: components.a.files has '/c': {SOURCE}"),
         ({"components": {"a": {"files": {"a/../c": "/x"}}}}, f"f: components.a.files has 'a/../c': {SOURCE}"),
         ({"components": {"a": {"files": {"..": "/x"}}}}, f"f: components.a.files has '..': {SOURCE}"),

@@ -176,7 +176,8 @@ class Client:
             if response.status_code not in http.REDIRECTS or location is None:
                 failure = transient_status(response, title)
                 return Answer(failure=failure) if failure else Answer(response)
-            response.raw.read(http.CHUNK)  # a connection whose answer was read is used again
+            if response.raw.length_remaining in range(http.CHUNK):  # None if it is not known
+                response.raw.read()  # a connection whose answer was read is used again
             response.close()
             following = http.redirected(request, response.status_code, location)
             if not isinstance(following, Request):

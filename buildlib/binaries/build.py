@@ -22,7 +22,6 @@ from buildlib.core.errors import (
 from buildlib.core.plan import Artifact, Outcome, Status
 from buildlib.core.requirements import missing
 from buildlib.core.targets import Target
-from buildlib.elf import Facts
 from buildlib.failures.classify import classify
 from buildlib.machine.selection import left_out
 from buildlib.machine.workspace import Component
@@ -211,16 +210,16 @@ def _accept(context: Context, build: Build, outcome: Outcome) -> BuildResult:
     copies: dict[str, Path] = {}
     refusals: list[str] = []
     for name, (path, kind) in files.items():
-        facts = gate.read(path)
-        entry = dist.unchanged(old, build, name, facts.sha256, kind)
-        if entry is None or gate.is_due(context, facts, build.target, dist.started_of(entry), kind):
+        entry = dist.unchanged(old, build, path, kind)
+        if entry is None or gate.is_due(context, entry, build.target):
+            facts = gate.read(path)
             mismatches, started = gate.check(context, path, facts, build.target, build.backend.minimum_glibc, kind)
             refusals += [f"{name}: {mismatch}" for mismatch in mismatches]
             entry = (
                 dist.with_start(entry, started) if entry
                 else dist.entry(build, name, context.config.profile, facts, started, outcome.seconds, kind)
             )  # fmt: skip
-        if not _is_published(folder / entry["path"], facts):
+        if not _is_published(folder / entry["path"], entry["size"], entry["sha256"]):
             copies[entry["path"]] = path
         new.append(entry)
     gate.refuse(build.target, refusals)
@@ -239,11 +238,11 @@ def publish(context: Context, new: Iterable[dist.Entry], copies: Mapping[str, Pa
         context.run(dist.publish(folder, context.workspace.root / "Cargo.toml", old, new, copies))
 
 
-def _is_published(path: Path, facts: Facts) -> bool:
+def _is_published(path: Path, size: int, sha256: str) -> bool:
     """Return whether `path` already has exactly these bytes."""
     if path.is_dir():  # a copy would fail later, with the name of a temporary file
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     try:
-        return path.stat().st_size == facts.size and elf.digest(path) == facts.sha256
+        return path.stat().st_size == size and elf.digest(path) == sha256
     except (FileNotFoundError, NotADirectoryError):
         return False

@@ -17,7 +17,7 @@ from buildlib import __version__
 from buildlib.binaries.start import Started
 from buildlib.core.errors import BuildError
 from buildlib.core.plan import AtomicUpdate, Write
-from buildlib.elf.facts import Facts
+from buildlib.elf.facts import Facts, digest
 from buildlib.process.files import disk_error, read_text
 from buildlib.rust.cargo import Build
 
@@ -181,12 +181,20 @@ def kind_of(entry: Entry) -> Kind:
     return entry.get("kind", "bin")
 
 
-def unchanged(old: Iterable[Entry], build: Build, binary: str, sha256: str, kind: str = "bin") -> Entry | None:
-    """Return the entry of the same bytes if they passed the gate before, for the same arch, minimum glibc and kind."""
-    same = {"arch": build.target.name, "binary": binary, "sha256": sha256, "floor": build.backend.minimum_glibc}
-    return next(
-        (e for e in old if all(e.get(key) == value for key, value in same.items()) and kind_of(e) == kind), None
-    )
+def unchanged(old: Iterable[Entry], build: Build, compiled: Path, kind: str = "bin") -> Entry | None:
+    """Return the entry of the bytes in `compiled` if they passed the gate before, for the same arch, minimum glibc and kind.
+
+    The file is read only if there is an entry of its size.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    same = {
+        "arch": build.target.name, "binary": compiled.name, "size": compiled.stat().st_size, "floor": build.backend.minimum_glibc,
+    }  # fmt: skip
+    matching = [e for e in old if all(e.get(key) == value for key, value in same.items()) and kind_of(e) == kind]
+    sha256 = digest(compiled) if matching else ""
+    return next((e for e in matching if e["sha256"] == sha256), None)
 
 
 def publish(

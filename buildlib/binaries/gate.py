@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from buildlib import elf
-from buildlib.binaries import start
+from buildlib.binaries import dist, start
+from buildlib.binaries.dist import Entry
 from buildlib.binaries.start import NOT_STARTED, Started
 from buildlib.core.errors import Refused
 from buildlib.core.targets import Target
@@ -50,9 +51,10 @@ def check(
     return start.start(context, path, facts, target)
 
 
-def is_due(context: Context, facts: Facts, target: Target, before: Started, kind: str) -> bool:
-    """Return whether this machine can find out more about an unchanged file than it was found out `before`."""
-    return kind in PROGRAMS and start.is_due(context, facts, target, before)
+def is_due(context: Context, entry: Entry, target: Target) -> bool:
+    """Return whether this machine can find out more about an unchanged file than its `entry` says."""
+    static = not entry["facts"]["loader"]
+    return dist.kind_of(entry) in PROGRAMS and start.is_due(context, target, dist.started_of(entry), static=static)
 
 
 def refuse(target: Target, mismatches: Sequence[str]) -> None:

@@ -45,9 +45,8 @@ class _Plain:
         return f"{self.flag} (exit code {self.code})" if self.code else self.flag
 
 
-def is_due(context: Context, facts: Facts, target: Target, before: Started) -> bool:
+def is_due(context: Context, target: Target, before: Started, *, static: bool) -> bool:
     """Return whether this machine can find out more about an unchanged program than it was found out `before`."""
-    static = not facts.loader
     if not before.flag:
         return qemu.runner(context.host, target, static=static) is not None
     base = _baseline(context, target)

@@ -55,6 +55,22 @@ def test_the_same_bytes_are_neither_started_nor_copied_again(compiled):
     assert again[0].run.asked == []
 
 
+def test_the_facts_of_the_same_bytes_are_not_read_again(compiled, monkeypatch):
+    published = accept(compiled())
+    monkeypatch.setattr(build.gate, "read", None)  # which takes longer than all the rest
+    assert accept(compiled()).entries == published.entries
+
+
+def test_other_bytes_in_dist_are_replaced(compiled, program, native, tmp_path):
+    accept(compiled())
+    in_dist = tmp_path / "dist" / native.name / "app"
+    content = program.read_bytes()
+    for broken in (content[:-1] + bytes([content[-1] ^ 1]), content + b"x"):
+        in_dist.write_bytes(broken)
+        assert accept(compiled()).status is Status.DONE
+        assert in_dist.read_bytes() == content
+
+
 def test_a_lower_minimum_glibc_checks_the_same_bytes_again(compiled, tmp_path):
     accept(compiled())
     before = (tmp_path / "dist" / "manifest.json").read_bytes()

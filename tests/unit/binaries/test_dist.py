@@ -11,7 +11,7 @@ from machines import ARM64, Recorder, context
 from buildlib.binaries import dist
 from buildlib.binaries.start import NOT_STARTED, Started
 from buildlib.core.errors import BuildError, Refused
-from buildlib.elf.facts import Facts
+from buildlib.elf.facts import Facts, digest
 from buildlib.images.spec import gated_binaries
 from buildlib.machine.workspace import Component
 
@@ -152,12 +152,18 @@ def test_an_entry_of_an_unknown_kind_is_left_out(changes):
 
 
 @pytest.mark.parametrize("kind", ["bin", "example", "cdylib", "staticlib"])
-def test_an_entry_of_another_kind_is_not_the_same_file(compiled, kind):
+def test_an_entry_of_another_kind_is_not_the_same_file(compiled, tmp_path, kind):
     _, build, _ = compiled()
-    old = [dist.entry(build, "a", "release", LIBRARY, NOT_STARTED, 1.23, each) for each in dist.KINDS]
-    assert dist.unchanged(old, build, "a", "aa", kind) == old[dist.KINDS.index(kind)]
-    assert dist.unchanged([each for each in old if dist.kind_of(each) != kind], build, "a", "aa", kind) is None
-    assert dist.unchanged(old, build, "b", "aa", kind) is dist.unchanged(old, build, "a", "bb", kind) is None
+    (same := tmp_path / "a").write_bytes(b"content")
+    (other_name := tmp_path / "b").write_bytes(b"content")
+    facts = replace(LIBRARY, size=7, sha256=digest(same))
+    old = [dist.entry(build, "a", "release", facts, NOT_STARTED, 1.23, each) for each in dist.KINDS]
+    assert dist.unchanged(old, build, same, kind) == old[dist.KINDS.index(kind)]
+    assert dist.unchanged([each for each in old if dist.kind_of(each) != kind], build, same, kind) is None
+    assert dist.unchanged(old, build, other_name, kind) is None
+    for content in (b"CONTENT", b"more content"):
+        same.write_bytes(content)
+        assert dist.unchanged(old, build, same, kind) is None
 
 
 def test_a_fifo_in_the_place_of_the_manifest_is_one_error(tmp_path):

@@ -152,7 +152,7 @@ def test_a_cpu_that_qemu_does_not_know_is_an_error_of_the_settings_or_a_warning(
 )
 def test_an_unchanged_program_is_started_again_where_more_can_be_found_out(tmp_path, before, tools, due):
     at = context(Machine(tools=tools), Recorder(), tmp_path)
-    assert start.is_due(at, STATIC, ARM64, before) is due
+    assert start.is_due(at, ARM64, before, static=True) is due
 
 
 def test_an_entry_says_how_it_was_started():

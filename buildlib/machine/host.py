@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shutil
 import sys
 import sysconfig
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -164,21 +166,25 @@ def probe(env: Mapping[str, str], cwd: Path) -> Host:
     """Read the facts about this machine. Starts `rustc` at most four times and nothing else; uses no network."""
     scripts = Path(sysconfig.get_path("scripts"))
     path = tuple(dict.fromkeys((*env.get("PATH", "").split(os.pathsep), str(scripts))))
-    bare = Host(machine=platform.machine(), path=path, env=env, cwd=cwd, cache=cache_folder())
-    toolchains, pin, rustup_error = rust_toolchains.find_toolchains(
-        SearchContext(env=env, cwd=cwd, which=bare.which, cache=bare.cache)
-    )
-    zig, zig_version = _zig()
-    system_libclang = _system_libclang()
-    zigbuild = executable(scripts, "cargo-zigbuild") or _path(bare.which("cargo-zigbuild"))
-    config = cargo_config.read(env, cwd)
-    libclang = None if system_libclang or "LIBCLANG_PATH" in config.applied(env) else _wheel("clang", "native")
+    cache = cache_folder()
+    which = partial(shutil.which, path=os.pathsep.join(filter(None, path)))
+    with ThreadPoolExecutor(max_workers=1) as pool:  # the rest is read while the compilers answer
+        finding = pool.submit(
+            rust_toolchains.find_toolchains, SearchContext(env=env, cwd=cwd, which=which, cache=cache)
+        )
+        zig, zig_version = _zig()
+        system_libclang = _system_libclang()
+        zigbuild = executable(scripts, "cargo-zigbuild") or _path(which("cargo-zigbuild"))
+        zigbuild_version = _version("cargo-zigbuild")
+        config = cargo_config.read(env, cwd)
+        libclang = None if system_libclang or "LIBCLANG_PATH" in config.applied(env) else _wheel("clang", "native")
+        toolchains, pin, rustup_error = finding.result()
     return Host(
-        machine=bare.machine,
+        machine=platform.machine(),
         path=path,
         env=env,
         cwd=cwd,
-        cache=bare.cache,
+        cache=cache,
         python=Path(sys.executable),
         scripts=scripts,
         root=os.geteuid() == 0,
@@ -190,7 +196,7 @@ def probe(env: Mapping[str, str], cwd: Path) -> Host:
         zig=zig,
         zig_version=zig_version,
         zigbuild=zigbuild,
-        zigbuild_version=_version("cargo-zigbuild"),
+        zigbuild_version=zigbuild_version,
         libclang=libclang,
         system_libclang=system_libclang,
         cargo_config=config,

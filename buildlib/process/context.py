@@ -100,10 +100,10 @@ def open_context(
             workspace = read_workspace(console, env, manifest.parent)
         else:
             workspace = Workspace(root=cwd, target_dir=cwd / "target", components=())
+        config = layers.resolve(
+            *layers.files(workspace.root), layers.environment(env), ("flag", {k: v for k, v in flags.items() if v})
+        )
         host = probing.result()
-    config = layers.resolve(
-        *layers.files(workspace.root), layers.environment(env), ("flag", {k: v for k, v in flags.items() if v})
-    )
     if manifest:
         layers.check_components(config, {component.name: component for component in workspace.components})
     if config.target_dir:

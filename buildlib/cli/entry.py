@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 ARCH = "amd64, arm64, armv7, …; all, native; may be repeated or hold commas"
 COMPONENT = "a binary of the workspace, or PACKAGE/BINARY; default: all"
 JSON = "print the result as JSON on stdout"
+MEANWHILE = ("buildlib.binaries.build", "buildlib.report.tables", "rich.console", "rich.table")
 TERMINATED = 143  # 128 + SIGTERM, as shells report it
 
 
@@ -116,7 +117,7 @@ def open_workspace(
     c: Any, console: Console, flags: Mapping[str, Any] | None = None, request: Request | None = None, *,
     anywhere: bool = False,
 ) -> Context:  # fmt: skip
-    """The context of a command. It runs cargo and rustc; meanwhile the modules that show results are imported."""
+    """The context of a command. It runs cargo and rustc; meanwhile the modules that most commands need later are imported."""
     from concurrent.futures import ThreadPoolExecutor
 
     from buildlib.process.context import open_context
@@ -128,7 +129,8 @@ def open_workspace(
             open_context, os.environ, Path.cwd(), flags or {}, console, dry=c.config.run.dry, anywhere=anywhere,
             command=join(sys.argv[1:]), request=request,
         )  # fmt: skip
-        importlib.import_module("buildlib.report.tables")
+        for name in MEANWHILE:
+            importlib.import_module(name)
         return opening.result()
 
 

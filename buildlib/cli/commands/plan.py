@@ -28,12 +28,12 @@ def plan(
     json: bool = False,
 ) -> None:
     """What `build` would run, as a table or JSON. Nothing is changed."""
+    console.quiet = True
+    context = open_workspace(c, console, {**cargo.settings, "backend": backend, "glibc": glibc}, cargo.request)
     from buildlib.binaries import build
     from buildlib.process.runner import DryRunner
     from buildlib.report import tables
 
-    console.quiet = True
-    context = open_workspace(c, console, {**cargo.settings, "backend": backend, "glibc": glibc}, cargo.request)
     context = replace(context, run=DryRunner(console, os.environ, context.config.retry))
     context, builds = build.plan(context, context.targets((*arch, *cargo.targets), "all"))
     tables.plan(console, builds, build.predict_left_out(context), as_json=json)

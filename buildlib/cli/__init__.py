@@ -4,6 +4,7 @@ Read `collection` for the list of commands, `commands/` for each, `entry` for wh
 Nothing below imports this package.
 """
 
+from buildlib.cli import import_invoke  # noqa: F401  # before all that imports Invoke
 from buildlib.cli.collection import namespace
 
 __all__ = ["namespace"]

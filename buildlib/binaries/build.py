@@ -29,6 +29,7 @@ from buildlib.process.context import Context
 from buildlib.process.files import disk_error
 from buildlib.rust import cargo, provision
 from buildlib.rust.cargo import Build
+from buildlib.sysroot import install as sysroots
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,7 @@ def plan(context: Context, targets: tuple[Target, ...]) -> tuple[Context, list[B
         MissingRequirements: lists everything that is missing at once, before anything is compiled.
     """
     selection = context.selection  # what is wrong with it is reported before anything else
+    context = sysroots.provide(context, targets)
     backends = provision.backends(context, targets)
     requirements = provision.requirements(context, backends)
     for absent in missing(requirements, context.host):
@@ -204,7 +206,7 @@ def _accept(context: Context, build: Build, outcome: Outcome) -> BuildResult:
     """Gate the compiled files; all of them are published to dist/, or none."""
     files = published(build, outcome, build.selection.includes)
     absent = _left_out(context, build, files)
-    folder = context.dist
+    folder, sysroot = context.dist, context.host.sysroots.get(build.target.name)
     old = dist.read(folder)
     new: list[dist.Entry] = []
     copies: dict[str, Path] = {}
@@ -219,8 +221,13 @@ def _accept(context: Context, build: Build, outcome: Outcome) -> BuildResult:
                 dist.with_start(entry, started) if entry
                 else dist.entry(build, name, context.config.profile, facts, started, outcome.seconds, kind)
             )  # fmt: skip
-        if not _is_published(folder / entry["path"], entry["size"], entry["sha256"]):
-            copies[entry["path"]] = path
+        entry = dist.with_libraries(entry, sysroot)
+        sources = {entry["path"]: path} | {
+            library["path"]: Path(sysroot.root, sysroot.libraries[library["name"]].file)
+            for library in dist.libraries_of(entry) if sysroot
+        }  # fmt: skip
+        copies |= {one["path"]: sources[one["path"]] for one in (entry, *dist.libraries_of(entry))
+                   if not _is_published(folder / one["path"], one["size"], one["sha256"])}  # fmt: skip
         new.append(entry)
     gate.refuse(build.target, refusals)
     if copies or any(entry not in old for entry in new):

@@ -17,6 +17,7 @@ from buildlib import __version__
 from buildlib.binaries.start import Started
 from buildlib.core.errors import BuildError
 from buildlib.core.plan import AtomicUpdate, Write
+from buildlib.core.sysroot import LIBRARIES, Sysroot
 from buildlib.elf.facts import Facts, digest
 from buildlib.process.files import disk_error, read_text
 from buildlib.rust.cargo import Build
@@ -43,10 +44,21 @@ class ElfFacts(TypedDict):
     soname: NotRequired[str]
 
 
+class LibraryEntry(TypedDict):
+    """A system library that a file loads, directly or through others: its soname, its Debian package, and its file in dist/."""
+
+    name: str
+    package: str
+    version: str
+    path: str
+    size: int
+    sha256: str
+
+
 class Entry(TypedDict):
     """One file in the manifest. `floor` is the minimum glibc version, `started` the flag of its start, `kind` "bin" if absent.
 
-    `cpu` and `pages` are those of `start.Started`; they are absent if the file was not started.
+    `cpu` and `pages` are those of `start.Started`; they are absent if the file was not started. `libraries` is absent without any.
     """
 
     arch: str
@@ -65,6 +77,7 @@ class Entry(TypedDict):
     kind: NotRequired[Kind]
     cpu: NotRequired[str]
     pages: NotRequired[str]
+    libraries: NotRequired[list[LibraryEntry]]
 
 
 class Manifest(TypedDict):
@@ -121,9 +134,12 @@ def _checked(entry: Any) -> Entry | None:
     except msgspec.ValidationError:
         return None
     path, names = checked["path"], (checked["arch"], checked["binary"])
-    is_inside = path == "/".join(names) and not any(name in ("", ".", "..") or "/" in name for name in names)
+    libraries = checked.get("libraries", [])
+    is_inside = path == "/".join(names) and all(one["path"] == f"{path}{LIBRARIES}/{one['name']}" for one in libraries)
+    files = (*names, *(library["name"] for library in libraries))
+    is_inside = is_inside and not any(name in ("", ".", "..") or "/" in name for name in files)
     # A line break would add a line to SHA256SUMS, and no file name has a NUL.
-    return checked if is_inside and path.isprintable() else None
+    return checked if is_inside and all(map(str.isprintable, files)) else None
 
 
 def entry(
@@ -171,6 +187,27 @@ def with_start(entry: Entry, started: Started) -> Entry:
     return made
 
 
+def with_libraries(entry: Entry, sysroot: Sysroot | None) -> Entry:
+    """Return the entry of a file with those libraries of the target's sysroot that it loads."""
+    made: Entry = {**entry}
+    made.pop("libraries", [])
+    found = sysroot.closure(tuple(entry["facts"]["needed"])) if sysroot else {}
+    if sysroot and found:
+        made["libraries"] = [
+            {
+                "name": soname, "package": library.package, "version": sysroot.packages[library.package],
+                "path": f"{entry['path']}{LIBRARIES}/{soname}", "size": library.size, "sha256": library.sha256,
+            }
+            for soname, library in found.items()
+        ]  # fmt: skip
+    return made
+
+
+def libraries_of(entry: Entry) -> list[LibraryEntry]:
+    """Return the system libraries that the file of an entry loads."""
+    return entry.get("libraries", [])
+
+
 def started_of(entry: Entry) -> Started:
     """Return how the file of an entry was started."""
     return Started(entry["started"], entry.get("cpu", ""), entry.get("pages", ""))
@@ -206,13 +243,16 @@ def publish(
     modification time of `manifest`, the workspace's Cargo.toml: cargo runs a build script without rerun-if-changed again when
     any file of the package is newer than its last run, and in many workspaces dist/ is inside the package.
     """
-    new = list(new)
+    new, old = list(new), list(old)
     replaced = {entry["path"] for entry in new}
     merged = sorted([*(e for e in old if e["path"] not in replaced), *new], key=lambda e: e["path"])
+    files = [one for e in merged for one in (e, *libraries_of(e))]
+    kept = {file["path"] for file in files}
     text = json.dumps({"schema": SCHEMA, "buildlib": __version__, "binaries": merged}, indent=2) + "\n"
-    sums = "".join(f"{e['sha256']}  {e['path']}\n" for e in merged)
+    sums = "".join(f"{file['sha256']}  {file['path']}\n" for file in files)
     return AtomicUpdate(
         copies=tuple((source, dist / path) for path, source in copies.items()),
         as_old_as=manifest,
         writes=(Write(path=dist / MANIFEST, text=text), Write(path=dist / "SHA256SUMS", text=sums)),
+        removes=tuple(dist / one["path"] for e in old for one in libraries_of(e) if one["path"] not in kept),
     )

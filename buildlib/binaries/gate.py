@@ -6,6 +6,7 @@ architecture.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,10 +15,15 @@ from buildlib.binaries import dist, start
 from buildlib.binaries.dist import Entry
 from buildlib.binaries.start import NOT_STARTED, Started
 from buildlib.core.errors import Refused
+from buildlib.core.sysroot import Sysroot
 from buildlib.core.targets import Target
 from buildlib.elf import Facts, archive
 from buildlib.process.context import Context
 
+# The libraries of glibc and GCC.
+OF_EVERY_SYSTEM = re.compile(
+    r"ld(64|-linux.*)\.so\.\d|lib(c|m|dl|rt|pthread|util|resolv|anl|crypt|gcc_s|stdc\+\+|atomic)\.so\.\d+"
+)
 PROGRAMS = ("bin", "example")  # the kinds that are started
 
 
@@ -46,9 +52,20 @@ def check(
     A library is not started, and nothing without `run`. `kind` is that of cargo's target.
     """
     mismatches = list(map(str, elf.check(facts, target, minimum_glibc, kind, path.name, context.config.page_size)))
+    mismatches += _absent_libraries(facts, context.host.sysroots.get(target.name))
     if mismatches or kind not in PROGRAMS or not run:
         return mismatches, NOT_STARTED
     return start.start(context, path, facts, target)
+
+
+def _absent_libraries(facts: Facts, sysroot: Sysroot | None) -> list[str]:
+    """A problem for each library that a system with glibc does not have and the sysroot neither: an image would not have it."""
+    absent = [
+        name
+        for name in facts.needed
+        if sysroot and name not in sysroot.libraries and not OF_EVERY_SYSTEM.fullmatch(name)
+    ]
+    return [f"needed libraries: {name}, expected one of the packages in `libraries`" for name in absent]
 
 
 def is_due(context: Context, entry: Entry, target: Target) -> bool:

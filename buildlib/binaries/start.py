@@ -74,12 +74,12 @@ def start(context: Context, path: Path, facts: Facts, target: Target) -> tuple[l
         outcome = _run(context, path, words, flag)
         if reason := qemu.not_isolated(outcome):
             context.console.warn_once(f"programs are started without isolation from this machine: {reason}")
+        if reason := qemu.not_loaded(outcome):
+            context.console.warn(f"{path.name}: not started, a shared library is missing: {reason}")
+            return [], NOT_STARTED
         if problem := qemu.start_problem(outcome, flag):
             where = _instruction(context, path, words, flag) if words and outcome.code == baseline.SIGILL else ""
             return [f"{problem}: {where}" if where else problem], NOT_STARTED
-        if qemu.NO_LIBRARY in outcome.output:
-            context.console.warn(f"{path.name}: not started, a shared library is missing: {outcome.output.strip()}")
-            return [], NOT_STARTED
         starts.append(_Plain(flag, outcome.code))
         if outcome:
             break

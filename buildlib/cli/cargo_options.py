@@ -14,8 +14,9 @@ from invoke.tasks import Task
 from buildlib.cli.entry import command, extra_words, settings_help, split
 from buildlib.core.errors import UsageError
 from buildlib.core.request import Request
+from buildlib.core.settings import help_text
 
-LISTS = ("package", "exclude", "bin", "component", "example", "features", "target")
+LISTS = ("package", "exclude", "bin", "component", "example", "features", "library", "target")
 SWITCHES = (
     "workspace", "bins", "lib", "all_features", "no_default_features", "release", "offline", "locked", "frozen", "quiet",
 )  # fmt: skip
@@ -51,12 +52,13 @@ class CargoOptions:
 
     request: Request
     features: list[str]
+    libraries: list[str]
     targets: tuple[str, ...]
 
     @property
     def settings(self) -> dict[str, Any]:
         """The settings that the options override."""
-        return {"features": self.features, "profile": self.request.profile}
+        return {"features": self.features, "libraries": self.libraries, "profile": self.request.profile}
 
 
 class CargoTask(Task[Any]):
@@ -79,7 +81,7 @@ def cargo_command(
     def decorate(body: Callable[..., int | None]) -> Task[Any]:
         return CargoTask(
             command(_with_options(body)), auto_shortflags=False, iterable=[*iterable, *LISTS], incrementable=["verbose"],
-            help={**HELP, **settings_help("features"), **help},
+            help={**HELP, **settings_help("features"), "library": help_text("libraries"), **help},
         )  # fmt: skip
 
     return decorate
@@ -122,4 +124,5 @@ def _read(values: Mapping[str, Any]) -> CargoOptions:
         rest=extra_words(),
     )  # fmt: skip
     features = " ".join(values["features"]).replace(",", " ").split()  # cargo takes spaces too
-    return CargoOptions(request=request, features=features, targets=tuple(values["target"]))
+    libraries = list(split(values["library"]))
+    return CargoOptions(request=request, features=features, libraries=libraries, targets=tuple(values["target"]))

@@ -66,12 +66,13 @@ class Install:
 class AtomicUpdate:
     """Copy files, given as (from, to), and write small ones; none gets its final name before all are on the disk.
 
-    All get the modification time of the file `as_old_as`.
+    All get the modification time of the file `as_old_as`. Files that nothing refers to any more are removed at the end.
     """
 
     copies: tuple[tuple[Path, Path], ...]
     writes: tuple[Write, ...]
     as_old_as: Path
+    removes: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from msgspec import Meta, Struct
 from buildlib.core.component_settings import Component
 
 PREFIX = "BUILDLIB_"
+_PACKAGE = r"\A[a-z0-9][a-z0-9+.-]+(=[A-Za-z0-9.+:~-]+)?\Z"  # deb-control(5), with a version as for apt-get(8)
 _Mirror = Annotated[str, Meta(min_length=1)]
 
 
@@ -151,6 +152,32 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         "release"
     )
     features: Annotated[tuple[str, ...], Meta(description="cargo features", extra={"flag": "build --features"})] = ()
+    libraries: Annotated[
+        tuple[Annotated[str, Meta(pattern=_PACKAGE, extra={"expected": "the name of a Debian package"})], ...],
+        Meta(
+            description="Debian packages of system libraries for the targets, downloaded without root",
+            examples=[["libssl-dev"]],
+            extra={"flag": "--library"},
+        ),
+    ] = ()
+    suite: Annotated[
+        str,
+        Meta(
+            pattern=r"\A[a-z]*\Z",
+            description="suite of Debian that the libraries are from; empty is that of the components' base images",
+            examples=["trixie"],
+            extra={"expected": "the name of a suite of Debian"},
+        ),
+    ] = ""
+    mirror: Annotated[
+        str,
+        Meta(
+            pattern=r"\A((https?|file):/[^\s\[\]]+)?\Z",
+            description="mirror of Debian for the libraries; empty is the one of this machine's apt, or Debian's own",
+            examples=["https://mirror.acme.test/debian"],
+            extra={"expected": "an http, https or file address"},
+        ),
+    ] = ""
     target_dir: Annotated[
         str,
         Meta(description="cargo's target directory; empty is cargo's default", extra={"flag": "build --target-dir"}),

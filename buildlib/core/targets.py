@@ -57,6 +57,11 @@ class Target:
         return not self.glibc
 
     @property
+    def multiarch(self) -> str:
+        """Debian's directory of this architecture's libraries, as in /usr/lib/<multiarch>."""
+        return self.gnu.replace("i686", "i386")
+
+    @property
     def env(self) -> str:
         """The triple as environment variables spell it: aarch64_unknown_linux_gnu."""
         return self.triple.replace("-", "_")

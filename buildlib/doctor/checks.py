@@ -28,6 +28,7 @@ from buildlib.process.context import Context
 from buildlib.process.files import read_text
 from buildlib.registry.reference import parse
 from buildlib.rust import provision
+from buildlib.sysroot import install as sysroots
 
 # The second is where systemd's stub resolver, which is in the first, keeps the servers that it asks.
 RESOLVERS = ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf")
@@ -36,6 +37,7 @@ DOCKER_DNS = "127.0.0.11"  # Docker's embedded server, which asks this machine's
 
 def all_requirements(context: Context, targets: tuple[Target, ...]) -> tuple[Requirement, ...]:
     """Everything that builds, tests and images of `targets` require. Docker and cargo are asked at the same time."""
+    context = sysroots.provide(context, targets)
     with ThreadPoolExecutor(max_workers=2) as pool:
         for_images = pool.submit(image_requirements, context, targets)
         return (

@@ -20,6 +20,7 @@ from buildlib.process.context import Context
 from buildlib.process.runner import DryRunner, Runner
 from buildlib.rust import provision, std
 from buildlib.rust.std import DISTRIBUTION_RUST
+from buildlib.sysroot import install as sysroots
 
 UPDATE = Step(title="package lists", argv=("apt-get", "update"), attempts=3)
 
@@ -62,6 +63,7 @@ def fix(context: Context, targets: tuple[Target, ...], *, yes: bool) -> None:
 
 def setup(context: Context, targets: tuple[Target, ...], *, yes: bool) -> None:
     """Install what a build of `targets` needs. Errors as in `fix`."""
+    context = sysroots.provide(context, targets)
     chosen = provision.backends(context, targets)
     absent = missing(provision.requirements(context, chosen), context.host)
     for step in own_steps(absent):

@@ -10,6 +10,7 @@ from typing import Any
 
 from buildlib.core.plan import Outcome, Step, last_line
 from buildlib.core.requirements import Requirement, apt_fix
+from buildlib.core.sysroot import LIBRARIES
 from buildlib.core.targets import Target, short_name
 from buildlib.emulation import sandbox
 from buildlib.machine.host import Host
@@ -20,7 +21,8 @@ TIMEOUT = 30
 MEMORY, OUTPUT, PROCESSES = 4 << 30, 4 << 20, 256
 SANDBOX = Path(sandbox.__file__)
 CRASHED = ("uncaught target signal", "Illegal instruction", "Segmentation fault")
-NO_LIBRARY = "error while loading shared libraries"
+# What glibc's loader says of a library that is missing, and of one for a newer glibc.
+NO_LIBRARY = re.compile(r"error while loading shared libraries: (.+)|(version `GLIBC_[0-9.]+' not found .+)")
 
 
 def is_native(host: Host, target: Target) -> bool:
@@ -40,8 +42,10 @@ def unpacked(host: Host, target: Target) -> Path:
 
 
 def libraries(host: Host, target: Target) -> Path | None:
-    """The directory with the target's loader and libc: QEMU_LD_PREFIX, Debian's cross packages, or the cache."""
-    folders = (host.env.get("QEMU_LD_PREFIX", ""), f"/usr/{target.gnu}", str(host.cache / "libc" / target.debian))
+    """The directory with the target's loader and libc: its sysroot, QEMU_LD_PREFIX, Debian's cross packages, or the cache."""
+    sysroot = host.sysroots.get(target.name)
+    folders = (sysroot.root if sysroot else "", host.env.get("QEMU_LD_PREFIX", ""), f"/usr/{target.gnu}",
+               str(host.cache / "libc" / target.debian))  # fmt: skip
     return next((Path(folder) for folder in folders if folder and host.exists(folder + target.loader)), None)
 
 
@@ -65,14 +69,27 @@ def start(host: Host, words: tuple[str, ...], binary: Path, flag: str, scratch: 
     is the program's, 124 if it is still running after `TIMEOUT`, 125 if it exceeded another limit, 126 if the kernel does not
     execute it.
     """
-    folders = [folder for folder in host.env.get("LD_LIBRARY_PATH", "").split(":") if folder.startswith("/")]
+    own = None if "-L" in words else host.sysroots.get(short_name(host.machine))
+    folders = [f"{binary}{LIBRARIES}"] if host.exists(f"{binary}{LIBRARIES}") else []
+    folders += [str(own.shared)] if own else []
+    folders += [folder for folder in host.env.get("LD_LIBRARY_PATH", "").split(":") if folder.startswith("/")]
     spec = {
         "scratch": str(scratch),
-        "files": [str(binary), *(word for word in words if word.startswith("/")), *filter(host.exists, folders)],
+        "files": [str(binary), *(word for word in words if word.startswith("/")), *filter(host.exists, folders),
+                  *((own.root,) if own else ())],
         "seconds": TIMEOUT, "memory": MEMORY, "output": output, "processes": PROCESSES,
     }  # fmt: skip
     argv = (str(host.python), "-IS", str(SANDBOX), json.dumps(spec), *words, str(binary), flag)
-    return Step(title=f"start {binary.name}", argv=argv, cwd=scratch, stdout="keep", quiet=True, timeout=2 * TIMEOUT)
+    env = {"LD_LIBRARY_PATH": ":".join(folders)} if folders else {}
+    return Step(
+        title=f"start {binary.name}", argv=argv, env=env, cwd=scratch, stdout="keep", quiet=True, timeout=2 * TIMEOUT
+    )
+
+
+def not_loaded(outcome: Outcome) -> str:
+    """Why the loader could not load a program's libraries, "" if it could."""
+    match = NO_LIBRARY.search(outcome.output) if outcome.code in (1, 127) else None
+    return (match[1] or match[2]).strip() if match else ""
 
 
 def not_isolated(outcome: Outcome) -> str:
@@ -151,7 +168,7 @@ def start_problem(outcome: Outcome, flag: str) -> str:
         )  # uploads of workflows lose the mode of files
     if outcome.code == sandbox.EXCEEDED:
         return f"stopped when started with {flag}: {last_line(outcome.output).partition(sandbox.STOPPED)[2]}"
-    if outcome.code in (126, 127) and NO_LIBRARY not in outcome.output:
+    if outcome.code in (126, 127) and not not_loaded(outcome):
         return f"exited with code {outcome.code} when started with {flag}: {last_line(outcome.output) or 'no output'}"
     if outcome.code > 128 or any(word in outcome.output for word in CRASHED):
         *_, before, last = ("", "", *filter(None, map(str.strip, outcome.output.splitlines())))

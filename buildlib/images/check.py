@@ -10,6 +10,7 @@ from itertools import groupby
 from pathlib import Path
 
 from buildlib import elf
+from buildlib.binaries.dist import libraries_of
 from buildlib.builder import buildx
 from buildlib.builder.buildx import BuildInputs, succeeded
 from buildlib.core.errors import Refused
@@ -75,10 +76,13 @@ class Assembly:
             return ""
         stage = self.image.stage
         labels = {name: value for name, value in stage.runtime.labels.items() if name not in VOLATILE_LABELS}
-        base = self._base(self.image.entries)
+        base, entries = self._base(self.image.entries), self.image.entries.items()
+        binaries = [
+            (target.name, [file["sha256"] for file in (entry, *libraries_of(entry))]) for target, entry in entries
+        ]
         return _digest(
             dockerfile.BASES, dockerfile.runtime(self.name, stage), self._base_digest(base), labels, self.attestations,
-            contents.inputs(self._files()), [(target.name, entry["sha256"]) for target, entry in self.image.entries.items()],
+            contents.inputs(self._files()), binaries,
         )  # fmt: skip
 
     def _files(self) -> tuple[Content, ...]:

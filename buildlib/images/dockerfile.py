@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from buildlib.core.sysroot import LIBRARIES
 from buildlib.core.targets import Target
 from buildlib.images.oci import USER, Runtime, platform_of
 from buildlib.process.history import FAILURE_LOG
@@ -34,6 +35,7 @@ class Stage:
     )  # arch, or "all" -> texts in its log after the start
     files: Mapping[str, str] = field(default_factory=dict)  # of the workspace -> in the image
     labels: Mapping[str, str] = field(default_factory=dict)  # of the settings
+    system_libraries: bool = False  # whether the program may load some
 
 
 def libc_suffix(target: Target) -> str:
@@ -123,6 +125,7 @@ ARG COMPONENT
 ARG BUILDLIB_PROFILE
 ARG BUILDLIB_GLIBC
 ARG BUILDLIB_FEATURES
+ARG BUILDLIB_LIBRARIES
 ARG SOURCE_COMMIT
 RUN --mount=type=secret,id=certificates,target={CERTIFICATES} \
     --mount=type=cache,id=buildlib-cache,target=/root/.cache \
@@ -153,6 +156,10 @@ def _stage_lines(name: str, stage: Stage) -> Iterator[str]:
     yield f"FROM {stage.base or 'base${LIBC}'} AS {name}"
     yield from ("ARG TARGETARCH", "ARG TARGETVARIANT", "ARG LIBC")
     yield f"COPY --from=binaries --chmod=0755 ${{TARGETARCH}}${{TARGETVARIANT}}${{LIBC}}/{name} {program}"
+    if stage.system_libraries:
+        # The brackets make it a pattern, which may match nothing: a program that loads none has no directory of libraries.
+        folder = f"[{name[0]}]{name[1:]}{LIBRARIES}"
+        yield f"COPY --from=binaries ${{TARGETARCH}}${{TARGETVARIANT}}${{LIBC}}/{folder}/ /usr/lib/"
     for volume in runtime.volumes:
         yield f"COPY --from=empty --chown={runtime.user} / {volume}/"
     yield from (f"COPY --chown={runtime.user} {source} {to}" for source, to in sorted(stage.files.items()))

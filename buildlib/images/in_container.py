@@ -56,7 +56,8 @@ def compile_in_container(
 
 def _inputs(context: Context, revision: str, epoch: int, scratch: Path) -> BuildInputs:
     config = context.config
-    settings = {"PROFILE": config.profile, "GLIBC": config.glibc, "FEATURES": ",".join(config.features)}
+    settings = {"PROFILE": config.profile, "GLIBC": config.glibc, "FEATURES": ",".join(config.features),
+                "LIBRARIES": ",".join(config.libraries)}  # fmt: skip
     names = ",".join(f"{component.package}/{component.name}" for component in context.selection.components)
     args = {f"BUILDLIB_{name}": value for name, value in settings.items() if value}
     return BuildInputs(
@@ -133,4 +134,5 @@ def _accept(context: Context, target: Target, out: Path) -> None:
         refusals += [f"{entry['binary']}: {mismatch}" for mismatch in mismatches]
         accepted.append(dist.with_start({**entry, "size": facts.size, "sha256": facts.sha256}, started))
     gate.refuse(target, refusals)
-    build.publish(context, accepted, {entry["path"]: out / entry["path"] for entry in accepted})
+    files = (file["path"] for entry in accepted for file in (entry, *dist.libraries_of(entry)))
+    build.publish(context, accepted, {path: out / path for path in files})

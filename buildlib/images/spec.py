@@ -107,7 +107,8 @@ def stage_of(context: Context, component: Component) -> Stage:
         volumes=settings.volumes,
     )
     return Stage(
-        runtime=runtime, base=settings.base, says=settings.says, files=settings.files, labels=settings.labels
+        system_libraries=bool(context.config.libraries),
+runtime=runtime, base=settings.base, says=settings.says, files=settings.files, labels=settings.labels,
     )  # fmt: skip
 
 

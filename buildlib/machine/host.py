@@ -16,6 +16,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from buildlib.core.sysroot import Sysroot
 from buildlib.core.targets import TARGETS
 from buildlib.machine import cargo_config, docker_daemon, rust_toolchains
 from buildlib.machine import zig as zigs
@@ -74,6 +75,7 @@ class Host:
     system_libclang: bool = False
     cargo_config: CargoConfig = field(default_factory=CargoConfig)
     runners: frozenset[str] = frozenset()  # the triples whose binaries a runner of the user's starts
+    sysroots: Mapping[str, Sysroot] = field(default_factory=dict)  # by arch; `sysroot.install.provide` adds them
 
     def which(self, *names: str) -> str | None:
         """The first of `names` that is on PATH, as an absolute path; a name with a slash is the file itself."""

@@ -70,7 +70,8 @@ class Context:
 
     def refreshed(self) -> Context:
         """The same context with the machine probed again, after something was installed."""
-        return replace(self, host=probe(self.host.env, self.host.cwd))
+        host = probe(self.host.env, self.host.cwd)
+        return replace(self, host=replace(host, sysroots=self.host.sysroots) if self.host.sysroots else host)
 
 
 def open_context(

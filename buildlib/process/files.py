@@ -71,6 +71,8 @@ def update(action: AtomicUpdate) -> None:
         for temporary, path in written:  # a rename needs no space
             os.utime(temporary, ns=(modified, modified))
             _rename(temporary, path)
+        for path in action.removes:
+            path.unlink(missing_ok=True)
     finally:
         for temporary, _ in written:
             temporary.unlink(missing_ok=True)

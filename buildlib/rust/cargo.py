@@ -61,9 +61,8 @@ def invocation(host: Host, config: Config, workspace: Workspace, request: Reques
     rustc = compiler.toolchain.key if compiler else "image"  # the rustc in cross's image
     # musl targets, which have no minimum glibc, share the directory of the gnu ones, and its compiled build scripts.
     libc = backend.minimum_glibc or config.glibc or "2.31"
-    target_dir = (
-        workspace.target_dir / "buildlib" / f"{backend.name}-{libc}-{rustc}-{fingerprint(host, backend, toolset.uses)}"
-    )
+    used = fingerprint(host, backend, toolset.uses, host.sysroots.get(target.name))
+    target_dir = workspace.target_dir / "buildlib" / f"{backend.name}-{libc}-{rustc}-{used}"
     tools = target_dir / "tools" / target.name
     env, scripts = environment(host, target, backend, compiler, tools)
     flags = (

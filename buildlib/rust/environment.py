@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from shlex import quote
 
-from buildlib.core.plan import Write
+from buildlib.core.plan import Write, words
+from buildlib.core.sysroot import Sysroot
 from buildlib.core.targets import SMALLEST_PAGE, Target, cargo_variable
 from buildlib.machine import pkg_config
 from buildlib.machine.host import Host
+from buildlib.machine.pkg_config import targeted
 from buildlib.rust import user_flags
 from buildlib.rust.backends.base import Backend, Script
 from buildlib.rust.configured_programs import links_scripts, stand_in
@@ -23,6 +25,7 @@ VERSION = "env4"  # part of the name of every target directory: change it when `
 ALWAYS_SET = ("PATH", "CARGO", "RUSTC", "CC", "CXX", "AR", "RANLIB", "LDFLAGS", "PKG_CONFIG", "CARGO_ENCODED_RUSTFLAGS")
 # The plain names that build scripts know, and the programs that they mean on the host.
 PLAIN = {"CC": ("cc", "gcc", "clang"), "CXX": ("c++", "g++", "clang++"), "AR": ("ar", "gcc-ar"), "RANLIB": ("ranlib",)}
+COMPILERS = ("CC", "CXX")
 # What build scripts may use of this machine, and the crates without which they do not. Crates that compile C without these run
 # configure and make themselves.
 C_COMPILER, LIBCLANG = "C compiler", "libclang"
@@ -45,11 +48,14 @@ def uses(lock: str) -> frozenset[str]:
     )
 
 
-def fingerprint(host: Host, backend: Backend, used: Collection[str] = EVERYTHING) -> str:
+def fingerprint(
+    host: Host, backend: Backend, used: Collection[str] = EVERYTHING, sysroot: Sysroot | None = None
+) -> str:
     """Return eight hex digits over everything that a backend puts into the environment of build scripts.
 
     Build scripts do not notice that a variable changed, so another environment is another target directory. What nothing uses does
-    not count: installing it later must not compile everything again. `used` is what `uses` returns.
+    not count: installing it later must not compile everything again. `used` is what `uses` returns. Sysroots with the same packages
+    are the same for all targets, which then share the compiled build scripts.
     """
     explicit = [
         host.script_env.get(name)
@@ -58,6 +64,7 @@ def fingerprint(host: Host, backend: Backend, used: Collection[str] = EVERYTHING
     facts = [VERSION, backend.fingerprint(host), explicit]
     facts += [[_host_program(host, name) for name in PLAIN]] if C_COMPILER in used else []
     facts += [str(host.libclang)] if LIBCLANG in used else []
+    facts += [sysroot.suite, sorted(sysroot.packages.items())] if sysroot else []
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
 
 
@@ -98,7 +105,30 @@ def environment(
     kept = {
         name: value for name, value in env.items() if name in ALWAYS_SET or name not in own or _is_absent(host, name)
     }
-    return kept | _host_linker(host, target, backend, compiler.toolchain.host), tuple(scripts)
+    kept |= _host_linker(host, target, backend, compiler.toolchain.host)
+    return kept | _system_libraries(host, target, env), tuple(scripts)
+
+
+def _system_libraries(host: Host, target: Target, env: Mapping[str, str]) -> dict[str, str]:
+    """Where the target's sysroot is, for the crates pkg-config, cc and bindgen, in addition to the flags that the user has set."""
+    sysroot = host.sysroots.get(target.name)
+    if not sysroot:
+        return {}
+    variables = {f"{name}_{target.env}": value for name, value in sysroot.pkg_config.items()}
+    found = {name: value for name, value in variables.items() if not targeted(host.script_env, name, target)}
+    # The crate cc reads the first of these that is set, and bindgen the first two and the last.
+    for flags in ("CFLAGS", "CXXFLAGS", "BINDGEN_EXTRA_CLANG_ARGS"):
+        spellings = (f"{flags}_{target.triple}", f"{flags}_{target.env}", f"TARGET_{flags}", flags)
+        name = next((spelling for spelling in spellings if spelling in host.script_env), "")
+        own = host.script_env.get(name) or env.get(f"{flags}_{target.env}", "")
+        found[name if name == spellings[0] else spellings[1]] = f"{own} {_headers(host, target)}".strip()
+    return found
+
+
+def _headers(host: Host, target: Target) -> str:
+    """The compiler's flags for the headers of the target's sysroot, as shell words; "" without one."""
+    sysroot = host.sysroots.get(target.name)
+    return " ".join(words("-isystem", map(quote, sysroot.includes))) if sysroot else ""
 
 
 def _is_absent(host: Host, name: str) -> bool:
@@ -129,7 +159,8 @@ def _plain_names(host: Host, host_triple: str, target: Target, script: Script) -
     for name, programs in PLAIN.items():
         own = _host_program(host, name)
         env[f"HOST_{name}"] = env[f"{name}_{host_triple.replace('-', '_')}"] = own
-        env[name] = script(f"{target.triple}-{programs[0]}", _dispatch(host_triple, own, f'"${name}_{target.env}"'))
+        other = f'"${name}_{target.env}" {_headers(host, target) if name in COMPILERS else ""}'.rstrip()
+        env[name] = script(f"{target.triple}-{programs[0]}", _dispatch(host_triple, own, other))
     if search := pkg_config.for_target(host, target):
         own = quote(pkg_config.for_host(host) or "pkg-config")
         env["PKG_CONFIG"] = script(f"{target.triple}-pkg-config", _dispatch(host_triple, own, search.shell))

@@ -92,8 +92,11 @@ def requirements(
             what="pkg-config", why=f"{', '.join(crates[:4])} find{'s' if len(crates) == 1 else ''} libraries with it",
             met=lambda host: pkg_config.for_host(host) is not None, fixes=(apt_fix("pkg-config"),),
         )  # fmt: skip
+    sysroot = host.sysroots.get(target.name)
     for on_host in (False, True):
-        own = on_host or target.triple == host.triple
+        if sysroot and sysroot.is_planned and not on_host:
+            continue
+        own = on_host or (target.triple == host.triple and not sysroot)
         side = tuple(library for library in libraries if library.for_host is on_host)
         search = pkg_config.search_host(host) if own else _search(host, target, backend)
         for library, found in zip(side, _found(context, side, search), strict=True):
@@ -105,7 +108,8 @@ def requirements(
 def _search(host: Host, target: Target, backend: Backend) -> Search | None:
     """The pkg-config for a target that is not this machine, None where the build scripts have none."""
     allowed = "PKG_CONFIG" in host.script_env or pkg_config.is_set_up(host.script_env, target)
-    return pkg_config.for_target(host, target) if allowed or backend.compiles_c(host, target) else None
+    allowed = allowed or target.name in host.sysroots or backend.compiles_c(host, target)
+    return pkg_config.for_target(host, target) if allowed else None
 
 
 def _found(context: Context, libraries: tuple[Library, ...], search: Search | None) -> list[bool]:
@@ -157,6 +161,8 @@ def _requirement(library: Library, target: Target | None, required: bool, *, fou
 
 
 def _fixes(library: Library, target: Target | None) -> Iterator[Fix]:
+    if target and library.apt and not target.is_musl:
+        yield Fix(text=f'--library {library.apt}, or libraries = ["{library.apt}"] in the settings')
     if library.source:
         yield Fix(text=f"compile it from source ({library.source})")
     if library.variable:
@@ -168,4 +174,4 @@ def _fixes(library: Library, target: Target | None) -> Iterator[Fix]:
         yield apt_fix(library.apt) if library.apt else Fix(text=f"install {package}")
         return
     package = f"{library.apt}:{target.debian}" if library.apt else f"{package} for {target.name}"
-    yield Fix(text=f"install {package} and set PKG_CONFIG_PATH_{target.env} to the directory of its .pc files")
+    yield Fix(text=f"set PKG_CONFIG_PATH_{target.env} to the directory of the .pc files of {package}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from buildlib.core.targets import Target
+from buildlib.core.versions import version
 from buildlib.emulation.qemu import is_native
 from buildlib.machine import pkg_config
 from buildlib.machine.host import Host
@@ -29,6 +30,11 @@ def notes(context: Context, chosen: Mapping[Target, Backend]) -> Iterator[str]:
             for name, origin in user_flags.fast_linkers(host, target.triple).items()
         ],
     )
+    for target in chosen:
+        sysroot = host.sysroots.get(target.name)
+        if sysroot and sysroot.glibc and version(sysroot.glibc) > version(target.glibc):
+            package = sysroot.libraries[sysroot.newest].package
+            yield f"{target.name}: programs will require glibc {sysroot.glibc}, as {sysroot.newest} ({package}) does"
     lock = read_text(context.workspace.lock)
     if "PKG_CONFIG_PATH" not in host.script_env or (lock and "pkg-config" not in locked(lock)):
         return

@@ -129,7 +129,9 @@ def sources(suite: str, arch: str, mirror: str, indexes: str, codename: str) -> 
         rows[mirror or MIRROR, suite] = None
         if not mirror and suite not in ROLLING:
             rows[SECURITY_MIRROR, f"{suite}-security"] = None
-    return "".join(f"deb [arch={arch}] {address} {release} main\n" for address, release in rows)
+    # A directory of this machine is as trusted as the machine; its packages need no signature.
+    options = f"arch={arch} trusted=yes" if mirror.startswith("file:") else f"arch={arch}"
+    return "".join(f"deb [{options}] {address} {release} main\n" for address, release in rows)
 
 
 def question() -> Step:
@@ -173,7 +175,7 @@ def useful(found: Iterable[Package], descriptions: str, requested: Iterable[str]
 
 def error(outcome: Outcome, apt: Apt, names: Iterable[str]) -> BuildError:
     """Return the error for a failed step of apt: what is wrong with the settings, or a network that is down."""
-    text = outcome.output
+    text = f"{outcome.output}\n{outcome.stdout}"  # on stdout it explains which dependencies conflict
     if wrong := _usage_error(text, apt, names):
         return wrong
     failure = classify(text, outcome.code, "apt-get")

@@ -66,7 +66,10 @@ def _provide_one(context: Context, target: Target, suite: str) -> Sysroot:
     if found := read(description):
         return found
     if context.run.dry:
-        context.console.note(f"{target.name}: {' '.join(names)} of Debian {suite} would be downloaded")
+        names_ = " ".join(names)
+        context.console.warn(
+            f"{target.name}: {names_} of Debian {suite} would be downloaded, and may raise the minimum glibc"
+        )
         return Sysroot(root=str(folder / "planned"), multiarch=target.multiarch, suite=suite)
     if context.request.offline or context.request.frozen:
         raise NetworkError(
@@ -109,7 +112,7 @@ def _install(context: Context, target: Target, suite: str, folder: Path, names: 
     found = apt.packages(_check(resolved, run, names).stdout)
     packages = apt.useful(found, _check(context.run(run.show(found)), run, names).stdout, names)
     versions = {package.name: package.version for package in packages}
-    root = folder / hashlib.sha256(repr(sorted(versions.items())).encode()).hexdigest()[:16]
+    root = folder / hashlib.sha256(repr((sources, sorted(versions.items()))).encode()).hexdigest()[:16]
     _check(context.run.job(_unpack(run, packages, root)), run, names)
     files = {package.name: _contents(context, run, package) for package in packages}
     for link in tree.links(root):

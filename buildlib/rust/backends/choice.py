@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from buildlib.core.errors import UsageError
 from buildlib.core.settings import Config
 from buildlib.core.targets import Target
+from buildlib.core.versions import version
 from buildlib.machine.host import Host
 from buildlib.rust import user_flags
 from buildlib.rust.backends import gcc, zig
@@ -28,7 +30,7 @@ def choose(host: Host, config: Config, target: Target, libc: Callable[[Target], 
         libc: Returns the version of the glibc that gcc links against, "" if unknown.
 
     Raises:
-        UsageError: zig cannot link for the configured glibc.
+        UsageError: zig cannot link for the configured glibc, or a system library requires a newer one.
     """
     linker = configured_linker(host, target)
     installed = linker if linker and host.which(linker) else ""
@@ -56,12 +58,31 @@ def choose(host: Host, config: Config, target: Target, libc: Callable[[Target], 
             return _with_zig(
                 host, config, target, f"the default; no {target.gnu}-gcc, no cross with a container engine"
             )
-    return chosen if chosen.minimum_glibc else replace(chosen, minimum_glibc=libc(target))
+    minimum = chosen.minimum_glibc or libc(target)
+    return replace(chosen, minimum_glibc=_with_libraries(host, config, target, minimum))
 
 
 def _with_zig(host: Host, config: Config, target: Target, why: str) -> Zig:
-    source = f"glibc = {config.glibc} ({config.origins.get('glibc', '')})"
-    return Zig(why=why, minimum_glibc=zig.minimum_glibc(config.glibc, target, newest=host.newest_glibc, source=source))
+    minimum = zig.minimum_glibc(config.glibc, target, newest=host.newest_glibc, source=_source(config))
+    return Zig(why=why, minimum_glibc=_with_libraries(host, config, target, minimum))
+
+
+def _source(config: Config) -> str:
+    return f"glibc = {config.glibc} ({config.origins.get('glibc', '')})"
+
+
+def _with_libraries(host: Host, config: Config, target: Target, minimum: str) -> str:
+    """The minimum glibc, raised to what the target's system libraries require. UsageError if an older one is configured."""
+    sysroot = host.sysroots.get(target.name)
+    if not sysroot or version(sysroot.glibc) <= version(minimum):
+        return minimum
+    library = f"{sysroot.newest} of {sysroot.libraries[sysroot.newest].package} (Debian {sysroot.suite})"
+    if config.glibc:
+        raise UsageError(
+            f"{_source(config)}: {library} requires glibc {sysroot.glibc}",
+            f"leave the setting out for {sysroot.glibc}, or set `suite` to an older one",
+        )
+    return sysroot.glibc
 
 
 def configured_linker(host: Host, target: Target) -> str:

@@ -63,11 +63,14 @@ def parse(monkeypatch):
 )
 def test_options_become_a_request(parse, words, request_):
     code, options = parse(*words)
-    assert (code, options.request, options.settings) == (0, request_, {"features": [], "profile": request_.profile})
+    settings = {"features": [], "libraries": [], "profile": request_.profile}
+    assert (code, options.request, options.settings) == (0, request_, settings)
 
 
 def test_features_and_targets(parse):
-    _, options = parse("--features", "a,b", "-F", "c d/e", "--target", "aarch64-unknown-linux-gnu", "--target", "armv7")
+    words = ("--features", "a,b", "-F", "c d/e", "--library", "libssl-dev,libdbus-1-dev", "--library", "libudev-dev")
+    _, options = parse(*words, "--target", "aarch64-unknown-linux-gnu", "--target", "armv7")
+    assert options.libraries == ["libssl-dev", "libdbus-1-dev", "libudev-dev"]
     assert (options.features, options.targets) == (["a", "b", "c", "d/e"], ("aarch64-unknown-linux-gnu", "armv7"))
 
 

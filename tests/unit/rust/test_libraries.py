@@ -57,9 +57,9 @@ def absent(requirements):
 
 def test_openssl_for_another_arch_and_every_way_to_provide_it(required):
     assert describe(required(OPENSSL)) == (
-        "  OpenSSL for arm64 (openssl-sys links it): compile it from source (the feature `vendored` of the crate openssl or"
-        " openssl-sys) or set OPENSSL_DIR to the directory of one for arm64 or install libssl-dev:arm64 and set"
-        " PKG_CONFIG_PATH_aarch64_unknown_linux_gnu to the directory of its .pc files"
+        '  OpenSSL for arm64 (openssl-sys links it): --library libssl-dev, or libraries = ["libssl-dev"] in the settings or compile'
+        " it from source (the feature `vendored` of the crate openssl or openssl-sys) or set OPENSSL_DIR to the directory of one for"
+        " arm64 or set PKG_CONFIG_PATH_aarch64_unknown_linux_gnu to the directory of the .pc files of libssl-dev:arm64"
     )
 
 
@@ -119,9 +119,9 @@ def test_declared_libraries_have_the_names_of_their_packages(required):
     gio = replace(script("gio-sys", "system-deps"), system_deps=("gio-2.0", "gobject-2.0"))
     other = replace(script("frob-sys", "system-deps"), system_deps=("frob",))
     found = required(glib, gio, other)
-    assert [(one.what, one.why, one.fixes[-1].text.partition(" and ")[0]) for one in found] == [
-        ("GLib for arm64", "glib-sys, gio-sys link it", "install libglib2.0-dev:arm64"),
-        ("frob for arm64", "frob-sys links it", "install the package that has frob.pc for arm64"),
+    assert [(one.what, one.why, one.fixes[-1].text.partition("files of ")[2]) for one in found] == [
+        ("GLib for arm64", "glib-sys, gio-sys link it", "libglib2.0-dev:arm64"),
+        ("frob for arm64", "frob-sys links it", "the package that has frob.pc for arm64"),
     ]
     assert required(glib, env={"SYSTEM_DEPS_GLIB_2_0_LIB": "glib"}) == ()  # nothing is certain
 

@@ -66,9 +66,9 @@ def _provide_one(context: Context, target: Target, suite: str) -> Sysroot:
     if found := read(description):
         return found
     if context.run.dry:
-        names_ = " ".join(names)
+        wanted = " ".join(names)
         context.console.warn(
-            f"{target.name}: {names_} of Debian {suite} would be downloaded, and may raise the minimum glibc"
+            f"{target.name}: {wanted} of Debian {suite} would be downloaded, and may raise the minimum glibc"
         )
         return Sysroot(root=str(folder / "planned"), multiarch=target.multiarch, suite=suite)
     if context.request.offline or context.request.frozen:

@@ -23,7 +23,10 @@ def folders(multiarch: str) -> tuple[str, ...]:
 
 
 def links(root: Path) -> Iterator[Link]:
-    """Return links that replace absolute ones, which would lead to this machine's files, and /lib of a system with merged /usr."""
+    """Return links that replace absolute ones, which would lead to this machine's files, and those of a system with merged /usr.
+
+    Some packages have their files in /lib, some in /usr/lib: a loader is looked for in the one, libraries in both.
+    """
     for folder, folder_names, names in os.walk(root):
         for name in (*folder_names, *names):
             path = Path(folder, name)
@@ -33,6 +36,10 @@ def links(root: Path) -> Iterator[Link]:
     for name in ("lib", "lib64"):
         if (root / "usr" / name).is_dir() and not (root / name).exists():
             yield Link(path=root / name, to=Path("usr", name))
+        elif (root / "usr" / name).is_dir() and not (root / name).is_symlink():
+            for path in (root / "usr" / name).iterdir():
+                if not (root / name / path.name).exists():
+                    yield Link(path=root / name / path.name, to=Path("..", "usr", name, path.name))
 
 
 def libraries(root: Path, multiarch: str, owners: Mapping[str, str]) -> dict[str, tuple[SystemLibrary, str]]:

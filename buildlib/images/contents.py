@@ -135,11 +135,11 @@ def _check_paths(files: list[Content], stage: Stage) -> None:
     folders = {*runtime.volumes, runtime.workdir, "/etc", "/tmp"}
     below = (program, *runtime.volumes, runtime.workdir, *(content.path for content in files))
     folders |= {str(folder) for path in below for folder in Path(path).parents}
-    owners = {program: "the program"}
-    for content in files:
-        if content.path in folders:
-            help_text = f"write {content.path}/ to copy it into the directory"
-            raise _WrongFile(f"{content.path} is a directory in the image, not {content.name}", help_text)
-        if content.path in owners:
-            raise _WrongFile(f"{content.name} and {owners[content.path]} are both {content.path} in the image")
-        owners[content.path] = content.name
+    owners: dict[str, str] = {}
+    for path, owner in ((program, "the program"), *((content.path, content.name) for content in files)):
+        if path in folders:
+            help_text = f"write {path}/ to copy it into the directory" if path != program else ""
+            raise _WrongFile(f"{path} is a directory in the image, not {owner}", help_text)
+        if path in owners:
+            raise _WrongFile(f"{owner} and {owners[path]} are both {path} in the image")
+        owners[path] = owner

@@ -187,10 +187,12 @@ def _quoted(value: str) -> str:
 def ignored(folders: Iterable[str], files: Iterable[str]) -> str:
     """The text of the .dockerignore file.
 
-    It keeps out of the build context what a compilation does not read, and `folders`, but not the `files` of images.
+    It keeps out of the build context what a compilation does not read, and `folders`, but not the `files` of images. These need two
+    lines: `!config` alone leaves out config/target, which another line excludes (seen with BuildKit 0.25).
     """
+    named = sorted({name.rstrip("/") for name in files})
     patterns = ("**/.git", "**/.venv", "**/target", "**/__pycache__", f"**/{FAILURE_LOG}*", *folders,
-                *(f"!{name.rstrip('/')}" for name in sorted(set(files))))  # fmt: skip
+                *(f"!{name}{below}" for name in named for below in ("", "/**")))  # fmt: skip
     return "".join(f"{pattern}\n" for pattern in patterns)
 
 

@@ -78,15 +78,18 @@ def write(context: Context) -> tuple[Write, ...]:
         )
     file, ignored = files(context, context.workspace.root)
     kept, lines = read_text(ignored.path).splitlines(), ignored.text.splitlines()
-    absent = [line for line in lines if line.startswith("!") and line not in kept]
-    # A file that lacks only those lines was written for other settings.
-    keeps = ignored.path.exists() and kept != [line for line in lines if line not in absent]
-    if keeps and absent:
+    # One that differs only in the files of images was written for other settings.
+    keeps = ignored.path.exists() and _excluding(kept) != _excluding(lines)
+    if keeps and (absent := [line for line in lines if line.startswith("!") and line not in kept]):
         context.console.warn(f"{ignored.path.name} is kept; if it excludes files of an image, add {' '.join(absent)}")
     written = (file,) if keeps else (file, ignored)
     for action in written:
         context.run(action)
     return written
+
+
+def _excluding(lines: list[str]) -> list[str]:
+    return [line for line in lines if not line.startswith("!")]
 
 
 def base_context(context: Context, session: Session, base: str) -> dict[str, str]:

@@ -109,6 +109,7 @@ def test_only_the_directories_of_the_workspace_belong_to_the_user(root):
         ({"loop/": "/x"}, "loop/again leads back to a directory that contains it", ""),
         ({"special": "/x"}, "special/pipe is neither a file nor a directory", ""),
         ({"one.toml": "/usr/bin/a"}, "one.toml and the program are both /usr/bin/a in the image", ""),
+        ({"one.toml": "/usr/bin/a/"}, "/usr/bin/a is a directory in the image, not the program", ""),
         (
             {"one.toml": "/x/app.toml", "other": "/x"},
             "other/app.toml and one.toml are both /x/app.toml in the image",

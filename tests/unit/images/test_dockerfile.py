@@ -184,5 +184,7 @@ def test_ignored_files(folders):
         "**/.build-failures.log*",
         *folders,
         "!a.toml",
+        "!a.toml/**",
         "!dist/conf",
+        "!dist/conf/**",
     ]

@@ -28,15 +28,17 @@ def test_the_dockerfile_is_written_again_but_never_over_an_edited_one(tmp_path):
 
 def test_a_dockerignore_is_kept_with_a_warning_about_files_of_an_image(tmp_path, capsys):
     context = replace(workspace(tmp_path), config=settings(components={"a": {"files": {"dist/a.toml": "/etc/"}}}))
-    workspace_dockerfile.write(workspace(tmp_path))
+    other = replace(context, config=settings(components={"a": {"files": {"b.toml": "/etc/"}}}))
+    workspace_dockerfile.write(other)
     _, ignored = (action.path for action in workspace_dockerfile.write(context))
-    assert ignored.read_text().endswith("target\ndist\n!dist/a.toml\n")
+    assert ignored.read_text().endswith("target\ndist\n!dist/a.toml\n!dist/a.toml/**\n")
     workspace_dockerfile.write(context)
     assert capsys.readouterr().err == ""
     ignored.write_text("dist\n")
     workspace_dockerfile.write(context)
     assert capsys.readouterr().err == (
-        "warning: Dockerfile.multiarch.dockerignore is kept; if it excludes files of an image, add !dist/a.toml\n"
+        "warning: Dockerfile.multiarch.dockerignore is kept; if it excludes files of an image, add !dist/a.toml "
+        "!dist/a.toml/**\n"
     )
     assert ignored.read_text() == "dist\n"
 

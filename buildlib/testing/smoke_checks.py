@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LABEL = "io.github.buildlib.smoke"
 HEALTHY = 120.0  # seconds until a service is healthy, or answers if it has no health check; QEMU is slow
+OPEN = 1.0  # seconds that a connection stays open without data, if the service has accepted it
 STOP = 15  # seconds from SIGTERM to the end
 STRICT = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges"]}
 SKIPPED = "a static image has no uname"
@@ -194,8 +195,15 @@ def _is_healthy(trial: Trial, container: Container) -> bool:
 
 
 def _answers(host: str, port: int) -> bool:
-    with suppress(OSError), socket.create_connection((host, port), timeout=5):
-        return True
+    """Whether a connection stays open, or data comes through it.
+
+    Docker's proxy accepts connections from the start, and closes them while nothing in the container listens.
+    """
+    with suppress(OSError), socket.create_connection((host, port), timeout=OPEN) as connection:
+        try:
+            return bool(connection.recv(1))
+        except TimeoutError:
+            return True
     return False
 
 

@@ -1,6 +1,8 @@
 """The checks of one image against a fake daemon; tests/real/test_smoke.py asks a real one."""
 
 import re
+import socket
+import threading
 from dataclasses import replace
 
 import machines
@@ -86,6 +88,9 @@ class Clock:
 
     def sleep(self, seconds):
         self.now += seconds
+
+
+answers = smoke_checks._answers
 
 
 @pytest.fixture(autouse=True)
@@ -190,6 +195,37 @@ def test_an_error_of_the_daemon_is_a_failed_check(error, detail):
 
 
 UNEXPECTED = "unexpected answer of the Docker daemon: "
+
+
+@pytest.mark.parametrize(
+    ("serve", "seconds", "expected"),
+    [
+        (lambda connection: connection.sendall(b"220 "), 60, True),
+        (lambda connection: connection.recv(1), 0.01, True),
+        (lambda connection: None, 60, False),
+    ],
+    ids=["speaks", "waits", "closes"],
+)
+def test_a_port_answers_if_the_connection_stays_open(monkeypatch, serve, seconds, expected):
+    """Docker's proxy accepts a connection and closes it while nothing listens behind it."""
+    monkeypatch.setattr(smoke_checks, "OPEN", seconds)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def accept():
+            connection, _ = server.accept()
+            with connection:
+                serve(connection)
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        assert answers(*server.getsockname()) is expected
+        thread.join()
+
+
+def test_a_port_without_a_listener_does_not_answer():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = server.getsockname()
+    assert not answers(*address)
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,6 @@ from buildlib.failures.classify import classify
 MIRROR, SECURITY_MIRROR = "http://deb.debian.org/debian", "http://deb.debian.org/debian-security"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 ROLLING = ("sid", "unstable", "testing", "experimental")  # suites without security updates of their own
-SUITE_OF_IMAGE = re.compile(
-    r"(?:docker\.io/)?(?:library/)?debian:([a-z]+)(?:-slim|-backports|-\d{8}(?:-slim)?)?(?:@.*)?"
-)
 # What the compiler brings by itself: headers of another C library would be found before its own.
 OF_COMPILERS = re.compile(r"libc6-dev(-.*)?|libc-dev-bin|linux-libc-dev|lib(gcc|stdc\+\+)-\d+-dev|gcc-\d+-base")
 SECTIONS = ("libs", "libdevel", "oldlibs")  # other packages have programs and data that no compiler reads

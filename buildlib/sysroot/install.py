@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,11 @@ from buildlib.sysroot.apt import Apt, Package
 
 OS_RELEASE = Path("/etc/os-release")
 DEFAULT_SUITE = "trixie"  # of images.dockerfile.DEFAULT_BASE
+RELEASES = {"11": "bullseye", "12": "bookworm", "13": "trixie"}  # www.debian.org/releases
+# debian:trixie-slim, debian:12.5, debian:stable-20260101-slim; gcr.io/distroless/cc-debian12:nonroot
+IMAGE = re.compile(
+    r"(?:docker\.io/)?(?:library/)?debian:([a-z]+|\d+)(?:[.-][\w.-]+)?(?:@.+)?|.*/distroless/[a-z]+-debian(\d+)(?:[:@].+)?"
+)
 
 
 def provide(context: Context, targets: Iterable[Target]) -> Context:
@@ -48,14 +54,21 @@ def suite_of(config: Config) -> str:
     """
     if config.suite:
         return config.suite
-    bases = {component.base for component in config.components.values() if component.base}
-    found = {base: apt.SUITE_OF_IMAGE.fullmatch(base) for base in bases}
-    suites = {match[1] for match in found.values() if match} or {DEFAULT_SUITE}
-    unknown = sorted(base for base, match in found.items() if not match)
-    if unknown or len(suites) > 1:
-        message = f"the suite of the libraries does not follow from {', '.join(unknown or sorted(bases))}"
+    bases = sorted({component.base for component in config.components.values()} - {"", "scratch"})
+    found = {base: suite_of_image(base) for base in bases}
+    suites = set(found.values()) or {DEFAULT_SUITE}
+    if len(suites) > 1 or "" in suites:
+        culprits = [base for base, suite in found.items() if not suite] or bases
+        message = f"the suite of the libraries does not follow from {', '.join(culprits)}"
         raise UsageError(message, "set `suite` to the suite of Debian that the images are based on")
     return suites.pop()
+
+
+def suite_of_image(name: str) -> str:
+    """Return the suite of Debian that an image has, from its name; "" if the name does not say it."""
+    match = IMAGE.fullmatch(name)
+    word = (match[1] or match[2]) if match else ""
+    return RELEASES.get(word, "" if word.isdigit() or word == "latest" else word)
 
 
 def _provide_one(context: Context, target: Target, suite: str) -> Sysroot:

@@ -67,7 +67,8 @@ def for_target(host: Host, target: Target) -> Search | None:
     if not program:
         return None
     variables = {name: value for name in SEARCH if (value := targeted(env, name, target))}
-    if sysroot := host.sysroots.get(target.name):
+    sysroot = host.sysroots.get(target.name)
+    if sysroot and variables.keys().isdisjoint(sysroot.pkg_config):
         return Search(program, {**sysroot.pkg_config, **variables})
     if not is_set_up(env, target):
         variables = {

@@ -114,8 +114,9 @@ def _system_libraries(host: Host, target: Target, env: Mapping[str, str]) -> dic
     sysroot = host.sysroots.get(target.name)
     if not sysroot:
         return {}
-    variables = {f"{name}_{target.env}": value for name, value in sysroot.pkg_config.items()}
-    found = {name: value for name, value in variables.items() if not targeted(host.script_env, name, target)}
+    own_search = any(targeted(host.script_env, name, target) for name in sysroot.pkg_config)
+    variables = {} if own_search else sysroot.pkg_config
+    found = {f"{name}_{target.env}": value for name, value in variables.items()}
     # The crate cc reads the first of these that is set, and bindgen the first two and the last.
     for flags in ("CFLAGS", "CXXFLAGS", "BINDGEN_EXTRA_CLANG_ARGS"):
         spellings = (f"{flags}_{target.triple}", f"{flags}_{target.env}", f"TARGET_{flags}", flags)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from buildlib.core import layers
 from buildlib.core.plan import Artifact, CopyFiles, Outcome, Step, Write
+from buildlib.core.sysroot import Sysroot, SystemLibrary
 from buildlib.core.targets import TARGETS
 from buildlib.machine.host import Host
 from buildlib.machine.workspace import Package, Workspace
@@ -52,6 +53,19 @@ def choose(host, target=ARM64, libc="", **flags):
 def toolset(host, toolchain, target=ARM64, **flags):
     """What compiles for `target` with `toolchain` on an invented machine."""
     return Toolset(target=target, backend=choose(host, target, **flags), compiler=Compiler(toolchain=toolchain))
+
+
+def sysroot(glibc="2.36", **more):
+    """A sysroot for arm64 with libssl, which loads libcrypto."""
+    ssl = SystemLibrary(
+        package="libssl3", file="usr/lib/libssl.so.3", sha256="aa", size=1, needed=("libcrypto.so.3", "libc.so.6")
+    )
+    crypto = SystemLibrary(package="libssl3", file="usr/lib/libcrypto.so.3", sha256="bb", size=2, needed=("libc.so.6",))
+    facts = {
+        "root": "/s", "multiarch": "aarch64-linux-gnu", "suite": "bookworm", "packages": {"libssl3": "3.0-1", "libssl-dev": "3.0-1"},
+        "libraries": {"libssl.so.3": ssl, "libcrypto.so.3": crypto}, "glibc": glibc, "newest": "libssl.so.3",
+    }  # fmt: skip
+    return Sysroot(**facts | more)
 
 
 def artifact(path, kind="bin", *, test=False):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from machines import ARM64, Recorder, context
+from machines import ARM64, Recorder, context, sysroot
 
 from buildlib.binaries import dist
 from buildlib.binaries.start import NOT_STARTED, Started
@@ -189,3 +189,41 @@ def test_a_file_in_the_place_of_dist_is_one_error(tmp_path):
     assert (caught.value.message, caught.value.help) == (
         f"{tmp_path}/dist: a file, expected a directory", "remove it, or choose another directory with --dist",
     )  # fmt: skip
+
+
+LIBS = [
+    {
+        "name": name,
+        "package": "libssl3",
+        "version": "3.0-1",
+        "path": f"arm64/a.libs/{name}",
+        "size": size,
+        "sha256": sha256,
+    }
+    for name, size, sha256 in (("libcrypto.so.3", 2, "bb"), ("libssl.so.3", 1, "aa"))
+]
+
+
+def test_an_entry_lists_the_system_libraries_that_its_file_loads():
+    loads = {"facts": {**FACTS, "needed": ["libssl.so.3", "libc.so.6"]}}
+    listed = dist.with_libraries(entry("arm64", "a", **loads), sysroot())
+    assert listed == entry("arm64", "a", **loads, libraries=LIBS)
+    assert dist.entries(manifest(listed)) == [listed]
+    assert dist.with_libraries(listed, None) == dist.with_libraries(entry("arm64", "a", **loads), sysroot(libraries={}))
+    assert dist.with_libraries(entry("arm64", "a"), sysroot()) == entry("arm64", "a")
+
+
+def test_libraries_are_published_beside_their_program_and_removed_with_it():
+    old = [entry("arm64", "a", libraries=LIBS), entry("arm64", "b")]
+    update = dist.publish(DIST, Path("/w/Cargo.toml"), old, [entry("arm64", "a", "cc", libraries=LIBS[1:])], {})
+    assert update.removes == (DIST / "arm64/a.libs/libcrypto.so.3",)
+    assert update.writes[1].text == "cc  arm64/a\naa  arm64/a.libs/libssl.so.3\naa  arm64/b\n"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"path": "arm64/libssl.so.3"}, {"name": "../x", "path": "arm64/a.libs/../x"}, {"name": "a\nb", "path": "arm64/a.libs/a\nb"},
+     {"size": "1"}, {"name": "", "path": "arm64/a.libs/"}],
+)  # fmt: skip
+def test_libraries_outside_of_their_directory_are_no_entry(change):
+    assert dist.entries(manifest(entry("arm64", "a", libraries=[LIBS[0] | change]))) == []

@@ -1,7 +1,10 @@
 """The gate, on a real program of this machine; the runner that would start it only records."""
 
+from dataclasses import replace
+
 import pytest
 from elf_files import archive, header, linked, member
+from machines import sysroot
 
 from buildlib.binaries import gate
 from buildlib.binaries.start import NOT_STARTED, Started
@@ -135,3 +138,13 @@ def test_all_mismatches_are_one_error():
     assert caught.value.message == (
         "arm64: the gate refused\n  app: rpath: /x, expected none\n  tool: type: ET_REL, expected an executable"
     )
+
+
+def test_a_library_that_no_package_has_is_a_problem_if_there_are_packages(compiled, native, tmp_path):
+    path = tmp_path / "libx.so"
+    path.write_bytes(library(native, (NEEDED, "libssl.so.3"), (NEEDED, "libfoo.so.1"), (NEEDED, "libstdc++.so.6")))
+    context, *_ = compiled()
+    with_packages = replace(context, host=replace(context.host, sysroots={native.name: sysroot()}))
+    assert gate.check(context, path, read(path), native, "", "cdylib")[0] == []
+    problem = "needed libraries: libfoo.so.1, expected one of the packages in `libraries`"
+    assert gate.check(with_packages, path, read(path), native, "", "cdylib")[0] == [problem]

@@ -1,6 +1,9 @@
 """The command line that starts a binary with QEMU, and what its exit means."""
 
+from pathlib import Path
+
 import pytest
+from machines import sysroot
 
 from buildlib.core.plan import Outcome, Step
 from buildlib.core.targets import TARGETS
@@ -101,3 +104,46 @@ def test_a_crash_is_distinguished_from_a_program_that_rejects_the_flag(code, out
 )
 def test_what_a_probe_shows(machine, facts, name, mismatch):
     assert qemu.probe_mismatch(facts, machine(machine="x86_64"), TARGETS[name]) == mismatch
+
+
+def test_the_libraries_of_a_sysroot_are_those_of_qemu(machine):
+    host = machine(
+        tools=["qemu-aarch64"], files=[LOADER, "/s/lib/ld-linux-aarch64.so.1"], sysroots={"arm64": sysroot()}
+    )
+    assert qemu.runner(host, ARM64, static=False) == ("/usr/bin/qemu-aarch64", "-L", "/s")
+
+
+@pytest.mark.parametrize(
+    ("facts", "words", "files", "expected"),
+    [
+        ({"machine": "aarch64"}, (), [], "/s/shared"),
+        ({"machine": "aarch64"}, ("/q/qemu-aarch64", "-cpu", "x"), [], "/s/shared"),
+        ({}, ("/q/qemu-aarch64", "-L", "/s"), [], None),
+        ({}, ("/q/qemu-aarch64", "-L", "/l"), ["/d/app.libs"], "/d/app.libs"),
+        ({"env": {"LD_LIBRARY_PATH": "/own:x"}}, (), ["/d/app.libs"], "/d/app.libs:/own"),
+    ],
+)
+def test_a_program_finds_the_libraries_beside_it_and_those_of_this_machine_s_sysroot(
+    machine, facts, words, files, expected
+):
+    host = machine(files=files, sysroots={"arm64": sysroot()}, **facts)
+    step = qemu.start(host, words, Path("/d/app"), "--version", Path("/t"))
+    assert dict(step.env) == ({"LD_LIBRARY_PATH": expected} if expected else {})
+
+
+@pytest.mark.parametrize(
+    ("code", "output", "reason"),
+    [
+        (127, "x: error while loading shared libraries: libssl.so.3: cannot open", "libssl.so.3: cannot open"),
+        (
+            1,
+            "./x: /lib/libc.so.6: version `GLIBC_2.38' not found (required by ./x)",
+            "version `GLIBC_2.38' not found (required by ./x)",
+        ),
+        (1, "usage: x", ""),
+        (0, "x: error while loading shared libraries: none, says a program", ""),
+    ],
+)
+def test_why_libraries_are_not_loaded(code, output, reason):
+    step = Step(title="t", argv=("x",))
+    assert qemu.not_loaded(Outcome(step=step, code=code, seconds=0, output=output)) == reason

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from machines import AMD64, ARM64, MUSL, WITH_ZIG, choose
+from machines import AMD64, ARM64, MUSL, WITH_ZIG, choose, sysroot
 
 from buildlib.core.errors import UsageError
 from buildlib.core.targets import TARGETS
@@ -114,3 +114,20 @@ def test_a_requested_backend_is_not_questioned(machine):
     assert choose(machine(**WITH_ZIG), backend="gcc") == Gcc(why="requested", minimum_glibc="")
     assert choose(machine(**WITH_ZIG), backend="cross") == Cross(why="requested", minimum_glibc="")
     assert choose(machine(), backend="zig") == Zig(why="requested", minimum_glibc="2.31")
+
+
+def test_the_minimum_glibc_rises_to_what_system_libraries_require(machine):
+    host = machine(sysroots={"arm64": sysroot()}, **WITH_ZIG)
+    assert choose(host).minimum_glibc == "2.36"
+    assert choose(host, libc="2.41", backend="gcc").minimum_glibc == "2.41"
+    assert choose(host, libc="2.31", backend="gcc").minimum_glibc == "2.36"
+    assert choose(machine(sysroots={"arm64": sysroot(glibc="2.17")}, **WITH_ZIG)).minimum_glibc == "2.31"
+    assert choose(host, glibc="2.39").minimum_glibc == "2.39"
+    for backend in ("zig", "gcc"):
+        with pytest.raises(UsageError) as caught:
+            choose(host, glibc="2.31", backend=backend)
+        message = "glibc = 2.31 (flag): libssl.so.3 of libssl3 (Debian bookworm) requires glibc 2.36"
+        assert (caught.value.message, caught.value.help) == (
+            message,
+            "leave the setting out for 2.36, or set `suite` to an older one",
+        )

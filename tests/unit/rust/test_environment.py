@@ -3,7 +3,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from machines import AMD64, ARM64, WITH_ZIG, choose
+from machines import AMD64, ARM64, WITH_ZIG, choose, sysroot
 
 from buildlib.core.plan import Write
 from buildlib.core.targets import TARGETS
@@ -167,3 +167,59 @@ def test_plain_cc_compiles_for_the_target_and_for_the_host_in_build_dependencies
 
     assert output_for("aarch64-unknown-linux-gnu") == "target cc: -c a b.c\n"
     assert output_for("x86_64-unknown-linux-gnu") == "host cc: -c a b.c\n"
+
+
+HEADERS = "-isystem /s/usr/include/aarch64-linux-gnu -isystem /s/usr/include"
+FLAGS = (
+    "CFLAGS_aarch64_unknown_linux_gnu",
+    "CXXFLAGS_aarch64_unknown_linux_gnu",
+    "BINDGEN_EXTRA_CLANG_ARGS_aarch64_unknown_linux_gnu",
+)
+
+
+def with_sysroot(machine, rustup, env=(), **flags):
+    host = machine(tools=["pkg-config"], env=dict(env), sysroots={"arm64": sysroot()}, toolchains=(rustup,), **WITH_ZIG)
+    return environment(host, rustup, **flags)
+
+
+def test_crates_find_the_libraries_of_a_sysroot(machine, rustup):
+    env, scripts = with_sysroot(machine, rustup)
+    assert {name: env[name] for name in FLAGS} == dict.fromkeys(FLAGS, HEADERS)
+    assert env["PKG_CONFIG_SYSROOT_DIR_aarch64_unknown_linux_gnu"] == "/s"
+    folders = "/s/usr/lib/aarch64-linux-gnu/pkgconfig:/s/usr/share/pkgconfig"
+    assert env["PKG_CONFIG_LIBDIR_aarch64_unknown_linux_gnu"] == folders
+    texts = {script.path.name: script.text for script in scripts}
+    assert texts["aarch64-unknown-linux-gnu-cc"].endswith(f'exec "$CC_aarch64_unknown_linux_gnu" {HEADERS} "$@"\n')
+    assert texts["aarch64-unknown-linux-gnu-ar"].endswith('exec "$AR_aarch64_unknown_linux_gnu" "$@"\n')
+    plain = f"PKG_CONFIG_SYSROOT_DIR=/s PKG_CONFIG_LIBDIR={folders} /usr/bin/pkg-config"
+    assert texts["aarch64-unknown-linux-gnu-pkg-config"].endswith(f'exec env {plain} "$@"\n')
+
+
+def test_flags_of_the_user_stay_in_front_of_those_of_a_sysroot(machine, rustup):
+    own = {
+        "CFLAGS": "-O1", "CXXFLAGS_aarch64-unknown-linux-gnu": "-O2", "BINDGEN_EXTRA_CLANG_ARGS": "-DX",
+        "PKG_CONFIG_LIBDIR_aarch64_unknown_linux_gnu": "/own",
+    }  # fmt: skip
+    env, _ = with_sysroot(machine, rustup, own)
+    assert env["CFLAGS_aarch64_unknown_linux_gnu"] == f"-O1 {HEADERS}"
+    assert env["CXXFLAGS_aarch64-unknown-linux-gnu"] == f"-O2 {HEADERS}"
+    assert env["BINDGEN_EXTRA_CLANG_ARGS_aarch64_unknown_linux_gnu"] == f"-DX {HEADERS}"
+    # Who sets up pkg-config for the target has it for all of its libraries.
+    assert (
+        not [name for name in env if name.startswith("PKG_CONFIG_")] and "CXXFLAGS_aarch64_unknown_linux_gnu" not in env
+    )
+
+
+def test_other_packages_in_a_sysroot_are_another_target_directory(machine, rustup):
+    host, backend = machine(**WITH_ZIG), choose(machine(**WITH_ZIG))
+    prints = [
+        environments.fingerprint(host, backend, (), found)
+        for found in (
+            None,
+            sysroot(),
+            sysroot(root="/other"),
+            sysroot(packages={"libssl3": "3.0-2"}),
+            sysroot(suite="trixie"),
+        )
+    ]
+    assert prints[1] == prints[2] and len(set(prints)) == 4

@@ -234,6 +234,32 @@ def test_tests_load_them_in_child_processes(built, build):
     assert (cases, result["ran_on"]["machine"]) == (["the_library_is_loaded"], "aarch64")
 
 
+@pytest.mark.slow
+def test_an_image_contains_what_its_program_loads_and_nothing_for_one_that_loads_nothing(built, build, project, engine):
+    settings = project / "buildlib.toml"
+    own = settings.read_text()
+    try:
+        settings.write_text(f"{own}{engine.settings()}")
+        pushed = build("image", "--push", "--arch", "arm64,riscv64", "--json", **engine.env)
+        assert pushed.code == 0, pushed
+        again = build("image", "--push", "--arch", "arm64,riscv64", "--json", **engine.env)
+        assert [row["status"] for row in json.loads(again.out)] == ["unchanged", "unchanged"]
+    finally:
+        settings.write_text(own)
+
+    def container(name, platform, *words):
+        image = f"{engine.registry}/acme/{name}:1.0.0"
+        done = run("docker", "run", "--rm", "--platform", platform, *words, image, env=engine.env)
+        assert done.code == 0, done
+        return done.out
+
+    for platform in ("linux/arm64", "linux/riscv64"):
+        assert container("app", platform) == "app 1.0.0 42 1\n"
+        assert container("alone", platform) == "alone 1.0.0\n"
+    layers = [build("verify", f"{engine.registry}/acme/{name}:1.0.0", **engine.env) for name in ("app", "alone")]
+    assert [result.code for result in layers] == [0, 0], layers
+
+
 def test_a_library_that_is_no_longer_needed_leaves_dist(built, build, project):
     source = project / "src" / "alone.rs"
     plain = source.read_text()

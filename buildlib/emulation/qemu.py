@@ -77,13 +77,11 @@ def start(host: Host, words: tuple[str, ...], binary: Path, flag: str, scratch: 
         "scratch": str(scratch),
         "files": [str(binary), *(word for word in words if word.startswith("/")), *filter(host.exists, folders),
                   *((own.root,) if own else ())],
+        "libraries": folders,
         "seconds": TIMEOUT, "memory": MEMORY, "output": output, "processes": PROCESSES,
     }  # fmt: skip
     argv = (str(host.python), "-IS", str(SANDBOX), json.dumps(spec), *words, str(binary), flag)
-    env = {"LD_LIBRARY_PATH": ":".join(folders)} if folders else {}
-    return Step(
-        title=f"start {binary.name}", argv=argv, env=env, cwd=scratch, stdout="keep", quiet=True, timeout=2 * TIMEOUT
-    )
+    return Step(title=f"start {binary.name}", argv=argv, cwd=scratch, stdout="keep", quiet=True, timeout=2 * TIMEOUT)
 
 
 def not_loaded(outcome: Outcome) -> str:

@@ -206,6 +206,8 @@ def _execute(spec: Mapping[str, Any], words: tuple[str, ...], *, isolated: bool)
         resource.setrlimit(limit, (value, value))
     home = "/tmp" if isolated else spec["scratch"]
     env = {name: os.environ[name] for name in KEPT if name in os.environ} | {"HOME": home, "TMPDIR": home}
+    if spec["libraries"]:  # for the program alone: this Python may not load them
+        env["LD_LIBRARY_PATH"] = ":".join(spec["libraries"])
     try:
         os.execve(words[0], words, env)
     except OSError as error:

@@ -72,7 +72,7 @@ def suite_of_image(name: str) -> str:
 
 
 def _provide_one(context: Context, target: Target, suite: str) -> Sysroot:
-    folder = context.host.cache / "sysroots" / f"{suite}-{target.debian}"
+    folder = context.host.cache / "libraries" / f"{suite}-{target.debian}"
     names = sorted(set(context.config.libraries))
     request = hashlib.sha256(repr((FORMAT, names, context.config.mirror)).encode()).hexdigest()[:16]
     description = folder / f"{request}.json"

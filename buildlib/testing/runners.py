@@ -97,6 +97,7 @@ def target_runner(
         "timeout": timeout,
         "record": str(record_of(folder)),
         "ran_on": "",
+        "libraries": "" if emulator or target.name not in host.sysroots else str(host.sysroots[target.name].shared),
         "children": children if emulator else None,
     }
     return Runner(folder=folder, name="runner", spec=spec)

@@ -165,7 +165,7 @@ def build(project):
     usual, cache = cache_folder(), project.parent / "cache" / "buildlib"
     cache.mkdir(parents=True)
     for folder in usual.iterdir() if usual.is_dir() else ():
-        if folder.name != "sysroots":
+        if folder.name != "libraries":
             (cache / folder.name).symlink_to(folder)
     return lambda *argv, **env: buildlib(*argv, cwd=project, env={"XDG_CACHE_HOME": str(cache.parent), **env})
 

@@ -68,7 +68,7 @@ def test_a_sysroot_is_downloaded_once_and_described(provide, tmp_path):
     run = Debian()
     found = provide(run)
     root = Path(found["arm64"].root)
-    assert root.parent == tmp_path / "cache" / "sysroots" / "trixie-arm64"
+    assert root.parent == tmp_path / "cache" / "libraries" / "trixie-arm64"
     library = SystemLibrary(
         package="libssl3", file=LIBRARY, sha256=digest(root / LIBRARY), size=(root / LIBRARY).stat().st_size
     )
@@ -144,7 +144,7 @@ def test_a_failure_leaves_no_description(provide, tmp_path, answers, error, mess
     with pytest.raises(error) as caught:
         provide(Debian(answers))
     assert caught.value.message == message
-    assert not list(tmp_path.rglob("sysroots/*/*.json"))
+    assert not list(tmp_path.rglob("libraries/*/*.json"))
 
 
 def test_a_mirror_that_lacks_a_list_is_a_warning_if_apt_can_do_without(provide, capsys):

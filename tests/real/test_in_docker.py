@@ -18,9 +18,12 @@ def engine_with_compiler(engine, tmp_path_factory):
 
 @pytest.fixture
 def hello(engine_with_compiler, workspace):
-    """A small workspace without dist/ and without a Dockerfile of its own."""
+    """A small workspace without dist/ and without a Dockerfile of its own, with a file for its image."""
     root = workspace("hello")
-    (root / "buildlib.toml").write_text(engine_with_compiler.settings())
+    files = '[components.hello]\nfiles = { "conf/" = "/etc/hello/" }\n'
+    (root / "buildlib.toml").write_text(engine_with_compiler.settings() + files)
+    (root / "conf" / "target").mkdir(parents=True)
+    (root / "conf" / "target" / "greeting").write_text("good evening")
     return root
 
 
@@ -39,6 +42,9 @@ def test_a_container_compiles_once(hello, engine, tmp_path):
     flags = ("--rm", "--platform", "linux/arm64", "--entrypoint", "uname")
     machine = run("docker", "run", *flags, name, "-m", env=engine.env)
     assert machine.out.strip() == "aarch64", machine
+    flags = ("--rm", "--platform", "linux/arm64", "--entrypoint", "cat")
+    greeting = run("docker", "run", *flags, name, "/etc/hello/target/greeting", env=engine.env)
+    assert greeting.out == "good evening", greeting
     verified = buildlib("verify", "--json", cwd=hello)
     assert [verdict["arch"] for verdict in json.loads(verified.out)] == ["arm64"], verified
     assert (cache / "arm64" / "index.json").is_file()

@@ -95,7 +95,7 @@ def _start_on_baseline(
     words = baseline.runner(context.host, target, base, static=not facts.loader) if base else None
     if base is None or words is None:
         return [], unchecked
-    arch = target.name.removesuffix("-musl")
+    arch = target.arch
     outcome = _run(context, path, words, plain.flag)
     if reason := baseline.rejection(outcome, words):
         _unknown_cpu(context, arch, words, reason)

@@ -57,6 +57,6 @@ def _define(command: str, target: Target, *, default: bool) -> None:
         session.run(sys.executable, "-m", "buildlib", command, "--arch", target.name, *rest, external=True)
 
     body.__doc__ = DESCRIPTIONS[command].format(name=target.name)
-    native = short_name(platform.machine()) == target.name.removesuffix("-musl")
+    native = short_name(platform.machine()) == target.arch
     tags = [command, target.name, "native" if native else "emulated"]
     nox.session(name=f"{command}-{target.name}", venv_backend="none", tags=tags, default=default)(body)

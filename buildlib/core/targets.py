@@ -62,6 +62,11 @@ class Target:
         return self.gnu.replace("i686", "i386")
 
     @property
+    def arch(self) -> str:
+        """The architecture alone: the name without the C library."""
+        return self.name.removesuffix("-musl")
+
+    @property
     def env(self) -> str:
         """The triple as environment variables spell it: aarch64_unknown_linux_gnu."""
         return self.triple.replace("-", "_")

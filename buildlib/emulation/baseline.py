@@ -48,7 +48,7 @@ class Baseline:
 
 def configured(target: Target, cpus: Mapping[str, str], page_size: int) -> Baseline | None:
     """The baseline of a target, None without one. `cpus` and `page_size` are the settings."""
-    arch = target.name.removesuffix("-musl")
+    arch = target.arch
     cpu = cpus.get(arch) or target.cpu
     return Baseline(cpu=cpu, page_size=min(target.page_size, page_size)) if cpu else None
 

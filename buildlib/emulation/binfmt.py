@@ -57,7 +57,7 @@ def magic(target: Target) -> tuple[bytes, bytes]:
 
 def requirements(target: Target) -> tuple[Requirement, ...]:
     """What a machine of another architecture needs to run containers of the target; the target's own machine needs nothing."""
-    name = target.name.removesuffix("-musl")
+    name = target.arch
     why = f"containers of {name} start through it"
     mounting = Fix(text=f"{' '.join(MOUNT.argv)}", steps=(MOUNT,))
     packages = apt_install("qemu-user-static", "binfmt-support")
@@ -134,7 +134,7 @@ def version_requirements(emulators: Iterable[Emulator]) -> tuple[Requirement, ..
     by_arch: dict[str, list[Emulator]] = {}
     for emulator in emulators:
         if emulator.version:
-            by_arch.setdefault(emulator.target.name.removesuffix("-musl"), []).append(emulator)
+            by_arch.setdefault(emulator.target.arch, []).append(emulator)
     return tuple(_version_requirement(name, group) for name, group in by_arch.items())
 
 
@@ -167,7 +167,7 @@ def loader_requirement(target: Target, folder: Path, *, machine: int) -> Require
 
 def flaw_of(version: str, target: Target) -> str:
     """The most important known flaw of this version of QEMU for the target, "" without one."""
-    actual, name = numbers(version), target.name.removesuffix("-musl")
+    actual, name = numbers(version), target.arch
     if not actual:
         return ""
     flaws = [text for fixed_in, text in FLAWS.get(name, ()) if actual < fixed_in]

@@ -27,7 +27,7 @@ NO_LIBRARY = re.compile(r"error while loading shared libraries: (.+)|(version `G
 
 def is_native(host: Host, target: Target) -> bool:
     """Whether this machine runs the target's binaries without emulation."""
-    return short_name(host.machine) == target.name.removesuffix("-musl")
+    return short_name(host.machine) == target.arch
 
 
 def qemu(host: Host, target: Target) -> str | None:
@@ -148,7 +148,7 @@ def probe_mismatch(facts: Mapping[str, Any], host: Host, target: Target) -> str:
 
 def is_same_family(machine: str, target: Target) -> bool:
     """Whether a machine, as `uname -m` names it, belongs to the target's family."""
-    actual, expected = short_name(machine), target.name.removesuffix("-musl")
+    actual, expected = short_name(machine), target.arch
     return FAMILIES.get(actual, actual) == FAMILIES.get(expected, expected)
 
 

@@ -173,7 +173,7 @@ def _service(trial: Trial) -> str:
 
 def _expected_log(trial: Trial) -> list[str]:
     """What the settings expect in the log, on every arch and on this one; {arch} is Rust's name for the arch."""
-    says, arch = trial.stage.says, trial.target.name.removesuffix("-musl")
+    says, arch = trial.stage.says, trial.target.arch
     return [text.replace("{arch}", rust_arch(trial.target)) for text in (*says.get("all", ()), *says.get(arch, ()))]
 
 

@@ -43,7 +43,7 @@ def choose(host: Host, config: Config, target: Target, libc: Callable[[Target], 
         case "zig":
             return _with_zig(host, config, target, REQUESTED)
         case "cross":
-            return in_cross
+            return _without_libraries(in_cross, host, target)
         case "gcc":
             chosen = in_gcc
         case _ if installed:
@@ -53,13 +53,23 @@ def choose(host: Host, config: Config, target: Target, libc: Callable[[Target], 
         case _ if compiler:
             chosen = replace(in_gcc, why=f"{absent}; found {compiler}" if absent else f"found {compiler}", linker="")
         case _ if host.which("cross") and host.engine:
-            return replace(in_cross, why="found a running container engine")
+            return _without_libraries(replace(in_cross, why="found a running container engine"), host, target)
         case _:  # What it lacks is reported together with everything else that is missing.
             return _with_zig(
                 host, config, target, f"the default; no {target.gnu}-gcc, no cross with a container engine"
             )
     minimum = chosen.minimum_glibc or libc(target)
     return replace(chosen, minimum_glibc=_with_libraries(host, config, target, minimum))
+
+
+def _without_libraries(backend: Cross, host: Host, target: Target) -> Cross:
+    """The backend, whose container does not see this machine's sysroots. UsageError if there is one."""
+    if target.name in host.sysroots:
+        raise UsageError(
+            f"{target.name}: the container of cross does not see the setting `libraries`",
+            "use --backend zig, or install them with cross's own `pre-build`, in Cross.toml",
+        )
+    return backend
 
 
 def _with_zig(host: Host, config: Config, target: Target, why: str) -> Zig:

@@ -131,3 +131,10 @@ def test_the_minimum_glibc_rises_to_what_system_libraries_require(machine):
             message,
             "leave the setting out for 2.36, or set `suite` to an older one",
         )
+
+
+def test_cross_does_not_see_the_libraries(machine):
+    host = machine(sysroots={"arm64": sysroot()}, **WITH_ZIG)
+    with pytest.raises(UsageError, match="arm64: the container of cross does not see the setting `libraries`"):
+        choose(host, backend="cross")
+    assert choose(host, TARGETS["armv7"], backend="cross").name == "cross"

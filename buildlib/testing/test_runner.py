@@ -66,7 +66,7 @@ def main(spec_path: str, binary: str, *args: str) -> None:
     with open(spec_path, encoding="utf-8") as stream:
         spec = json.load(stream)
     if spec["libraries"]:
-        os.environ["LD_LIBRARY_PATH"] = os.environ.get("LD_LIBRARY_PATH", "") + ":" + spec["libraries"]
+        os.environ["LD_LIBRARY_PATH"] = f"{os.environ.get('LD_LIBRARY_PATH', '')}:{spec['libraries']}".lstrip(":")
     words = [*spec["emulator"], binary, *args]
     # A test may have cleared the environment of what it starts, or call the runner with a program's launcher.
     if INSIDE in os.environ or SET_BY_CARGO not in os.environ or "--list" in args:

@@ -1,5 +1,6 @@
 """The command line that starts a binary with QEMU, and what its exit means."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -116,11 +117,11 @@ def test_the_libraries_of_a_sysroot_are_those_of_qemu(machine):
 @pytest.mark.parametrize(
     ("facts", "words", "files", "expected"),
     [
-        ({"machine": "aarch64"}, (), [], "/s/shared"),
-        ({"machine": "aarch64"}, ("/q/qemu-aarch64", "-cpu", "x"), [], "/s/shared"),
-        ({}, ("/q/qemu-aarch64", "-L", "/s"), [], None),
-        ({}, ("/q/qemu-aarch64", "-L", "/l"), ["/d/app.libs"], "/d/app.libs"),
-        ({"env": {"LD_LIBRARY_PATH": "/own:x"}}, (), ["/d/app.libs"], "/d/app.libs:/own"),
+        ({"machine": "aarch64"}, (), [], ["/s/shared"]),
+        ({"machine": "aarch64"}, ("/q/qemu-aarch64", "-cpu", "x"), [], ["/s/shared"]),
+        ({}, ("/q/qemu-aarch64", "-L", "/s"), [], []),
+        ({}, ("/q/qemu-aarch64", "-L", "/l"), ["/d/app.libs"], ["/d/app.libs"]),
+        ({"env": {"LD_LIBRARY_PATH": "/own:x"}}, (), ["/d/app.libs"], ["/d/app.libs", "/own"]),
     ],
 )
 def test_a_program_finds_the_libraries_beside_it_and_those_of_this_machine_s_sysroot(
@@ -128,7 +129,7 @@ def test_a_program_finds_the_libraries_beside_it_and_those_of_this_machine_s_sys
 ):
     host = machine(files=files, sysroots={"arm64": sysroot()}, **facts)
     step = qemu.start(host, words, Path("/d/app"), "--version", Path("/t"))
-    assert dict(step.env) == ({"LD_LIBRARY_PATH": expected} if expected else {})
+    assert (json.loads(step.argv[3])["libraries"], step.env) == (expected, {})
 
 
 @pytest.mark.parametrize(

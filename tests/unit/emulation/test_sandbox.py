@@ -32,7 +32,7 @@ def start(folder, *words, files=(), refused=False, **limits):
     scratch = folder / "scratch"
     scratch.mkdir(exist_ok=True)
     usual = {"seconds": 20, "memory": 1 << 30, "output": 1 << 16, "processes": 32}
-    spec = json.dumps({"scratch": str(scratch), "files": list(map(str, files))} | usual | limits)
+    spec = json.dumps({"scratch": str(scratch), "files": list(map(str, files)), "libraries": []} | usual | limits)
     program = ("-c", REFUSED, str(PROGRAM)) if refused else (str(PROGRAM),)
     return subprocess.Popen(
         [sys.executable, "-IS", *program, spec, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -77,6 +77,13 @@ def test_a_program_that_cannot_be_executed(tmp_path):
     text.chmod(0o755)
     code, _, err = run(tmp_path, str(text), files=[text])
     assert (code, err.splitlines()[-1]) == (126, "buildlib: cannot be executed: Exec format error")
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_only_the_program_gets_the_directories_of_libraries(tmp_path, refused):
+    script = 'echo "$LD_LIBRARY_PATH"'
+    assert shell(tmp_path, script, refused=refused)[1] == "\n"
+    assert shell(tmp_path, script, refused=refused, libraries=["/a", "/b"])[1] == "/a:/b\n"
 
 
 def test_only_its_own_files_are_visible_and_nothing_is_written(isolated):

@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from machines import AMD64, ARM64, WITH_ZIG, choose, settings, workspace
+from machines import AMD64, ARM64, WITH_ZIG, choose, settings, sysroot, workspace
 
 from buildlib.core.errors import MissingRequirements
 from buildlib.core.plan import Link, Write
@@ -22,14 +22,14 @@ RUNNER = "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER"
 HOST_RUNNER = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER"
 
 
-def toolset(host, toolchain, target, sysroot=None, **flags):
+def toolset(host, toolchain, target, std=None, **flags):
     backend = choose(host, target, **flags)
-    compiler = Compiler(toolchain=toolchain, sysroot=sysroot) if backend.local else None
+    compiler = Compiler(toolchain=toolchain, sysroot=std) if backend.local else None
     return Toolset(target=target, backend=backend, compiler=compiler)
 
 
-def planned(host, toolchain, target=ARM64, *, rest=(), emulator=QEMU, sysroot=None, workspace=WORKSPACE, **flags):
-    tools = toolset(host, toolchain, target, sysroot, **flags)
+def planned(host, toolchain, target=ARM64, *, rest=(), emulator=QEMU, std=None, workspace=WORKSPACE, **flags):
+    tools = toolset(host, toolchain, target, std, **flags)
     return cargo_test.test_plan(
         host, settings(**flags), workspace, tools, emulator, TestOptions(timeout=60.0, request=Request(rest=rest))
     )
@@ -57,7 +57,7 @@ def test_the_whole_command_lines_of_a_test_run(machine, rustup):
     tools = f"{folder}/tools/arm64"
     assert json.loads(written(tests)["runner.json"]) == {
         "emulator": ["/usr/bin/qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu"], "emulated_arch": "arm64", "timeout": 60.0,
-        "record": f"{tools}/record.jsonl", "ran_on": "",
+        "record": f"{tools}/record.jsonl", "ran_on": "", "libraries": "",
         "children": {
             "way": "", "handlers": [], "launcher": launcher("x86_64").hex(), "magic": magic(ARM64)[0].hex(),
             "mask": magic(ARM64)[1].hex(), "folder": tools, "programs": f"{folder}/aarch64-unknown-linux-gnu",
@@ -75,9 +75,18 @@ def test_what_cargo_compiles_for_the_host_runs_there(machine, rustup):
     assert {step.env[HOST_RUNNER] for step in (tests.compile, tests.run)} == {f"{folder}/host-runner"}
     assert json.loads(written(tests)["host-runner.json"]) == {
         "emulator": [], "emulated_arch": "", "timeout": settings().test.timeout, "record": f"{folder}/record.jsonl",
-        "ran_on": "host", "children": None,
+        "ran_on": "host", "libraries": "", "children": None,
     }  # fmt: skip
     assert f"{folder}/host-runner.json" in written(tests)["host-runner"]
+
+
+@pytest.mark.parametrize(
+    ("target", "emulator", "libraries"), [(ARM64, (), "/s/shared"), (ARM64, QEMU, ""), (AMD64, (), "")]
+)
+def test_tests_that_are_not_emulated_load_the_libraries_of_their_sysroot(machine, rustup, target, emulator, libraries):
+    host = machine(**WITH_ZIG, sysroots={"arm64": sysroot()})
+    tests = planned(host, rustup, target, emulator=emulator)
+    assert json.loads(written(tests)["runner.json"])["libraries"] == libraries
 
 
 @pytest.mark.parametrize("facts", [{"env": {HOST_RUNNER: "mine"}}, {"runners": frozenset({AMD64.triple})}])
@@ -129,7 +138,7 @@ def test_cross_starts_tests_by_itself(machine, rustup):
 
 
 def test_rustdoc_uses_the_same_std_as_rustc(machine, rustup):
-    tests = planned(machine(**WITH_ZIG), rustup, sysroot=Path("/cache/std"))
+    tests = planned(machine(**WITH_ZIG), rustup, std=Path("/cache/std"))
     rustdoc = str(rustup.rustc.with_name("rustdoc"))
     assert written(tests)["rustdoc"] == f'#!/bin/sh\nexec {rustdoc} --sysroot /cache/std "$@"\n'
     assert tests.run.env["RUSTDOC"].endswith("/tools/arm64/rustdoc")

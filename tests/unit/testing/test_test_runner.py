@@ -68,13 +68,13 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 def command(tmp_path):
     """The words and the environment that run a script under the test runner."""
 
-    def command(text, *args, emulator=(), timeout=NEVER, children=None, **env):
+    def command(text, *args, emulator=(), timeout=NEVER, children=None, libraries="", **env):
         script = tmp_path / "demo-0123456789abcdef"
         script.write_text(f"#!/bin/sh\n{text}\n")
         script.chmod(0o755)
         arch = "arm64" if emulator else ""
         spec = {"emulator": emulator, "emulated_arch": arch, "timeout": timeout, "record": str(tmp_path / "record"), "ran_on": "",
-                "children": children}  # fmt: skip
+                "libraries": libraries, "children": children}  # fmt: skip
         (tmp_path / "spec").write_text(json.dumps(spec))
         inherited = {k: v for k, v in os.environ.items() if k not in (test_runner.INSIDE, test_runner.EMULATED)}
         return (test_runner.__file__, tmp_path / "spec", script, *args), inherited | {SET_BY_CARGO: "/w"} | env
@@ -139,6 +139,15 @@ def test_output_is_forwarded_and_recorded(finished):
         "hung": False, "stdout": done.stdout, "stderr": "no\n", "crash": "", "crashes": [], "listed": [], "ran_on": "",
         "cwd": str(Path.cwd()),
     }  # fmt: skip
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("words", [(), ("--list",)])
+def test_the_libraries_of_a_sysroot_are_found_after_cargo_s(finished, words):
+    script = 'echo "$LD_LIBRARY_PATH"'
+    done, _ = finished(script, *words, libraries="/s", LD_LIBRARY_PATH="/cargo")
+    assert done.stdout == "/cargo:/s\n"
+    assert finished(script, *words, libraries="/s", LD_LIBRARY_PATH="")[0].stdout == "/s\n"
 
 
 @pytest.mark.processes

@@ -21,6 +21,14 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 ROLLING = ("sid", "unstable", "testing", "experimental")  # suites without security updates of their own
 # What the compiler brings by itself: headers of another C library would be found before its own.
 OF_COMPILERS = re.compile(r"libc6-dev(-.*)?|libc-dev-bin|linux-libc-dev|lib(gcc|stdc\+\+)-\d+-dev|gcc-\d+-base")
+# The list of installed packages. Those of Debian 12's libc6-dev need libnsl-dev and so Kerberos and OpenSSL, of a newer glibc.
+INSTALLED = """\
+Package: libc6-dev
+Status: install ok installed
+Architecture: {arch}
+Version: 99
+Provides: libc-dev
+"""
 SECTIONS = ("libs", "libdevel", "oldlibs")  # other packages have programs and data that no compiler reads
 
 
@@ -52,7 +60,7 @@ class Apt:
             "Acquire::Languages": "none",
             "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled": "false",
             "Dir::State": f"{folder}/state",
-            "Dir::State::status": "/dev/null",
+            "Dir::State::status": f"{folder}/status",
             "Dir::Cache": f"{folder}/cache",
             "Dir::Etc::SourceList": f"{folder}/sources.list",
             "Dir::Etc::SourceParts": "/dev/null",
@@ -67,6 +75,7 @@ class Apt:
         return (
             Write(path=folder / "apt.conf", text=text),
             Write(path=folder / "sources.list", text=sources),
+            Write(path=folder / "status", text=INSTALLED.format(arch=self.arch)),
             *(Write(path=folder / place / "created", text="") for place in places),
         )
 

@@ -63,16 +63,18 @@ def test_commands_read_a_private_configuration():
 
 
 def test_the_configuration_names_no_file_of_the_machine_but_its_keys():
-    configuration, sources, *places = APT.files("deb x\n")
+    configuration, sources, installed, *places = APT.files("deb x\n")
     assert sources == Write(path=Path("/c/apt/sources.list"), text="deb x\n")
     assert [write.path.parent for write in places] == [
         Path("/c/apt/state/lists/partial"), Path("/c/apt/cache/archives/partial"), Path("/c/apt/packages"),
     ]  # fmt: skip
+    stanza = "Package: libc6-dev\nStatus: install ok installed\nArchitecture: arm64\nVersion: 99\nProvides: libc-dev\n"
+    assert installed == Write(path=Path("/c/apt/status"), text=stanza)
     lines = configuration.text.splitlines()
     assert lines[:3] == ["#clear APT::Architectures;", 'APT::Architectures { "arm64"; };', 'APT::Architecture "arm64";']
     elsewhere = [line for line in lines if '"/' in line and '"/c/apt' not in line]
     assert elsewhere == [
-        'Dir::State::status "/dev/null";', 'Dir::Etc::SourceParts "/dev/null";', f'Dir::Etc::Trusted "{apt.KEYRING}";',
+        'Dir::Etc::SourceParts "/dev/null";', f'Dir::Etc::Trusted "{apt.KEYRING}";',
         'Dir::Etc::Preferences "/dev/null";', 'Dir::Etc::PreferencesParts "/dev/null";',
     ]  # fmt: skip
 

@@ -54,3 +54,19 @@ class Backend(Protocol):
 
         Build scripts do not notice that a variable changed, so another fingerprint is another target directory.
         """
+
+
+def cmake_toolchain(host: Host, target: Target, own: Mapping[str, str], libraries: str = "") -> str:
+    """Return a CMake toolchain file with a backend's `own` variables. CMake searches the target's sysroot, then `libraries`.
+
+    Without that directory it also finds what the build has made, and what is installed on this machine.
+    """
+    sysroot = host.sysroots.get(target.name)
+    roots = (f'"{root}"' for root in (sysroot.root if sysroot else "", libraries) if root)
+    mode = "ONLY" if libraries else "BOTH"
+    settings = {
+        "SYSTEM_NAME": "Linux", "SYSTEM_PROCESSOR": target.triple.split("-")[0], **own,
+        "LIBRARY_ARCHITECTURE": target.multiarch, "FIND_ROOT_PATH": " ".join(roots), "FIND_ROOT_PATH_MODE_PROGRAM": "NEVER",
+        **{f"FIND_ROOT_PATH_MODE_{kind}": mode for kind in ("LIBRARY", "INCLUDE", "PACKAGE")},
+    }  # fmt: skip
+    return "".join(f"set(CMAKE_{name} {value})\n" for name, value in settings.items())

@@ -13,7 +13,7 @@ from buildlib.core.targets import Target, cargo_variable
 from buildlib.emulation.qemu import is_native
 from buildlib.machine.host import Host
 from buildlib.machine.rust_toolchains import Toolchain
-from buildlib.rust.backends.base import Script
+from buildlib.rust.backends.base import Script, cmake_toolchain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +71,8 @@ class Gcc:
         prefix = self._prefix(target)
         if not prefix:
             return env
+        compilers = {"C_COMPILER": self.gcc, "CXX_COMPILER": f"{prefix}g++"}
+        cmake = cmake_toolchain(host, target, compilers, f"/usr/{target.gnu}")
         # Debian's directory of cross headers. bindgen splits the words like a shell.
         headers = (*((quote(self.headers),) if self.headers else ()), f"/usr/{target.gnu}/include")
         return env | {
@@ -78,7 +80,7 @@ class Gcc:
             f"CXX_{target.env}": f"{prefix}g++",
             f"AR_{target.env}": f"{prefix}ar",
             f"RANLIB_{target.env}": f"{prefix}ranlib",
-            f"CMAKE_TOOLCHAIN_FILE_{target.env}": script("toolchain.cmake", _cmake_toolchain(target, prefix)),
+            f"CMAKE_TOOLCHAIN_FILE_{target.env}": script("toolchain.cmake", cmake),
             f"BINDGEN_EXTRA_CLANG_ARGS_{target.env}": " ".join((f"--target={target.gnu}", *words("-isystem", headers))),
         }
 
@@ -92,18 +94,3 @@ def compiler_for(host: Host, target: Target) -> str | None:
     if is_native(host, target) and not target.is_musl:
         return host.which("cc", "gcc")
     return host.which(f"{target.gnu}-gcc")
-
-
-def _cmake_toolchain(target: Target, prefix: str) -> str:
-    lines = (
-        "set(CMAKE_SYSTEM_NAME Linux)",
-        f"set(CMAKE_SYSTEM_PROCESSOR {target.triple.split('-')[0]})",
-        f"set(CMAKE_C_COMPILER {prefix}gcc)",
-        f"set(CMAKE_CXX_COMPILER {prefix}g++)",
-        f"set(CMAKE_FIND_ROOT_PATH /usr/{target.gnu})",
-        "set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)",
-        "set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)",
-        "set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)",
-        "set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)",
-    )
-    return "".join(f"{line}\n" for line in lines)

@@ -17,7 +17,7 @@ from buildlib.core.versions import version
 from buildlib.emulation.qemu import is_native
 from buildlib.machine.host import Host
 from buildlib.machine.rust_toolchains import Toolchain
-from buildlib.rust.backends.base import Script
+from buildlib.rust.backends.base import Script, cmake_toolchain
 
 # Which linker flags zig accepts, and which of rustc's flags cargo-zigbuild translates, changes between minor versions:
 # pyproject.toml pins the same pair.
@@ -90,6 +90,14 @@ class Zig:
                 f'#!/bin/sh\nexec {quote(str(host.python))} -I -S {quote(str(LINKER))} "$CC_{target.env}" "$@"\n',
             ),
         }
+        if target.name in host.sysroots and not {"TARGET_CMAKE_TOOLCHAIN_FILE", "CMAKE_TOOLCHAIN_FILE"} & set(
+            host.script_env
+        ):
+            # Instead of cargo-zigbuild's, with the same compilers: CMake does not find libraries by CFLAGS and pkg-config.
+            programs = {"C_COMPILER": "CC", "CXX_COMPILER": "CXX", "AR": "AR", "RANLIB": "RANLIB"}
+            own = {name: f"$ENV{{{variable}_{target.env}}}" for name, variable in programs.items()}
+            own |= dict.fromkeys(("C_LINKER_DEPFILE_SUPPORTED", "CXX_LINKER_DEPFILE_SUPPORTED"), "FALSE")
+            env[f"CMAKE_TOOLCHAIN_FILE_{target.env}"] = script("toolchain.cmake", cmake_toolchain(host, target, own))
         if "HOME" not in host.env and "XDG_CACHE_HOME" not in host.env:
             env["ZIG_GLOBAL_CACHE_DIR"] = str(host.cache / "zig")
         if not host.which("cc"):

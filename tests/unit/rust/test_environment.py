@@ -11,6 +11,17 @@ from buildlib.machine import cargo_config
 from buildlib.rust import environment as environments
 from buildlib.rust.std import Compiler
 
+CMAKE = """\
+set(CMAKE_SYSTEM_NAME Linux)
+set(CMAKE_SYSTEM_PROCESSOR aarch64)
+{programs}set(CMAKE_LIBRARY_ARCHITECTURE aarch64-linux-gnu)
+set(CMAKE_FIND_ROOT_PATH {roots})
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY {mode})
+set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE {mode})
+set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE {mode})
+"""
+
 
 def environment(host, toolchain, target=ARM64, tools=Path("/t"), **flags):
     return environments.environment(host, target, choose(host, target, **flags), Compiler(toolchain=toolchain), tools)
@@ -143,7 +154,33 @@ def test_gcc_sets_every_tool_and_configures_cmake_and_bindgen_for_the_target(mac
     }  # fmt: skip
     assert expected.items() <= env.items()
     cmake = next(script.text for script in scripts if script.path.name == "toolchain.cmake")
-    assert "set(CMAKE_FIND_ROOT_PATH /usr/aarch64-linux-gnu)" in cmake
+    assert cmake == CMAKE.format(
+        programs=f"set(CMAKE_C_COMPILER {gcc}gcc)\nset(CMAKE_CXX_COMPILER {gcc}g++)\n",
+        roots='"/usr/aarch64-linux-gnu"',
+        mode="ONLY",
+    )
+
+
+def test_cmake_searches_the_sysroot_with_both_backends(machine, rustup):
+    def cmake(backend, **env):
+        tools = ["aarch64-linux-gnu-gcc", "cc"]
+        host = machine(tools=tools, env=env, sysroots={"arm64": sysroot()}, toolchains=(rustup,), **WITH_ZIG)
+        found, scripts = environment(host, rustup, backend=backend)
+        texts = {str(script.path): script.text for script in scripts}
+        return texts.get(found.get("CMAKE_TOOLCHAIN_FILE_aarch64_unknown_linux_gnu", ""))
+
+    tools = {"C_COMPILER": "CC", "CXX_COMPILER": "CXX", "AR": "AR", "RANLIB": "RANLIB"}
+    programs = [f"set(CMAKE_{name} $ENV{{{tool}_aarch64_unknown_linux_gnu}})\n" for name, tool in tools.items()]
+    programs += [f"set(CMAKE_{language}_LINKER_DEPFILE_SUPPORTED FALSE)\n" for language in ("C", "CXX")]
+    assert cmake("zig") == CMAKE.format(programs="".join(programs), roots='"/s"', mode="BOTH")
+    assert 'set(CMAKE_FIND_ROOT_PATH "/s" "/usr/aarch64-linux-gnu")\n' in cmake("gcc")
+    # The user's own is used.
+    for name in (
+        "CMAKE_TOOLCHAIN_FILE",
+        "TARGET_CMAKE_TOOLCHAIN_FILE",
+        "CMAKE_TOOLCHAIN_FILE_aarch64_unknown_linux_gnu",
+    ):
+        assert cmake("zig", **{name: "/own"}) is None
 
 
 @pytest.mark.processes

@@ -67,7 +67,11 @@ class Gcc:
 
     def variables(self, host: Host, target: Target, script: Script, tools: Path) -> Mapping[str, str]:
         """Return the linker; for a cross compiler also its tools, a CMake toolchain file and arguments for bindgen."""
-        env = {} if self.linker else {cargo_variable(target.triple, "LINKER"): self.gcc}
+        link = self.gcc
+        if sysroot := host.sysroots.get(target.name):  # GNU ld also links libraries with those that they need
+            text = f'#!/bin/sh\nexec {quote(link)} "$@" -Wl,-rpath-link,{quote(str(sysroot.shared))}\n'
+            link = script(f"{target.triple}-link-cc", text)
+        env = {} if self.linker else {cargo_variable(target.triple, "LINKER"): link}
         prefix = self._prefix(target)
         if not prefix:
             return env

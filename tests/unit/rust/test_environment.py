@@ -161,26 +161,29 @@ def test_gcc_sets_every_tool_and_configures_cmake_and_bindgen_for_the_target(mac
     )
 
 
-def test_cmake_searches_the_sysroot_with_both_backends(machine, rustup):
-    def cmake(backend, **env):
+def test_cmake_and_gcc_s_linker_search_the_sysroot(machine, rustup):
+    def texts(backend, **env):
         tools = ["aarch64-linux-gnu-gcc", "cc"]
         host = machine(tools=tools, env=env, sysroots={"arm64": sysroot()}, toolchains=(rustup,), **WITH_ZIG)
         found, scripts = environment(host, rustup, backend=backend)
-        texts = {str(script.path): script.text for script in scripts}
-        return texts.get(found.get("CMAKE_TOOLCHAIN_FILE_aarch64_unknown_linux_gnu", ""))
+        files = {str(script.path): script.text for script in scripts}
+        names = ("CMAKE_TOOLCHAIN_FILE_aarch64_unknown_linux_gnu", "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER")
+        return [files.get(found.get(name, "")) for name in names]
 
     tools = {"C_COMPILER": "CC", "CXX_COMPILER": "CXX", "AR": "AR", "RANLIB": "RANLIB"}
     programs = [f"set(CMAKE_{name} $ENV{{{tool}_aarch64_unknown_linux_gnu}})\n" for name, tool in tools.items()]
     programs += [f"set(CMAKE_{language}_LINKER_DEPFILE_SUPPORTED FALSE)\n" for language in ("C", "CXX")]
-    assert cmake("zig") == CMAKE.format(programs="".join(programs), roots='"/s"', mode="BOTH")
-    assert 'set(CMAKE_FIND_ROOT_PATH "/s" "/usr/aarch64-linux-gnu")\n' in cmake("gcc")
+    assert texts("zig")[0] == CMAKE.format(programs="".join(programs), roots='"/s"', mode="BOTH")
+    cmake, link = texts("gcc")
+    assert 'set(CMAKE_FIND_ROOT_PATH "/s" "/usr/aarch64-linux-gnu")\n' in cmake
+    assert link == '#!/bin/sh\nexec /usr/bin/aarch64-linux-gnu-gcc "$@" -Wl,-rpath-link,/s/shared\n'
     # The user's own is used.
     for name in (
         "CMAKE_TOOLCHAIN_FILE",
         "TARGET_CMAKE_TOOLCHAIN_FILE",
         "CMAKE_TOOLCHAIN_FILE_aarch64_unknown_linux_gnu",
     ):
-        assert cmake("zig", **{name: "/own"}) is None
+        assert texts("zig", **{name: "/own"})[0] is None
 
 
 @pytest.mark.processes

@@ -173,5 +173,8 @@ def _fixes(library: Library, target: Target | None) -> Iterator[Fix]:
     if target is None:
         yield apt_fix(library.apt) if library.apt else Fix(text=f"install {package}")
         return
-    package = f"{library.apt}:{target.debian}" if library.apt else f"{package} for {target.name}"
+    if target.is_musl:  # Debian's are for glibc
+        package = f"a static {library.name}"
+    else:
+        package = f"{library.apt}:{target.debian}" if library.apt else f"{package} for {target.name}"
     yield Fix(text=f"set PKG_CONFIG_PATH_{target.env} to the directory of the .pc files of {package}")

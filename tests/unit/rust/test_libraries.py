@@ -159,7 +159,9 @@ def test_without_pkg_config_it_is_a_requirement_itself(required):
 def test_the_native_arch_has_the_libraries_of_this_machine_but_musl_has_not(required):
     run = PkgConfig(host=["openssl"])
     assert absent(required(OPENSSL, run=run, target=AMD64)) == []
-    assert absent(required(OPENSSL, run=run, target=TARGETS["amd64-musl"])) == ["OpenSSL for amd64-musl"]
+    (static,) = required(OPENSSL, run=run, target=TARGETS["amd64-musl"])
+    place = "set PKG_CONFIG_PATH_x86_64_unknown_linux_musl to the directory of the .pc files of a static OpenSSL"
+    assert (static.what, static.met(None), static.fixes[-1].text) == ("OpenSSL for amd64-musl", False, place)
 
 
 def test_a_pkg_config_that_does_not_exist_knows_nothing(required):

@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 from buildlib.core.component_settings import Component
 
 PREFIX = "BUILDLIB_"
-_PACKAGE = r"\A[a-z0-9][a-z0-9+.-]+(=[A-Za-z0-9.+:~-]+)?\Z"  # deb-control(5), with a version as for apt-get(8)
+_PACKAGE = r"\A[a-z0-9][a-z0-9+.-]*[a-z0-9+.](=[A-Za-z0-9.+:~-]+)?\Z"  # deb-control(5), with a version; apt-get removes `name-`
 _Mirror = Annotated[str, Meta(min_length=1)]
 
 

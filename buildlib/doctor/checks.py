@@ -42,6 +42,7 @@ def all_requirements(context: Context, targets: tuple[Target, ...]) -> tuple[Req
         for_images = pool.submit(image_requirements, context, targets)
         return (
             *provision.requirements(context, provision.backends(context, targets)),
+            *sysroots.requirements(context.host.sysroots.values()),
             *binfmt.version_requirements(_emulators(context, targets)),
             *_loaders(context, targets),
             *for_images.result(),

@@ -12,6 +12,7 @@ import msgspec
 
 from buildlib.core.errors import BuildError, MissingRequirements, NetworkError, UsageError
 from buildlib.core.plan import Job, Link, Outcome, Step, Write
+from buildlib.core.requirements import Fix, Requirement
 from buildlib.core.settings import Config
 from buildlib.core.sysroot import FORMAT, Sysroot
 from buildlib.core.targets import Target
@@ -27,6 +28,17 @@ RELEASES = {"11": "bullseye", "12": "bookworm", "13": "trixie"}  # www.debian.or
 IMAGE = re.compile(
     r"(?:docker\.io/)?(?:library/)?debian:([a-z]+|\d+)(?:[.-][\w.-]+)?(?:@.+)?|.*/distroless/[a-z]+-debian(\d+)(?:[:@].+)?"
 )
+
+APT = Requirement(
+    what="Debian's apt", why="downloads and verifies the packages of system libraries",
+    met=lambda host: bool(host.which("apt-get") and host.which("dpkg-deb")),
+    fixes=(Fix(text="build in a container with it (image --in-docker), or install apt and debian-archive-keyring"),),
+)  # fmt: skip
+
+
+def requirements(sysroots: Iterable[Sysroot]) -> tuple[Requirement, ...]:
+    """Return what the sysroots require that a dry run has planned."""
+    return (APT,) if any(sysroot.is_planned for sysroot in sysroots) else ()
 
 
 def provide(context: Context, targets: Iterable[Target]) -> Context:
@@ -88,11 +100,8 @@ def _provide_one(context: Context, target: Target, suite: str) -> Sysroot:
         raise NetworkError(
             f"libraries: {' '.join(names)} for {target.name} are not in the cache", "leave --offline out once"
         )
-    if not (context.host.which("apt-get") and context.host.which("dpkg-deb")):
-        raise MissingRequirements(
-            "libraries: needs Debian's apt, which downloads and verifies the packages",
-            "build in a container with it (image --in-docker), or install apt and debian-archive-keyring",
-        )
+    if not APT.met(context.host):
+        raise MissingRequirements(f"libraries: needs {APT.what}, which {APT.why}", APT.fixes[0].text)
     with context.run.locked(folder, f"{target.name}: waiting for another command that downloads libraries"):
         if found := read(description):
             return found
@@ -103,12 +112,15 @@ def _provide_one(context: Context, target: Target, suite: str) -> Sysroot:
 
 
 def read(description: Path) -> Sysroot | None:
-    """Return the sysroot that a file in the cache describes, None if it is not there, or of another format."""
+    """Return the sysroot that a file in the cache describes, None if it is not there, not complete, or of another format."""
     try:
         sysroot = msgspec.json.decode(read_text(description), type=Sysroot)
     except msgspec.DecodeError:
         return None
-    return sysroot if sysroot.format == FORMAT and Path(sysroot.root).is_dir() else None
+    files = (Path(sysroot.root, library.file) for library in sysroot.libraries.values())
+    return (
+        sysroot if sysroot.format == FORMAT and Path(sysroot.root).is_dir() and all(map(Path.is_file, files)) else None
+    )
 
 
 def _install(context: Context, target: Target, suite: str, folder: Path, names: list[str]) -> Sysroot:
@@ -123,6 +135,10 @@ def _install(context: Context, target: Target, suite: str, folder: Path, names: 
     if not updated:  # a mirror that is half updated, or has no security updates: apt has what it could read
         context.console.warn(f"without some package lists: {apt.error(updated, run, names).message}")
     found = apt.packages(_check(resolved, run, names).stdout)
+    if not found:
+        raise UsageError(
+            f"libraries: {' '.join(names)}: compilers bring their own", "name the packages of other libraries"
+        )
     packages = apt.useful(found, _check(context.run(run.show(found)), run, names).stdout, names)
     versions = {package.name: package.version for package in packages}
     root = folder / hashlib.sha256(repr((sources, sorted(versions.items()))).encode()).hexdigest()[:16]

@@ -84,7 +84,7 @@ def test_a_sysroot_is_downloaded_once_and_described(provide, tmp_path):
     assert (provide(again), again.asked) == (found, [])
 
 
-@pytest.mark.parametrize("damage", ["text", "format", "root"])
+@pytest.mark.parametrize("damage", ["text", "format", "file", "root"])
 def test_a_damaged_description_is_made_again(provide, damage):
     found = provide(Debian())
     root = Path(found["arm64"].root)
@@ -102,6 +102,17 @@ def test_a_damaged_description_is_made_again(provide, damage):
     (root / LIBRARY).parent.rmdir()
     run = Debian()
     assert (provide(run), bool(run.asked)) == (found, True)
+
+
+def test_packages_of_compilers_alone_are_no_libraries(provide):
+    message = "libraries: libc6-dev: compilers bring their own"
+    with pytest.raises(UsageError, match=f"^{message}$"):
+        provide(Debian({"packages": (0, "")}), libraries=["libc6-dev"])
+
+
+def test_what_a_dry_run_has_planned_needs_apt(provide):
+    planned, present = provide(Debian(dry=True)), provide(Debian())
+    assert (install.requirements(planned.values()), install.requirements(present.values())) == ((install.APT,), ())
 
 
 def test_nothing_is_asked_without_libraries_and_for_static_targets(provide):

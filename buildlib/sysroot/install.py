@@ -48,11 +48,16 @@ def provide(context: Context, targets: Iterable[Target]) -> Context:
 
     Raises:
         UsageError: a package or the suite does not exist, or the suite does not follow from the settings.
-        MissingRequirements: this machine has no apt.
+        MissingRequirements: this machine has no apt, or the path of its cache is not fit for flags of compilers.
         NetworkError: the packages cannot be downloaded.
     """
     if not context.config.libraries:
         return context
+    cache = str(context.host.cache)
+    if any(map(str.isspace, cache)):  # the crate cc splits CFLAGS at spaces
+        raise MissingRequirements(
+            f"libraries: {cache}: path with a space", "set XDG_CACHE_HOME to a path without spaces"
+        )
     suite = suite_of(context.config)
     sysroots = {target.name: _provide_one(context, target, suite) for target in targets if not target.is_musl}
     return replace(context, host=replace(context.host, sysroots={**context.host.sysroots, **sysroots}))

@@ -55,8 +55,8 @@ def no_debian(monkeypatch, tmp_path):
 def provide(machine, tmp_path):
     """A function that provides ["libssl-dev"] for targets with this runner; it returns the sysroots."""
 
-    def provide(run, *targets, tools=("apt-get", "dpkg-deb"), request=None, **flags):
-        host = machine(tools=tools, cache=tmp_path / "cache")
+    def provide(run, *targets, tools=("apt-get", "dpkg-deb"), request=None, cache="cache", **flags):
+        host = machine(tools=tools, cache=tmp_path / cache)
         before = context(host, run, root=tmp_path, **{"libraries": ["libssl-dev"]} | flags)
         before = replace(before, request=request or before.request)
         return install.provide(before, targets or (ARM64,)).host.sysroots
@@ -128,6 +128,11 @@ def test_a_dry_run_downloads_nothing(provide, capsys, tmp_path):
     assert (sysroot.is_planned, run.asked) == (True, [])
     warning = "warning: arm64: libssl-dev of Debian trixie would be downloaded, and may raise the minimum glibc\n"
     assert capsys.readouterr().err == warning
+
+
+def test_compilers_cannot_be_told_of_a_path_with_a_space(provide, tmp_path):
+    with pytest.raises(MissingRequirements, match=f"^libraries: {tmp_path}/a b: path with a space$"):
+        provide(Debian(), cache="a b")
 
 
 def test_without_apt_or_network_nothing_is_tried(provide):

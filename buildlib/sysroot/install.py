@@ -29,6 +29,9 @@ IMAGE = re.compile(
     r"(?:docker\.io/)?(?:library/)?debian:([a-z]+|\d+)(?:[.-][\w.-]+)?(?:@.+)?|.*/distroless/[a-z]+-debian(\d+)(?:[:@].+)?"
 )
 
+SPACE = (
+    100 << 20
+)  # bytes: lists of packages are 30 MiB, small libraries as much; apt 2.6 waits for ever when the disk is full
 APT = Requirement(
     what="Debian's apt", why="downloads and verifies the packages of system libraries",
     met=lambda host: bool(host.which("apt-get") and host.which("dpkg-deb")),
@@ -107,6 +110,9 @@ def _provide_one(context: Context, target: Target, suite: str) -> Sysroot:
         )
     if not APT.met(context.host):
         raise MissingRequirements(f"libraries: needs {APT.what}, which {APT.why}", APT.fixes[0].text)
+    if (free := context.host.free(folder)) is not None and free < SPACE:
+        message = f"libraries: {free >> 20} MiB are free in {folder.parent}, expected {SPACE >> 20}"
+        raise BuildError(message, "free some space, or set XDG_CACHE_HOME")
     with context.run.locked(folder, f"{target.name}: waiting for another command that downloads libraries"):
         if found := read(description):
             return found

@@ -6,11 +6,12 @@ from elf_files import linked
 from machines import ARM64, MUSL, Recorder, context, settings
 
 from buildlib.core.component_settings import Component
-from buildlib.core.errors import MissingRequirements, NetworkError, UsageError
+from buildlib.core.errors import BuildError, MissingRequirements, NetworkError, UsageError
 from buildlib.core.plan import Link, Outcome, Step
 from buildlib.core.request import Request
 from buildlib.core.sysroot import Sysroot, SystemLibrary
 from buildlib.elf import digest
+from buildlib.machine.host import Host
 from buildlib.process.files import link
 from buildlib.sysroot import install
 
@@ -133,6 +134,13 @@ def test_a_dry_run_downloads_nothing(provide, capsys, tmp_path):
 def test_compilers_cannot_be_told_of_a_path_with_a_space(provide, tmp_path):
     with pytest.raises(MissingRequirements, match=f"^libraries: {tmp_path}/a b: path with a space$"):
         provide(Debian(), cache="a b")
+
+
+def test_a_disk_that_is_almost_full_is_refused(provide, tmp_path, monkeypatch):
+    monkeypatch.setattr(Host, "free", lambda *_: 7 << 20)
+    message = f"^libraries: 7 MiB are free in {tmp_path}/cache/libraries, expected 100$"
+    with pytest.raises(BuildError, match=message):
+        provide(Debian())
 
 
 def test_without_apt_or_network_nothing_is_tried(provide):

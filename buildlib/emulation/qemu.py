@@ -75,8 +75,9 @@ def start(host: Host, words: tuple[str, ...], binary: Path, flag: str, scratch: 
     folders += [folder for folder in host.env.get("LD_LIBRARY_PATH", "").split(":") if folder.startswith("/")]
     spec = {
         "scratch": str(scratch),
-        "files": [str(binary), *(word for word in words if word.startswith("/")), *filter(host.exists, folders),
-                  *((own.root,) if own else ())],
+        # The sandbox shows what is not visible yet: the links in `shared` need the whole sysroot.
+        "files": [*((own.root,) if own else ()), str(binary), *(word for word in words if word.startswith("/")),
+                  *filter(host.exists, folders)],
         "libraries": folders,
         "seconds": TIMEOUT, "memory": MEMORY, "output": output, "processes": PROCESSES,
     }  # fmt: skip

@@ -129,7 +129,9 @@ def test_a_program_finds_the_libraries_beside_it_and_those_of_this_machine_s_sys
 ):
     host = machine(files=files, sysroots={"arm64": sysroot()}, **facts)
     step = qemu.start(host, words, Path("/d/app"), "--version", Path("/t"))
-    assert (json.loads(step.argv[3])["libraries"], step.env) == (expected, {})
+    spec = json.loads(step.argv[3])
+    assert (spec["libraries"], step.env) == (expected, {})
+    assert spec["files"][0] == ("/s" if "/s/shared" in expected else "/d/app")
 
 
 @pytest.mark.parametrize(

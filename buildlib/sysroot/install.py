@@ -28,10 +28,8 @@ RELEASES = {"11": "bullseye", "12": "bookworm", "13": "trixie"}  # www.debian.or
 IMAGE = re.compile(
     r"(?:docker\.io/)?(?:library/)?debian:([a-z]+|\d+)(?:[.-][\w.-]+)?(?:@.+)?|.*/distroless/[a-z]+-debian(\d+)(?:[:@].+)?"
 )
-
-SPACE = (
-    100 << 20
-)  # bytes: lists of packages are 30 MiB, small libraries as much; apt 2.6 waits for ever when the disk is full
+# Bytes that have to be free: lists of packages are 30 MiB, small libraries as much, and apt 2.6 waits for ever when a disk is full.
+SPACE = 100 << 20
 APT = Requirement(
     what="Debian's apt", why="downloads and verifies the packages of system libraries",
     met=lambda host: bool(host.which("apt-get") and host.which("dpkg-deb")),

@@ -37,7 +37,7 @@ class Buildlib(Program):
         words = sys.argv if argv is None else argv
         end = words.index("--") if "--" in words else len(words)
         before = [word for word in words[:end] if word != "--debug"]
-        self._parse(super().parse_core, with_paths([*before, *words[end:]]))
+        self._parse(super().parse_core, [*with_paths(in_our_words(before)), *words[end:]])
 
     def parse_tasks(self) -> None:
         """Parse the command and its options."""
@@ -98,6 +98,14 @@ def _without_value(option: str) -> UsageError:
 def _options(error: ParseError) -> list[str]:
     """The options of the command in which the error occurred."""
     return list(error.context.flags) if error.context is not None else []
+
+
+def in_our_words(argv: list[str]) -> list[str]:
+    """Words that other tools have as Invoke knows them: `help build` of cargo and docker, --dry-run of cargo."""
+    words = ["--dry" if word == "--dry-run" else word for word in argv]
+    if words[1:2] == ["help"]:
+        return [words[0], *words[2:], "--help"]
+    return words
 
 
 def with_paths(argv: list[str]) -> list[str]:

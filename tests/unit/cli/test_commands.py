@@ -10,7 +10,7 @@ import time
 import pytest
 from machines import Machine
 
-from buildlib.cli.app import Buildlib, with_paths
+from buildlib.cli.app import Buildlib, in_our_words, with_paths
 from buildlib.cli.collection import namespace
 from buildlib.cli.commands import build as build_command
 from buildlib.cli.commands import explain
@@ -47,6 +47,12 @@ def test_words_after_verify_are_paths():
     assert with_paths(["buildlib", "explain", "a", "-", "--json"])[2:] == ["--file", "a", "--file", "-", "--json"]
     assert with_paths(["buildlib", "build", "verify"]) == ["buildlib", "build", "verify"]
     assert with_paths(["buildlib"]) == ["buildlib"]
+
+
+def test_words_of_other_tools_are_known():
+    assert in_our_words(["buildlib", "help", "build"]) == ["buildlib", "build", "--help"]
+    assert in_our_words(["buildlib", "help"]) == ["buildlib", "--help"]
+    assert in_our_words(["buildlib", "build", "--dry-run", "help"]) == ["buildlib", "build", "--dry", "help"]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from buildlib.core.plan import Job, Link, Outcome, Step, Write
 from buildlib.core.requirements import Fix, Requirement
 from buildlib.core.settings import Config
 from buildlib.core.sysroot import FORMAT, Sysroot
-from buildlib.core.targets import Target
+from buildlib.core.targets import Target, find_target
 from buildlib.process.context import Context
 from buildlib.process.files import read_text
 from buildlib.sysroot import apt, tree
@@ -48,7 +48,7 @@ def provide(context: Context, targets: Iterable[Target]) -> Context:
     What is not in the cache is downloaded, except in a dry run. Static targets have none: their programs load no library.
 
     Raises:
-        UsageError: a package or the suite does not exist, or the suite does not follow from the settings.
+        UsageError: a package, the suite or the arch does not exist, or the suite does not follow from the settings.
         MissingRequirements: this machine has no apt, or the path of its cache is not fit for flags of compilers.
         NetworkError: the packages cannot be downloaded.
     """
@@ -90,6 +90,13 @@ def suite_of_image(name: str) -> str:
 
 
 def _provide_one(context: Context, target: Target, suite: str) -> Sysroot:
+    if (
+        other := find_target(target.debian)
+    ).arch != target.arch:  # Debian's armhf is for Armv7, also where armv6 has that name
+        raise UsageError(
+            f"libraries: Debian has none for {target.name}: its {target.debian} is {other.name}",
+            "let crates compile what they need (features such as `vendored`), or leave the arch out",
+        )
     folder = context.host.cache / "libraries" / f"{suite}-{target.debian}"
     names = sorted(set(context.config.libraries))
     request = hashlib.sha256(repr((FORMAT, names, context.config.mirror)).encode()).hexdigest()[:16]

@@ -10,6 +10,7 @@ from buildlib.core.errors import BuildError, MissingRequirements, NetworkError, 
 from buildlib.core.plan import Link, Outcome, Step
 from buildlib.core.request import Request
 from buildlib.core.sysroot import Sysroot, SystemLibrary
+from buildlib.core.targets import TARGETS
 from buildlib.elf import digest
 from buildlib.machine.host import Host
 from buildlib.process.files import link
@@ -121,6 +122,16 @@ def test_nothing_is_asked_without_libraries_and_for_static_targets(provide):
     assert provide(run, libraries=[]) == {}
     assert provide(run, MUSL) == {}
     assert run.asked == []
+
+
+def test_debian_s_armhf_is_not_for_armv6(provide):
+    run = Debian()
+    with pytest.raises(UsageError) as caught:
+        provide(run, TARGETS["armv6"])
+    assert caught.value.message == "libraries: Debian has none for armv6: its armhf is armv7"
+    assert run.asked == []
+    for name in ("amd64", "arm64", "armv7", "386", "riscv64", "ppc64le", "s390x", "loong64"):
+        assert list(provide(Debian(dry=True), TARGETS[name])) == [name]
 
 
 def test_a_dry_run_downloads_nothing(provide, capsys, tmp_path):

@@ -17,6 +17,7 @@ from buildlib.core.errors import Refused
 from buildlib.core.plan import Outcome, Write
 from buildlib.core.targets import Target
 from buildlib.elf import Mismatch
+from buildlib.emulation import qemu
 from buildlib.failures.classify import classify
 from buildlib.images import contents, dockerfile, workspace_dockerfile
 from buildlib.images.contents import Content
@@ -185,9 +186,8 @@ class Assembly:
         )
         outcome = self.context.run(replace(step, timeout=START))
         if not outcome and not classify(outcome.output).transient:
-            reason = (
-                f"did not exit within {START:.0f} s" if outcome.code == 124 else outcome.last.removeprefix("ERROR: ")
-            )
+            late = f"did not exit within {START:.0f} s" if outcome.code == 124 else ""
+            reason = late or qemu.not_loaded(outcome) or outcome.last.removeprefix("ERROR: ")
             raise Refused(f"{where}: does not run: {reason}", UNTOUCHED)
         succeeded(outcome)
 

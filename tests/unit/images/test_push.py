@@ -254,6 +254,13 @@ def test_an_index_of_other_platforms_is_refused(prepare, platforms, actual):
             "r.test/acme/a: does not run: process",
         ),
         (
+            {
+                "start": "#8 0.12 /usr/bin/a: error while loading shared libraries: libssl.so.3: cannot open\nERROR: exit code: 127"
+            },
+            Refused,
+            "r.test/acme/a: does not run: libssl.so.3: cannot open",
+        ),
+        (
             {"extract": 'ERROR: failed to compute cache key: "/usr/bin/a": not found'},
             Refused,
             "r.test/acme/a: /usr/bin/a is not in the image",

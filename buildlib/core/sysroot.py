@@ -54,6 +54,11 @@ class Sysroot(Struct, frozen=True, kw_only=True):
         return (f"{self.root}/usr/include/{self.multiarch}", f"{self.root}/usr/include")
 
     @property
+    def search(self) -> str:
+        """The linker's option for the libraries. It comes first: pg_config and its like name directories of this machine."""
+        return f"-L{self.root}/usr/lib/{self.multiarch}"
+
+    @property
     def shared(self) -> Path:
         """The directory with a link to each library, without the C library: LD_LIBRARY_PATH on this machine's own arch."""
         return Path(self.root, "shared")

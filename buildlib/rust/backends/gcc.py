@@ -69,7 +69,7 @@ class Gcc:
         """Return the linker; for a cross compiler also its tools, a CMake toolchain file and arguments for bindgen."""
         link = self.gcc
         if sysroot := host.sysroots.get(target.name):  # GNU ld also links libraries with those that they need
-            text = f'#!/bin/sh\nexec {quote(link)} "$@" -Wl,-rpath-link,{quote(str(sysroot.shared))}\n'
+            text = f'#!/bin/sh\nexec {quote(link)} {quote(sysroot.search)} "$@" -Wl,-rpath-link,{quote(str(sysroot.shared))}\n'
             link = script(f"{target.triple}-link-cc", text)
         env = {} if self.linker else {cargo_variable(target.triple, "LINKER"): link}
         prefix = self._prefix(target)

@@ -76,6 +76,8 @@ class Zig:
 
     def variables(self, host: Host, target: Target, script: Script, tools: Path) -> Mapping[str, str]:
         """Return the zig of this installation, a cache directory per project, and the linker wrapper."""
+        sysroot = host.sysroots.get(target.name)
+        search = f" {quote(sysroot.search)}" if sysroot else ""
         project = hashlib.sha256(str(tools).encode()).hexdigest()[:8]
         env = {
             # The zig of this installation, not the one of the first python3 on PATH; it also saves starting that Python.
@@ -87,12 +89,10 @@ class Zig:
             "LDFLAGS": f"{host.script_env.get('LDFLAGS', '')} -Wl,--undefined-version".strip(),
             cargo_variable(target.triple, "LINKER"): script(
                 f"{target.triple}-link-cc",
-                f'#!/bin/sh\nexec {quote(str(host.python))} -I -S {quote(str(LINKER))} "$CC_{target.env}" "$@"\n',
+                f'#!/bin/sh\nexec {quote(str(host.python))} -I -S {quote(str(LINKER))} "$CC_{target.env}"{search} "$@"\n',
             ),
         }
-        if target.name in host.sysroots and not {"TARGET_CMAKE_TOOLCHAIN_FILE", "CMAKE_TOOLCHAIN_FILE"} & set(
-            host.script_env
-        ):
+        if sysroot and not {"TARGET_CMAKE_TOOLCHAIN_FILE", "CMAKE_TOOLCHAIN_FILE"} & set(host.script_env):
             # Instead of cargo-zigbuild's, with the same compilers: CMake does not find libraries by CFLAGS and pkg-config.
             programs = {"C_COMPILER": "CC", "CXX_COMPILER": "CXX", "AR": "AR", "RANLIB": "RANLIB"}
             own = {name: f"$ENV{{{variable}_{target.env}}}" for name, variable in programs.items()}

@@ -173,10 +173,13 @@ def test_cmake_and_gcc_s_linker_search_the_sysroot(machine, rustup):
     tools = {"C_COMPILER": "CC", "CXX_COMPILER": "CXX", "AR": "AR", "RANLIB": "RANLIB"}
     programs = [f"set(CMAKE_{name} $ENV{{{tool}_aarch64_unknown_linux_gnu}})\n" for name, tool in tools.items()]
     programs += [f"set(CMAKE_{language}_LINKER_DEPFILE_SUPPORTED FALSE)\n" for language in ("C", "CXX")]
-    assert texts("zig")[0] == CMAKE.format(programs="".join(programs), roots='"/s"', mode="BOTH")
+    search = "-L/s/usr/lib/aarch64-linux-gnu"
+    cmake, link = texts("zig")
+    assert cmake == CMAKE.format(programs="".join(programs), roots='"/s"', mode="BOTH")
+    assert link.endswith(f'/linker.py "$CC_aarch64_unknown_linux_gnu" {search} "$@"\n')
     cmake, link = texts("gcc")
     assert 'set(CMAKE_FIND_ROOT_PATH "/s" "/usr/aarch64-linux-gnu")\n' in cmake
-    assert link == '#!/bin/sh\nexec /usr/bin/aarch64-linux-gnu-gcc "$@" -Wl,-rpath-link,/s/shared\n'
+    assert link == f'#!/bin/sh\nexec /usr/bin/aarch64-linux-gnu-gcc {search} "$@" -Wl,-rpath-link,/s/shared\n'
     # The user's own is used.
     for name in (
         "CMAKE_TOOLCHAIN_FILE",

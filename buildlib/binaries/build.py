@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from buildlib import elf
 from buildlib.binaries import dist, gate
 from buildlib.core.errors import (
     BuildError,
@@ -222,12 +221,9 @@ def _accept(context: Context, build: Build, outcome: Outcome) -> BuildResult:
                 else dist.entry(build, name, context.config.profile, facts, started, outcome.seconds, kind)
             )  # fmt: skip
         entry = dist.with_libraries(entry, sysroot)
-        sources = {entry["path"]: path} | {
-            library["path"]: Path(sysroot.root, sysroot.libraries[library["name"]].file)
-            for library in dist.libraries_of(entry) if sysroot
-        }  # fmt: skip
-        copies |= {one["path"]: sources[one["path"]] for one in (entry, *dist.libraries_of(entry))
-                   if not _is_published(folder / one["path"], one["size"], one["sha256"])}  # fmt: skip
+        libraries = (sysroot.path(library["name"]) for library in dist.libraries_of(entry)) if sysroot else ()
+        sources = zip(dist.files_of(entry), (path, *libraries), strict=True)
+        copies |= {file["path"]: source for file, source in sources if not _is_published(folder, file)}
         new.append(entry)
     gate.refuse(build.target, refusals)
     if copies or any(entry not in old for entry in new):
@@ -245,11 +241,9 @@ def publish(context: Context, new: Iterable[dist.Entry], copies: Mapping[str, Pa
         context.run(dist.publish(folder, context.workspace.root / "Cargo.toml", old, new, copies))
 
 
-def _is_published(path: Path, size: int, sha256: str) -> bool:
-    """Return whether `path` already has exactly these bytes."""
+def _is_published(folder: Path, file: dist.Entry | dist.LibraryEntry) -> bool:
+    """Return whether dist/ already has exactly these bytes."""
+    path = folder / file["path"]
     if path.is_dir():  # a copy would fail later, with the name of a temporary file
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    try:
-        return path.stat().st_size == size and elf.digest(path) == sha256
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+    return dist.is_intact(folder, file)

@@ -208,6 +208,17 @@ def libraries_of(entry: Entry) -> list[LibraryEntry]:
     return entry.get("libraries", [])
 
 
+def files_of(entry: Entry) -> tuple[Entry | LibraryEntry, ...]:
+    """Return what describes the files of an entry in dist/: itself, and the system libraries that it loads."""
+    return (entry, *libraries_of(entry))
+
+
+def is_intact(folder: Path, file: Entry | LibraryEntry) -> bool:
+    """Return whether dist/ in `folder` has exactly the bytes that the manifest says of a file."""
+    path = folder / file["path"]
+    return path.is_file() and path.stat().st_size == file["size"] and digest(path) == file["sha256"]
+
+
 def started_of(entry: Entry) -> Started:
     """Return how the file of an entry was started."""
     return Started(entry["started"], entry.get("cpu", ""), entry.get("pages", ""))
@@ -246,7 +257,7 @@ def publish(
     new, old = list(new), list(old)
     replaced = {entry["path"] for entry in new}
     merged = sorted([*(e for e in old if e["path"] not in replaced), *new], key=lambda e: e["path"])
-    files = [one for e in merged for one in (e, *libraries_of(e))]
+    files = [file for e in merged for file in files_of(e)]
     kept = {file["path"] for file in files}
     text = json.dumps({"schema": SCHEMA, "buildlib": __version__, "binaries": merged}, indent=2) + "\n"
     sums = "".join(f"{file['sha256']}  {file['path']}\n" for file in files)

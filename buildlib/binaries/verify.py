@@ -8,7 +8,7 @@ from pathlib import Path
 
 from buildlib import elf
 from buildlib.binaries import dist, gate
-from buildlib.binaries.dist import Entry, LibraryEntry
+from buildlib.binaries.dist import Entry
 from buildlib.binaries.start import NOT_STARTED, Started
 from buildlib.core.errors import NothingToDo, UsageError
 from buildlib.core.targets import TARGETS, Target
@@ -65,7 +65,7 @@ def _absence(path: Path) -> str:
 
 def _verify_folder(context: Context, folder: Path, run: bool) -> list[Verdict]:
     entries = dist.read(folder)
-    listed = {folder / one["path"] for entry in entries for one in (entry, *dist.libraries_of(entry))}
+    listed = {folder / one["path"] for entry in entries for one in dist.files_of(entry)}
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path not in listed and _is_compiled(path))
     unlisted = [_verify_file(context, path, _arch_of(path), context.config.glibc, run) for path in files]
     return [_verify_entry(context, folder, entry, run) for entry in entries] + unlisted
@@ -79,13 +79,8 @@ def _verify_entry(context: Context, folder: Path, entry: Entry, run: bool) -> Ve
     if verdict.facts and verdict.facts.sha256 != entry["sha256"]:
         mismatch = f"sha256: {verdict.facts.sha256}, expected {entry['sha256']}"
         return replace(verdict, refusals=(*verdict.refusals, mismatch), started=NOT_STARTED)
-    changed = [library["path"] for library in dist.libraries_of(entry) if not _is_listed(folder, library)]
+    changed = [library["path"] for library in dist.libraries_of(entry) if not dist.is_intact(folder, library)]
     return replace(verdict, refusals=(*verdict.refusals, *(f"{path}: missing or changed" for path in changed)))
-
-
-def _is_listed(folder: Path, library: LibraryEntry) -> bool:
-    path = folder / library["path"]
-    return path.is_file() and path.stat().st_size == library["size"] and elf.digest(path) == library["sha256"]
 
 
 def _arch_of(path: Path) -> Target | None:

@@ -63,6 +63,10 @@ class Sysroot(Struct, frozen=True, kw_only=True):
         """The directory with a link to each library, without the C library: LD_LIBRARY_PATH on this machine's own arch."""
         return Path(self.root, "shared")
 
+    def path(self, soname: str) -> Path:
+        """Return the file of a library."""
+        return Path(self.root, self.libraries[soname].file)
+
     def closure(self, sonames: tuple[str, ...]) -> dict[str, SystemLibrary]:
         """Return those libraries that files which need `sonames` load, directly and through others, sorted by soname."""
         found: dict[str, SystemLibrary] = {}

@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 
 from buildlib import elf
-from buildlib.binaries.dist import libraries_of
+from buildlib.binaries.dist import files_of
 from buildlib.builder import buildx
 from buildlib.builder.buildx import BuildInputs, succeeded
 from buildlib.core.errors import Refused
@@ -78,9 +78,7 @@ class Assembly:
         stage = self.image.stage
         labels = {name: value for name, value in stage.runtime.labels.items() if name not in VOLATILE_LABELS}
         base, entries = self._base(self.image.entries), self.image.entries.items()
-        binaries = [
-            (target.name, [file["sha256"] for file in (entry, *libraries_of(entry))]) for target, entry in entries
-        ]
+        binaries = [(target.name, [file["sha256"] for file in files_of(entry)]) for target, entry in entries]
         return _digest(
             dockerfile.BASES, dockerfile.runtime(self.name, stage), self._base_digest(base), labels, self.attestations,
             contents.inputs(self._files()), binaries,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from buildlib import elf
 from buildlib.binaries import dist
@@ -157,15 +158,22 @@ def commit(context: Context) -> tuple[int, str]:
 
 
 def gated_binaries(context: Context, component: Component, targets: Iterable[Target]) -> dict[Target, dist.Entry]:
-    """The manifest's entry for each target. Refused when the file is missing, or is not the one that passed the gate."""
+    """The manifest's entry for each target. Refused when a file of it is missing, or is not the one that passed the gate."""
     entries = {entry["path"]: entry for entry in dist.read(context.dist) if dist.kind_of(entry) == "bin"}
     gated = {}
     for target in targets:
-        name = f"{target.name}/{component.name}"
-        path = context.dist / name
-        if name not in entries or not path.is_file():
-            raise Refused(f"{path}: not in dist/", "run `buildlib build`, or leave out --no-build")
-        if elf.digest(path) != entries[name]["sha256"]:
-            raise Refused(f"{path}: not the file that passed the gate", "run `buildlib build`")
-        gated[target] = entries[name]
+        entry = entries.get(name := f"{target.name}/{component.name}")
+        if entry is None:
+            raise _not_in_dist(context.dist / name)
+        for file in dist.files_of(entry):
+            path = context.dist / file["path"]
+            if not path.is_file():
+                raise _not_in_dist(path)
+            if elf.digest(path) != file["sha256"]:
+                raise Refused(f"{path}: not the file that passed the gate", "run `buildlib build`")
+        gated[target] = entry
     return gated
+
+
+def _not_in_dist(path: Path) -> Refused:
+    return Refused(f"{path}: not in dist/", "run `buildlib build`, or leave out --no-build")

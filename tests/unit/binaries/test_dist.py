@@ -227,3 +227,23 @@ def test_libraries_are_published_beside_their_program_and_removed_with_it():
 )  # fmt: skip
 def test_libraries_outside_of_their_directory_are_no_entry(change):
     assert dist.entries(manifest(entry("arm64", "a", libraries=[LIBS[0] | change]))) == []
+
+
+def test_an_image_is_not_made_of_libraries_that_nobody_checked(machine, tmp_path):
+    """They are checked as the program is: bytes that the manifest does not list, and a file that is missing."""
+    folder = tmp_path / "dist" / "arm64"
+    (folder / "a.libs").mkdir(parents=True)
+    (folder / "a").write_bytes(b"program")
+    (folder / "a.libs" / "libssl.so.3").write_bytes(b"library")
+    listed = LIBS[1] | {"sha256": digest(folder / "a.libs" / "libssl.so.3")}
+    program = entry("arm64", "a", digest(folder / "a"), libraries=[listed])
+    (tmp_path / "dist" / "manifest.json").write_text(manifest(program))
+    component = Component(name="a", package="a", version="1")
+    where = context(machine(), Recorder(), root=tmp_path)
+    assert gated_binaries(where, component, (ARM64,)) == {ARM64: program}
+    (folder / "a.libs" / "libssl.so.3").write_bytes(b"another")
+    with pytest.raises(Refused, match=r"libssl\.so\.3: not the file that passed the gate"):
+        gated_binaries(where, component, (ARM64,))
+    (folder / "a.libs" / "libssl.so.3").unlink()
+    with pytest.raises(Refused, match=r"libssl\.so\.3: not in dist/"):
+        gated_binaries(where, component, (ARM64,))

@@ -55,7 +55,7 @@ def question(selection: Selection) -> Step:
 
 
 def file_names(answer: str) -> tuple[str, ...]:
-    """The file names in the answer to `question`: each line has an address in quotes, a name, a size and a checksum."""
+    """The file names in the answer to `--print-uris`: each line has an address in quotes, a name, a size and a checksum."""
     return tuple(re.findall(r"^'[^']+' (\S+\.deb) ", answer, re.MULTILINE))
 
 

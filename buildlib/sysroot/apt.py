@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 from buildlib.core.errors import BuildError, NetworkError, UsageError
 from buildlib.core.plan import Outcome, Step, Write
+from buildlib.emulation.apt_cache import file_names
 from buildlib.failures.classify import classify
 
 MIRROR, SECURITY_MIRROR = "http://deb.debian.org/debian", "http://deb.debian.org/debian-security"
@@ -29,6 +30,7 @@ Architecture: {arch}
 Version: 99
 Provides: libc-dev
 """
+FILE_NAME = re.compile(r"([^\s_/]+)_([^\s_/]+)_[^\s_/]+\.deb")
 SECTIONS = ("libs", "libdevel", "oldlibs")  # other packages have programs and data that no compiler reads
 
 
@@ -155,10 +157,10 @@ def codename(os_release: str) -> str:
 def packages(answer: str) -> tuple[Package, ...]:
     """Return the packages in the answer to `Apt.resolve`, without those that compilers bring.
 
-    Each line has an address in quotes, a file name (name_version_arch.deb, with %3a for the colon of an epoch), a size and a checksum.
+    A file is called name_version_arch.deb, with %3a for the colon of an epoch.
     """
-    rows = re.findall(r"^'[^']+' (([^\s_/]+)_([^\s_/]+)_[^\s_/]+\.deb) ", answer, re.MULTILINE)
-    found = (Package(name=name, version=unquote(version), file=file) for file, name, version in rows)
+    rows = filter(None, map(FILE_NAME.fullmatch, file_names(answer)))
+    found = (Package(name=row[1], version=unquote(row[2]), file=row[0]) for row in rows)
     return tuple(package for package in found if not OF_COMPILERS.fullmatch(package.name))
 
 

@@ -12,7 +12,8 @@ QUOTED = re.compile(
     re.VERBOSE,
 )
 # Not a tool's statement about its failure: rustc's excerpts, test names, command lines, help, backtraces, BuildKit's headlines,
-# echoes of a cancelled step, and buildlib's own last words, which repeat the cause.
+# echoes of a cancelled step, buildlib's own last words, which repeat the cause, and what Go's HTTP/2 server logs in buildx about
+# its connection to the builder: at the end of a build, also of one that succeeds (docker/buildx issue 298).
 NOISE = re.compile(
     r"""\s*(?:
         \d*\s*\|(?:\s|$) | -->\s | :::\s | \d+\s\|\s*>>>
@@ -24,6 +25,7 @@ NOISE = re.compile(
       | stack\sbacktrace:$ | \d{1,3}:\s+(?:<unknown>|0x[\da-f]+\b|\w+::|<\S+\sas\s) | error:\s\S+:\scargo\sexited\swith\scode\s
       | error:\s\S+:\scargo\sended\swith\s
       | \[[^\]]*\d+/\d+\]\s+(?:RUN|COPY|FROM|ADD|ENV|WORKDIR)\b | (?:INFO|DEBUG|TRACE|Step\s\d+/\d+)\b
+      | \d{4}/\d\d/\d\d\s\d\d:\d\d:\d\d\shttp2:\sserver(?:\sconnection\serror\sfrom|:\serror\sreading\spreface)\s
       | (?:ERROR:\s*)?(?:failed\sto\s(?:solve|build):\s*)*(?:Canceled:\s*)?(?:failed\s.*:\s)?context\scanceled\s*$ | CANCELED\s*$
     )""",
     re.VERBOSE,

@@ -71,11 +71,22 @@ class Origin:
 def origin_of(url: str) -> Origin | None:
     """The origin of a complete http or https URL; None for any other text."""
     match = _URL.fullmatch(url)
-    if match is None:
+    if match is None or not _is_host(match["host"]):
         return None
     scheme = match["scheme"].lower()
     port = int(match["port"] or PORTS[scheme])
     return Origin(scheme, match["host"].lower(), port) if port <= MAX_PORT else None
+
+
+def _is_host(text: str) -> bool:
+    """Whether what is in brackets is an address of IPv6."""
+    if not text.startswith("["):
+        return True
+    try:
+        ipaddress.IPv6Address(text.strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 def join(url: str, location: str) -> str:

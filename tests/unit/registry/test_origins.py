@@ -49,6 +49,8 @@ def test_the_origin_of_a_url(url, origin):
         "https://x\t/",
         "https://[::1",
         "https://[x]/",
+        "HTTP://[0]",
+        "http://[1:2]/",
         "https://exämple.test/",
         "javascript:alert(1)",
         "https://x/ä",

@@ -1,7 +1,7 @@
 """How often the first attempt to push an image for two platforms to a registry behind a bad network succeeds.
 
 `docker buildx build --push` and `buildlib image --push` are compared with the same seeds. Run it with
-`python benches/faults.py [--builds 40] [--more 120] [--all]`.
+`python benches/faults.py [--builds 40] [--more 120] [--all] [--dockerfile]`.
 
 A proxy in front of the registry demands a token and answers a share of all requests, token requests included, with a reset or
 503 (--all: also 500, 502, 429 with Retry-After, half a body, a late answer, no answer for 20 s). Every build has new binaries.
@@ -96,6 +96,27 @@ class Bench:
             code = push().code
             results.append((code, time.monotonic() - began))
         return results
+
+
+class DockerfileBench(Bench):
+    """A project without Rust, whose image from its own Dockerfile gets another file before each push."""
+
+    def __init__(self, folder, proxy, engine):
+        self.folder, self.proxy, self.env = folder, proxy, engine.env
+        folder.mkdir()
+        table = '[images.small]\ndockerfile = "Dockerfile"\ncontext = "."\n'
+        (folder / "buildlib.toml").write_text(engine.settings(name=BUILDER) + table)
+        (folder / "Dockerfile").write_text(
+            f'FROM {base_images.BASE}\nCOPY data /data\nRUN test -s /data\nCMD ["true"]\n'
+        )
+        self.change_binaries()
+
+    def change_binaries(self):
+        (self.folder / "data").write_bytes(os.urandom(64))
+
+    def push_with_buildlib(self, **env):
+        argv = (BUILDLIB, "image", "--push", "--arch", "amd64,arm64")
+        return run(*argv, cwd=self.folder, env=self.env | env)
 
 
 def succeed(result):
@@ -193,16 +214,18 @@ def main():
         "--only", action="store_true", help="only the cost of the gateway and permanent faults, no rates"
     )
     parser.add_argument("--all", action="store_true", help="all kinds of faults")
+    parser.add_argument("--dockerfile", action="store_true", help="only the rates, of an image from a Dockerfile")
     options = parser.parse_args()
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench")))
         env, registry = stack.enter_context(containers.complete_engine(scratch))
         proxy = stack.enter_context(faulty_proxy(registry))
         engine = containers.Engine(env=env, registry=proxy.address, mirrors={"docker.io": [proxy.address]})
-        bench = Bench(scratch / "small", proxy, engine)
+        bench = (DockerfileBench if options.dockerfile else Bench)(scratch / "small", proxy, engine)
         succeed(bench.push_with_buildlib())  # creates the builder, and pulls the base image into it
-        cost(bench, 15)
-        permanent_faults(bench)
+        if not options.dockerfile:
+            cost(bench, 15)
+            permanent_faults(bench)
         if not options.only:
             shares = tuple(map(float, options.rates.split(",")))
             rates(bench, shares, options.builds, options.more, ALL if options.all else COMMON)

@@ -4,6 +4,7 @@ The packages, lowest layer first; each imports only packages before it (the cont
 
     core        shared data types: targets, plans, requirements, settings, errors
     elf         what is in a program or a library, and whether it fits a target
+    image_layers the files of an image's layers, which are not unpacked
     failures    a failed log -> class, cause, help, whether to retry
     machine     facts about this machine and the workspace, read once
     process     everything with side effects: runner, console, files, retries
@@ -14,8 +15,12 @@ The packages, lowest layer first; each imports only packages before it (the cont
     lint        portability rules for Dockerfiles and what is beside them
     registry    registry access with retries for each request
     builder     the buildx builder and its command lines
-    images      from dist/ to images
-    testing     tests, benchmarks and smoke tests
+    image_gate  whether an image, of whatever, fits its platforms
+    base_images the images that a Dockerfile is built from, and their platforms
+    smoke       containers of an image, and their checks
+    assembly    how an image is built, checked, and then pushed, loaded or saved
+    images      the images of binaries, and of the project's Dockerfiles
+    testing     tests, benchmarks, and the command `smoke`
     doctor      requirements of this machine, and fixes
     ci          pipelines: nox sessions and GitHub Actions
     report      results for users and for programs

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from buildlib.builder import buildx
-from buildlib.core import settings
+from buildlib.core import builder_settings
 from buildlib.core.errors import BuildError, UsageError
 from buildlib.core.plan import Action, Step, Write, words
 from buildlib.core.settings import Config
@@ -69,7 +69,7 @@ def configured(config: Config) -> Builder:
     )  # fmt: skip
 
 
-def _nodes(name: str, machines: tuple[settings.Node, ...]) -> tuple[Node, ...]:
+def _nodes(name: str, machines: tuple[builder_settings.Node, ...]) -> tuple[Node, ...]:
     """This machine's node, then those of the settings.
 
     If there are several, each gets a list of its own platforms: buildx takes a node without one for everything that it can
@@ -84,7 +84,7 @@ def _nodes(name: str, machines: tuple[settings.Node, ...]) -> tuple[Node, ...]:
     return (Node(name=f"{name}0", platforms=tuple(remaining) if others else ()), *others)
 
 
-def _node(name: str, machine: settings.Node) -> Node:
+def _node(name: str, machine: builder_settings.Node) -> Node:
     if machine.endpoint.startswith("kubernetes://"):
         # All nodes of a builder have one driver (buildx's rule).
         raise UsageError(

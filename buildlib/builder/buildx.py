@@ -15,6 +15,7 @@ from buildlib.failures.classify import classify
 
 # The inputs of an image, as an annotation of its index: an image that is found under a tag with the same inputs is not built again.
 INPUTS = "buildlib.inputs"
+BASES = "buildlib.bases"  # as another one, the images that it is based on: NAME@DIGEST, with spaces between them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +40,13 @@ def build_step(
     *more: str,
     attestations: tuple[str, ...] = (),
 ) -> Step:
-    """Build one stage for the platforms of `targets`.
+    """Build one stage for the platforms of `targets`; "" is the last one.
 
     `attestations` are flags. Without any the image has no attestation; buildx would add a provenance by default.
     """
     argv = (
         "docker", "buildx", "build", "--builder", inputs.builder, "--platform", ",".join(target.oci for target in targets),
-        "--file", str(inputs.file), "--target", stage, "--progress", "plain",
+        "--file", str(inputs.file), *(("--target", stage) if stage else ()), "--progress", "plain",
         *(attestations or ("--provenance=false",)),
         *_pairs("--build-context", inputs.contexts), *_pairs("--build-arg", inputs.args), *_pairs("--label", inputs.labels),
         *inputs.more, *more, str(inputs.context),
@@ -57,9 +58,9 @@ def _pairs(flag: str, values: Mapping[str, str]) -> tuple[str, ...]:
     return words(flag, (f"{name}={value}" for name, value in values.items()))
 
 
-def to_registry(repository: str, inputs_digest: str) -> str:
-    """The value of --output that pushes by digest, without a tag."""
-    annotation = f",annotation-index.{INPUTS}={inputs_digest}" if inputs_digest else ""
+def to_registry(repository: str, annotations: Mapping[str, str]) -> str:
+    """The value of --output that pushes by digest, without a tag. `annotations` are those of the index."""
+    annotation = "".join(f",annotation-index.{name}={value}" for name, value in annotations.items())
     options = "push-by-digest=true,push=true,rewrite-timestamp=true,oci-mediatypes=true"
     return f"type=image,name={repository},{options}{annotation}"
 
@@ -90,12 +91,14 @@ def config_question(builder: str, reference: str) -> Step:
     return Step(title=f"configuration of {reference}", argv=argv, stdout="keep", quiet=True, attempts=5)
 
 
-def tag_step(builder: str, repository: str, digests: Iterable[str], tags: Iterable[str], inputs: str = "") -> Step:
-    """Move all `tags` at once to `digests`: one index, or images that become one index with `inputs` as annotation."""
+def tag_step(
+    builder: str, repository: str, digests: Iterable[str], tags: Iterable[str], annotations: Mapping[str, str]
+) -> Step:
+    """Move all `tags` at once to `digests`: one index, or images that become one index with `annotations`."""
     argv = (
         "docker", "buildx", "imagetools", "create", "--builder", builder,
         *words("--tag", (f"{repository}:{tag}" for tag in tags)),
-        *(("--annotation", f"index:{INPUTS}={inputs}") if inputs else ()),
+        *words("--annotation", (f"index:{name}={value}" for name, value in annotations.items())),
         *(f"{repository}@{digest}" for digest in digests),
     )  # fmt: skip
     return Step(title=f"tag {repository}", argv=argv, attempts=10, held=True)

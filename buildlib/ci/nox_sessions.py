@@ -15,10 +15,9 @@ from pathlib import Path
 import nox
 
 from buildlib.core.errors import BuildError
-from buildlib.core.layers import environment, files, resolve
-from buildlib.core.settings import Config
+from buildlib.core.layers import OWN_SETTINGS, environment, files, resolve
 from buildlib.core.targets import Target, select, short_name
-from buildlib.machine.workspace import find_manifest
+from buildlib.machine.workspace import find_project
 from buildlib.process.console import Console
 
 DESCRIPTIONS = {
@@ -36,18 +35,16 @@ def sessions(*, default: Collection[str] = ("test",)) -> None:
     the settings is printed, and the process exits with its code.
     """
     try:
-        config = _config(Path.cwd())  # nox changes to the noxfile's directory before it reads the noxfile
+        file = find_project(Path.cwd())  # nox changes to the noxfile's directory before it reads the noxfile
+        config = resolve(*files(file.parent), environment(os.environ))
         targets = select(("all",), config.arches, platform.machine())  # without any, nox would succeed and test nothing
     except BuildError as error:
         Console(os.environ).error(error)
         sys.exit(error.code)
-    for command in DESCRIPTIONS:
+    # Without Rust there is nothing to test but images.
+    for command in DESCRIPTIONS if file.name != OWN_SETTINGS else ("smoke",):
         for target in targets:
             _define(command, target, default=command in default)
-
-
-def _config(folder: Path) -> Config:
-    return resolve(*files(find_manifest(folder).parent), environment(os.environ))
 
 
 def _define(command: str, target: Target, *, default: bool) -> None:

@@ -9,23 +9,25 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from shlex import join
 from typing import TYPE_CHECKING, Any, Protocol
 
 from invoke.exceptions import Exit
 
-from buildlib.core.errors import BuildError, InternalError, Interrupted
+from buildlib.core.errors import BuildError, InternalError, Interrupted, UsageError
+from buildlib.core.layers import OWN_SETTINGS
 from buildlib.core.request import Request
 from buildlib.core.settings import help_text
 from buildlib.process.console import Console
 from buildlib.process.files import disk_error
 
 if TYPE_CHECKING:
-    from buildlib.process.context import Context
+    from buildlib.process.context import Context, Scope
 
 ARCH = "amd64, arm64, armv7, …; all, native; may be repeated or hold commas"
-COMPONENT = "a binary of the workspace, or PACKAGE/BINARY; default: all"
+COMPONENT = "a binary of the workspace, PACKAGE/BINARY, an image of the settings, or all; default: all"
 JSON = "print the result as JSON on stdout"
 MEANWHILE = ("buildlib.binaries.build", "buildlib.report.tables", "rich.console", "rich.table")
 TERMINATED = 143  # 128 + SIGTERM, as shells report it
@@ -115,7 +117,7 @@ def _terminate(*_: Any) -> None:
 
 def open_workspace(
     c: Any, console: Console, flags: Mapping[str, Any] | None = None, request: Request | None = None, *,
-    anywhere: bool = False,
+    scope: Scope = "workspace",
 ) -> Context:  # fmt: skip
     """The context of a command. It runs cargo and rustc; meanwhile the modules that most commands need later are imported."""
     from concurrent.futures import ThreadPoolExecutor
@@ -126,12 +128,25 @@ def open_workspace(
     console.quiet = console.quiet or request.quiet
     with ThreadPoolExecutor(max_workers=1) as pool:
         opening = pool.submit(
-            open_context, os.environ, Path.cwd(), flags or {}, console, dry=c.config.run.dry, anywhere=anywhere,
+            open_context, os.environ, Path.cwd(), flags or {}, console, dry=c.config.run.dry, scope=scope,
             command=join(sys.argv[1:]), request=request,
         )  # fmt: skip
         for name in MEANWHILE:
             importlib.import_module(name)
         return opening.result()
+
+
+def with_images(context: Context) -> tuple[Context, tuple[str, ...]]:
+    """The context whose request is about binaries alone, and the names of the images of the settings that the request means."""
+    from buildlib.machine.components import split as split_components
+
+    request, names = split_components(context.workspace, context.request, context.config.images)
+    if not names and not context.workspace.has_rust:
+        message = (
+            f"nothing to build: there is no Cargo.toml, and no [images] in {context.workspace.root}/{OWN_SETTINGS}"
+        )
+        raise UsageError(message, "add a table [images.NAME] with `dockerfile` and `context`")
+    return replace(context, request=request), names
 
 
 class Result(Protocol):

@@ -15,7 +15,9 @@ from typing import Any
 import msgspec
 
 from buildlib.core import values
+from buildlib.core.component_settings import Component
 from buildlib.core.errors import UsageError
+from buildlib.core.image_settings import Image, secret
 from buildlib.core.settings import PREFIX, Config, declared
 from buildlib.core.targets import find_target, nearest, suggestion
 from buildlib.core.values import ENVIRONMENT
@@ -23,6 +25,7 @@ from buildlib.core.values import ENVIRONMENT
 # Not a setting: set for tests that run under emulation.
 EMULATED = "BUILDLIB_EMULATED"
 FLAG = "flag"  # the name of that layer in messages
+OWN_SETTINGS = "buildlib.toml"  # the file that has nothing else
 
 Layer = tuple[str, Mapping[str, Any]]  # (its name in messages, nested values)
 
@@ -37,8 +40,8 @@ def files(root: Path) -> list[Layer]:
         if isinstance(metadata, dict) and "buildlib" in metadata:
             source = f"Cargo.toml [{name}.metadata.buildlib]"
             layers.append((source, values.table(source, "", metadata["buildlib"])))
-    if own := _read(root / "buildlib.toml"):
-        layers.append(("buildlib.toml", own))
+    if own := _read(root / OWN_SETTINGS):
+        layers.append((OWN_SETTINGS, own))
     return layers
 
 
@@ -94,7 +97,16 @@ def resolve(*layers: Layer) -> Config:
 
 
 def check_components(config: Config, names: Collection[str]) -> None:
-    """UsageError for a table in `components` that belongs to none of `names`, the binaries of the workspace."""
+    """UsageError for a table in `components` that belongs to none of `names`, the binaries of the workspace, or an image's name.
+
+    Both are components, so that two of one name could not be told apart.
+    """
+    for name in config.images:
+        if name in names:
+            source = config.origins["images"]
+            raise UsageError(
+                f"{source}: images.{name} has the name of a binary of the workspace", "give it another name"
+            )
     for name in config.components:
         if name not in names:
             source = config.origins["components"]
@@ -144,15 +156,29 @@ def _check(config: Config) -> None:
     for number, node in enumerate(config.builder.nodes):
         for word in node.arches:
             _arch(config.origins["builder.nodes"], f"builder.nodes[{number}].arches", word)
-    source = config.origins["components"]
-    for name, component in config.components.items():
-        key = values.join("components", name)
-        _check_keys(source, f"{key}.says", (word for word in component.says if word != "all"))
-        try:
-            shlex.split(component.health)
-        except ValueError as error:
-            message = f"{source}: {key}.health = {values.toml(component.health)}: {error}"
-            raise UsageError(message, "write it as for a shell: close every quote") from None
+    for table, entries in (("components", config.components), ("images", config.images)):
+        source = config.origins[table]
+        for name, entry in entries.items():
+            _check_run(source, values.join(table, name), entry)
+    for name, image in config.images.items():
+        source, key = config.origins["images"], values.join("images", name)
+        for word in image.platforms:
+            _arch(source, f"{key}.platforms", word)
+        for text in image.secrets:
+            try:
+                secret(text)
+            except UsageError as error:
+                raise UsageError(f"{source}: {key}.secrets: {error.message}", error.help) from None
+
+
+def _check_run(source: str, key: str, entry: Component | Image) -> None:
+    """UsageError for texts of an arch that does not exist, or a health check with an open quote."""
+    _check_keys(source, f"{key}.says", (word for word in entry.says if word != "all"))
+    try:
+        shlex.split(entry.health)
+    except ValueError as error:
+        message = f"{source}: {key}.health = {values.toml(entry.health)}: {error}"
+        raise UsageError(message, "write it as for a shell: close every quote") from None
 
 
 def _check_keys(source: str, key: str, names: Iterable[str]) -> None:

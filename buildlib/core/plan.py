@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import Protocol
+
+from buildlib.core.errors import BuildError
 
 
 def last_line(text: str) -> str:
@@ -16,6 +19,19 @@ def last_line(text: str) -> str:
 def words(flag: str, values: Iterable[str]) -> tuple[str, ...]:
     """Put `flag` before each value: "--tag" and ("a", "b") become ("--tag", "a", "--tag", "b")."""
     return tuple(word for value in values for word in (flag, value))
+
+
+class Decoder(Protocol):
+    """Reads the stderr of a running step, and says what to show in its place."""
+
+    def lines(self, line: str) -> Iterable[str]:
+        """What to show for one line: none, one or several lines."""
+
+    def end(self) -> Iterable[str]:
+        """What is still to be shown after the last line."""
+
+    def overdue(self, now: float) -> BuildError | None:
+        """The error that ends the step, None while it may go on. `now` is the time of `time.monotonic`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +49,7 @@ class Step:
     held: bool = False  # its output is not shown, because the caller reads it and reports what matters
     timeout: float | None = None  # seconds
     terminal: bool = False  # it may ask the user, as sudo does for a password
+    decoder: Callable[[], Decoder] | None = None  # makes what decodes the stderr of one try
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +164,7 @@ class Outcome:
     output: str = ""
     artifacts: tuple[Artifact, ...] = ()  # from cargo's messages
     ran: bool = True  # False in a dry run
+    decoders: tuple[Decoder, ...] = ()  # of all tries, in order
 
     def __bool__(self) -> bool:
         return self.code == 0

@@ -31,6 +31,7 @@ class Request:
     verbose: int = 0
     quiet: bool = False
     rest: tuple[str, ...] = ()
+    no_binaries: bool = False  # it names images of the settings alone
 
     @property
     def names_targets(self) -> bool:

@@ -14,11 +14,20 @@ from typing import Annotated, Any, Literal, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
+from buildlib.core.builder_settings import Builder
 from buildlib.core.component_settings import Component
+from buildlib.core.image_settings import Image
 
 PREFIX = "BUILDLIB_"
 _PACKAGE = r"\A[a-z0-9][a-z0-9+.-]*[a-z0-9+.](=[A-Za-z0-9.+:~-]+)?\Z"  # deb-control(5), with a version; apt-get removes `name-`
-_Mirror = Annotated[str, Meta(min_length=1)]
+# A part of a repository's name, by the distribution specification.
+_ImageName = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*\Z",
+        extra={"expected": "lower-case letters and digits, with single `.`, `_` and `-` between them"},
+    ),
+]
 
 
 class Retry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,48 +77,6 @@ class Lint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     baseline: Annotated[
         str, Meta(description="a file written by `lint --format json`; findings that it lists are not reported")
     ] = ""
-
-
-class Node(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One more machine for the builder."""
-
-    endpoint: Annotated[
-        str, Meta(min_length=1, description="address of its Docker daemon", examples=["ssh://user@host"])
-    ]
-    arches: Annotated[tuple[str, ...], Meta(min_length=1, description="arches that it builds", examples=[["arm64"]])]
-
-
-class Builder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The buildx builder that images are built with."""
-
-    name: Annotated[str, Meta(min_length=1, description="name of the buildx builder")] = "multiarch-builder"
-    network: Annotated[str, Meta(description='network of the BuildKit container; "default" leaves the option out')] = (
-        "host"
-    )
-    image: Annotated[str, Meta(description="BuildKit image; empty is the one that buildx chooses")] = ""
-    mirrors: Annotated[
-        dict[str, Annotated[tuple[_Mirror, ...] | _Mirror, Meta(extra={"expected": "a list of non-empty strings"})]],
-        Meta(description="mirrors to try before each registry", examples=[{"docker.io": ["mirror.acme.test"]}]),
-    ] = {}
-    nodes: Annotated[
-        tuple[Node, ...],
-        Meta(
-            description="more machines for the builder, each with the arches that it builds",
-            examples=[[{"endpoint": "ssh://user@host", "arches": ["arm64"]}]],
-        ),
-    ] = ()
-    compiler: Annotated[str, Meta(description="image that --in-docker compiles in")] = "rust:1-trixie"
-    cache: Annotated[
-        str,
-        Meta(
-            description='cache of --in-docker outside the builder, one per arch: "registry" or a directory',
-            extra={"flag": "image --cache"},
-        ),
-    ] = ""
-
-    def hosts(self) -> dict[str, tuple[str, ...]]:
-        """The mirrors of each registry."""
-        return {name: (hosts,) if isinstance(hosts, str) else hosts for name, hosts in self.mirrors.items()}
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -206,6 +173,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     components: Annotated[
         dict[str, Component], Meta(description="one table per binary, only needed where it differs from the defaults")
     ] = {}
+    images: Annotated[
+        dict[_ImageName, Image], Meta(description="one table per image that is built from a Dockerfile of the project")
+    ] = {}
 
 
 class Config(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -239,17 +209,22 @@ def declared(table: type[Struct] = Settings, prefix: str = "") -> Mapping[str, S
     settings: dict[str, Setting] = {}
     hints = get_type_hints(table, include_extras=True)
     for field in msgspec.structs.fields(table):
-        key, hint = f"{prefix}{field.name}", hints[field.name]
+        key, hint = f"{prefix}{field.encode_name}", hints[field.name]
         if isinstance(hint, type) and issubclass(hint, Struct):
             settings |= declared(hint, f"{key}.")
             continue
         meta = meta_of(hint)
-        default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
+        default = None if field.required else default_of(field)
         settings[key] = Setting(
             key=key, type=hint, default=_data(default), description=meta.description or "",
             example=(meta.examples or [None])[0], flag=(meta.extra or {}).get("flag", ""),
         )  # fmt: skip
     return settings
+
+
+def default_of(field: msgspec.structs.FieldInfo) -> Any:
+    """The default of a field that is not required."""
+    return field.default_factory() if field.default is msgspec.NODEFAULT else field.default
 
 
 def meta_of(hint: Any) -> Meta:

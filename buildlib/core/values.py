@@ -104,16 +104,16 @@ def join(key: str, name: str) -> str:
 
 
 def _struct(source: str, key: str, value: Any, kind: type[Struct]) -> dict[str, Any]:
-    values, fields = table(source, key, value), {field.name: field for field in msgspec.structs.fields(kind)}
+    values, fields = table(source, key, value), {field.encode_name: field for field in msgspec.structs.fields(kind)}
     for name in values:
         if name not in fields:
             raise UsageError(f"{source}: {key} has no {name!r}", suggestion(name, fields))
     hints = get_type_hints(kind, include_extras=True)
     for name, field in fields.items():
         if field.required and name not in values:
-            example = (meta_of(hints[name]).examples or ["…"])[0]
+            example = (meta_of(hints[field.name]).examples or ["…"])[0]
             raise UsageError(f"{source}: {key}: missing key {name!r}", f"add {name} = {toml(example)}")
-    return {name: convert(source, f"{key}.{name}", item, hints[name]) for name, item in values.items()}
+    return {name: convert(source, f"{key}.{name}", item, hints[fields[name].name]) for name, item in values.items()}
 
 
 def _is_struct(kind: Any) -> bool:

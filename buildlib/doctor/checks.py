@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from buildlib import elf
+from buildlib.assembly import spec
 from buildlib.builder import builder_commands
 from buildlib.core.errors import BuildError
 from buildlib.core.plan import Step
@@ -22,7 +23,6 @@ from buildlib.doctor import engine
 from buildlib.doctor.engine import EngineFacts
 from buildlib.emulation import binfmt, qemu
 from buildlib.emulation.exit_stub import exit_program
-from buildlib.images import spec
 from buildlib.machine import docker_daemon
 from buildlib.process.context import Context
 from buildlib.process.files import read_text
@@ -37,14 +37,15 @@ DOCKER_DNS = "127.0.0.11"  # Docker's embedded server, which asks this machine's
 
 def all_requirements(context: Context, targets: tuple[Target, ...]) -> tuple[Requirement, ...]:
     """Everything that builds, tests and images of `targets` require. Docker and cargo are asked at the same time."""
-    context = sysroots.provide(context, targets)
+    rust = context.workspace.has_rust
+    context = sysroots.provide(context, targets) if rust else context
     with ThreadPoolExecutor(max_workers=2) as pool:
         for_images = pool.submit(image_requirements, context, targets)
         return (
-            *provision.requirements(context, provision.backends(context, targets)),
+            *(provision.requirements(context, provision.backends(context, targets)) if rust else ()),
             *sysroots.requirements(context.host.sysroots.values()),
             *binfmt.version_requirements(_emulators(context, targets)),
-            *_loaders(context, targets),
+            *(_loaders(context, targets) if rust else ()),
             *for_images.result(),
             *engine.disk_space(_places(context)),
         )
@@ -87,10 +88,10 @@ def image_requirements(context: Context, targets: tuple[Target, ...]) -> tuple[R
 
     UsageError when the setting `registry` is not the name of a registry.
     """
-    required = bool(context.config.registry)
+    required = bool(context.config.registry or context.config.images)
     if not context.host.daemon.version:
         return (engine.daemon(required=required, error=context.host.daemon.error),)
-    registries = [parse(f"{spec.registry(context)}/component").registry] if required else []
+    registries = [parse(f"{spec.registry(context)}/component").registry] if context.config.registry else []
     handlers = {needed.what: needed for target in targets for needed in binfmt.requirements(target)}
     config = docker_daemon.read_config(context.host.env)
     return (
@@ -175,8 +176,11 @@ def _archive(program: bytes) -> bytes:
 
 def _places(context: Context) -> list[tuple[Path, str]]:
     """Where a build writes, and what."""
-    places = [
+    compiled = [
         (context.workspace.target_dir, "cargo compiles there"), (context.host.cache, "std and downloads are kept there"),
+    ]  # fmt: skip
+    places = [
+        *(compiled if context.workspace.has_rust else ()),
         (Path(tempfile.gettempdir()), "temporary files are written there"),
     ]  # fmt: skip
     info = context.host.daemon.info

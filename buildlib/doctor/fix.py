@@ -8,13 +8,14 @@ from pathlib import Path
 
 from buildlib.builder import builder_commands
 from buildlib.core.errors import BuildError, MissingRequirements, NetworkError
-from buildlib.core.layers import resolve
+from buildlib.core.layers import OWN_SETTINGS, resolve
 from buildlib.core.plan import Step
 from buildlib.core.requirements import Requirement, apt_install, describe, missing
 from buildlib.core.targets import Target
 from buildlib.doctor import checks, engine
 from buildlib.failures.classify import classify
 from buildlib.machine.host import Host, probe
+from buildlib.machine.workspace import find_project
 from buildlib.process.console import Console
 from buildlib.process.context import Context
 from buildlib.process.runner import DryRunner, Runner
@@ -26,7 +27,12 @@ UPDATE = Step(title="package lists", argv=("apt-get", "update"), attempts=3)
 
 
 def bootstrap(console: Console, env: Mapping[str, str], cwd: Path, *, dry: bool, yes: bool) -> None:
-    """Install Rust on a machine that has none, before anything else, because everything else asks cargo."""
+    """Install Rust on a machine that has none, before anything else, because everything else asks cargo.
+
+    Not for a project without Rust. UsageError outside of a project.
+    """
+    if find_project(cwd).name == OWN_SETTINGS:
+        return
     host = probe(env, cwd)
     if not host.toolchains:
         install_rust(host, (DryRunner if dry else Runner)(console, env, resolve().retry), yes=yes)
@@ -37,7 +43,8 @@ def fix(context: Context, targets: tuple[Target, ...], *, yes: bool) -> None:
 
     MissingRequirements when the user says no, or when something required is still missing.
     """
-    setup(context, targets, yes=yes)
+    if context.workspace.has_rust:
+        setup(context, targets, yes=yes)
     absent = missing(checks.image_requirements(context, targets), context.host)
     differing = [requirement for requirement in absent if requirement.what.endswith(engine.AS_CONFIGURED)]
     fixable = [requirement for requirement in absent if any(fix.steps for fix in requirement.fixes)]

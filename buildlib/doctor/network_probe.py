@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from requests.utils import get_environ_proxies, parse_dict_header
 
+from buildlib.assembly import spec
 from buildlib.builder import builder_commands, buildx
 from buildlib.core.errors import BuildError, Refused
 from buildlib.core.plan import Step, Write
@@ -20,7 +21,8 @@ from buildlib.core.settings import Retry
 from buildlib.doctor import network
 from buildlib.doctor.network import THIS_MACHINE, ConnectionStep, Endpoint, NetworkReport
 from buildlib.failures.classify import Failure
-from buildlib.images import dockerfile, spec
+from buildlib.images import binary_image, dockerfile, dockerfile_image
+from buildlib.images.bases import external
 from buildlib.machine import docker_daemon
 from buildlib.process.context import Context
 from buildlib.process.retry import Budget
@@ -59,16 +61,21 @@ def probe_network(context: Context) -> NetworkReport:
 def endpoints(context: Context) -> tuple[Endpoint, ...]:
     """The registries of base images, with their mirrors, and the one that images are pushed to; each once."""
     mirrors = context.config.builder.hosts()
+    components = context.selection.components if context.workspace.has_rust else ()
+    bases = [binary_image.stage_of(context, component).base or dockerfile.DEFAULT_BASE for component in components]
+    for name in context.config.images:
+        bases += external(context, name)
+    pushed = {component.name: component.version for component in components}
+    pushed |= dict.fromkeys(context.config.images, dockerfile_image.TAG)
     in_use: list[Endpoint] = []
-    for component in context.selection.components:
-        base = spec.stage_of(context, component).base or dockerfile.DEFAULT_BASE
+    for base in bases:
         if base != "scratch":
             image = parse(base)
             hosts = (*mirrors.get(image.registry, ()), image.host)
             in_use += [Endpoint(host=host, repository=image.repository, tag=image.version) for host in hosts]
-        if context.config.registry:
-            image = parse(f"{spec.registry(context)}/{component.name.lower()}")
-            in_use.append(Endpoint(host=image.host, repository=image.repository, tag=component.version, writes=True))
+    for name, version in pushed.items() if context.config.registry else ():
+        image = parse(f"{spec.registry(context)}/{name.lower()}")
+        in_use.append(Endpoint(host=image.host, repository=image.repository, tag=version, writes=True))
     # The first component stands for all that are pushed to the same host.
     return tuple({(endpoint.host, endpoint.writes): endpoint for endpoint in reversed(in_use)}.values())[::-1]
 

@@ -70,7 +70,7 @@ def read(path: Path) -> Facts:
 def _objects(file: Span) -> list[Objects]:
     """The objects of the archive, grouped by what they are compiled for."""
     groups: dict[Object, Objects] = {}
-    for name, content in _members(file):
+    for name, content in members(file):
         if (compiled := _compiled(name, content)) is None:
             continue
         group = groups.get(compiled, Objects(compiled, name, 0))
@@ -93,7 +93,7 @@ def _compiled(name: str, content: Span) -> Object | None:
         raise ValueError(f"{name}: {error}") from None
 
 
-def _members(file: Span) -> Iterator[tuple[str, Span]]:
+def members(file: Span) -> Iterator[tuple[str, Span]]:
     """Name and content of each member that is a file. ValueError for what is not the format."""
     place, names = len(MAGIC), None
     while place < file.size:

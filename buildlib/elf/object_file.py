@@ -9,8 +9,9 @@ Arm Architecture" (IHI 0045) for the attributes.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import BinaryIO
 
 MAGIC = b"\x7fELF"
@@ -89,7 +90,7 @@ def read(file: Span) -> Object:
     )  # fmt: skip
 
 
-def _float_abi(tags: dict[int, int]) -> int:
+def _float_abi(tags: Mapping[int, int]) -> int:
     """Return the bit of e_flags for the float ABI of an Arm object, 0 if it does not depend on one.
 
     As binutils (elf32_arm_merge_eabi_attributes): an object without floating point numbers fits both. Assembly files often
@@ -100,7 +101,7 @@ def _float_abi(tags: dict[int, int]) -> int:
     return SOFT_FLOAT if tags.get(TAG_FP_NUMBER_MODEL) and not tags.get(TAG_VFP_ARGS) else 0
 
 
-def attributes(file: Span, sections: int, order: str) -> dict[int, int]:
+def attributes(file: Span, sections: int, order: str) -> Mapping[int, int]:
     """Return the numeric attributes of a 32-bit Arm file, by tag; none without `.ARM.attributes`.
 
     `sections` is the offset of the section headers (e_shoff), `order` that of bytes as `struct` writes it.
@@ -126,7 +127,8 @@ def _sections(file: Span, start: int, order: str) -> Iterator[tuple[int, int, in
         yield from header.iter_unpack(block)
 
 
-def _numbers(data: bytes, order: str) -> dict[int, int]:
+@lru_cache(maxsize=64)  # the objects of an archive mostly have the same attributes
+def _numbers(data: bytes, order: str) -> Mapping[int, int]:
     """The attributes of the whole file by the vendor "aeabi"; those that are strings are left out."""
     numbers: dict[int, int] = {}
     place = 1 if data[:1] == b"A" else len(data)  # another version of the format has another first letter

@@ -1,9 +1,9 @@
-"""From the gated binaries in dist/ to multi-platform images.
+"""The images of a project: those of its binaries, from dist/, and those of its own Dockerfiles.
 
-Read `image` first: it is the command `image` (push, load, save). `spec` says what each image consists of. Static binaries become
-OCI image layouts without Docker (`oci`, `oci_layouts`); every other image is built by buildx (`check`) from the Dockerfile that
-`dockerfile` renders, and every image is checked before a tag points to it (`push`, `local`). `in_container` compiles in a container,
-`remote` verifies an image in its registry.
+Read `image` first: it is the command `image` (push, load, save). `binary_image` and `dockerfile_image` say what each image is made of,
+`binary_assembly` and `dockerfile_assembly` how it is built and checked. `dockerfile` renders the Dockerfile of the binaries,
+`static_layouts` makes images of static ones without Docker, `in_container` compiles in a container, `bases` asks registries about base
+images.
 
 Must not depend on testing, doctor, ci, report or cli, nor use subprocess, the Docker SDK, requests or tenacity itself: it returns
 steps, and the runner and the registry client carry them out.

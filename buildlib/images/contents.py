@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from buildlib.assembly.oci import digest
 from buildlib.core.errors import UsageError
 from buildlib.core.plan import CopyFiles
 from buildlib.core.targets import nearest
 from buildlib.images.dockerfile import Stage
-from buildlib.images.oci import digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,9 +12,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from buildlib.assembly.oci import USER, Runtime, platform_of
 from buildlib.core.sysroot import LIBRARIES
 from buildlib.core.targets import Target
-from buildlib.images.oci import USER, Runtime, platform_of
 from buildlib.process.history import FAILURE_LOG
 
 NAME = "Dockerfile.multiarch"

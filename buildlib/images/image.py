@@ -1,26 +1,42 @@
-"""The command `image`: compile the binaries, then build all images concurrently and push, load or save them."""
+"""The command `image`: compile the binaries, then build all images and push, load or save them."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from buildlib.assembly import spec
+from buildlib.assembly.assembly import Assembly
+from buildlib.assembly.local import Keep, Load, Save
+from buildlib.assembly.push import Push
+from buildlib.assembly.spec import ImageResult, ImageSpec
 from buildlib.binaries import build
 from buildlib.builder import builder_commands
+from buildlib.builder.step_times import summary
 from buildlib.core.errors import BuildError, Interrupted, UsageError
 from buildlib.core.plan import Status
 from buildlib.core.targets import Target
-from buildlib.images import contents, dockerfile, in_container, oci_layouts, spec, workspace_dockerfile
-from buildlib.images.check import Assembly
+from buildlib.image_gate.scans import Scans
+from buildlib.images import (
+    binary_image,
+    contents,
+    dockerfile,
+    dockerfile_image,
+    in_container,
+    static_layouts,
+    workspace_dockerfile,
+)
+from buildlib.images.bases import checked_bases
+from buildlib.images.binary_assembly import BinaryAssembly
+from buildlib.images.dockerfile_assembly import DockerfileAssembly
+from buildlib.images.dockerfile_image import DockerfileImage
 from buildlib.images.in_container import ContainerOptions
-from buildlib.images.local import Load, Save
-from buildlib.images.push import Push
-from buildlib.images.spec import ImageResult
 from buildlib.process.context import Context
 from buildlib.registry import session
 
@@ -30,6 +46,8 @@ class ImageOptions:
     """The options of the command line. Empty `tags` mean the default tags."""
 
     targets: tuple[Target, ...]
+    named: bool = True  # whether the command line names the targets
+    images: tuple[str, ...] = ()  # images of the settings
     tags: tuple[str, ...] = ()
     compile: bool = True  # False: use the binaries that are in dist/
     container: ContainerOptions | None = None  # compile in a container
@@ -38,7 +56,7 @@ class ImageOptions:
     strict: bool = False  # refuse a Dockerfile in which lint finds something
 
 
-Task = Push | Save | Load
+Task = Push | Save | Load | Keep
 
 
 def push(context: Context, options: ImageOptions) -> list[ImageResult]:
@@ -51,7 +69,7 @@ def push(context: Context, options: ImageOptions) -> list[ImageResult]:
     def make(assembly: Assembly) -> Push:
         # The distribution specification allows no upper case in the names of repositories.
         repository = f"{prefix}/{assembly.name.lower()}"
-        tags = options.tags or (*assembly.image.tags, "latest")
+        tags = options.tags or tuple(dict.fromkeys((*assembly.image.tags, "latest")))
         return Push(assembly=assembly, repository=repository, tags=tags)
 
     return _through_buildx(context, options, make)
@@ -75,7 +93,7 @@ def load(context: Context, options: ImageOptions) -> list[ImageResult]:
 
 def save(context: Context, options: ImageOptions, output: Path) -> list[ImageResult]:
     """Write every component's image for all targets as an OCI layout below `output`. Static binaries need no Docker."""
-    if options.attestations or needs_docker(context, options.targets):
+    if options.images or options.attestations or needs_docker(context, options.targets):
         with _locked(context, output):
             return _through_buildx(context, options, lambda assembly: Save(assembly=assembly, output=output))
     validate(context, options)
@@ -83,9 +101,9 @@ def save(context: Context, options: ImageOptions, output: Path) -> list[ImageRes
     context, absent = _compile(context, options, epoch, revision)
     if context.run.dry:
         return []
-    images = spec.image_specs(context, options.targets, options.tags, epoch, revision)
+    images = binary_image.binary_images(context, options.targets, options.tags, epoch, revision)
     with _locked(context, output):
-        return [*oci_layouts.write_static(context, images, epoch, output), *absent]
+        return [*static_layouts.write_static(context, images, epoch, output), *absent]
 
 
 def validate(context: Context, options: ImageOptions) -> None:
@@ -96,7 +114,7 @@ def validate(context: Context, options: ImageOptions) -> None:
     if workspace_dockerfile.is_own(context):
         return
     for component in context.selection.components:
-        contents.contents(context.workspace.root, component.name, spec.stage_of(context, component))
+        contents.contents(context.workspace.root, component.name, binary_image.stage_of(context, component))
         if component.name.lower() in dockerfile.STAGES:
             raise UsageError(
                 f"{component.name!r} is the name of another stage of the Dockerfile",
@@ -106,7 +124,7 @@ def validate(context: Context, options: ImageOptions) -> None:
 
 def needs_docker(context: Context, targets: tuple[Target, ...]) -> bool:
     """Whether an image has more than static binaries: a base image, or what the workspace's own Dockerfile adds."""
-    has_base = any(spec.stage_of(context, component).base for component in context.selection.components)
+    has_base = any(binary_image.stage_of(context, component).base for component in context.selection.components)
     return has_base or workspace_dockerfile.is_own(context) or not all(target.is_musl for target in targets)
 
 
@@ -115,36 +133,77 @@ def _locked(context: Context, output: Path) -> AbstractContextManager[None]:
 
 
 def _through_buildx(context: Context, options: ImageOptions, make: Callable[[Assembly], Task]) -> list[ImageResult]:
-    """Build all images concurrently, because buildx mostly waits for the network and the builder."""
+    """Build all images, concurrently where none is based on another: buildx mostly waits for the network and the builder."""
     validate(context, options)
-    workspace_dockerfile.lint_before_build(context, strict=options.strict)
+    described = dockerfile_image.describe(context, options.images, options.targets, options.tags, named=options.named)
+    groups = dockerfile_image.order(described.images, (component.name for component in context.selection.components))
+    workspace_dockerfile.lint_before_build(context, [image.file for image in described.images], strict=options.strict)
+    dockerfile_image.refuse_emulated_compilers(context, described.images)
     prepared = session.prepare(context, attested=bool(options.attestations))
     if context.run.dry:
         builder_commands.inspect(context)
     else:
         builder_commands.create(context, force=options.force)
+    digests = checked_bases(context, described.images, strict=options.strict)
     epoch, revision = spec.commit(context)
     context, absent = _compile(context, options, epoch, revision)
-    if context.run.dry:
-        return []
-    images = spec.image_specs(context, options.targets, options.tags, epoch, revision)
+    binaries = (
+        [] if context.run.dry else binary_image.binary_images(context, options.targets, options.tags, epoch, revision)
+    )
+    scans = Scans()
     with tempfile.TemporaryDirectory() as scratch, session.open_session(context, prepared) as registries:
-        tasks = [
-            make(
-                Assembly(
-                    context=context, image=image, scratch=Path(scratch) / image.component.name, epoch=epoch,
-                    fresh=options.force, attestations=options.attestations, session=registries,
-                )
-            )
-            for image in images
-        ]  # fmt: skip
-        return [*_run_all(context, tasks), *absent]
+
+        def assemble(image: ImageSpec, own: Mapping[str, str]) -> Task:
+            common: dict[str, Any] = {
+                "context": context, "image": image, "scratch": Path(scratch) / image.name, "epoch": epoch,
+                "fresh": options.force, "attestations": options.attestations, "session": registries,
+            }  # fmt: skip
+            if not isinstance(image, DockerfileImage):
+                return make(BinaryAssembly(**common))
+            assembly = DockerfileAssembly(**common, own=own, bases=digests[image.name], scans=scans)
+            return make(assembly) if image.published else Keep(assembly=assembly)
+
+        if context.run.dry:
+            for image in described.images:
+                assemble(image, image.own).assembly.show()
+            return []
+        results = _run_groups(context, [*binaries, *described.images], groups, assemble)
+    return [*results, *described.left_out, *absent]
 
 
-def _run_all(context: Context, tasks: list[Task]) -> list[ImageResult]:
+def _run_groups(
+    context: Context, images: Sequence[ImageSpec], groups: Iterable[Iterable[str]],
+    assemble: Callable[[ImageSpec, Mapping[str, str]], Task],
+) -> list[ImageResult]:  # fmt: skip
+    """Build the images of each group concurrently, with the images of earlier groups as build contexts.
+
+    Returns the results of those that are published.
+    """
+    by_name = {image.name: image for image in images}
+    bases = {name for image in images for name in image.own.values()}
+    contexts: dict[str, str] = {}  # of those that others are based on
+    results: dict[str, ImageResult] = {}
+    for group in groups:
+        tasks = []
+        for image in (by_name[name] for name in group if name in by_name):
+            failed = [name for name in image.own.values() if name not in contexts]
+            if failed:
+                error = BuildError(f"{image.name}: its base image {failed[0]} failed", "see above")
+                results[image.name] = ImageResult(component=image.name, status=Status.FAILED, error=error)
+                context.console.error(error)
+                continue
+            tasks.append(assemble(image, {reference: contexts[name] for reference, name in image.own.items()}))
+        for task, (result, built) in zip(tasks, _run_all(context, tasks, bases), strict=True):
+            results[task.assembly.name] = result
+            if built:
+                contexts[task.assembly.name] = built
+    return [results[image.name] for image in images if image.published or results[image.name].error]
+
+
+def _run_all(context: Context, tasks: Sequence[Task], bases: Collection[str]) -> list[tuple[ImageResult, str]]:
     """Run the tasks concurrently. A task that fails does not stop the others; Ctrl-C stops all of them."""
     with ThreadPoolExecutor(max_workers=_workers()) as pool:
-        futures = [pool.submit(_run_one, context, task) for task in tasks]
+        futures = [pool.submit(_run_one, context, task, task.assembly.name in bases) for task in tasks]
         try:
             return [future.result() for future in futures]
         except BaseException:
@@ -153,14 +212,20 @@ def _run_all(context: Context, tasks: list[Task]) -> list[ImageResult]:
             raise
 
 
-def _run_one(context: Context, task: Task) -> ImageResult:
+def _run_one(context: Context, task: Task, is_base: bool) -> tuple[ImageResult, str]:
+    """The result of the task, and the image as a build context if others are based on it."""
     try:
-        return task()
+        result = task()
+        built = task.context(result) if is_base else ""
     except Interrupted:
         raise
     except BuildError as error:
         context.console.error(error)
-        return ImageResult(component=task.assembly.name, status=build.status_of(error), error=error)
+        result, built = ImageResult(component=task.assembly.name, status=build.status_of(error), error=error), ""
+    result = replace(result, steps=task.assembly.steps)
+    if text := summary(result.steps):
+        context.history("emulation", name=result.component, text=text)
+    return result, built
 
 
 def _workers() -> int:
@@ -173,6 +238,8 @@ def _compile(context: Context, options: ImageOptions, epoch: int, revision: str)
 
     Returns the context of those that exist, and the results of the others, which cargo leaves out for their features.
     """
+    if not context.selection.components:
+        return context, []
     context, absent = build.without_left_out(context)
     if options.container:
         container = replace(options.container, fresh=options.force)

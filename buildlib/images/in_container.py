@@ -10,13 +10,14 @@ from pathlib import Path
 
 import buildlib
 from buildlib import elf
+from buildlib.assembly import spec
 from buildlib.binaries import build, dist, gate
 from buildlib.builder import buildx
 from buildlib.builder.buildx import BuildInputs
 from buildlib.core.errors import BuildError, CompileFailed, MissingRequirements, NetworkError, Refused
 from buildlib.core.plan import Outcome, Step, words
 from buildlib.core.targets import Target
-from buildlib.images import dockerfile, spec, workspace_dockerfile
+from buildlib.images import dockerfile, workspace_dockerfile
 from buildlib.process.context import Context
 from buildlib.registry import session
 

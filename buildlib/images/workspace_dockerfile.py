@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from buildlib.core.errors import MissingRequirements, Refused, UsageError
 from buildlib.core.plan import Write
-from buildlib.images import dockerfile, spec
+from buildlib.images import binary_image, dockerfile
 from buildlib.machine.installation import DISTRIBUTION
 from buildlib.machine.workspace import Component
 from buildlib.process.context import Context
@@ -29,7 +30,7 @@ def is_out_of_date(context: Context) -> bool:
 def render(context: Context, only: Component | None = None) -> str:
     """The text of the Dockerfile that follows from the settings, for all components or for one."""
     components = (only,) if only else context.workspace.components
-    stages = {component.name: spec.stage_of(context, component) for component in components}
+    stages = {component.name: binary_image.stage_of(context, component) for component in components}
     return dockerfile.render(stages, context.config.builder.compiler, _requirements())
 
 
@@ -102,16 +103,21 @@ def base_context(context: Context, session: Session, base: str) -> dict[str, str
     return {base: f"docker-image://{session.name(base)}"}
 
 
-def lint_before_build(context: Context, *, strict: bool) -> None:
-    """Lint the workspace's own Dockerfile: findings are warnings; with `strict` they raise Refused."""
-    if not is_own(context):
+def lint_before_build(context: Context, files: Iterable[Path], *, strict: bool) -> None:
+    """Lint Dockerfiles that users wrote, the workspace's own included: findings are warnings; with `strict` they raise Refused."""
+    own = [context.workspace.root / dockerfile.NAME] if context.selection.components and is_own(context) else []
+    paths = [*own, *files]
+    if not paths:
         return
-    from buildlib.lint import command as lint  # loads grammars, which only a workspace with its own Dockerfile needs
+    from buildlib.lint import command as lint  # loads grammars, which generated Dockerfiles do not need
 
-    linted = lint.lint([context.workspace.root / dockerfile.NAME], context.config, context.workspace.root)
-    findings = [finding for finding in linted.findings if finding.severity != "info"]
+    root = context.workspace.root
+    linted = lint.lint(paths, context.config, root)
+    allowed = {"emulated-compile"} if context.config.builder.emulated_compilers == "allow" else frozenset()
+    findings = [one for one in linted.findings if one.severity != "info" and one.rule not in allowed]
+    title = {str(path): str(path.relative_to(root)) if path.is_relative_to(root) else str(path) for path in paths}
     for finding in findings:
-        context.console.warn(f"{dockerfile.NAME}:{finding.line}: {finding.message} [{finding.rule}]")
+        context.console.warn(f"{title[finding.file]}:{finding.line}: {finding.message} [{finding.rule}]")
     if findings and strict:
-        summary = lint.summary(linted).partition(", ")[2]
-        raise Refused(f"{dockerfile.NAME}: {summary}", f"buildlib lint {dockerfile.NAME}")
+        names = " ".join(dict.fromkeys(title[finding.file] for finding in findings))
+        raise Refused(f"{names}: {lint.summary(linted).partition(', ')[2]}", f"buildlib lint {names}")

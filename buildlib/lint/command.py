@@ -20,7 +20,7 @@ from buildlib.lint.check import check, kind
 from buildlib.lint.finding import SEVERITIES, Finding, rules
 from buildlib.lint.fix import apply_edits
 from buildlib.lint.formats import FORMATS, as_data, github_commands, sarif, text_lines
-from buildlib.machine.workspace import find_manifest
+from buildlib.machine.workspace import find_project
 from buildlib.process.console import Console
 
 # Directories of tools and of third-party code.
@@ -50,9 +50,9 @@ def settings(env: Mapping[str, str], root: Path) -> Config:
 
 
 def root_of(cwd: Path) -> Path:
-    """The directory of the workspace; `cwd` outside of a workspace."""
+    """The directory of the project; `cwd` outside of one."""
     try:
-        return find_manifest(cwd).parent
+        return find_project(cwd).parent
     except UsageError:
         return cwd
 

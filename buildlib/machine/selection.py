@@ -59,6 +59,8 @@ def select(workspace: Workspace, request: Request) -> Selection:
         UsageError: an unknown name (with the nearest one), or one name for two files of dist/.
         NothingToDo: nothing would be compiled.
     """
+    if request.no_binaries:
+        return Selection(workspace=workspace, packages=(), components=(), examples=(), libraries=(), target_flags=())
     packages, named = _named(workspace, request)
     names = {package.name for package in packages}
     inside = tuple(component for component in workspace.components if component.package in names)
@@ -195,7 +197,7 @@ def _named_components(workspace: Workspace, request: Request, packages: tuple[Pa
     inside = {package.name for package in packages} if request.packages or request.workspace else None
     named: dict[Component, None] = {}
     for word in request.components:
-        found = [one for one in _matching(workspace, word) if inside is None or one.package in inside]
+        found = [one for one in matching(workspace, word) if inside is None or one.package in inside]
         if not found:
             known = [one.name for one in workspace.components if inside is None or one.package in inside]
             where = (
@@ -208,7 +210,8 @@ def _named_components(workspace: Workspace, request: Request, packages: tuple[Pa
     return tuple(named)
 
 
-def _matching(workspace: Workspace, word: str) -> list[Component]:
+def matching(workspace: Workspace, word: str) -> list[Component]:
+    """The binaries that a value of --component means."""
     package, slash, name = word.rpartition("/")
     found = [
         one for one in workspace.components if fnmatchcase(one.name, name) and (not slash or one.package == package)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from buildlib.core.errors import UsageError
+from buildlib.core.layers import OWN_SETTINGS
 from buildlib.core.plan import Step
 
 # Kinds of libraries that other languages link, and the suffix of their files on Linux.
@@ -78,6 +79,7 @@ class Workspace:
     target_dir: Path
     components: tuple[Component, ...]  # of all members, in cargo's order
     members: tuple[Package, ...] = ()
+    has_rust: bool = True  # False for a project without a Cargo.toml
     published: frozenset[str] = frozenset()  # names of members that are names of dependencies from elsewhere, too
 
     @property
@@ -98,10 +100,21 @@ class Workspace:
 
 def find_manifest(cwd: Path) -> Path:
     """The Cargo.toml that cargo would use in `cwd`. UsageError without one."""
-    for folder in (cwd, *cwd.parents):
-        if (manifest := folder / "Cargo.toml").is_file():
-            return manifest
+    if manifest := _find(cwd, "Cargo.toml"):
+        return manifest
     raise UsageError(f"no Cargo.toml in {cwd} or above it", "run in the directory of a Rust workspace")
+
+
+def find_project(cwd: Path) -> Path:
+    """The file that makes a directory a project: Cargo.toml, or buildlib.toml where there is no Rust. UsageError without any."""
+    if file := _find(cwd, "Cargo.toml") or _find(cwd, OWN_SETTINGS):
+        return file
+    message = f"neither Cargo.toml nor {OWN_SETTINGS} in {cwd} or above it"
+    raise UsageError(message, f"run in the directory of a Rust workspace, or of a {OWN_SETTINGS} with [images]")
+
+
+def _find(cwd: Path, name: str) -> Path | None:
+    return next((file for folder in (cwd, *cwd.parents) if (file := folder / name).is_file()), None)
 
 
 def metadata_step(cargo: Path, cwd: Path) -> Step:

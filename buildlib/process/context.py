@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from buildlib.core import layers
 from buildlib.core.errors import MissingRequirements, UsageError
@@ -30,6 +30,7 @@ from buildlib.process.history import FAILURE_LOG, NO_HISTORY, History
 from buildlib.process.runner import DryRunner, Runner
 
 HISTORY = Path("buildlib", "journal.jsonl")  # in the target directory
+Scope = Literal["workspace", "project", "anywhere"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,10 @@ class Context:
     @cached_property
     def selection(self) -> Selection:
         """The packages, binaries and libraries that the request means. Errors as in `machine.selection.select`."""
+        for word in self.request.components:
+            if word in self.config.images:
+                help_text = "`image`, `smoke` and `plan` know it; for those of the workspace leave it out"
+                raise UsageError(f"{word!r} is an image of the settings, not a binary", help_text)
         return select(self.workspace, self.request)
 
     @property
@@ -81,31 +86,33 @@ def open_context(
     console: Console,
     *,
     dry: bool = False,
-    anywhere: bool = False,
+    scope: Scope = "workspace",
     command: str = "",
     request: Request = NO_REQUEST,
 ) -> Context:
     """Probe the machine and the workspace of `cwd`, and resolve the settings.
 
-    `flags` are settings by their own names; empty ones are ignored. `anywhere` is for commands that need no workspace. `command` is
-    the command line for the history, `request` what it asks of the workspace.
+    `flags` are settings by their own names; empty ones are ignored. `scope` is what the command needs: a Rust workspace, a project,
+    which may have settings alone, or nothing. `command` is the command line for the history, `request` what it asks of the workspace.
 
     Raises:
         UsageError: There is no workspace, or a setting is wrong, such as a table for a component that does not exist.
         MissingRequirements: There is no cargo.
     """
-    manifest = _manifest(cwd, anywhere=anywhere)
+    file = _project(cwd, scope)
+    manifest = file if file and file.name == "Cargo.toml" else None
     with ThreadPoolExecutor(max_workers=1) as pool:
         probing = pool.submit(probe, env, cwd)
         if manifest:
             workspace = read_workspace(console, env, manifest.parent)
         else:
-            workspace = Workspace(root=cwd, target_dir=cwd / "target", components=())
+            root = file.parent if file else cwd
+            workspace = Workspace(root=root, target_dir=root / "target", components=(), has_rust=False)
         config = layers.resolve(
             *layers.files(workspace.root), layers.environment(env), ("flag", {k: v for k, v in flags.items() if v})
         )
         host = probing.result()
-    if manifest:
+    if file:
         layers.check_components(config, {component.name: component for component in workspace.components})
     if config.target_dir:
         workspace = replace(workspace, target_dir=workspace.root / config.target_dir)
@@ -122,11 +129,14 @@ def _redacted(command: str, env: Mapping[str, str]) -> list[str]:
     return [shlex.quote(word) if HIDDEN not in word or " " in word else word for word in words]
 
 
-def _manifest(cwd: Path, *, anywhere: bool) -> Path | None:
-    try:
+def _project(cwd: Path, scope: Scope) -> Path | None:
+    """The Cargo.toml or buildlib.toml of the project in `cwd`, None outside of one. UsageError if `scope` needs one."""
+    if scope == "workspace":
         return workspaces.find_manifest(cwd)
+    try:
+        return workspaces.find_project(cwd)
     except UsageError:
-        if anywhere:
+        if scope == "anywhere":
             return None
         raise
 

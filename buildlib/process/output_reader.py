@@ -49,6 +49,7 @@ class OutputReader:
         self.step, self.console, self.translate = step, console, translate
         self.stdout: list[str] = []
         self.tail = Tail()
+        self.decoder = step.decoder() if step.decoder else None
         # What cargo's messages say: what was built, and how many crates were compiled or up to date.
         self.artifacts: list[Artifact] = []
         self.compiled = self.fresh = 0
@@ -64,10 +65,13 @@ class OutputReader:
                     self._show(line)
 
     def read_stderr(self, pipe: IO[bytes]) -> None:
-        """Read stderr to its end."""
+        """Read stderr to its end, and show what the step's decoder makes of it."""
         with suppress(BrokenPipeError):
             for line in _lines(pipe):
-                self._show(line)
+                for shown in self.decoder.lines(line.rstrip("\n")) if self.decoder else (line,):
+                    self._show(shown)
+            for shown in self.decoder.end() if self.decoder else ():
+                self._show(shown)
 
     def _show(self, line: str) -> None:
         line = self.translate(line.rstrip("\n"))

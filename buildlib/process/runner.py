@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
-import signal
 import subprocess
 import threading
 import time
@@ -15,11 +13,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from buildlib.core.errors import Interrupted, MissingRequirements, UsageError
-from buildlib.core.plan import Action, AtomicUpdate, CopyFiles, Install, Job, Link, OciLayout, Outcome, Step, Write
+from buildlib.core.errors import BuildError, Interrupted, MissingRequirements, UsageError
+from buildlib.core.plan import (
+    Action,
+    AtomicUpdate,
+    CopyFiles,
+    Decoder,
+    Install,
+    Job,
+    Link,
+    OciLayout,
+    Outcome,
+    Step,
+    Write,
+)
 from buildlib.core.settings import Retry
 from buildlib.failures.classify import Failure, classify
 from buildlib.failures.redact import redact, redact_argv, secret_values
+from buildlib.process.children import PATIENCE, end_all, wait
 from buildlib.process.console import Console
 from buildlib.process.escaping import json_text
 from buildlib.process.files import (
@@ -39,8 +50,6 @@ from buildlib.process.output_reader import OutputReader
 from buildlib.process.retry import Budget, with_retries
 
 MAX_RECORD = 1_000_000  # bytes of the failure log, before it is renamed and a new one begins
-PATIENCE = 5.0  # seconds that children get to exit after SIGINT, then after SIGTERM
-TIMED_OUT = 124  # the exit code that timeout(1) uses
 
 
 class Runner:
@@ -64,15 +73,21 @@ class Runner:
         self.record = record
         self.history = history
         self.translate: Callable[[str], str] = str
+        self.hidden: dict[str, str] = {}  # secrets by name, beside those that the environment's names tell
         self.stopped = threading.Event()
         self.sleep = sleep or self.stopped.wait
         self.running: set[subprocess.Popen[bytes]] = set()
+
+    def secrets(self) -> tuple[str, ...]:
+        """What is removed from everything that is shown or recorded."""
+        named = {f"{name}_TOKEN": value for name, value in self.hidden.items()}  # a name that says so
+        return secret_values({**self.env, **named})
 
     def stop(self) -> None:
         """End what other threads are running, and let nothing start any more: Ctrl-C interrupts only the main thread."""
         self.stopped.set()
         for process in tuple(self.running):
-            _end_all(process)
+            end_all(process)
 
     def __call__(self, action: Action) -> Outcome:
         """Execute one action. BuildError if the machine cannot do it (no such program, disk full)."""
@@ -121,7 +136,7 @@ class Runner:
         """Write a failed try to the record. A record that cannot be written must not change the result."""
         if not self.record:
             return
-        values = secret_values(self.env)
+        values = self.secrets()
         entry = {
             "time": datetime.now(UTC).isoformat(timespec="seconds"), "step": redact(title, values), "argv": redact_argv(argv, values),
             "class": failure.kind, "cause": redact(failure.cause, values), "attempt": attempt, "wait": wait,
@@ -134,6 +149,7 @@ class Runner:
     def _run(self, step: Step) -> Outcome:
         """Run the step, as often as it allows and its failures justify."""
         limit = min(step.attempts, self.budget.policy.attempts)
+        decoders: list[Decoder] = []
 
         def failure_of(outcome: Outcome) -> Failure | None:
             return None if outcome else classify(outcome.output, outcome.code, Path(step.argv[0]).name)
@@ -143,13 +159,13 @@ class Runner:
                 return  # the answer to a question is no
             self.failed(step.title, step.argv, failure, attempt, wait)
             if wait is not None:
-                cause = redact(failure.cause, secret_values(self.env))
+                cause = redact(failure.cause, self.secrets())
                 self.console.note(f"{step.title}: retrying {attempt + 1} of {limit} in {wait:.0f} s: {cause}")
             elif failure.transient and self.budget.down:
                 self.console.warn("the network is down: most of the recent tries have failed")
 
         return with_retries(
-            lambda: self._run_once(step), failure_of, self.budget, attempts=limit, delay=self.budget.policy.delay,
+            lambda: self._run_once(step, decoders), failure_of, self.budget, attempts=limit, delay=self.budget.policy.delay,
             sleep=self._pause, on_failure=on_failure,
         )  # fmt: skip
 
@@ -158,19 +174,23 @@ class Runner:
         if self.stopped.is_set():
             raise Interrupted("interrupted")
 
-    def _run_once(self, step: Step) -> Outcome:
+    def _run_once(self, step: Step, decoders: list[Decoder]) -> Outcome:
         if self.stopped.is_set():
             raise Interrupted("interrupted")
         if not step.quiet:
             self.console.command(tuple(map(self.translate, step.argv)))
         started_at, start = time.time(), time.monotonic()
         reader = OutputReader(step, self.console, self.translate)
+        decoders += (reader.decoder,) if reader.decoder else ()
         process = self._start(step)
         threads = [_thread(reader.read_stdout, process.stdout), _thread(reader.read_stderr, process.stderr)]
         self.running.add(process)
         with self.console.working(step.title) if not step.quiet else contextlib.nullcontext():
             try:
-                code = _wait(process, step)
+                code = wait(process, step, reader.decoder)
+            except BuildError as error:  # of the decoder, which quotes the step's output
+                message = redact(self.translate(error.message), self.secrets())
+                raise type(error)(message, error.help) from None
             finally:
                 self.running.discard(process)
                 for thread in threads:
@@ -183,7 +203,7 @@ class Runner:
             self.console.done(seconds, reader.summary())
         return Outcome(
             step=step, code=code, seconds=seconds, stdout="".join(reader.stdout), output="\n".join(reader.tail),
-            artifacts=tuple(reader.artifacts),
+            artifacts=tuple(reader.artifacts), decoders=tuple(decoders),
         )  # fmt: skip
 
     def _start(self, step: Step) -> subprocess.Popen[bytes]:
@@ -246,44 +266,3 @@ def _thread(read: Callable[[IO[bytes]], None], pipe: IO[bytes] | None) -> thread
     thread = threading.Thread(target=read, args=(pipe,), daemon=True)
     thread.start()
     return thread
-
-
-def _wait(process: subprocess.Popen[bytes], step: Step) -> int:
-    try:
-        code = process.wait(step.timeout)
-        return code if code >= 0 else 128 - code
-    except subprocess.TimeoutExpired:
-        _end(process, signal.SIGKILL, step.terminal)
-        return TIMED_OUT
-    except BaseException:  # above all Ctrl-C: no child must outlive this process
-        _end_all(process, step.terminal)
-        raise
-
-
-def _end_all(process: subprocess.Popen[bytes], terminal: bool = False) -> None:
-    """Ask the step to exit, then force it."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-        if _end(process, number, terminal):
-            break
-
-
-def _end(process: subprocess.Popen[bytes], number: signal.Signals, terminal: bool) -> bool:
-    """Signal the step's process group. True if all of it has exited in time.
-
-    A step at the terminal is in this process's own group, so only the step itself is signalled.
-    """
-    try:
-        if terminal:
-            process.send_signal(number)
-        else:
-            os.killpg(process.pid, number)
-        process.wait(PATIENCE)
-        deadline = time.monotonic() + (0 if terminal else PATIENCE)
-        while time.monotonic() < deadline:
-            os.killpg(process.pid, 0)  # raises when the group is empty
-            time.sleep(0.05)
-        return terminal
-    except ProcessLookupError:
-        return True
-    except subprocess.TimeoutExpired:
-        return False

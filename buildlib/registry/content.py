@@ -37,6 +37,24 @@ def read_manifest(
     return bytes(data)
 
 
+def require_success(answer: Answer, title: str, request: str) -> None:
+    """Raise the error of an answer that is not a success; `title` and `request` are the names of both in messages.
+
+    Raises:
+        NetworkError, BuildError: The registry does not have it, refuses it, or does not answer.
+    """
+    if answer.failure:
+        raise answer.failure.error(f"{title}: {answer.failure.cause}", answer.failure.help)
+    if answer.status == 404:
+        answer.received.close()
+        raise BuildError(f"{title}: not found")
+    if answer.status != 200:
+        with answer.received as response:
+            refusal = denial(response, request)
+        error = refusal.error if answer.status in (401, 403) else BuildError
+        raise error(f"{title}: {refusal.cause}", refusal.help)
+
+
 @dataclass(frozen=True)
 class Repository:
     """A repository in its registry.
@@ -70,16 +88,7 @@ class Repository:
         if ":" in version:
             check_claims(title, version, size, limit)
         request, answer = self.client.reach("GET", self.registry, f"/v2/{self.name}/{path}", {"Accept": MANIFESTS})
-        if answer.failure:
-            raise answer.failure.error(f"{title}: {answer.failure.cause}", answer.failure.help)
-        if answer.status == 404:
-            answer.received.close()
-            raise BuildError(f"{title}: not found")
-        if answer.status != 200:
-            with answer.received as response:
-                refusal = denial(response, request.title)
-            error = refusal.error if answer.status in (401, 403) else BuildError
-            raise error(f"{title}: {refusal.cause}", refusal.help)
+        require_success(answer, title, request.title)
         length = answer.received.headers.get("Content-Length", "")
         if size is not None and length.isdecimal() and length != str(size):
             answer.received.close()

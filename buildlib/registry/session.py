@@ -24,6 +24,7 @@ from buildlib.process.context import Context
 from buildlib.registry.digests import verify
 
 if TYPE_CHECKING:
+    from buildlib.registry.client import Client, OnFailure
     from buildlib.registry.gateway import Gateway
 
 
@@ -123,11 +124,25 @@ def _killed_recently(folder: Path) -> Iterator[bool]:
             mark.unlink()
 
 
+def client_for(context: Context, on_failure: OnFailure | None = None) -> Client:
+    """A client with the command's retries, mirrors and credentials.
+
+    `on_failure` hears of each failed try; without it they are recorded.
+    """
+    from buildlib.registry.client import Client
+
+    run = context.run
+    return Client(
+        run.budget, run.sleep, on_failure or (lambda title, failure, attempt, wait: run.failed(title, (), failure, attempt, wait)),
+        bundle=run.env.get("SSL_CERT_FILE", ""), mirrors=context.config.builder.hosts(),
+        login=docker_daemon.login(run.env, context.console.warn),
+    )  # fmt: skip
+
+
 @contextmanager
 def _open_gateway(context: Context, builder: str) -> Iterator[Session]:
     # Imported late: requests and http.server are needed for nothing else.
     from buildlib.registry import gateway as gateways
-    from buildlib.registry.client import Client
 
     waits: list[float] = []  # seconds
 
@@ -141,11 +156,7 @@ def _open_gateway(context: Context, builder: str) -> Iterator[Session]:
                 f"{title}: retrying {attempt + 1} of {limit} in {wait:.0f} s: {failure.cause.removeprefix(f'{title}: ')}"
             )
 
-    run, env = context.run, context.run.env
-    client = Client(
-        run.budget, run.sleep, on_failure, bundle=env.get("SSL_CERT_FILE", ""), mirrors=context.config.builder.hosts(),
-        login=docker_daemon.login(env, context.console.warn),
-    )  # fmt: skip
+    run, env, client = context.run, context.run.env, client_for(context, on_failure)
     real = docker_daemon.config_folder(env)
     with tempfile.TemporaryDirectory() as folder, gateways.open_gateway(client, builder) as gateway:
         changed = gateways.docker_config(Path(folder), real, gateway, env.get("BUILDX_CONFIG", ""))

@@ -62,8 +62,15 @@ def timeline(lines: Sequence[Line]) -> str:
     return (
         f"<details open><summary><code>buildlib {escape(str(lines[0]['command']))}</code> "
         f"<span>{escape(str(lines[0]['run']))} · {summary}</span></summary>"
-        f'<svg width="{WIDTH}" height="{ROW * len(steps) + 4}" role="img">{rows}</svg>{_time_by_arch(steps)}</details>\n'
+        f'<svg width="{WIDTH}" height="{ROW * len(steps) + 4}" role="img">{rows}</svg>'
+        f"{_time_by_arch(steps)}{_emulation(lines)}</details>\n"
     )
+
+
+def _emulation(lines: Iterable[Line]) -> str:
+    """What emulation cost in each image."""
+    costs = (line for line in lines if line["kind"] == "emulation")
+    return "".join(f"<p>{escape(str(line.get('name')))}: {escape(str(line.get('text')))}</p>" for line in costs)
 
 
 def _subject(step: Line) -> str:

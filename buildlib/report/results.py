@@ -25,8 +25,19 @@ class BuildData(TypedDict):
     left_out: list[str]
 
 
+class StepTimeData(TypedDict):
+    """One step of a Dockerfile: where it ran, for which platform, and in how many seconds; 0 for one that was cached."""
+
+    title: str
+    platform: str
+    target: str
+    stage: str
+    seconds: float
+    emulated: bool
+
+
 class ImageData(TypedDict):
-    """`image --json`: one element per component."""
+    """`image --json`: one element per component. `steps` are those of a Dockerfile of the project."""
 
     component: str
     status: str
@@ -36,6 +47,17 @@ class ImageData(TypedDict):
     where: str
     code: int
     error: str | None
+    steps: list[StepTimeData]
+
+
+class BaseData(TypedDict):
+    """`image --check-bases --json`: one element per component and base image. `newer` says whether the digests differ."""
+
+    component: str
+    base: str
+    recorded: str
+    current: str
+    newer: bool
 
 
 class BuilderData(TypedDict):
@@ -60,7 +82,10 @@ class VerifyData(TypedDict):
 
 
 class PlanData(TypedDict):
-    """`plan --json`: one element per target. `floor` is the minimum glibc version."""
+    """`plan --json`: one element per target. `floor` is the minimum glibc version, `images` are those from Dockerfiles.
+
+    Where only those exist for a target, nothing is compiled: `argv` is empty.
+    """
 
     arch: str
     target: str
@@ -74,6 +99,7 @@ class PlanData(TypedDict):
     env: dict[str, str]
     binaries: list[str]
     left_out: list[str]
+    images: list[str]
 
 
 # `config --json`: each setting by its dotted key. "from" is a keyword of Python's, so that a class cannot have it.
@@ -109,6 +135,7 @@ class RequirementData(TypedDict):
 RESULTS: dict[str, Any] = {
     "build": list[BuildData],
     "image": list[ImageData],
+    "image-check-bases": list[BaseData],
     "builder": BuilderData,
     "verify": list[VerifyData],
     "plan": list[PlanData],

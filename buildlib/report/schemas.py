@@ -13,8 +13,10 @@ from typing import Any, get_type_hints
 import msgspec
 from msgspec import Struct
 
+from buildlib.core.builder_settings import Node
 from buildlib.core.component_settings import Component
-from buildlib.core.settings import Node, Setting, Settings, declared, meta_of
+from buildlib.core.image_settings import Image
+from buildlib.core.settings import Setting, Settings, declared, default_of, meta_of
 from buildlib.core.values import describe, toml
 from buildlib.report.results import RESULTS
 
@@ -63,7 +65,7 @@ def schema_text(schema: Mapping[str, Any]) -> str:
 INTRODUCTION = """\
 # Settings
 
-<!-- Generated from buildlib/core/settings.py and component_settings.py by `python -m buildlib.report.schemas`. -->
+<!-- Generated from buildlib/core/*settings.py by `python -m buildlib.report.schemas`. -->
 
 Every setting has a default, and a project sets only what differs. There are five layers; a value in a later layer replaces the
 value of an earlier one, key by key:
@@ -90,7 +92,7 @@ def settings_page() -> str:
         sections.append(_section(f"`[{name}]`", table.__doc__ or "", _settings_of(name)))
         if name == "builder":
             sections.append(_fields("`[[builder.nodes]]`", Node))
-    sections += [_fields("`[components.NAME]`", Component), _example()]
+    sections += [_fields("`[components.NAME]`", Component), _fields("`[images.NAME]`", Image), _example()]
     return "\n".join(sections)
 
 
@@ -120,14 +122,10 @@ def _fields(title: str, table: type[Struct]) -> str:
     hints = get_type_hints(table, include_extras=True)
     rows = []
     for field in msgspec.structs.fields(table):
-        default = "required" if field.required else f"`{toml(_default(field))}`"
+        default = "required" if field.required else f"`{toml(default_of(field))}`"
         hint = hints[field.name]
-        rows.append((f"`{field.name}`", describe(hint), default, meta_of(hint).description or ""))
+        rows.append((f"`{field.encode_name}`", describe(hint), default, meta_of(hint).description or ""))
     return _markdown(title, table.__doc__ or "", FIELD_HEAD, rows)
-
-
-def _default(field: msgspec.structs.FieldInfo) -> Any:
-    return field.default_factory() if field.default is msgspec.NODEFAULT else field.default
 
 
 def _markdown(title: str, introduction: str, head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
@@ -145,10 +143,11 @@ def _example() -> str:
 
 def _example_lines() -> Iterator[str]:
     yield f"[{SECTION}]"
-    yield from _assignments(setting for setting in _settings_of("") if setting.key != "components")
+    yield from _assignments(setting for setting in _settings_of("") if setting.key not in ("components", "images"))
     for name in _tables():
         yield from ("", f"[{SECTION}.{name}]", *_assignments(_settings_of(name)))
     yield from ("", f"[{SECTION}.components.mqtt-server]", *_assignments(declared(Component).values()))
+    yield from ("", f"[{SECTION}.images.redis]", *_assignments(declared(Image).values()))
 
 
 def _assignments(settings: Iterable[Setting]) -> Iterator[str]:

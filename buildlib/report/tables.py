@@ -1,6 +1,6 @@
 """Results for users (tables and lines) and for programs (JSON).
 
-`test_tables` has those of tests and benchmarks, which no build needs to import.
+`test_tables` has those of tests and benchmarks, which no build needs to import, `plan_table` that of `plan`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from buildlib.core.plan import Status, Step, Write
+from buildlib.core.plan import Status, Write
 from buildlib.core.requirements import Requirement
 from buildlib.core.settings import Config, flat
 from buildlib.failures.classify import classify
@@ -16,14 +16,15 @@ from buildlib.failures.redact import redact
 from buildlib.process.console import Console
 
 if TYPE_CHECKING:
+    from buildlib.assembly.spec import ImageResult
     from buildlib.binaries.build import BuildResult
     from buildlib.binaries.dist import Entry
     from buildlib.binaries.verify import Verdict
     from buildlib.builder.builder_commands import BuilderState
+    from buildlib.builder.step_times import StepTime
     from buildlib.doctor.network import ConnectionStep, NetworkReport
-    from buildlib.images.spec import ImageResult
+    from buildlib.images.bases import BaseState
     from buildlib.report import results as data
-    from buildlib.rust.cargo import Build
 
 
 def build(console: Console, results: Sequence[BuildResult], *, as_json: bool) -> None:
@@ -62,13 +63,15 @@ def size(count: int) -> str:
 
 
 def image(console: Console, images: Sequence[ImageResult], *, as_json: bool) -> None:
-    """Print the result of `image`: one row per image."""
+    """Print the result of `image`: one row per image, and what emulation cost."""
+    from buildlib.builder.step_times import HELP, summary
+
     if as_json:
         rows: list[data.ImageData] = [
             {
                 "component": i.component, "status": i.status.value, "digest": i.digest, "platforms": list(i.platforms),
                 "tags": list(i.tags), "where": i.where, "code": i.error.code if i.error else 0,
-                "error": i.error.message if i.error else None,
+                "error": i.error.message if i.error else None, "steps": [_step_data(step) for step in i.steps],
             }
             for i in images
         ]  # fmt: skip
@@ -82,6 +85,44 @@ def image(console: Console, images: Sequence[ImageResult], *, as_json: bool) -> 
                 for i in images
             ),
         )  # fmt: skip
+
+    for image in images:
+        if text := summary(image.steps):
+            console.warn(f"{image.component}: {text}; help: {HELP}")
+
+
+def _step_data(step: StepTime) -> data.StepTimeData:
+    return {
+        "title": step.title, "platform": step.platform, "target": step.target, "stage": step.stage,
+        "seconds": round(step.seconds, 3), "emulated": step.emulated,
+    }  # fmt: skip
+
+
+def bases(console: Console, states: Sequence[BaseState], *, as_json: bool) -> None:
+    """Print the result of `image --check-bases`: one row per component and base image."""
+    if as_json:
+        rows: list[data.BaseData] = [
+            {
+                "component": s.component,
+                "base": s.base,
+                "recorded": s.recorded,
+                "current": s.current,
+                "newer": s.is_newer,
+            }
+            for s in states
+        ]
+        console.json(rows)
+    elif states:
+        console.table(
+            ("component", "base image", "recorded", "current", "state"),
+            (
+                (s.component, s.base, s.recorded.removeprefix("sha256:")[:12], s.current.removeprefix("sha256:")[:12],
+                 "newer" if s.is_newer else "current")
+                for s in states
+            ),
+        )  # fmt: skip
+    else:
+        console.line("no base image is recorded: it is with the next `image --push`")
 
 
 def builder(console: Console, state: BuilderState, *, as_json: bool) -> None:
@@ -133,37 +174,6 @@ def verify(console: Console, verdicts: Sequence[Verdict], *, as_json: bool) -> N
         console.line(f"{mark} {verdict.path} · {arch}{kind}{glibc}{started}")
         for refusal in verdict.refusals:
             console.line(f"    {refusal}")
-
-
-def plan(console: Console, builds: Sequence[Build], left_out: Mapping[str, str], *, as_json: bool) -> None:
-    """Print what `build` would run: one row per target. `left_out` are binaries that cargo would not compile, and why."""
-    compiles = [(build, step) for build in builds for step in build.job.steps if isinstance(step, Step)]
-    if as_json:
-        rows: list[data.PlanData] = [
-            {
-                "arch": build.target.name, "target": build.target.triple, "platform": build.target.oci,
-                "backend": build.backend.name, "why": build.backend.why, "floor": build.backend.minimum_glibc,
-                "toolchain": str(build.compiler) if build.compiler else None, "folder": str(build.folder),
-                "argv": list(step.argv), "env": dict(step.env),
-                "binaries": [one.name for one in build.selection.components if one.name not in left_out],
-                "left_out": list(left_out.values()),
-            }
-            for build, step in compiles
-        ]  # fmt: skip
-        console.json(rows)
-        return
-    console.table(
-        ("arch", "backend", "why", "minimum glibc", "toolchain", "command"),
-        (
-            (
-                build.target.name, build.backend.name, build.backend.why, build.backend.minimum_glibc or "-",
-                str(build.compiler or "-"), " ".join(step.argv),
-            )
-            for build, step in compiles
-        ),
-    )  # fmt: skip
-    for reason in left_out.values():
-        console.line(f"left out: {reason}")
 
 
 def config(console: Console, config: Config, *, as_json: bool) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from buildlib.core.cases import CRASHED, FAILED, HOST, IGNORED, PASSED, TIMED_OUT
 from buildlib.process.console import Console
 from buildlib.testing import benches as bench_reports
 from buildlib.testing import counts
 from buildlib.testing import tests as test_reports
 from buildlib.testing.benches import BenchResult
-from buildlib.testing.libtest import CRASHED, FAILED, HOST, IGNORED, PASSED, TIMED_OUT
 from buildlib.testing.tests import TestResult
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from buildlib.core.cases import FAILED, Suite
 from buildlib.core.targets import Target
 from buildlib.emulation import binfmt
 from buildlib.testing.child_processes import BINFMT, BOTH, LAUNCHERS, LIBRARIES, NONE
-from buildlib.testing.libtest import FAILED, Suite
 
 # The kernel's ENOEXEC as Rust and as shells print it, and the exit code of a child whose exec failed. Under QEMU, Rust gets no more
 # than that: posix_spawn reports the error through memory that QEMU's vfork does not share. 32512 is that code as waitpid returns it.

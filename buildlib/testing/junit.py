@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from buildlib.testing.libtest import IGNORED, PASSED, Suite
+from buildlib.core.cases import IGNORED, PASSED, Suite
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element

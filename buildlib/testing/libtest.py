@@ -6,16 +6,14 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePath
 from signal import Signals
 from typing import Any
 
+from buildlib.core.cases import CRASHED, FAILED, IGNORED, PASSED, TIMED_OUT, Case, Suite
 from buildlib.core.plan import last_line
 
-# A case's results, in libtest's words; the last two are the test runner's.
-PASSED, FAILED, IGNORED, TIMED_OUT, CRASHED = "passed", "failed", "ignored", "timed out", "crashed"
 WORDS = {"ok": PASSED, "FAILED": FAILED, "ignored": IGNORED}
 CASE = re.compile(r"^test (?P<name>.+?)(?: - should panic)? \.\.\. (?P<word>ok|FAILED|ignored)\b", re.MULTILINE)
 # rustdoc names a doc test by its place, src/lib.rs - item (line 10), and by its attributes.
@@ -23,39 +21,7 @@ DOC_TEST = re.compile(r"\(line \d+\)(?: - .+)?$")
 RUNNING = re.compile(r"^running \d+ tests?$", re.MULTILINE)
 SLOW = re.compile(r"^test (.+) has been running for over \d+ seconds$", re.MULTILINE)
 HASH = re.compile(r"-[0-9a-f]{16}$")
-HOST = "host"
 DETAIL = 4000  # characters of a failed test's output that are kept
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """One test. `detail` is its output if it did not pass."""
-
-    name: str
-    result: str
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Suite:
-    """The tests of one binary, or all doc tests.
-
-    `broken` is the emulator's last line if a crash of the emulator ended the run; `recovered` is that line if only the first run
-    crashed and the second one finished. `ran_on` is HOST for what cargo compiles for the host. `stderr` is the end of what a binary
-    with failed tests printed there, which may be from programs that they started.
-    """
-
-    name: str
-    cases: tuple[Case, ...]
-    seconds: float = 0.0
-    broken: str = ""
-    recovered: str = ""
-    ran_on: str = ""
-    stderr: str = ""
-
-    def count(self, *results: str) -> int:
-        """How many cases have one of these results."""
-        return sum(case.result in results for case in self.cases)
 
 
 def read(record: str, stdout: str, root: Path = Path()) -> tuple[Suite, ...]:

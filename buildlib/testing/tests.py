@@ -10,6 +10,7 @@ from typing import Any, NotRequired, TypedDict
 
 from buildlib import elf
 from buildlib.binaries.build import compile_error
+from buildlib.core.cases import IGNORED, PASSED, Suite
 from buildlib.core.errors import BuildError, TestsFailed
 from buildlib.core.plan import Outcome, Write
 from buildlib.core.targets import Target, native
@@ -24,7 +25,6 @@ from buildlib.testing.cargo_test import TestOptions, TestPlan
 from buildlib.testing.child_processes import BOTH, LAUNCHERS
 from buildlib.testing.failure_help import help_for_failures
 from buildlib.testing.junit import junit
-from buildlib.testing.libtest import IGNORED, PASSED, Suite
 
 SLOWDOWN = 10.0  # times that a test may take longer under emulation; QEMU's factor is five to ten
 
@@ -63,7 +63,7 @@ class CaseData(TypedDict):
 
 
 class SuiteData(TypedDict):
-    """The tests of one binary. `broken` and `mended` are as in libtest.Suite, `ran_on` is "host" for a proc macro's tests."""
+    """The tests of one binary. `broken` and `mended` are as in core.cases.Suite, `ran_on` is "host" for a proc macro's tests."""
 
     name: str
     seconds: float

@@ -41,7 +41,9 @@ def _extract(suite, arch, packages, archive):
     return run(
         "mmdebstrap", "--variant=extract", "--mode=root", f"--architectures={arch}",
         f"--include={','.join(('base-files', 'dash', 'coreutils', *packages))}",
-        '--extract-hook=test ! -e "$1/usr/bin/gcc" || ln -s gcc "$1/usr/bin/cc"',  # as Debian's alternatives would
+        # As Debian's alternatives would.
+        '--extract-hook=test ! -e "$1/usr/bin/gcc" || ln -s gcc "$1/usr/bin/cc"',
+        '--extract-hook=cd "$1/usr/bin" && for java in ../lib/jvm/*/bin/java; do test ! -e "$java" || ln -sf "$java" java; done',
         '--aptopt=Acquire::Check-Valid-Until "false"',  # the tests do not depend on how current a mirror is
         suite, archive, f"deb [signed-by={KEYRING}] {debian_mirror()} {suite} main",
     )  # fmt: skip
@@ -73,6 +75,25 @@ def publish_compiler(engine, scratch):
         partial.rename(archive)
     registry, context = engine.registry, scratch / "compiler"
     publish(engine.env, registry, context, f"library/{COMPILER}", {"amd64": archive}, compressed=False)
+
+
+def publish_services(engine, scratch):
+    """Push what the images of services begin with: Debian's redis and Python for four platforms, and Go for this machine's."""
+    services = {
+        arch: root_file_system("services", debian, "redis-server", "python3") for debian, arch in DEBIAN_ARCHES.items()
+    }
+    go = {"amd64": root_file_system("go", "amd64", "golang-1.24-go", "golang-1.24-src")}
+    for name, archives in {f"services:{SUITE}": services, "golang:1.24": go}.items():
+        context = scratch / name.partition(":")[0]
+        publish(engine.env, engine.registry, context, f"bases/{name}", archives, compressed=False)
+
+
+def publish_java(engine, scratch):
+    """Push Debian's Java for four platforms: a gigabyte."""
+    archives = {
+        arch: root_file_system("java", debian, "openjdk-21-jre-headless") for debian, arch in DEBIAN_ARCHES.items()
+    }
+    publish(engine.env, engine.registry, scratch / "java", "bases/java:21", archives, compressed=False)
 
 
 def publish(env, registry, context, name, archives, *, compressed=True):

@@ -79,14 +79,14 @@ class Engine:
     def settings(self, **builder):
         """The text of a buildlib.toml for a workspace that pushes to the registry. `builder` changes settings of the builder."""
         table = {"name": BUILDER, "mirrors": self.mirrors, **builder}
-        lines = (f"{name} = {_toml(value)}\n" for name, value in table.items())
+        lines = (f"{name} = {toml(value)}\n" for name, value in table.items())
         return f'registry = "{self.registry}/acme"\n[builder]\n{"".join(lines)}'
 
 
-def _toml(value):
+def toml(value):
     if isinstance(value, dict):
-        return f"{{ {', '.join(f'{json.dumps(k)} = {_toml(v)}' for k, v in value.items())} }}"
-    return f"[{', '.join(map(_toml, value))}]" if isinstance(value, list) else json.dumps(value)
+        return f"{{ {', '.join(f'{json.dumps(k)} = {toml(v)}' for k, v in value.items())} }}"
+    return f"[{', '.join(map(toml, value))}]" if isinstance(value, list) else json.dumps(value)
 
 
 @contextmanager

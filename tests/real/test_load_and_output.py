@@ -8,10 +8,11 @@ import pytest
 from project import EXITS_1, PLATFORMS, with_entry_code
 from testbed import install_packages, run
 
+from buildlib.assembly import oci
 from buildlib.core.plan import OciLayout
 from buildlib.emulation.exit_stub import exit_program
-from buildlib.images import oci
 from buildlib.process.files import layout
+from buildlib.smoke.archive import loadable
 
 pytestmark = pytest.mark.slow
 CLI_COMMAND = ("--component", "cli-command")
@@ -51,7 +52,7 @@ def test_the_archive_that_is_loaded_is_one_of_both_formats(tmp_path):
     (entry,) = json.loads(image.index)["manifests"]
     manifest = json.loads(image.blobs[entry["digest"]])
     config, layers = manifest["config"]["digest"], [layer["digest"] for layer in manifest["layers"]]
-    for name, text in oci.loadable(entry, config, layers, {"a:1": "docker.io/library/a:1"}).items():
+    for name, text in loadable(entry, config, layers, {"a:1": "docker.io/library/a:1"}).items():
         (tmp_path / "layout" / name).write_text(text)
     archive = shutil.make_archive(str(tmp_path / "image"), "tar", tmp_path / "layout")
     classic = run("skopeo", "copy", f"docker-archive:{archive}:docker.io/library/a:1", f"dir:{tmp_path}/classic")

@@ -1,4 +1,4 @@
-"""Lint parses Dockerfiles as BuildKit does and shell as shfmt does, and finds the undefined variables that BuildKit's linter finds."""
+"""Dockerfiles and shell scripts are read as BuildKit and shfmt read them: their instructions, commands, variables and images."""
 
 import json
 import random
@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from containers import BUILDKIT, go_environment
 from random_dockerfiles import dockerfile, script, stages
+from random_stages import request
 from testbed import HERE, run
 
+from buildlib.base_images import dockerfile as base_images
 from buildlib.lint.check import check
 from buildlib.lint.parsing import containerfile, shell
 from buildlib.lint.parsing.containerfile import Script
@@ -117,3 +119,27 @@ def _must_be_reported(text, line, name):
     above, below = text.split("\n")[:line], text.split("\n")[line:]
     same_stage = below[: next((at for at, text in enumerate(below) if text.startswith("FROM")), len(below))]
     return name not in "VWX" or any(text.startswith(f"ARG {name}") for text in above + same_stage)
+
+
+def test_the_images_and_secrets_of_a_build_are_those_that_buildkit_asks_for(parse):
+    wrong = []
+    for text, expected in parse("build", request, at_least=700):
+        asked = json.loads(text)
+        platform = asked["platform"]
+        sources = base_images.read(
+            asked["text"],
+            asked["args"],
+            asked["target"],
+            for_platforms=[platform],
+            build_platforms={platform: "linux/amd64"},
+        )
+        images = {f"{image.reference} {image.platform}" for base in sources.bases for image in base.images.values()}
+        actual = (
+            images, {secret.id: secret.required for secret in sources.secrets}, {key.id: key.required for key in sources.ssh},
+        )  # fmt: skip
+        # Two mounts of one secret: BuildKit's outline shows the first of them, but the build needs it if one does.
+        required = {name: needed or actual[1].get(name) for name, needed in expected["secrets"].items()}
+        keys = {name: needed or actual[2].get(name) for name, needed in expected["ssh"].items()}
+        if actual != (set(expected["images"]), required, keys):
+            wrong.append((asked, actual, expected))
+    assert wrong == []

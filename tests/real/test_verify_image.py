@@ -17,8 +17,8 @@ import requests
 from faulty_registry import faulty_proxy, recording_host
 from testbed import assert_error, buildlib, install_packages, run, skip_or_fail
 
+from buildlib.assembly import oci
 from buildlib.emulation.exit_stub import exit_program
-from buildlib.images import oci
 
 SECRET = f"Basic {base64.b64encode(b'me:secret').decode()}"
 TAMPERED = "the registry, or a mirror or proxy in front of it, returns something else: do not use this image"
@@ -209,11 +209,14 @@ ENDLESS = gzip.compress(HUGE.tobuf()) + gzip.compress(bytes(2**20)) * 1500
 @pytest.mark.parametrize(
     ("layers", "refusal"),
     [
-        ([app("linux/amd64"), layer({"usr/bin/.wh.app": b""})], "/usr/bin/app: is not in the image"),
-        ([app("linux/amd64"), layer({"usr/.wh..wh..opq": b"", "usr/lib/x": b""})], "/usr/bin/app: is not in the image"),
+        ([app("linux/amd64"), layer({"usr/bin/.wh.app": b""})], "/usr/bin/app: program: not in the image"),
+        (
+            [app("linux/amd64"), layer({"usr/.wh..wh..opq": b"", "usr/lib/x": b""})],
+            "/usr/bin/app: program: not in the image",
+        ),
         ([app("linux/amd64", "opt/real"), layer({"usr/bin/app": "../../../opt/real"})], ""),
         ([layer({"usr/bin/sh": b"", "bin": "usr/bin"}), app("linux/amd64", "bin/app")], ""),
-        ([app("linux/amd64"), layer({"usr/bin/app": "/etc/passwd"})], "/usr/bin/app: is not in the image"),
+        ([app("linux/amd64"), layer({"usr/bin/app": "/etc/passwd"})], "/usr/bin/app: program: not in the image"),
         ([app("linux/amd64"), ENDLESS], "decompresses to more than"),
     ],
     ids=["whiteout", "opaque directory", "link", "link of a directory", "link out of the image", "endless layer"],

@@ -30,8 +30,11 @@ def fields(platform):
 
 
 def manifest(platform):
-    """The manifest of one image."""
-    blobs = {"config": {"digest": digest(f"config {platform}")}, "layers": [{"digest": digest(f"layer {platform}")}]}
+    """The manifest of one image, in a registry as in a layout."""
+    blobs = {
+        "config": {"digest": digest(json.dumps(fields(platform)))},
+        "layers": [{"digest": digest(f"layer {platform}")}],
+    }
     return json.dumps({"schemaVersion": 2, **blobs})
 
 
@@ -61,6 +64,7 @@ class FakeRegistry:
         self.dist, self.platforms, self.faults, self.metadata = dist, platforms, dict(faults), metadata
         self.builders = "".join(json.dumps(builder) + "\n" for builder in builders)
         self.manifests, self.loaded, self.titles, self.steps = {}, {}, [], []
+        self.env, self.translate, self.hidden, self.secrets = {}, str, {}, tuple
         self.store = "classic"  # the daemon's image store; the other is "containerd"
 
     def __call__(self, action):
@@ -111,8 +115,9 @@ class FakeRegistry:
     def _build(self, step):
         (requested,), (output,) = values_of(step.argv, "--platform"), values_of(step.argv, "--output")
         platforms = requested.split(",") if self.platforms is None else self.platforms
-        inputs = output.partition("buildlib.inputs=")[2]
-        text = index(*platforms, inputs=inputs) if len(platforms) > 1 else manifest(*platforms)
+        inputs = output.partition("buildlib.inputs=")[2].partition(",")[0]
+        multiple = len(platforms) > 1 or "BUILDKIT_MULTI_PLATFORM=1" in step.argv
+        text = index(*platforms, inputs=inputs) if multiple else manifest(*platforms)
         (metadata,) = values_of(step.argv, "--metadata-file")
         default = json.dumps({"containerimage.digest": digest(text)})
         Path(metadata).write_text(default if self.metadata is None else self.metadata)
@@ -120,7 +125,8 @@ class FakeRegistry:
             repository = output.partition("name=")[2].split(",")[0]
             self.manifests[f"{repository}@{digest(text)}"] = text
         else:
-            self._write_layout(Path(output.partition("dest=")[2].split(",")[0]), platforms)
+            folder = Path(output.partition("dest=")[2].split(",")[0])
+            self._write_layout(folder, platforms, *((True,) if multiple and len(platforms) == 1 else ()))
         return ""
 
     def _load(self, step):
@@ -139,16 +145,16 @@ class FakeRegistry:
         self.loaded |= loaded
         return ""
 
-    def _write_layout(self, folder, platforms):
-        """What buildx writes: an index for several platforms, a plain manifest for one."""
+    def _write_layout(self, folder, platforms, multiple=False):
+        """What buildx writes: an index for several platforms, and if it is told so for one, else a plain manifest."""
         blobs, entries = {}, []
         for platform in platforms:
             config, layer = json.dumps(fields(platform)), f"layer {platform}"
-            text = json.dumps({"config": {"digest": digest(config)}, "layers": [{"digest": digest(layer)}]})
+            text = manifest(platform)
             blobs |= {digest(blob): blob.encode() for blob in (config, layer, text)}
             entries.append(entry(platform) | {"digest": digest(text), "size": len(text), "mediaType": "m"})
         top = {key: entries[0][key] for key in ("digest", "size", "mediaType")}
-        if len(platforms) > 1:
+        if len(platforms) > 1 or multiple:
             text = json.dumps({"manifests": entries})
             blobs[digest(text)] = text.encode()
             top["digest"] = digest(text)
@@ -165,15 +171,19 @@ class FakeRegistry:
         return ""
 
     def _tag(self, step):
-        digests = [word.partition("@")[2] for word in step.argv if "@sha256:" in word]
         repository = step.argv[-1].partition("@")[0]
+        digests = [word.partition("@")[2] for word in step.argv if word.startswith(f"{repository}@sha256:")]
         annotations = values_of(step.argv, "--annotation")
         texts = [self.manifests[f"{repository}@{digest}"] for digest in digests]
         if len(texts) == 1 and "manifests" in texts[0] and not annotations:
             (text,) = texts
         else:
             inputs = annotations[0].partition("=")[2] if annotations else ""
-            platforms = [target.oci for target in STATIC if digest(manifest(target.oci)) in digests]
+            # The images themselves, or those of an index.
+            known = {name.partition("@")[2]: text for name, text in self.manifests.items()}
+            digests += [one["digest"] for name in digests for one in json.loads(known[name]).get("manifests", ())]
+            platforms = [target.oci for target in TARGETS.values() if digest(manifest(target.oci)) in digests]
+            platforms = list(dict.fromkeys(platforms))
             text = index(*platforms, inputs=inputs)
         self.manifests |= dict.fromkeys(values_of(step.argv, "--tag"), text)
         self.manifests[f"{repository}@{digest(text)}"] = text
@@ -182,7 +192,7 @@ class FakeRegistry:
 
 def prepare(tmp_path, monkeypatch, env=None, **flags):
     """A function that returns a context whose runner is a FakeRegistry. The ELF gate accepts the stand-ins for binaries."""
-    from buildlib.images import check
+    from buildlib.images import binary_assembly
 
     context = workspace(tmp_path, env=env, **{"registry": "r.test/acme", **flags})
 
@@ -190,8 +200,8 @@ def prepare(tmp_path, monkeypatch, env=None, **flags):
         def __init__(self, path):
             self.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
 
-    monkeypatch.setattr(check.elf, "read", Facts)
-    monkeypatch.setattr(check.elf, "check", lambda *_: ())
+    monkeypatch.setattr(binary_assembly.elf, "read", Facts)
+    monkeypatch.setattr(binary_assembly.elf, "check", lambda *_: ())
 
     def create(**options):
         return replace(context, run=FakeRegistry(context, tmp_path / "dist", **options))

@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from pathlib import Path
+from threading import Event
 
 from buildlib.core import layers
 from buildlib.core.plan import Artifact, CopyFiles, Outcome, Step, Write
@@ -78,6 +79,7 @@ class Recorder:
 
     def __init__(self, answers=(), *, dry=False):
         self.answers, self.dry, self.asked, self.console = dict(answers), dry, [], Console({})
+        self.stopped, self.hidden = Event(), {}
 
     def __call__(self, action):
         if isinstance(action, Write):

@@ -14,7 +14,7 @@ from buildlib.process.console import Console
 @command
 def inspect(c: Any, console: Console, json: bool = False) -> int:
     """The builder that images are made with, and how it differs from the settings."""
-    context = open_workspace(c, console)
+    context = open_workspace(c, console, scope="project")
     from buildlib.builder import builder_commands
     from buildlib.report import tables
 
@@ -27,7 +27,7 @@ def inspect(c: Any, console: Console, json: bool = False) -> int:
 @command
 def create(c: Any, console: Console, force: bool = False) -> None:
     """Create the builder, if it does not exist."""
-    context = open_workspace(c, console)
+    context = open_workspace(c, console, scope="project")
     from buildlib.builder import builder_commands
 
     builder_commands.create(context, force=force)
@@ -37,7 +37,7 @@ def create(c: Any, console: Console, force: bool = False) -> None:
 @command
 def remove(c: Any, console: Console) -> None:
     """Remove the builder and its cache."""
-    context = open_workspace(c, console)
+    context = open_workspace(c, console, scope="project")
     from buildlib.builder import builder_commands
 
     builder_commands.remove(context)

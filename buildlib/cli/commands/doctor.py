@@ -48,7 +48,7 @@ def doctor(
     from buildlib.process.runner import DryRunner
     from buildlib.report import tables
 
-    context = open_workspace(c, console)
+    context = open_workspace(c, console, scope="project")
     # Only questions are asked. What other commands cache of the answers is not written.
     context = replace(context, run=DryRunner(console, os.environ, context.config.retry))
     requirements = checks.all_requirements(context, context.targets(tuple(arch), "all"))
@@ -62,7 +62,7 @@ def _network(c: Any, console: Console, as_json: bool) -> int:
     from buildlib.doctor.network_probe import probe_network
     from buildlib.report import tables
 
-    report = probe_network(open_workspace(c, console))
+    report = probe_network(open_workspace(c, console, scope="project"))
     tables.network(console, report, as_json=as_json)
     return exit_code(report)
 
@@ -78,5 +78,5 @@ def _fix(c: Any, console: Console, arch: list[str], yes: bool) -> None:
     from buildlib.doctor import fix
 
     fix.bootstrap(console, os.environ, Path.cwd(), dry=c.config.run.dry, yes=yes)
-    context = open_workspace(c, console)
+    context = open_workspace(c, console, scope="project")
     fix.fix(context, context.targets(tuple(arch), "all"), yes=yes)

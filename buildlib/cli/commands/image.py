@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from invoke.tasks import task
 
 from buildlib.cli.cargo_options import CargoOptions, cargo_command
-from buildlib.cli.entry import ARCH, JSON, absolute, command, exit_code, open_workspace, settings_help, split
+from buildlib.cli.entry import (
+    ARCH,
+    JSON,
+    absolute,
+    command,
+    exit_code,
+    open_workspace,
+    settings_help,
+    split,
+    with_images,
+)
 from buildlib.core.errors import UsageError
 from buildlib.process.console import Console
+
+if TYPE_CHECKING:
+    from buildlib.process.context import Context
 
 
 @cargo_command(
     iterable=["arch", "tag"],
     help={
         "arch": f"{ARCH}; default: all, one per platform; with --load native",
-        "tag": "tags; default: the component's version, and with --push also latest",
+        "tag": "tags; default: the component's version, latest for an image of the settings, and with --push also latest",
         "push": "to the registry: by digest, checked, then tagged",
         "load": "into the Docker daemon, for one platform",
         "output": "OCI image layouts, a directory per component; without Docker for static binaries",
@@ -25,6 +38,7 @@ from buildlib.process.console import Console
         "build": "with --no-build, dist/ is used as it is",
         "in_docker": "compile in a container: the stage `compile` of the Dockerfile",
         "network": "with --in-docker: `host` lets the compilation use this machine's network",
+        "check_bases": "report base images with newer digests; exit code 1 if there are any; nothing is built",
         "sbom": "attest what is inside",
         "provenance": "attest how it was made",
         "force": "ignore caches; recreate the builder if it differs from the settings",
@@ -35,11 +49,12 @@ from buildlib.process.console import Console
 def image(
     c: Any, console: Console, cargo: CargoOptions, arch: list[str], tag: list[str], push: bool = False, load: bool = False,
     output: str = "", registry: str = "", build: bool = True, in_docker: bool = False, cache: str = "", network: str = "",
-    sbom: bool = False, provenance: bool = False, force: bool = False, strict: bool = False, json: bool = False,
+    sbom: bool = False, provenance: bool = False, force: bool = False, strict: bool = False, check_bases: bool = False,
+    json: bool = False,
 ) -> int:  # fmt: skip
-    """Multi-platform images of the binaries."""
-    if push + load + bool(output) != 1:
-        raise UsageError("choose exactly one of --push, --load and --output DIR")
+    """Multi-platform images of the binaries, and of the Dockerfiles in the settings."""
+    if push + load + bool(output) + check_bases != 1:
+        raise UsageError("choose exactly one of --push, --load, --output DIR and --check-bases")
     if network not in ("", "host"):
         raise UsageError(f"unknown network {network!r} (expected host)", "leave it out for the builder's own")
     if (network or cache) and not in_docker:
@@ -49,16 +64,20 @@ def image(
     flags: dict[str, Any] = {**cargo.settings, "registry": registry}
     if cache:
         flags["builder"] = {"cache": cache if cache == "registry" else absolute(cache)}
-    context = open_workspace(c, console, flags, cargo.request)
+    context = open_workspace(c, console, flags, cargo.request, scope="project")
+    from buildlib.assembly.spec import one_per_platform
     from buildlib.images import image as images
     from buildlib.images.in_container import ContainerOptions
-    from buildlib.images.spec import one_per_platform
     from buildlib.report import tables
 
     words = (*arch, *cargo.targets)
     targets = context.targets(words, "native" if load else "all")
+    context, names = with_images(context)
+    if check_bases:
+        return _check_bases(context, console, names, tag, as_json=json)
+    static = bool(output) and not names
     options = images.ImageOptions(
-        targets=targets if words else one_per_platform(targets, static=bool(output)),
+        targets=targets if words else one_per_platform(targets, static=static), named=bool(words or load), images=names,
         tags=tuple(split(tag)), compile=build, force=force, strict=strict, attestations=_attestations(sbom, provenance),
         container=ContainerOptions(network=network) if in_docker else None,
     )  # fmt: skip
@@ -68,6 +87,15 @@ def image(
         results = (images.push if push else images.load)(context, options)
     tables.image(console, results, as_json=json)
     return exit_code(results)
+
+
+def _check_bases(context: Context, console: Console, images: tuple[str, ...], tag: list[str], *, as_json: bool) -> int:
+    from buildlib.images.bases import check_bases
+    from buildlib.report import tables
+
+    states = check_bases(context, images, (split(tag) or [""])[0])
+    tables.bases(console, states, as_json=as_json)
+    return 1 if any(state.is_newer for state in states) else 0
 
 
 def _attestations(sbom: bool, provenance: bool) -> tuple[str, ...]:

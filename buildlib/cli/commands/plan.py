@@ -10,7 +10,7 @@ from typing import Any
 from invoke.tasks import task
 
 from buildlib.cli.cargo_options import CargoOptions, cargo_command
-from buildlib.cli.entry import ARCH, JSON, absolute, command, open_workspace, settings_help
+from buildlib.cli.entry import ARCH, JSON, absolute, command, open_workspace, settings_help, with_images
 from buildlib.process.console import Console
 
 
@@ -29,14 +29,22 @@ def plan(
 ) -> None:
     """What `build` would run, as a table or JSON. Nothing is changed."""
     console.quiet = True
-    context = open_workspace(c, console, {**cargo.settings, "backend": backend, "glibc": glibc}, cargo.request)
+    flags = {**cargo.settings, "backend": backend, "glibc": glibc}
+    context = open_workspace(c, console, flags, cargo.request, scope="project")
     from buildlib.binaries import build
+    from buildlib.images.dockerfile_image import targets_of
     from buildlib.process.runner import DryRunner
-    from buildlib.report import tables
+    from buildlib.report import plan_table
 
     context = replace(context, run=DryRunner(console, os.environ, context.config.retry))
-    context, builds = build.plan(context, context.targets((*arch, *cargo.targets), "all"))
-    tables.plan(console, builds, build.predict_left_out(context), as_json=json)
+    words = (*arch, *cargo.targets)
+    targets = context.targets(words, "all")
+    context, names = with_images(context)
+    images = {name: targets_of(context, name, targets, named=bool(words)) for name in names}
+    nothing = context.request.no_binaries
+    context, builds = (context, []) if nothing else build.plan(context, targets)
+    left_out = {} if nothing else build.predict_left_out(context)
+    plan_table.plan(console, builds, left_out, plan_table.PlannedImages(context.config.images, images), as_json=json)
 
 
 @task(auto_shortflags=False, help={"json": JSON})
@@ -45,14 +53,14 @@ def config(c: Any, console: Console, json: bool = False) -> None:
     """Every setting, its value, and what set it."""
     from buildlib.report import tables
 
-    tables.config(console, open_workspace(c, console).config, as_json=json)
+    tables.config(console, open_workspace(c, console, scope="project").config, as_json=json)
 
 
 @task(auto_shortflags=False, help={"output": "the file to write; default: target/buildlib/reports/index.html"})
 @command
 def report(c: Any, console: Console, output: str = "") -> None:
     """One HTML page of the last commands: what ran when, and how sizes and instruction counts changed."""
-    context = open_workspace(c, console)
+    context = open_workspace(c, console, scope="project")
     from buildlib.core.plan import Write
     from buildlib.process import history
     from buildlib.process.context import HISTORY
@@ -76,11 +84,13 @@ def ci(c: Any, console: Console, install: str = "") -> None:
     from buildlib.ci import github
     from buildlib.ci.registry_login import login
 
-    context = open_workspace(c, console)
+    context = open_workspace(c, console, scope="project")
     context.targets((), "all")  # a workflow for no architecture would succeed and do nothing
     install = install or github.install_command(context.workspace.root)
     if "git+file:" in install:
         console.warn("buildlib was installed from a repository on this machine, which only a runner on it can reach")
-    console.line(github.workflow(context.config, install).rstrip("\n"))
-    if context.config.registry and (names := login(context.config.registry).secrets):
+    console.line(github.workflow(context.config, install, rust=context.workspace.has_rust).rstrip("\n"))
+    if context.config.registry and (
+        names := (*login(context.config.registry).secrets, *github.image_secrets(context.config))
+    ):
         console.note(f"the workflow needs secrets of the repository: {', '.join(names)}")

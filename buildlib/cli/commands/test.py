@@ -19,6 +19,7 @@ from buildlib.cli.entry import (
     open_workspace,
     settings_help,
     split,
+    with_images,
 )
 from buildlib.core.errors import UsageError
 from buildlib.core.request import Request
@@ -83,7 +84,7 @@ def bench(
     help={
         "arch": f"{ARCH}; default: all, one per platform",
         "component": COMPONENT,
-        "tag": "which images; default: each component's version",
+        "tag": "which images; default: each component's version, latest for an image of the settings",
         **settings_help("registry"),
         "json": JSON,
     },
@@ -99,13 +100,17 @@ def smoke(
     json: bool = False,
 ) -> int:
     """Start each image of the registry on its platform and check that it does what the settings promise."""
-    context = open_workspace(c, console, {"registry": registry}, Request(components=tuple(split(component))))
-    from buildlib.images.spec import one_per_platform
+    request = Request(components=tuple(split(component)))
+    context = open_workspace(c, console, {"registry": registry}, request, scope="project")
+    from buildlib.assembly.spec import one_per_platform
     from buildlib.report import test_tables
     from buildlib.testing import smoke as smoke_tests
 
     targets = context.targets(tuple(arch), "all")
-    options = smoke_tests.SmokeOptions(targets=targets if arch else one_per_platform(targets, static=False), tag=tag)
+    context, images = with_images(context)
+    options = smoke_tests.SmokeOptions(
+        targets=targets if arch else one_per_platform(targets, static=False), named=bool(arch), images=images, tag=tag
+    )
     results = smoke_tests.smoke(context, options)
     test_tables.tests(console, results, as_json=json)
     return exit_code(results)

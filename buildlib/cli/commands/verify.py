@@ -25,10 +25,10 @@ from buildlib.process.console import Console
 def verify(c: Any, console: Console, path: list[str], run: bool = False, glibc: str = "", json: bool = False) -> int:
     """The gate alone, on files, directories and images. Nothing is started without --run."""
     from buildlib.binaries import verify as binaries
-    from buildlib.images import remote
+    from buildlib.image_gate import remote
     from buildlib.report import tables
 
-    context = open_workspace(c, console, {"glibc": glibc}, anywhere=True)
+    context = open_workspace(c, console, {"glibc": glibc}, scope="anywhere")
     words = split(path)
     images = [word for word in words if remote.is_reference(word)]
     verdicts = [verdict for word in images for verdict in remote.verify(context, word)]

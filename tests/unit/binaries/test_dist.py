@@ -12,7 +12,7 @@ from buildlib.binaries import dist
 from buildlib.binaries.start import NOT_STARTED, Started
 from buildlib.core.errors import BuildError, Refused
 from buildlib.elf.facts import Facts, digest
-from buildlib.images.spec import gated_binaries
+from buildlib.images.binary_image import gated_binaries
 from buildlib.machine.workspace import Component
 
 DIST = Path("/w/dist")

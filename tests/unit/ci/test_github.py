@@ -186,3 +186,33 @@ def test_other_sources_require_an_install_command(command, source, origin):
         f"this buildlib was installed from {origin}, which a workflow cannot use",
         "pass the command that installs it in a job: buildlib ci --install 'pip install …'",
     )
+
+
+IMAGE = {"dockerfile": "Dockerfile", "context": "."}
+
+
+def test_a_project_without_rust_is_linted_and_its_images_are_pushed():
+    text = workflow(settings(registry="ghcr.io/acme", images={"web": IMAGE}), INSTALL, rust=False)
+    jobs = yaml.safe_load(text)["jobs"]
+    assert {name: job.get("needs") for name, job in jobs.items()} == {"lint": None, "images": ["lint"]}
+    assert [step["run"] for step in jobs["images"]["steps"] if "run" in step] == [
+        INSTALL, "buildlib setup --yes",
+        'printf %s "$PASSWORD" | docker login ghcr.io --username "$GITHUB_ACTOR" --password-stdin', "buildlib image --push",
+    ]  # fmt: skip
+    assert "Cargo.lock" not in text
+    assert not re.search(r"@[A-Z_]+@", text)
+
+
+def test_secrets_of_images_come_from_the_repository():
+    images = {"web": {**IMAGE, "secrets": ["NPM_TOKEN", "id=pip,env=PIP", "id=x,src=file"]}}
+    config = settings(registry="ghcr.io/acme", images=images)
+    assert github.image_secrets(config) == ("NPM_TOKEN", "PIP")
+    (step,) = (one for one in yaml.safe_load(workflow(config, INSTALL))["jobs"]["images"]["steps"]
+               if one.get("run") == "buildlib image --push")  # fmt: skip
+    assert step["env"] == {"NPM_TOKEN": "${{ secrets.NPM_TOKEN }}", "PIP": "${{ secrets.PIP }}"}
+
+
+def test_a_secret_whose_name_cannot_stand_in_a_workflow_is_an_error():
+    images = {"web": {**IMAGE, "secrets": ["id=x,env=A}} B"]}}
+    with pytest.raises(UsageError, match=r"images\.\*\.secrets = 'A}} B'"):
+        workflow(settings(registry="ghcr.io/acme", images=images), INSTALL)

@@ -92,7 +92,9 @@ def test_a_directory_without_a_workspace_is_one_message_and_an_exit_code(tmp_pat
     with pytest.raises(SystemExit) as caught:
         nox_sessions.sessions()
     assert caught.value.code == 2
-    assert capsys.readouterr().err.startswith(f"error: no Cargo.toml in {tmp_path} or above it\n  help: ")
+    assert capsys.readouterr().err.startswith(
+        f"error: neither Cargo.toml nor buildlib.toml in {tmp_path} or above it\n  help: "
+    )
 
 
 def test_the_public_import_path():

@@ -90,12 +90,15 @@ def test_help_names_the_variable_of_each_setting_that_a_flag_sets():
 
 def test_outside_a_workspace_every_command_reports_it(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    for command in ("build", "plan", "config", "doctor"):
+    for command in ("build", "test", "bench"):
         assert run(command) == 2
         assert f"error: no Cargo.toml in {tmp_path} or above it" in capsys.readouterr().err
+    for command in ("plan", "config", "doctor", "smoke", "ci"):
+        assert run(command) == 2
+        assert f"error: neither Cargo.toml nor buildlib.toml in {tmp_path} or above it" in capsys.readouterr().err
 
 
-ONE_OUTPUT = "choose exactly one of --push, --load and --output DIR"
+ONE_OUTPUT = "choose exactly one of --push, --load, --output DIR and --check-bases"
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from buildlib.core.builder_settings import Node
 from buildlib.core.component_settings import Component
 from buildlib.core.errors import UsageError
 from buildlib.core.layers import check_components, environment, files, resolve
-from buildlib.core.settings import Config, Node, Retry, declared, flat
+from buildlib.core.settings import Config, Retry, declared, flat
 
 
 def refused(*layers):

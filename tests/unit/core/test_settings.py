@@ -22,7 +22,9 @@ def test_the_keys_and_variables_are_the_contract():
         "suite", "mirror", "target_dir", "dist", "registry",
         "retry.attempts", "retry.delay", "retry.max_delay", "retry.total", "test.runner", "test.timeout", "ci.runner",
         "ci.runners", "lint.severity", "lint.exclude", "lint.baseline", "builder.name", "builder.network", "builder.image",
-        "builder.mirrors", "builder.nodes", "builder.compiler", "builder.cache", "components",
+        "builder.mirrors", "builder.nodes", "builder.compiler", "builder.cache",
+        "builder.emulated_compilers", "builder.emulation_limit", "components",
+        "images",
     )  # fmt: skip
     assert SETTINGS["retry.max_delay"].variable == "BUILDLIB_RETRY_MAX_DELAY"
     assert len({setting.variable for setting in SETTINGS.values()}) == len(SETTINGS)

@@ -255,7 +255,13 @@ def test_credentials_of_docker_hub(config, expected):
 # --- programs of a few bytes -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("machine", "number"), [("x86_64", 62), ("aarch64", 183), ("riscv64", 243)])
+@pytest.mark.parametrize(
+    ("machine", "number"),
+    [
+        ("x86_64", 62), ("aarch64", 183), ("riscv64", 243), ("arm", 40), ("i386", 3), ("ppc64le", 21), ("s390x", 22),
+        ("loongarch64", 258),
+    ],
+)  # fmt: skip
 def test_exit_program_is_a_small_elf_file_of_the_machine(machine, number, tmp_path):
     from buildlib import elf
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from buildlib.assembly.oci import Runtime, digest
 from buildlib.core.errors import UsageError
 from buildlib.images import contents
 from buildlib.images.dockerfile import Stage
-from buildlib.images.oci import Runtime, digest
 
 
 @pytest.fixture

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from machines import Machine, Recorder, context
 
 import buildlib
+from buildlib.assembly import oci
 from buildlib.core import layers
 from buildlib.core.targets import TARGETS
-from buildlib.images import dockerfile, oci, workspace_dockerfile
+from buildlib.images import dockerfile, workspace_dockerfile
 from buildlib.images.dockerfile import Stage
 from buildlib.machine import workspace
 

@@ -87,13 +87,13 @@ def test_the_base_image_is_read_through_the_gateway(tmp_path):
 
 def test_lint_warns_of_an_own_dockerfile_and_refuses_it_with_strict(tmp_path, capsys):
     context = workspace(tmp_path)
-    workspace_dockerfile.lint_before_build(context, strict=True)  # no file of its own
+    workspace_dockerfile.lint_before_build(context, (), strict=True)  # no file of its own
     (tmp_path / "Dockerfile.multiarch").write_text("FROM --platform=linux/amd64 scratch AS a\n")
-    workspace_dockerfile.lint_before_build(context, strict=False)
+    workspace_dockerfile.lint_before_build(context, (), strict=False)
     warning = capsys.readouterr().err
     assert warning.startswith("warning: Dockerfile.multiarch:1: ")
     assert warning.endswith(" [hardcoded-platform]\n")
     with pytest.raises(Refused) as caught:
-        workspace_dockerfile.lint_before_build(context, strict=True)
+        workspace_dockerfile.lint_before_build(context, (), strict=True)
     assert caught.value.message == "Dockerfile.multiarch: 1 error"
     assert caught.value.help == "buildlib lint Dockerfile.multiarch"

@@ -66,25 +66,44 @@ def test_a_dry_run_writes_no_history(workspace):
     assert (type(result.run), result.history.path) == (DryRunner, None)
 
 
-@pytest.mark.parametrize("anywhere", [False, True])
-def test_a_component_without_a_binary_is_an_error_of_every_command(workspace, anywhere):
+@pytest.mark.parametrize("scope", ["workspace", "project", "anywhere"])
+def test_a_component_without_a_binary_is_an_error_of_every_command(workspace, scope):
     (workspace / "buildlib.toml").write_text("[components.ap]\nports = [80]\n")
     with pytest.raises(UsageError) as caught:
-        opened(workspace, anywhere=anywhere)
+        opened(workspace, scope=scope)
     assert (caught.value.message, caught.value.help) == (
         "buildlib.toml: components has no 'ap': no binary has that name", "did you mean 'app'?",
     )  # fmt: skip
     (workspace / "buildlib.toml").write_text("[components.app]\nports = [80]\n")
-    assert opened(workspace, anywhere=anywhere).config.components["app"].ports == (80,)
+    assert opened(workspace, scope=scope).config.components["app"].ports == (80,)
 
 
-def test_without_a_workspace_components_are_not_checked(workspace, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("elsewhere")
-    (folder / "buildlib.toml").write_text("[components.ap]\nports = [80]\n")
-    result = opened(folder, anywhere=True)
-    assert (result.workspace.root, result.workspace.components) == (folder, ())
+@pytest.mark.parametrize("scope", ["project", "anywhere"])
+def test_a_project_without_rust_has_its_settings_alone(tmp_path, scope, monkeypatch):
+    monkeypatch.setattr(context, "probe", lambda env, cwd: Machine(env=env, cwd=cwd))
+    (tmp_path / "buildlib.toml").write_text('[images.a]\ndockerfile = "Dockerfile"\ncontext = "."\n')
+    (tmp_path / "b").mkdir()
+    result = opened(tmp_path / "b", scope=scope)
+    assert (result.workspace.root, result.workspace.components, [*result.config.images]) == (tmp_path, (), ["a"])
+    assert not result.workspace.has_rust
     with pytest.raises(UsageError, match=r"no Cargo\.toml in"):
-        opened(folder)
+        opened(tmp_path)
+
+
+def test_outside_of_a_project_only_some_commands_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(context, "probe", lambda env, cwd: Machine(env=env, cwd=cwd))
+    assert opened(tmp_path, scope="anywhere").workspace.root == tmp_path
+    with pytest.raises(UsageError, match=r"neither Cargo\.toml nor buildlib\.toml in"):
+        opened(tmp_path, scope="project")
+
+
+def test_an_image_with_the_name_of_a_binary_is_an_error(workspace):
+    (workspace / "buildlib.toml").write_text('[images.app]\ndockerfile = "Dockerfile"\ncontext = "."\n')
+    with pytest.raises(UsageError) as caught:
+        opened(workspace)
+    assert (caught.value.message, caught.value.help) == (
+        "buildlib.toml: images.app has the name of a binary of the workspace", "give it another name",
+    )  # fmt: skip
 
 
 def test_without_cargo_a_requirement_is_missing(workspace):

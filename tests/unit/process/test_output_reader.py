@@ -133,3 +133,22 @@ def test_what_is_kept_has_a_bounded_size(monkeypatch):
 def test_the_last_lines_are_kept():
     reader = read(*map(str, range(6000)), stdout="show", quiet=True)
     assert list(reader.tail) == list(map(str, range(1000, 6000))) and reader.tail.size == sum(map(len, reader.tail))
+
+
+class Upper:
+    """A decoder that drops some lines, and makes two of the others."""
+
+    def lines(self, line):
+        return () if line.startswith("-") else (line.upper(), f"{line}!")
+
+    def end(self):
+        return ("the end",)
+
+
+def test_a_decoder_reads_stderr_in_place_of_the_user(capsys):
+    reader = OutputReader(Step(title="t", argv=("x",), decoder=Upper), Console({}), lambda line: line.replace("B", "*"))
+    reader.read_stdout(io.BytesIO(b"out\n"))
+    reader.read_stderr(io.BytesIO(b"ab\n-\nc"))
+    shown = ["out", "A*", "ab!", "C", "c!", "the end"]
+    assert (list(reader.tail), capsys.readouterr().err.splitlines()) == (shown, shown)
+    assert isinstance(reader.decoder, Upper)

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from buildlib.core.errors import BuildError, Interrupted, MissingRequirements, UsageError
+from buildlib.core.errors import BuildError, Interrupted, MissingRequirements, Refused, UsageError
 from buildlib.core.plan import Artifact, AtomicUpdate, CopyFiles, Install, Job, Link, Step, Write
 from buildlib.core.settings import Retry
+from buildlib.failures.classify import Failure
 from buildlib.process.console import Console
 from buildlib.process.runner import DryRunner, Runner, step_environment
 
@@ -118,6 +119,71 @@ def test_output_can_be_shown_and_kept(runner, capsys):
     outcome = runner(python("print('one'); print('two')", stdout="both"))
     assert outcome.stdout == "one\ntwo\n"
     assert [line for line in capsys.readouterr().err.splitlines() if line in ("one", "two")] == ["one", "two"]
+
+
+# --- decoders -------------------------------------------------------------------------------------------------------
+
+
+class Limit:
+    """A decoder that stops the step when it has printed a line with STOP."""
+
+    def __init__(self):
+        self.seen = []
+
+    def lines(self, line):
+        self.seen.append(line)
+        return (f"> {line}",)
+
+    def end(self):
+        return ()
+
+    def overdue(self, now):
+        assert abs(now - time.monotonic()) < DEADLINE
+        return Refused("took too long: --password=hunter22 at 127.0.0.1:1/x", "help") if "STOP" in self.seen else None
+
+
+def test_each_try_has_a_decoder_of_its_own(runner, tmp_path):
+    step = python(
+        f"import pathlib, sys; p = pathlib.Path({str(tmp_path / 'count')!r})",
+        "n = len(p.read_text()) if p.exists() else 0; p.write_text('x' * (n + 1))",
+        "print(f'try {n}', file=sys.stderr)",
+        "n < 2 and sys.exit('error: Connection reset by peer')",
+        attempts=10, decoder=Limit,
+    )  # fmt: skip
+    outcome = runner(step)
+    reset = "error: Connection reset by peer"
+    assert [decoder.seen for decoder in outcome.decoders] == [["try 0", reset], ["try 1", reset], ["try 2"]]
+    assert (outcome.code, outcome.output) == (0, "> try 2")
+    assert runner(python("pass")).decoders == ()
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_the_error_of_a_decoder_ends_the_step_and_its_children_without_a_retry(runner, tmp_path, before, waits):
+    """In the first try, and in a later one."""
+    runner.translate = lambda text: text.replace("127.0.0.1:1/", "")
+    child = tmp_path / "child"
+    step = python(
+        "import os, pathlib, subprocess, sys, time",
+        f"p = pathlib.Path({str(tmp_path / 'count')!r}); n = len(p.read_text()) if p.exists() else 0; p.write_text('x' * (n + 1))",
+        f"n < {before} and sys.exit('error: Connection reset by peer')",
+        "child = subprocess.Popen(['sleep', '600'])",
+        f"pathlib.Path({str(child)!r}).write_text(str(child.pid))",
+        "print('STOP', file=sys.stderr, flush=True); time.sleep(600)",
+        attempts=10, decoder=Limit, timeout=600,
+    )  # fmt: skip
+    with pytest.raises(Refused) as caught:
+        runner(step)
+    assert (caught.value.message, caught.value.help) == ("took too long: --password=*** at x", "help")
+    assert (len(waits), len((tmp_path / "count").read_text()), runner.running) == (before, before + 1, set())
+    wait_until(lambda: not Path(f"/proc/{child.read_text()}").exists() or is_zombie(child.read_text()))
+
+
+def is_zombie(pid):
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_a_step_with_a_decoder_has_a_timeout(runner):
+    assert runner(python("import time; time.sleep(600)", timeout=0.2, decoder=Limit)).code == 124
 
 
 # --- retries --------------------------------------------------------------------------------------------------------
@@ -327,3 +393,11 @@ def test_names_of_the_gateway_are_translated(runner, capsys):
     runner.translate = lambda text: text.replace("127.0.0.1:1/ghcr.io", "ghcr.io")
     outcome = runner(python("import sys; sys.exit('no 127.0.0.1:1/ghcr.io/a')"))
     assert outcome.output == "no ghcr.io/a" and "no ghcr.io/a\n" in capsys.readouterr().err
+
+
+def test_secrets_that_no_name_tells_are_hidden_from_the_record(tmp_path):
+    runner = Runner(Console({}), {}, Retry(), record=tmp_path / "record")
+    runner.hidden["web/a"] = "variable-content"
+    runner.failed("build variable-content", ("x",), Failure("unknown", "said variable-content"), 1, None)
+    entry = json.loads((tmp_path / "record").read_text())
+    assert (entry["step"], entry["cause"]) == ("build ***", "said ***")

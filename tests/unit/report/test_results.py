@@ -8,30 +8,35 @@ import msgspec
 import pytest
 from machines import ARM64, WITH_ZIG, Recorder, context, settings, toolset
 
+from buildlib.assembly.spec import ImageResult
 from buildlib.binaries import dist
 from buildlib.binaries.build import BuildResult
 from buildlib.binaries.start import Started
 from buildlib.binaries.verify import Verdict
 from buildlib.builder.builder import configured
 from buildlib.builder.builder_commands import BuilderState
+from buildlib.builder.step_times import StepTime
+from buildlib.core.cases import Case, Suite
 from buildlib.core.errors import CompileFailed, TestsFailed
+from buildlib.core.image_settings import Image
 from buildlib.core.plan import Status
 from buildlib.core.request import NO_REQUEST
 from buildlib.core.requirements import Fix, Requirement
+from buildlib.core.targets import TARGETS
 from buildlib.doctor.network import ConnectionStep, NetworkReport
 from buildlib.elf import Facts
 from buildlib.failures.classify import Failure
-from buildlib.images.spec import ImageResult
+from buildlib.images.bases import BaseState
 from buildlib.lint.finding import Finding
 from buildlib.lint.formats import as_data
 from buildlib.machine.selection import select
 from buildlib.machine.workspace import Component
 from buildlib.process.console import Console
-from buildlib.report import tables, test_tables
+from buildlib.report import plan_table, tables, test_tables
+from buildlib.report.plan_table import PlannedImages
 from buildlib.report.results import RESULTS
 from buildlib.rust import cargo
 from buildlib.testing.benches import BenchResult
-from buildlib.testing.libtest import Case, Suite
 from buildlib.testing.tests import TestResult
 
 STARTED = Started("--version", "cortex-a53", "64 KiB")
@@ -39,6 +44,10 @@ FACTS = Facts(
     machine=183, bits=64, little=True, flags=0, kind="ET_DYN", loader="/lib/ld-linux-aarch64.so.1", glibc="2.30",
     needed=("libc.so.6",), rpath="", arm=0, size=1, sha256="00",
 )  # fmt: skip
+STEP_TIME = StepTime(
+    title="RUN make", platform="linux/arm64", target="linux/arm64", stage="build", seconds=30.1234, emulated=True
+)
+IMAGE = Image(dockerfile="web/Dockerfile", context="web")
 APP = Component(name="app", package="pack", version="1.0.0")
 WORKSPACE = machines.workspace(APP)
 RESET = Failure(kind="transient-network", cause="connection reset", help="try again", wait=2.0)
@@ -86,7 +95,11 @@ def results(plan, shown, capsys):
             shown(tables.image, [
                 ImageResult(component="app", status=Status.DONE, platforms=("linux/arm64",), tags=("1",), digest="sha256:00"),
                 ImageResult(component="app", status=Status.FAILED, error=CompileFailed("no")),
+                ImageResult(component="web", status=Status.DONE, steps=(STEP_TIME,)),
             ]),
+        ],
+        "image-check-bases": [
+            shown(tables.bases, [BaseState(component="web", base="alpine:3", recorded="sha256:0", current="sha256:1")]),
         ],
         "builder": [
             shown(tables.builder, BuilderState(configured=configured(settings()), exists=True, differences=("network: x",))),
@@ -97,7 +110,10 @@ def results(plan, shown, capsys):
                 Verdict(path=Path("/w/x"), target=None, facts=None, refusals=("not an ELF file",)),
             ]),
         ],
-        "plan": [shown(tables.plan, [plan], {"probe": "probe needs --features cli"})],
+        "plan": [shown(
+            plan_table.plan, [plan], {"probe": "probe needs --features cli"},
+            PlannedImages({"web": IMAGE}, {"web": (ARM64, TARGETS["riscv64"])}),
+        )],
         "config": [shown(tables.config, settings(arches=["arm64"]))],
         "explain": [
             shown(tables.explain, "-", "error: failed to download\n  Could not resolve host: index"),
@@ -143,3 +159,10 @@ def test_a_report_file_has_the_type_of_the_command(results, machine):
 def test_secrets_in_a_log_are_not_shown(shown):
     log = "error: failed to fetch https://user:hunter2@example.com/index: Could not resolve host: example.com"
     assert "hunter2" not in json.dumps(shown(tables.explain, "-", log))
+
+
+def test_what_emulation_cost_is_a_warning_with_its_help(capsys):
+    tables.image(Console({}), [ImageResult(component="web", status=Status.DONE, steps=(STEP_TIME,))], as_json=False)
+    assert capsys.readouterr().err.startswith(
+        "warning: web: 30 of 30 s were emulated: RUN make; help: cross-compile in a stage "
+    )

@@ -7,9 +7,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from buildlib.core.builder_settings import Node
 from buildlib.core.component_settings import Component
+from buildlib.core.image_settings import Image
 from buildlib.core.layers import files, resolve
-from buildlib.core.settings import Node, declared
+from buildlib.core.settings import declared
 from buildlib.report.results import RESULTS
 from buildlib.report.schemas import DIALECT, SCHEMAS, SETTINGS_PAGE, schema_text, schemas, settings_page, write
 
@@ -71,7 +73,7 @@ def cells(line):
 
 def test_the_page_has_a_row_for_every_setting_and_every_key_of_a_table():
     rows = [cells(line) for line in settings_page().splitlines() if line.startswith("| `")]
-    fields = [field.name for table in (Node, Component) for field in msgspec.structs.fields(table)]
+    fields = [field.encode_name for table in (Node, Component, Image) for field in msgspec.structs.fields(table)]
     assert sorted(row[0].strip("`") for row in rows) == sorted([*declared(), *fields])
 
 
@@ -90,6 +92,6 @@ def test_every_setting_of_the_example_is_valid(tmp_path):
     (tmp_path / "Cargo.toml").write_text(example)
     config = resolve(*files(tmp_path))
     assert {key for key, source in config.origins.items() if source == "default"} == set()
-    assert tomllib.loads(example)["workspace"]["metadata"]["buildlib"]["components"]["mqtt-server"].keys() == set(
-        Component.__struct_fields__
-    )
+    tables = tomllib.loads(example)["workspace"]["metadata"]["buildlib"]
+    assert tables["components"]["mqtt-server"].keys() == set(Component.__struct_encode_fields__)
+    assert tables["images"]["redis"].keys() == set(Image.__struct_encode_fields__)

@@ -1,9 +1,9 @@
 import pytest
 from machines import ARM64
 
+from buildlib.core.cases import FAILED, HOST, PASSED, Case, Suite
 from buildlib.testing.child_processes import BINFMT, BOTH, LAUNCHERS, NONE, PRIVATE
 from buildlib.testing.failure_help import help_for_failures
-from buildlib.testing.libtest import FAILED, HOST, PASSED, Case, Suite
 
 NO_HANDLER = (
     "a test started a program of arm64, and this kernel has no handler for it: apt-get install qemu-user-static binfmt-support, "

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from buildlib.core.cases import CRASHED, FAILED, HOST, IGNORED, PASSED, TIMED_OUT, Case, Suite
 from buildlib.testing.junit import junit
-from buildlib.testing.libtest import CRASHED, FAILED, HOST, IGNORED, PASSED, TIMED_OUT, Case, Suite, read
+from buildlib.testing.libtest import read
 
 OUTPUT = """
 running 4 tests

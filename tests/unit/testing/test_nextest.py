@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 from machines import WITH_ZIG, Machine, settings, toolset, workspace
 
+from buildlib.core.cases import CRASHED, FAILED, PASSED, TIMED_OUT, Case, Suite
 from buildlib.core.errors import MissingRequirements, UsageError
 from buildlib.core.request import NO_REQUEST, Request
 from buildlib.testing import cargo_test, libtest, nextest
 from buildlib.testing.cargo_test import TestOptions
-from buildlib.testing.libtest import CRASHED, FAILED, PASSED, TIMED_OUT, Case, Suite
 
 WORKSPACE = workspace()
 WITH_NEXTEST = Machine(["cargo-nextest", "cc"], **WITH_ZIG)

@@ -7,6 +7,7 @@ import pytest
 from machines import AMD64, ARM64, WITH_ZIG, Machine, Recorder, artifact, context
 
 from buildlib.core import errors
+from buildlib.core.cases import Case, Suite
 from buildlib.core.errors import BuildError, CompileFailed, MissingRequirements, NetworkError
 from buildlib.core.plan import Link, Outcome, Step
 from buildlib.core.request import Request
@@ -14,7 +15,6 @@ from buildlib.core.targets import TARGETS
 from buildlib.emulation import qemu
 from buildlib.testing import runners, tests
 from buildlib.testing.child_processes import BINFMT, BOTH, LAUNCHERS, NONE, PRIVATE
-from buildlib.testing.libtest import Case, Suite
 
 PROBED = {"machine": "aarch64", "arch": "aarch64", "endian": "little", "bits": 64}
 QEMU = "/usr/bin/qemu-aarch64-static"

@@ -1,0 +1,129 @@
+"""Images in a registry: pushed by digest, read back, checked, and only then tagged.
+
+A command that ends anywhere in between leaves every tag where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from buildlib.assembly import oci
+from buildlib.assembly.assembly import Assembly
+from buildlib.assembly.spec import ImageResult
+from buildlib.builder import buildx
+from buildlib.builder.buildx import INPUTS, succeeded
+from buildlib.core.errors import BuildError
+from buildlib.core.plan import Status
+from buildlib.core.targets import Target
+from buildlib.image_gate import manifests
+from buildlib.image_gate.manifests import Configuration, Index
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pushed:
+    """Manifests in the registry that no tag needs to point to yet."""
+
+    digests: tuple[str, ...]  # of one index, or of images that have no common index yet
+    annotated: bool  # whether the digest of the inputs is an annotation of the index
+    images: Mapping[str, str]  # platform -> digest; empty for an index that was checked when it was tagged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Push:
+    """Push one component's image: `repository` is the full name, with the registry."""
+
+    assembly: Assembly
+    repository: str
+    tags: tuple[str, ...]
+
+    def __call__(self) -> ImageResult:
+        """Build, check and tag the image. The error of the first step that fails; tags are moved last.
+
+        An image that one of the tags points to, and that has the same inputs, was checked before: nothing is built, uploaded or
+        checked again.
+        """
+        annotations = self.assembly.annotations()
+        tagged = {tag: self._manifest(f"{self.repository}:{tag}") for tag in self.tags}
+        unchanged = "" if self.assembly.fresh else self._unchanged(tagged.values(), annotations.get(INPUTS, ""))
+        if unchanged:
+            return self._tag(Pushed(digests=(unchanged,), annotated=True, images={}), tagged, annotations)
+        known = [manifests.index_of(text).images for text in tagged.values()]
+        self.assembly.check_before_push(known)
+        pushed = self._build(annotations)
+        self.assembly.check_platforms(self.repository, pushed.images)
+        if any(images != pushed.images for images in known):
+            self.assembly.check_pushed(self.repository, pushed.images, self._address)
+        return self._tag(pushed, tagged, annotations)
+
+    def context(self, result: ImageResult) -> str:
+        """The pushed image as a build context, for the images that are based on it."""
+        return f"docker-image://{self._address}@{result.digest}"
+
+    @property
+    def _address(self) -> str:
+        """The repository's name for buildx, which may lead through the gateway."""
+        return self.assembly.session.name(self.repository)
+
+    def _unchanged(self, tagged: Iterable[str], inputs: str) -> str:
+        """The digest of a tagged index that was made from the same inputs for the same platforms, "" without one."""
+        platforms = set(self.assembly.image.platforms)
+        for text in tagged:
+            index = manifests.index_of(text)
+            if inputs and index.inputs == inputs and set(index.images) == platforms:
+                return oci.digest(text.encode())
+        return ""
+
+    def _manifest(self, reference: str) -> str:
+        """The manifest that the registry has under a reference, byte for byte; "" if it has none."""
+        outcome = self.assembly.read(reference)
+        return outcome.stdout if outcome else ""
+
+    def _build(self, annotations: Mapping[str, str]) -> Pushed:
+        digests: list[str] = []
+        images: dict[str, str] = {}
+        annotated = False
+        for group in self.assembly.groups:
+            # Only an index of several images can be annotated while it is built (BuildKit's rule).
+            annotated = len(group) == len(self.assembly.image.targets) > 1
+            digest = self._push(group, annotations if annotated else {})
+            text = succeeded(self.assembly.read(f"{self.repository}@{digest}")).stdout
+            manifest = manifests.read(text, f"{self.repository}@{digest}")
+            images |= manifest.images if isinstance(manifest, Index) else {self._platform(digest): digest}
+            digests.append(digest)
+        return Pushed(digests=tuple(digests), annotated=annotated, images=images)
+
+    def _push(self, group: tuple[Target, ...], annotations: Mapping[str, str]) -> str:
+        digest = self.assembly.build(group, buildx.to_registry(self._address, annotations))
+        if not digest:
+            message = f"{self.repository}: docker buildx reported no digest for the pushed image"
+            raise BuildError(message, "update Docker and buildx")
+        return digest
+
+    def _platform(self, digest: str) -> str:
+        """The platform of an image without an index, from its configuration."""
+        question = buildx.config_question(self.assembly.builder, f"{self._address}@{digest}")
+        answer = succeeded(self.assembly.context.run(question)).stdout
+        return manifests.decode(answer, Configuration, f"{self.repository}@{digest}: invalid configuration").oci
+
+    def _tag(self, pushed: Pushed, tagged: Mapping[str, str], annotations: Mapping[str, str]) -> ImageResult:
+        """Move all tags at once that do not point to the image yet."""
+        moved = [tag for tag, text in tagged.items() if not _is_same(text, pushed)]
+        if moved:
+            # Without a new annotation the index stays the same, byte for byte.
+            new = {} if pushed.annotated else annotations
+            step = buildx.tag_step(self.assembly.builder, self._address, pushed.digests, moved, new)
+            succeeded(self.assembly.context.run(step))
+        (first, *_) = self.tags
+        text = self._manifest(f"{self.repository}:{first}") if moved else tagged[first]
+        return ImageResult(
+            component=self.assembly.name, status=Status.DONE if moved else Status.UNCHANGED, tags=self.tags,
+            platforms=self.assembly.image.platforms, where=self.repository, digest=oci.digest(text.encode()),
+        )  # fmt: skip
+
+
+def _is_same(text: str, pushed: Pushed) -> bool:
+    """Whether the manifest `text` of a tag is the pushed index, or an index of the same images."""
+    if pushed.annotated and pushed.digests == (oci.digest(text.encode()),):
+        return True
+    return bool(pushed.images) and manifests.index_of(text).images == pushed.images

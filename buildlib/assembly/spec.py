@@ -1,0 +1,107 @@
+"""One image as requested, and the result of building it; what all images of a command have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from buildlib.builder.step_times import StepTime
+from buildlib.core.errors import BuildError, UsageError
+from buildlib.core.plan import Status, Step
+from buildlib.core.targets import Target
+from buildlib.process.context import Context
+from buildlib.registry.reference import TAG, parse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageResult:
+    """One component's image and where it is, or the error."""
+
+    component: str
+    status: Status
+    platforms: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    where: str = ""  # the layout's directory, the repository, or the name in the daemon
+    digest: str = ""
+    error: BuildError | None = None
+    steps: tuple[StepTime, ...] = ()  # of a Dockerfile of the project
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSpec:
+    """One component's image as requested. `name` is the component's."""
+
+    name: str
+    targets: tuple[Target, ...]
+    tags: tuple[str, ...]
+    own: Mapping[str, str] = field(
+        default_factory=dict
+    )  # references to other components that it is based on -> their names
+    published: bool = True  # False if it is only the base of another one
+
+    @property
+    def platforms(self) -> tuple[str, ...]:
+        """The OCI platforms: linux/arm/v7."""
+        return tuple(target.oci for target in self.targets)
+
+
+def check_options(targets: Iterable[Target], tags: Iterable[str]) -> None:
+    """UsageError for two targets with the same platform, or a tag that no registry accepts."""
+    seen: dict[str, Target] = {}
+    for target in targets:
+        if target.oci in seen:
+            raise UsageError(f"{target.name} and {seen[target.oci].name} are both {target.oci}", "leave one out")
+        seen[target.oci] = target
+    for tag in tags:
+        if not TAG.fullmatch(tag):
+            help_text = "letters, digits, _ . and -, at most 128, not beginning with . or -"
+            raise UsageError(f"{tag!r} is not a tag", help_text)
+
+
+def one_per_platform(targets: Iterable[Target], *, static: bool) -> tuple[Target, ...]:
+    """One of the configured targets for each platform: static ones where only those will do, else glibc first.
+
+    UsageError when none is left.
+    """
+    chosen: dict[str, Target] = {}
+    for target in sorted(targets, key=lambda target: target.is_musl):  # keeps the order otherwise
+        if target.is_musl or not static:
+            chosen.setdefault(target.oci, target)
+    if not chosen:
+        raise UsageError("no static target is configured", "use --arch amd64-musl,arm64-musl")
+    return tuple(chosen.values())
+
+
+def registry(context: Context) -> str:
+    """HOST/PATH, which precedes the components' names. UsageError if it is not set, or not the name of a registry."""
+    prefix = context.config.registry
+    if not prefix:
+        raise UsageError("no registry to push to", "use --registry HOST/PATH, or set `registry`")
+    if not _is_registry(prefix):
+        lower = prefix.lower()
+        help_text = f"did you mean {lower!r}?" if _is_registry(lower) else "write it as ghcr.io/acme"
+        raise UsageError(f"registry: {prefix!r} is not the name of a registry", help_text)
+    return prefix
+
+
+def _is_registry(prefix: str) -> bool:
+    try:
+        parse(f"{prefix}/component")
+    except UsageError:
+        return False
+    return "://" not in prefix and prefix == prefix.lower()  # also hosts are written in lower case
+
+
+def commit(context: Context) -> tuple[int, str]:
+    """The time in seconds since 1970 and the commit: SOURCE_DATE_EPOCH, else the commit's own time, else 0 and ""."""
+    question = Step(title="commit", argv=("git", "log", "-1", "--format=%ct %H"), cwd=context.workspace.root,
+                    stdout="keep", quiet=True)  # fmt: skip
+    try:
+        outcome = context.run(question)
+        when, _, revision = outcome.stdout.strip().partition(" ") if outcome else ("0", "", "")
+    except BuildError:  # no git on this machine
+        when, revision = "0", ""
+    when = context.host.env.get("SOURCE_DATE_EPOCH") or when or "0"
+    if not when.isdigit():
+        raise UsageError(f"SOURCE_DATE_EPOCH={when!r} is not a number of seconds")
+    return int(when), revision

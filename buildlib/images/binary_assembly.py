@@ -1,0 +1,159 @@
+"""The image of a binary of the workspace: built from dist/, and checked before a tag points to it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+
+from buildlib import elf
+from buildlib.assembly import oci
+from buildlib.assembly.assembly import UNTOUCHED, Assembly, Layouts, hashed
+from buildlib.binaries.dist import files_of
+from buildlib.builder import buildx
+from buildlib.builder.buildx import BASES, INPUTS, BuildInputs, succeeded
+from buildlib.core.errors import Refused
+from buildlib.core.plan import Write
+from buildlib.core.targets import Target
+from buildlib.elf import Mismatch
+from buildlib.emulation import qemu
+from buildlib.failures.classify import classify
+from buildlib.images import contents, dockerfile, workspace_dockerfile
+from buildlib.images.binary_image import BinaryImage
+from buildlib.images.contents import Content
+
+# Seconds in which a program must print its version on all platforms. A program that crashes under QEMU never ends: QEMU sends itself
+# the signal of the crash, which does not end it, because it is the first process of its container.
+START = 60.0
+# Labels that change with every commit. Binaries that did not change need no new image for a new commit.
+VOLATILE_LABELS = ("org.opencontainers.image.created", "org.opencontainers.image.revision")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BinaryAssembly(Assembly):
+    """How the image of a binary is built and checked."""
+
+    image: BinaryImage
+
+    @property
+    def groups(self) -> list[tuple[Target, ...]]:
+        """The targets of each call of buildx: those with the same C library, each alone with several nodes."""
+        if self.context.config.builder.nodes:
+            return [(target,) for target in self.image.targets]
+        ordered = sorted(self.image.targets, key=lambda target: target.is_musl)
+        return [tuple(group) for _, group in groupby(ordered, key=lambda target: target.is_musl)]
+
+    def annotations(self) -> dict[str, str]:
+        """A digest of everything that the image is made from, without commit and time.
+
+        {} if the workspace has its own Dockerfile, which may read any file.
+        """
+        if workspace_dockerfile.is_own(self.context):
+            return {}
+        stage = self.image.stage
+        labels = {name: value for name, value in stage.runtime.labels.items() if name not in VOLATILE_LABELS}
+        base, entries = self._base(self.image.targets), self.image.entries.items()
+        base_digest = oci.digest(succeeded(self.read(base)).stdout.encode()) if base else ""
+        binaries = [(target.name, [file["sha256"] for file in files_of(entry)]) for target, entry in entries]
+        digest = hashed(
+            dockerfile.BASES, dockerfile.runtime(self.name, stage), base_digest, labels, self.attestations,
+            contents.inputs(self._files()), binaries,
+        )  # fmt: skip
+        return {INPUTS: digest, **({BASES: f"{base}@{base_digest}"} if base else {})}
+
+    def _files(self) -> tuple[Content, ...]:
+        """The files of the workspace that the image contains."""
+        return contents.contents(self.context.workspace.root, self.name, self.image.stage)
+
+    def _base(self, targets: Iterable[Target]) -> str:
+        """The base image for these targets, "" for none."""
+        default = dockerfile.DEFAULT_BASE if any(not target.is_musl for target in targets) else "scratch"
+        base = self.image.stage.base or default
+        return "" if base == "scratch" else base
+
+    def build(self, targets: tuple[Target, ...], output: str) -> str:
+        """Build the image for these targets, and return its digest."""
+        inputs = self._inputs(workspace_dockerfile.file_of(self.context, self.scratch, self.image.component))
+        if inputs.context != self.context.workspace.root:  # with its own Dockerfile everything in it can be read
+            self.context.run(contents.build_context(self._files(), inputs.context, self.epoch))
+        base = workspace_dockerfile.base_context(self.context, self.session, self._base(targets))
+        args = {"LIBC": dockerfile.libc_suffix(targets[0]), "COMPILER": "scratch"}
+        labels = self.image.stage.runtime.labels
+        inputs = replace(inputs, contexts={**inputs.contexts, **base}, labels=labels, args=args)
+        return self.run_build(self.build_step(inputs, self.name, targets, output, fresh=self.fresh), targets)[0]
+
+    def _inputs(self, file: Path, contexts: Mapping[str, str] | None = None) -> BuildInputs:
+        """The inputs of a build with the Dockerfile `file`; only the workspace's own Dockerfile reads all of the workspace."""
+        empty = self.scratch / "context"
+        empty.mkdir(parents=True, exist_ok=True)
+        own = file.parent == self.context.workspace.root
+        return BuildInputs(
+            builder=self.builder, file=file, context=file.parent if own else empty, epoch=self.epoch,
+            contexts={"binaries": str(self.context.dist)} if contexts is None else contexts,
+        )  # fmt: skip
+
+    def check_before_push(self, known: Collection[Mapping[str, str]]) -> None:
+        """Nothing: the builder pulls what was pushed, of which it has every layer."""
+
+    def check_pushed(self, where: str, images: Mapping[str, str], address: str) -> None:
+        """Check the program of every platform in the registry."""
+        self.check_programs(where, {platform: f"{address}@{digest}" for platform, digest in images.items()})
+
+    def check_layouts(self, layouts: Layouts) -> None:
+        """Check the program of every platform in the layouts."""
+        names = {platform: f"built-{platform.replace('/', '-')}" for platform in layouts.images}
+        contexts = {
+            names[platform]: f"oci-layout://{layouts.folders[platform]}@{digest}"
+            for platform, digest in layouts.images.items()
+        }
+        self.check_programs(self.name, names, contexts)
+
+    def check_programs(self, where: str, images: Mapping[str, str], contexts: Mapping[str, str] | None = None) -> None:
+        """Refused unless the program of every platform passes the gate, is the file in dist/, and starts in the image.
+
+        `images` maps a platform to the reference of its image, which may be one of the build contexts `contexts`.
+        """
+        (program,) = self.image.stage.runtime.entrypoint
+        file = self.scratch / "check" / "Dockerfile"
+        by_platform = {dockerfile.platform_key(target): images[target.oci] for target in self.image.entries}
+        self.context.run(Write(path=file, text=dockerfile.check_dockerfile(by_platform, program)))
+        inputs = self._inputs(file, contexts or {})
+        for group in self.groups:
+            out = self._export(where, program, inputs, group)
+            for target in group:
+                # BuildKit creates no directory per platform if there is only one platform.
+                folder = out / target.oci.replace("/", "_") if len(group) > 1 else out
+                self._gate(f"{where}: {target.oci}: {program}", folder / "program", target)
+            self._start(where, inputs, group)
+
+    def _export(self, where: str, program: str, inputs: BuildInputs, group: tuple[Target, ...]) -> Path:
+        """Export the program of each image. Returns the directory with a directory per platform."""
+        out = self.scratch / f"program-{group[0].name}"
+        title, output = f"extract program of {self.name}", ("--output", f"type=local,dest={out}")
+        outcome = self.context.run(buildx.build_step(title, inputs, dockerfile.PROGRAM_STAGE, group, *output))
+        if f'"{program}": not found' in outcome.output:
+            help_text = f"copy it there, or set components.{self.name}.program; {UNTOUCHED}"
+            raise Refused(f"{where}: {program} is not in the image", help_text)
+        succeeded(outcome)
+        return out
+
+    def _gate(self, where: str, program: Path, target: Target) -> None:
+        entry = self.image.entries[target]
+        facts = elf.read(program)
+        mismatches = list(elf.check(facts, target, entry["floor"]))
+        if facts.sha256 != entry["sha256"]:
+            mismatches.append(Mismatch("sha256", facts.sha256, entry["sha256"]))
+        if mismatches:
+            raise Refused(f"{where}: {'; '.join(map(str, mismatches))}", UNTOUCHED)
+
+    def _start(self, where: str, inputs: BuildInputs, group: tuple[Target, ...]) -> None:
+        step = buildx.build_step(
+            f"start {self.name}", inputs, dockerfile.START_STAGE, group, "--output", "type=cacheonly"
+        )
+        outcome = self.context.run(replace(step, timeout=START))
+        if not outcome and not classify(outcome.output).transient:
+            late = f"did not exit within {START:.0f} s" if outcome.code == 124 else ""
+            reason = late or qemu.not_loaded(outcome) or outcome.last.removeprefix("ERROR: ")
+            raise Refused(f"{where}: does not run: {reason}", UNTOUCHED)
+        succeeded(outcome)

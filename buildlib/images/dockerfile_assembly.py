@@ -1,0 +1,179 @@
+"""An image from a Dockerfile of the project: built into layouts, checked there, and only then uploaded."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from buildlib.assembly.assembly import UNTOUCHED, Assembly, Layouts, hashed
+from buildlib.builder.buildx import BASES, INPUTS, BuildInputs
+from buildlib.builder.emulation_limit import EmulationLimit
+from buildlib.builder.progress import vertexes_of, with_progress
+from buildlib.builder.step_times import StepTime, native_platforms, step_times
+from buildlib.core.cases import FAILED
+from buildlib.core.errors import Refused
+from buildlib.core.plan import Outcome, words
+from buildlib.core.targets import Target
+from buildlib.elf import Mismatch, digest
+from buildlib.failures.redact import redact
+from buildlib.image_gate import check as gate
+from buildlib.image_gate.check import ImageContent
+from buildlib.image_gate.findings import lines
+from buildlib.image_gate.layouts import read_layout
+from buildlib.image_gate.scans import Scans
+from buildlib.images import dockerfile_image
+from buildlib.images.dockerfile_image import DockerfileImage
+from buildlib.machine import build_context
+from buildlib.smoke.layout import run_layout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DockerfileAssembly(Assembly):
+    """How an image from a Dockerfile is built and checked.
+
+    `own` maps references of the Dockerfile to build contexts, which have the images of other components; `bases` maps all others to
+    the digests that the registries have.
+    """
+
+    image: DockerfileImage
+    own: Mapping[str, str]
+    bases: Mapping[str, str]
+    built: list[Layouts] = field(default_factory=list)  # at most one, which was checked or is tagged
+    measured: list[StepTime] = field(default_factory=list)
+    scans: Scans = field(default_factory=Scans)  # of layers, which images share
+
+    def annotations(self) -> dict[str, str]:
+        """The digest of what the image is made from, and its base images.
+
+        Without INPUTS if the Dockerfile downloads files that it does not pin: those may change.
+        """
+        bases = sorted(f"{reference}@{digest}" for reference, digest in self.bases.items())
+        recorded = {BASES: " ".join(bases)} if bases else {}
+        if self.image.sources.unpinned:
+            return recorded
+        own = sorted((reference, context.rpartition("@")[2]) for reference, context in self.own.items())
+        inputs = hashed(
+            digest(self.image.file), build_context.digest(self.image.folder, self.image.file), bases, own,
+            msgspec.to_builtins(self.image.settings), self.image.platforms, self.attestations,
+        )  # fmt: skip
+        return {INPUTS: inputs, **recorded}
+
+    def build(self, targets: tuple[Target, ...], output: str) -> str:
+        """Build the image for these targets. Caches are ignored only once: what is uploaded is what was checked."""
+        first, target = not self.built, self.image.settings.target
+        step = self.build_step(self._inputs(), target, targets, output, fresh=self.fresh and first)
+        digest, outcome = self.run_build(with_progress(step, self._limit(targets)), targets)
+        if first:  # later everything is cached
+            self.measured.extend(self._step_times(outcome, targets))
+        return digest
+
+    @property
+    def steps(self) -> tuple[StepTime, ...]:
+        """How long each step of the Dockerfile ran."""
+        return tuple(self.measured)
+
+    def _step_times(self, outcome: Outcome, targets: tuple[Target, ...]) -> tuple[StepTime, ...]:
+        run, natively = self.context.run, native_platforms(self.context.host.machine, self.context.config)
+        secret = run.secrets()
+        return step_times(
+            vertexes_of(outcome), natively.__contains__, platform=targets[0].oci,
+            clean=lambda title: redact(run.translate(title), secret),
+        )  # fmt: skip
+
+    def _limit(self, targets: tuple[Target, ...]) -> EmulationLimit | None:
+        seconds = self.context.config.builder.emulation_limit
+        natively = native_platforms(self.context.host.machine, self.context.config)
+        if not seconds or natively.issuperset(target.oci for target in targets):
+            return None
+        from buildlib.lint.emulated import run_compilers  # loads a grammar
+
+        compiles = run_compilers(self.image.file, self.image.file.read_bytes())
+        return EmulationLimit(
+            seconds=seconds, runs_natively=natively.__contains__, compiles=compiles, platform=targets[0].oci
+        )
+
+    def _inputs(self) -> BuildInputs:
+        settings, sources, through = self.image.settings, self.image.sources, self.session
+        # Through the gateway every request for a base image is retried.
+        names = [] if through.direct else [name for name in self.bases if name != sources.frontend]
+        pulled = {name: f"docker-image://{through.name(name)}" for name in names}
+        # Makes an index of one platform too, and has BuildKit name the platform of each step.
+        args = {"BUILDKIT_MULTI_PLATFORM": "1"}
+        if sources.frontend and not through.direct:
+            args["BUILDKIT_SYNTAX"] = through.name(sources.frontend)
+        args |= {name: dockerfile_image.argument(value) for name, value in settings.build_args.items()}
+        network = () if settings.network == "default" else ("--network", settings.network)
+        allowed = ("--allow", "network.host") if settings.network == "host" else ()
+        return BuildInputs(
+            builder=self.builder, file=self.image.file, context=self.image.folder, contexts={**pulled, **self.own}, args=args,
+            epoch=self.epoch,
+            more=(*words("--secret", self.image.secrets), *words("--ssh", settings.ssh), *network, *allowed),
+        )  # fmt: skip
+
+    def check_before_push(self, known: Collection[Mapping[str, str]]) -> None:
+        """Build the image into layouts and check it, unless it is under all tags already."""
+        layouts = self._once()
+        if not known or any(images != layouts.images for images in known):
+            self._check(layouts)
+
+    def check_pushed(self, where: str, images: Mapping[str, str], address: str) -> None:
+        """Refused unless the registry has the images that were checked."""
+        checked = self._once().images
+        for platform, actual in images.items():
+            if actual != checked[platform]:
+                raise Refused(f"{where}: {platform}: {Mismatch('digest', actual, checked[platform])}", UNTOUCHED)
+
+    def checked_layouts(self) -> Layouts:
+        """The image in layouts, built and checked once."""
+        if not self.built:
+            self._check(self._once())
+        return self._once()
+
+    def check_layouts(self, layouts: Layouts) -> None:
+        """Every file of every platform passes the gate, and a container of each does what the settings promise."""
+        findings = {
+            platform: gate.check(
+                read_layout(layouts.folders[platform], digest)[platform], platform, foreign=self.image.settings.foreign,
+                scans=self.scans,
+            )
+            for platform, digest in layouts.images.items()
+        }  # fmt: skip
+        self._refuse(f"{platform}: {line}" for platform, found in findings.items() for line in lines(found))
+        self._refuse(
+            f"{platform}: {line}"
+            for platform, content in self._contents(layouts).items()
+            for line in lines(gate.check(content, platform, foreign=self.image.settings.foreign, scans=self.scans))
+        )
+        expected = dockerfile_image.expectation(self.name, self.image.settings)
+        by_platform = {target.oci: target for target in self.image.targets}
+        for folder in dict.fromkeys(layouts.folders.values()):
+            inside = [platform for platform, other in layouts.folders.items() if other == folder]
+            images = {by_platform[platform]: layouts.images[platform] for platform in inside}
+            self._refuse(
+                f"{target.oci}: {case.name}: {case.detail}"
+                for target, suite in run_layout(self.context, folder, images, expected).items()
+                for case in suite.cases if case.result == FAILED
+            )  # fmt: skip
+
+    def _contents(self, layouts: Layouts) -> dict[str, ImageContent]:
+        """The image of each platform."""
+        return {
+            platform: next(iter(read_layout(layouts.folders[platform], digest).values()))
+            for platform, digest in layouts.images.items()
+        }
+
+    def _refuse(self, problems: Iterable[str]) -> None:
+        """Raise Refused if there are any."""
+        if found := [f"{self.name}: {problem}" for problem in problems]:
+            raise Refused("\n".join(found), UNTOUCHED)
+
+    def _once(self) -> Layouts:
+        if not self.built:
+            self.built.append(self.built_layouts())
+        return self.built[0]
+
+    def _check(self, layouts: Layouts) -> None:
+        self.check_platforms(self.name, layouts.images)
+        self.check_layouts(layouts)

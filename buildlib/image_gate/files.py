@@ -30,7 +30,7 @@ class Files:
 
     def __init__(self, layers: Sequence[Layer], scans: Sequence[Scan]) -> None:
         self.layers, self._scans = layers, scans
-        self._system = FileSystem(layers, 0, [scan.entries for scan in scans])
+        self._system = FileSystem(layers, [scan.entries for scan in scans])
         self._linked = LINKED
 
     def all(self) -> Iterator[Found]:

@@ -3,8 +3,6 @@
 Semantics: OCI image specification 1.1, layer.md; where that leaves something open, containerd's `applyNaive` in pkg/archive/tar.go.
 Names are resolved as in a container, whose root is the image: nothing leads out of it. What engines would read differently, or not
 at all, is a LayerError.
-
-Layers are read from the top, and only as many as an answer needs: mostly that is the one with the program, not the distribution.
 """
 
 from __future__ import annotations
@@ -12,10 +10,10 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import dropwhile
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO
 
 from buildlib.image_layers.compression import Allowance, Decompressed, LayerError
 from buildlib.image_layers.nodes import File, Node
@@ -28,13 +26,6 @@ PATH_MAX, NAME_MAX = 4096, 255  # bytes, the kernel's limits
 # Bounds for memory and time. The largest images that are in use, those for machine learning, have half a million files.
 MAX_NODES, MAX_TEXT, MAX_STEPS = 1_000_000, 1 << 26, 30_000_000
 MAX_FILE = 4 << 30  # bytes of a file that is read
-STEPWISE = 4  # layers that are read one at a time; then all others
-
-T = TypeVar("T")
-
-
-class Unknown(Exception):
-    """The answer depends on layers that were not read."""
 
 
 @dataclass(frozen=True)
@@ -45,43 +36,27 @@ class Layer:
     open: Callable[[], BinaryIO]
 
 
-def ask(layers: Sequence[Layer], question: Callable[[FileSystem], T]) -> T:
-    """The answer to a question about the files of an image. `layers` begins with the lowest.
-
-    LayerError for an image that cannot be read, and whatever `question` raises.
-    """
-    for count in range(1, min(STEPWISE, len(layers) - 1) + 1):
-        with suppress(Unknown):
-            return question(FileSystem(layers, len(layers) - count))
-    return question(FileSystem(layers, 0))
-
-
 class FileSystem:
-    """The files of the layers from number `lowest` on, which is 0 for all.
+    """The files of an image, whose lowest layer is the first.
 
     `entries` has those of each layer if they are known. LayerError for layers that cannot be read or applied.
     """
 
-    def __init__(self, layers: Sequence[Layer], lowest: int, entries: Sequence[Sequence[Entry]] = ()) -> None:
-        self._layers, self._has_all = layers, lowest == 0
-        self._root = Node(DIRECTORY, 0, complete=self._has_all)
+    def __init__(self, layers: Sequence[Layer], entries: Sequence[Sequence[Entry]] = ()) -> None:
+        self._layers, self._root = layers, Node(DIRECTORY, 0)
         self._nodes = self._text = self._steps = 0
-        # False if something was written to a directory that may be a link in a layer below: then it may be anywhere.
-        self._anchored = True
         allowance = Allowance()
-        for number in range(lowest, len(layers)):
-            source = nullcontext(entries[number]) if entries else reader(layers[number], allowance)
-            with naming(layers[number]), source as read:
+        for number, layer in enumerate(layers):
+            source = nullcontext(entries[number]) if entries else reader(layer, allowance)
+            with naming(layer), source as read:
                 self._apply_all(read, number)
 
     def find(self, path: str) -> tuple[str, Node] | None:
         """The path without links and the node of what a path means; None if there is no such thing.
 
-        LayerError for a loop of links, Unknown if the answer is in a layer that was not read.
+        LayerError for a loop of links.
         """
-        if not self._anchored:
-            raise Unknown
-        node, names = self._walk(path.split("/"), self._absent)
+        node, names = self._walk(path.split("/"))
         return (f"/{'/'.join(names)}", node) if node else None
 
     def read(self, node: Node) -> Iterator[tuple[int, bytes]]:
@@ -96,8 +71,6 @@ class FileSystem:
 
     def files(self) -> Iterator[tuple[str, Node]]:
         """Path and node of each file of the image, without what is behind symbolic links."""
-        if not (self._has_all and self._anchored):
-            raise Unknown
         todo = [("", iter(self._root.children.items()))]
         while todo:
             folder, children = todo[-1]
@@ -113,13 +86,11 @@ class FileSystem:
 
     # --- names ---------------------------------------------------------------------------------------------------------
 
-    def _walk(
-        self, names: list[str], missing: Callable[[Node, str], Node | None], writer: int | None = None
-    ) -> tuple[Node | None, list[str]]:
+    def _walk(self, names: list[str], writer: int | None = None) -> tuple[Node | None, list[str]]:
         """Follow names and links from the root, as the kernel does for a process in the image.
 
-        Returns the node, and the names that lead to it without links. `missing` returns what takes the place of a name that is not
-        in a directory, or None. `writer` is the number of the layer that writes there.
+        Returns the node, and the names that lead to it without links. `writer` is the number of the layer that writes there: what is
+        missing becomes a directory.
         """
         nodes, path, todo, links = [self._root], [""], names[::-1], 0
         while todo:
@@ -133,9 +104,9 @@ class FileSystem:
                 continue
             child = nodes[-1].children.get(name)
             if child is None or child.kind == REMOVED:
-                child = missing(nodes[-1], name)
-                if child is None:
+                if writer is None:
                     return None, []
+                child = self._add_directory(nodes[-1], name, writer)
             if child.kind == SYMLINK:
                 links += 1
                 if links > LINKS:
@@ -153,11 +124,6 @@ class FileSystem:
                 node.newest = writer
         return nodes[-1], path[1:]
 
-    def _absent(self, directory: Node, name: str) -> None:
-        """Nothing, for a name that a directory does not have."""
-        if name not in directory.children and not directory.complete:
-            raise Unknown
-
     def _count_steps(self, number: int) -> None:
         self._steps += number
         if self._steps > MAX_STEPS:
@@ -170,8 +136,6 @@ class FileSystem:
             try:
                 self._apply(entry, number, index)
             except LayerError as error:
-                if not self._has_all:  # with the layers below it may be another thing
-                    raise Unknown from None
                 raise LayerError(f"{entry.name}: {error}") from None
 
     def _apply(self, entry: Entry, number: int, index: int) -> None:
@@ -203,13 +167,7 @@ class FileSystem:
 
     def _directory(self, names: list[str], number: int) -> Node:
         """The directory to which layer `number` writes; missing ones are created, and links followed."""
-
-        def create(parent: Node, name: str) -> Node:
-            if name not in parent.children and not parent.complete:
-                self._anchored = False
-            return self._add_directory(parent, name, number)
-
-        directory, _ = self._walk(names, create, number)
+        directory, _ = self._walk(names, number)
         if directory is None or directory.kind != DIRECTORY:
             raise LayerError("its directory is a file")
         return directory
@@ -218,9 +176,7 @@ class FileSystem:
         """Create a directory, or keep the one that exists."""
         existing = parent.children.get(name)
         if existing is None or existing.kind != DIRECTORY:
-            # What was there before, if it was no directory, hides the directories below.
-            complete = parent.complete or existing is not None
-            existing = parent.children[name] = Node(DIRECTORY, number, complete=complete)
+            existing = parent.children[name] = Node(DIRECTORY, number)
             self._count_node()
         existing.newest = number
         return existing
@@ -229,10 +185,8 @@ class FileSystem:
         """Make `node` another name of the file to which it is a hard link."""
         directory.children.pop(name, None)  # an engine removes what is there first
         names = _clean(node.link)
-        parent, _ = self._walk(names[:-1], self._absent)
+        parent, _ = self._walk(names[:-1])
         target = parent.children.get(names[-1]) if names and parent else None
-        if target is None and not self._has_all:
-            raise Unknown
         if target is None or target.kind in (DIRECTORY, REMOVED):
             raise LayerError(f"a hard link to {node.link}, which is not a file of the image")
         node.kind, node.link, node.file = target.kind, target.link, target.file
@@ -259,7 +213,6 @@ class FileSystem:
         todo = [directory]
         while todo:
             node = todo.pop()
-            node.complete = True
             self._count_steps(len(node.children))
             node.children = {name: child for name, child in node.children.items() if child.newest == number}
             todo += [child for child in node.children.values() if child.kind == DIRECTORY]

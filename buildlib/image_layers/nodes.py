@@ -19,12 +19,11 @@ class File:
 class Node:
     """What a name refers to. `newest` is the number of the last layer that wrote it, or anything below it."""
 
-    __slots__ = ("children", "complete", "file", "kind", "link", "newest")
+    __slots__ = ("children", "file", "kind", "link", "newest")
 
-    def __init__(self, kind: str, newest: int, *, complete: bool = False) -> None:
+    def __init__(self, kind: str, newest: int) -> None:
         self.kind, self.newest = kind, newest
         self.children: dict[str, Node] = {} if kind == DIRECTORY else NOTHING
-        self.complete = complete  # of a directory: nothing is in it that a layer below contains
         self.link = ""
         self.file: File | None = None  # if it is one
 

@@ -7,7 +7,7 @@ index.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -211,23 +211,6 @@ def _misspelt(client: Client, question: _Question, error: BuildError) -> str:
     near = nearest(reference.tag, known) if reference.tag not in known else ""
     name = context_name(f"{reference.registry}/{reference.repository}").removesuffix(":latest")
     return f"{question.name}: did you mean {name}:{near}?" if near else ""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A base image whose digest is another one than was recorded; "" where there was none, or is none any more."""
-
-    reference: str
-    recorded: str
-    current: str
-
-
-def changes(recorded: Mapping[str, str], now: Iterable[BaseDigest]) -> tuple[Change, ...]:
-    """The base images that differ from the record, which maps references to digests. Pure."""
-    digests = {base.reference: base.digest for base in now}
-    names = dict.fromkeys((*recorded, *digests))
-    rows = (Change(name, recorded.get(name, ""), digests.get(name, "")) for name in names)
-    return tuple(row for row in rows if row.recorded != row.current)
 
 
 def without_digest(bases: Iterable[Base]) -> tuple[Base, ...]:

@@ -64,11 +64,6 @@ class Base:
         """File and line."""
         return f"{self.title}:{self.line}"
 
-    def reference_for(self, platform: str) -> str:
-        """Its complete name for a platform, "" if it is not used for that."""
-        image = self.images.get(platform)
-        return image.reference if image else ""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:

@@ -30,7 +30,6 @@ BUILTINS = re.compile(
 ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=.*", re.DOTALL)
 COMPUTED = re.compile(r"[$`*?\[\]{}~\\!#]|^%")  # in a word: what it becomes is known when the shell runs
 OPERATORS = re.compile(r"[;&|()\n]+")
-REDIRECTION = re.compile(r"[<>]")
 # A redirection to a file descriptor, which shlex would take for a word of its own and an operator: 2>&1, >&2.
 DESCRIPTORS = re.compile(r"(?<!\S)\d?(?:>>|[<>])&(?:\d|-)(?=\s|[;&|)]|$)")
 

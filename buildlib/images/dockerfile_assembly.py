@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -133,6 +134,7 @@ class DockerfileAssembly(Assembly):
 
     def check_layouts(self, layouts: Layouts) -> None:
         """Every file of every platform passes the gate, and a container of each does what the settings promise."""
+        began, console = time.monotonic(), self.context.console
         findings = {
             platform: gate.check(
                 read_layout(layouts.folders[platform], digest)[platform], platform, foreign=self.image.settings.foreign,
@@ -146,6 +148,10 @@ class DockerfileAssembly(Assembly):
             for platform, content in self._contents(layouts).items()
             for line in lines(gate.check(content, platform, foreign=self.image.settings.foreign, scans=self.scans))
         )
+        console.note(
+            f"{self.name}: every file fits its platform ({time.monotonic() - began:.1f} s); starting a container of each"
+        )
+        began = time.monotonic()
         expected = dockerfile_image.expectation(self.name, self.image.settings)
         by_platform = {target.oci: target for target in self.image.targets}
         for folder in dict.fromkeys(layouts.folders.values()):
@@ -156,6 +162,7 @@ class DockerfileAssembly(Assembly):
                 for target, suite in run_layout(self.context, folder, images, expected).items()
                 for case in suite.cases if case.result == FAILED
             )  # fmt: skip
+        console.note(f"{self.name}: started on {', '.join(layouts.images)} ({time.monotonic() - began:.1f} s)")
 
     def _contents(self, layouts: Layouts) -> dict[str, ImageContent]:
         """The image of each platform."""

@@ -75,6 +75,11 @@ def read(context: Context, name: str, targets: Sequence[Target]) -> tuple[Path, 
         title=str(file.relative_to(root)) if file.is_relative_to(root) else str(file),
         for_platforms=[target.oci for target in targets], build_platforms=builds,
     )  # fmt: skip
+    for base in sources.bases:
+        if base.missing:
+            arguments = " and ".join(base.missing)
+            help_text = f"give a default in the Dockerfile, or set it in images.{name}.build-args"
+            raise UsageError(f"{base.where}: {base.instruction} {base.text}: no value for {arguments}", help_text)
     given = {image_settings.secret(text)[0] for text in settings.secrets}
     if missing := [secret.id for secret in sources.secrets if secret.required and secret.id not in given]:
         message = f"images.{name}: the Dockerfile requires the secret {missing[0]}"

@@ -8,7 +8,7 @@ import pytest
 from upstream import Upstream, digest
 
 from buildlib.base_images import check, registry_tags
-from buildlib.base_images.check import BaseDigest, Change
+from buildlib.base_images.check import BaseDigest
 from buildlib.base_images.dockerfile import Base, Image
 from buildlib.core.errors import BuildError, NetworkError, Refused
 from buildlib.core.settings import Retry
@@ -226,14 +226,6 @@ def test_current_digests_are_asked_for_without_the_manifest(registry):
     assert registry.asked("GET /v2/acme/base/manifests/1") == 0
     with pytest.raises(BuildError, match=r":4: not found\n.*:5: not found$"):
         check.current(registry.client, [f"{registry.name}:4", f"{registry.name}:5"])
-
-
-def test_changes_are_rows_of_what_differs():
-    now = [BaseDigest("a", "1"), BaseDigest("b", "2"), BaseDigest("new", "3")]
-    assert check.changes({"a": "1", "b": "1", "gone": "4"}, now) == (
-        Change("b", "1", "2"), Change("gone", "4", ""), Change("new", "", "3"),
-    )  # fmt: skip
-    assert check.changes({}, []) == ()
 
 
 def test_bases_without_a_digest(registry):

@@ -123,17 +123,13 @@ COPY --from=docker.io/library/golang:1 / /
     assert [base.has_digest for base in sources.bases] == [False, False, True, False]
     assert [base.known for base in sources.bases] == [True] * 4
     base = sources.bases[1]
-    assert (base.reference_for(ARM64), base.reference_for("linux/s390x"), base.where) == (
-        "docker.io/acme/base-arm64:2",
-        "",
-        "D:3",
-    )
+    assert (base.images[ARM64].reference, base.where) == ("docker.io/acme/base-arm64:2", "D:3")
 
 
 def test_an_image_without_a_name_is_kept_beside_its_missing_arguments():
     (base,) = read("ARG BASE\nARG TAG\nARG IMAGE=${BASE}:${TAG}\nFROM $IMAGE").bases
     assert base == Base(text="$IMAGE", line=4, instruction="FROM", title="Dockerfile", missing=("BASE", "TAG"))
-    assert (base.known, base.has_digest, base.reference_for(ARM64)) == (False, False, "")
+    assert (base.known, base.has_digest, base.images) == (False, False, {})
 
 
 def test_a_name_that_is_complete_without_a_value_is_known():
@@ -237,7 +233,7 @@ RUN --mount=type=secret,src=other,env= --mount=type=ssh --mount=type=ssh,id=key,
 def test_all_platforms_of_buildlib_are_read_without_a_choice():
     text = "FROM acme/base:$TARGETARCH$TARGETVARIANT"
     (base,) = dockerfile.read(text, {}).bases
-    assert base.reference_for("linux/arm/v6") == "docker.io/acme/base:armv6"
+    assert base.images["linux/arm/v6"].reference == "docker.io/acme/base:armv6"
     assert set(base.images) == set(dockerfile.PLATFORMS)
 
 

@@ -47,10 +47,10 @@ class Project:
         (self.root / name / "Dockerfile").write_text(text)
         self.images[name] = {"dockerfile": "Dockerfile", "context": name, **table}
 
-    def run(self, function, *more, names=None, targets=TARGETS_, binaries=False, **options):
+    def run(self, function, *more, names=None, targets=TARGETS_, binaries=False, nodes=(), **options):
         context = replace(
             self.context,
-            config=settings(registry="r.test/acme", images=self.images),
+            config=settings(registry="r.test/acme", images=self.images, builder={"nodes": list(nodes)}),
             request=Request(no_binaries=not binaries),
         )
         options = ImageOptions(targets=targets, images=names or tuple(self.images), compile=False, **options)
@@ -166,6 +166,19 @@ def test_an_image_without_the_platforms_is_refused(project):
     (result,) = project.push()
     assert result.error.message.startswith("web: platforms: linux/amd64, linux/arm64, linux/s390x, expected ")
     assert project.context.run.tags == {}
+
+
+def test_with_several_nodes_each_platform_is_built_where_it_is_native(project, monkeypatch):
+    project.add("web", "FROM scratch\n")
+    nodes = [{"endpoint": "ssh://a", "arches": ["arm64"]}]
+    monkeypatch.setattr(image.builder_commands, "create", lambda *_, **__: None)
+    (result,) = project.push(nodes=nodes)
+    assert (result.status, result.platforms) == (Status.DONE, ("linux/amd64", "linux/arm64"))
+    assert [values_of(argv, "--platform") for argv in project.context.run.argvs("build web")] == [
+        ["linux/amd64"], ["linux/arm64"], ["linux/amd64"], ["linux/arm64"],
+    ]  # fmt: skip
+    (tag,) = project.context.run.argvs("tag r.test/acme/web")
+    assert values_of(tag, "--annotation")[0].startswith("index:buildlib.inputs=")
 
 
 # --- based on each other -----------------------------------------------------------------------------------------------------

@@ -250,3 +250,13 @@ def test_contents_of_secrets_are_hidden(described, root):
     secrets = ["id=a,env=PLAIN_NAME", "id=b,src=npmrc"]
     described({"web": "FROM scratch\n"}, web={"secrets": secrets}, env={"PLAIN_NAME": "variable-content"})
     assert described.run.hidden == {"web/a": "variable-content", "web/b": "file-content\n"}
+
+
+def test_a_name_without_a_value_is_an_error_before_a_build(described):
+    with pytest.raises(UsageError) as caught:
+        described({"web": "ARG A\nFROM debian:$A\n"})
+    assert (caught.value.message, caught.value.help) == (
+        "web/Dockerfile:2: FROM debian:$A: no value for A",
+        "give a default in the Dockerfile, or set it in images.web.build-args",
+    )
+    assert described({"web": "ARG A\nFROM debian:$A\n"}, web={"build-args": {"A": 1}}).images

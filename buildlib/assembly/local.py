@@ -40,14 +40,15 @@ class Save:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keep:
-    """Build and check an image that is only the base of others: it is not published."""
+    """Build and check an image that is not published: one that only has to be checked, or is the base of others."""
 
     assembly: Assembly
 
     def __call__(self) -> ImageResult:
         """Build and check the image."""
-        self.assembly.checked_layouts()
-        return ImageResult(component=self.assembly.name, status=Status.DONE)
+        layouts, image = self.assembly.checked_layouts(), self.assembly.image
+        digest = layouts.digest or layouts.joined({}).digest
+        return ImageResult(component=image.name, status=Status.DONE, platforms=image.platforms, digest=digest)
 
     def context(self, _: ImageResult) -> str:
         """The image as a build context, for the images that are based on it."""

@@ -91,6 +91,11 @@ def load(context: Context, options: ImageOptions) -> list[ImageResult]:
     return _through_buildx(context, options, make)
 
 
+def check(context: Context, options: ImageOptions) -> list[ImageResult]:
+    """Build and check every component's image for all targets, and publish nothing."""
+    return _through_buildx(context, options, lambda assembly: Keep(assembly=assembly))
+
+
 def save(context: Context, options: ImageOptions, output: Path) -> list[ImageResult]:
     """Write every component's image for all targets as an OCI layout below `output`. Static binaries need no Docker."""
     if options.images or options.attestations or needs_docker(context, options.targets):

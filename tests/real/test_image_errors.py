@@ -71,7 +71,7 @@ def test_without_a_daemon(project, tmp_path):
             "did you mean '127.0.0.1:5000/acme'?",
         ),
         (("--push", "--component", "mqtt-sever"), "unknown component 'mqtt-sever'", "did you mean 'mqtt-server'?"),
-        (("--push", "--load"), "choose exactly one of --push, --load and --output DIR", ""),
+        (("--push", "--load"), "choose one of --push, --load, --output DIR and --check-bases", ""),
     ],
     ids=["two platforms loaded", "tag", "registry", "component", "two destinations"],
 )

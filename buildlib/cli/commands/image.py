@@ -52,9 +52,9 @@ def image(
     sbom: bool = False, provenance: bool = False, force: bool = False, strict: bool = False, check_bases: bool = False,
     json: bool = False,
 ) -> int:  # fmt: skip
-    """Multi-platform images of the binaries, and of the Dockerfiles in the settings."""
-    if push + load + bool(output) + check_bases != 1:
-        raise UsageError("choose exactly one of --push, --load, --output DIR and --check-bases")
+    """Multi-platform images of the binaries, and of the Dockerfiles in the settings. Without an output they are only checked."""
+    if push + load + bool(output) + check_bases > 1:
+        raise UsageError("choose one of --push, --load, --output DIR and --check-bases")
     if network not in ("", "host"):
         raise UsageError(f"unknown network {network!r} (expected host)", "leave it out for the builder's own")
     if (network or cache) and not in_docker:
@@ -84,7 +84,7 @@ def image(
     if output:
         results = images.save(context, options, Path(absolute(output)))
     else:
-        results = (images.push if push else images.load)(context, options)
+        results = (images.push if push else images.load if load else images.check)(context, options)
     tables.image(console, results, as_json=json)
     return exit_code(results)
 

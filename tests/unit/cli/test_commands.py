@@ -98,13 +98,12 @@ def test_outside_a_workspace_every_command_reports_it(tmp_path, monkeypatch, cap
         assert f"error: neither Cargo.toml nor buildlib.toml in {tmp_path} or above it" in capsys.readouterr().err
 
 
-ONE_OUTPUT = "choose exactly one of --push, --load, --output DIR and --check-bases"
+ONE_OUTPUT = "choose one of --push, --load, --output DIR and --check-bases"
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), ONE_OUTPUT),
         (("--push", "--load"), ONE_OUTPUT),
         (("--push", "--output", "x"), ONE_OUTPUT),
         (("--push", "--network", "none"), "unknown network 'none' (expected host)"),
@@ -112,7 +111,7 @@ ONE_OUTPUT = "choose exactly one of --push, --load, --output DIR and --check-bas
         (("--push", "--cache", "registry"), "--network and --cache need --in-docker"),
     ],
 )
-def test_an_image_has_exactly_one_output(words, message, capsys):
+def test_an_image_has_one_output(words, message, capsys):
     assert run("image", *words) == 2
     assert capsys.readouterr().err.splitlines()[0] == f"error: {message}"
 

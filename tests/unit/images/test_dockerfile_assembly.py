@@ -274,3 +274,13 @@ def test_a_build_that_fails_is_one_error(project):
     (result,) = project.push()
     assert (result.status, type(result.error)) == (Status.FAILED, BuildError)
     assert "no space left on device" in result.error.message
+
+
+def test_without_an_output_images_are_built_and_checked(project):
+    project.add("web", "FROM a\n")
+    binary, web = project.run(image.check, targets=STATIC, binaries=True)
+    assert [(one.component, one.status, one.platforms, one.where, one.tags) for one in (binary, web)] == [
+        ("a", Status.DONE, ("linux/amd64", "linux/arm/v7"), "", ()), ("web", Status.DONE, ("linux/amd64", "linux/arm/v7"), "", ()),
+    ]  # fmt: skip
+    assert (project.checked, project.context.run.tags) == (["web"], {})
+    assert not any(title.startswith("tag ") for title in project.titles)

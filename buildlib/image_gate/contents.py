@@ -9,37 +9,33 @@ from __future__ import annotations
 import io
 import re
 import struct
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import BinaryIO
 
 from buildlib.elf import archive, dynamic, object_file
 from buildlib.elf.dynamic import STATIC, Dynamic
-from buildlib.elf.object_file import EM_ARM, Span
+from buildlib.elf.object_file import Span
+from buildlib.image_gate.elf_files import (
+    OLDEST_ARM,
+    ZIP_MAGIC,
+    ZIP_NAMES,
+    Member,
+    asks_cpu,
+    header,
+    needs_all,
+    scratch,
+    with_question,
+)
 from buildlib.image_gate.machines import CODE, Elf
 from buildlib.image_layers.tar import Entry, Reader
 
 # The kernel's limit for the first line of a script (BINPRM_BUF_SIZE).
 SHEBANG_SIZE = 256
-# Bytes of files that are kept in memory, or on the disk, while they are read. Of larger ones only the headers are read.
-IN_MEMORY, ON_DISK = 64 << 20, 4 << 30
-HEADERS = 1 << 16  # bytes of a file that is not read whole: its headers
+# Bytes of files that are kept on the disk while they are read. Of larger ones only the headers are read.
+ON_DISK = 4 << 30
 LOADER_FILES = re.compile(r"\.?/?etc/(?:ld\.so\.(?:conf|cache)|ld\.so\.conf\.d/[^/]+|ld-musl-[^/]+\.path)")
 MAX_TEXT = 4 << 20  # bytes of such a file; the cache of a system with 5,000 libraries has 0.4 MiB
-# How a program asks the kernel what its CPU has.
-QUESTIONS = (b"getauxval", b"/proc/self/auxv", b"/proc/cpuinfo")
-OLDEST_ARM = 5  # Tag_CPU_arch of the oldest platform, arm/v5
-ZIP_MAGIC, ZIP_NAMES = b"PK\3\4", (".jar", ".war", ".ear", ".zip", ".whl", ".egg", ".pex", ".pyz")
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """An ELF file in an archive. `path` is its path there, with those of the archives between: lib/a.jar!/linux/libx.so."""
-
-    path: str
-    elf: Elf
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,32 +87,6 @@ class Archives:
         self.left -= before - max(0, budget.left)
 
 
-def header(file: Span) -> Elf | None:
-    """What the ELF header says, and the attributes of an Arm file. None for what no kernel and no linker would read."""
-    try:
-        ident = file.read(0, 16)
-        if ident[6] != 1:  # EV_CURRENT
-            return None
-        try:
-            return Elf(object_file.read(file), ident[7])
-        except (ValueError, struct.error):  # an Arm file whose sections cannot be read, or are not there
-            start = file.read(0, 52)
-            without = start[:32] + bytes(4) + start[36:]
-            return Elf(object_file.read(Span(io.BytesIO(without), 0, len(without))), ident[7])
-    except (ValueError, struct.error):
-        return None
-
-
-def needs_all(elf: Elf) -> bool:
-    """Whether more than the header is needed to know what a file is for."""
-    return elf.object.machine == EM_ARM and elf.object.bits == 32
-
-
-def with_question(elf: Elf, file: Span) -> Elf:
-    """The same with `asks_cpu`, which is looked for in files that may contain code for newer CPUs."""
-    return replace(elf, asks_cpu=True) if elf.object.arm > OLDEST_ARM and _asks_cpu(file) else elf
-
-
 def _elf(head: bytes, pieces: Iterable[tuple[int, bytes]], entry: Entry) -> Contents | None:
     first = Span(io.BytesIO(head), 0, len(head))
     elf = header(first)
@@ -156,18 +126,8 @@ def _objects(file: Span) -> list[Member]:
                     break
     except ValueError:
         pass  # the rest is no archive
-    asks = any(elf.object.arm > OLDEST_ARM for elf in found) and _asks_cpu(file)
+    asks = any(elf.object.arm > OLDEST_ARM for elf in found) and asks_cpu(file)
     return [Member(name, replace(elf, asks_cpu=asks)) for elf, name in found.items()]
-
-
-def _asks_cpu(file: Span) -> bool:
-    """Whether the file contains one of the names with which programs ask what the CPU has."""
-    longest = max(map(len, QUESTIONS))
-    for start in range(0, file.size, 1 << 20):
-        part = file.read(start, min((1 << 20) + longest, file.size - start))
-        if any(question in part for question in QUESTIONS):
-            return True
-    return False
 
 
 @contextmanager
@@ -183,8 +143,3 @@ def _whole(head: bytes, pieces: Iterable[tuple[int, bytes]], size: int) -> Itera
             stream.write(piece)
         stream.truncate(size)  # a hole at the end
         yield Span(stream, 0, size)
-
-
-def scratch(size: int) -> BinaryIO:
-    """A stream for a file of that many bytes."""
-    return io.BytesIO() if size <= IN_MEMORY else tempfile.TemporaryFile()

@@ -14,7 +14,7 @@ from typing import IO
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from buildlib.elf.object_file import MAGIC, Span
-from buildlib.image_gate.contents import (
+from buildlib.image_gate.elf_files import (
     HEADERS,
     IN_MEMORY,
     ZIP_MAGIC,

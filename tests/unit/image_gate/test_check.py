@@ -496,9 +496,9 @@ def test_platforms_of_an_index(actual, requested, expected):
 
 def test_a_large_library_is_read_on_the_disk(monkeypatch):
     """What its end says, without its content in memory."""
-    from buildlib.image_gate import contents
+    from buildlib.image_gate import elf_files
 
-    monkeypatch.setattr(contents, "IN_MEMORY", 1 << 10)
+    monkeypatch.setattr(elf_files, "IN_MEMORY", 1 << 10)
     big = elf("arm", attributes=V8, text=os.urandom(600_000))
     assert lines("linux/arm/v7", armv7(**{"x.so": big})) == [
         "linux/arm/v7: layer 1: /x.so: Arm version: v8, expected v7 or older"

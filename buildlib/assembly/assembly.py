@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -88,12 +88,15 @@ class Assembly(ABC):
         """
 
     @abstractmethod
-    def check_before_push(self, known: Collection[Mapping[str, str]]) -> None:
-        """Check what can be checked before anything is uploaded. `known` are the images (platform -> digest) under each tag."""
+    def check_before_push(self) -> None:
+        """Check what can be checked before anything is uploaded. Refused if a check fails."""
 
     @abstractmethod
-    def check_pushed(self, where: str, images: Mapping[str, str], address: str) -> None:
-        """Check the images (platform -> digest) that were pushed to `address`, which messages call `where`. Refused if one fails."""
+    def check_pushed(self, where: str, images: Mapping[str, str], address: str, *, known: bool) -> None:
+        """Check the images (platform -> digest) that were pushed to `address`, which messages call `where`. Refused if one fails.
+
+        `known` says whether all tags have these images already.
+        """
 
     @abstractmethod
     def check_layouts(self, layouts: Layouts) -> None:

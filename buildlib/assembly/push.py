@@ -48,13 +48,20 @@ class Push:
         unchanged = "" if self.assembly.fresh else self._unchanged(tagged.values(), annotations.get(INPUTS, ""))
         if unchanged:
             return self._tag(Pushed(digests=(unchanged,), annotated=True, images={}), tagged, annotations)
-        known = [manifests.index_of(text).images for text in tagged.values()]
-        self.assembly.check_before_push(known)
+        self.assembly.check_before_push()
         pushed = self._build(annotations)
         self.assembly.check_platforms(self.repository, pushed.images)
-        if any(images != pushed.images for images in known):
-            self.assembly.check_pushed(self.repository, pushed.images, self._address)
+        known = all(manifests.index_of(text).images == pushed.images for text in tagged.values())
+        self.assembly.check_pushed(self.repository, pushed.images, self._address, known=known)
         return self._tag(pushed, tagged, annotations)
+
+    def show(self) -> None:
+        """Show what would be built, uploaded and tagged, in a dry run."""
+        self.assembly.show()
+        for group in self.assembly.groups:
+            self.assembly.build(group, buildx.to_registry(self._address, {}))
+        run, digests = self.assembly.context.run, ("DIGEST",) * len(self.assembly.groups)
+        run(buildx.tag_step(self.assembly.builder, self._address, digests, self.tags, {}))
 
     def context(self, result: ImageResult) -> str:
         """The pushed image as a build context, for the images that are based on it."""
@@ -108,7 +115,7 @@ class Push:
 
     def _tag(self, pushed: Pushed, tagged: Mapping[str, str], annotations: Mapping[str, str]) -> ImageResult:
         """Move all tags at once that do not point to the image yet."""
-        moved = [tag for tag, text in tagged.items() if not _is_same(text, pushed)]
+        moved = [tag for tag, text in tagged.items() if not _is_same(text, pushed, annotations)]
         if moved:
             # Without a new annotation the index stays the same, byte for byte.
             new = {} if pushed.annotated else annotations
@@ -122,8 +129,9 @@ class Push:
         )  # fmt: skip
 
 
-def _is_same(text: str, pushed: Pushed) -> bool:
-    """Whether the manifest `text` of a tag is the pushed index, or an index of the same images."""
+def _is_same(text: str, pushed: Pushed, annotations: Mapping[str, str]) -> bool:
+    """Whether the manifest `text` of a tag is the pushed index, or one of the same images that says the same of their inputs."""
     if pushed.annotated and pushed.digests == (oci.digest(text.encode()),):
         return True
-    return bool(pushed.images) and manifests.index_of(text).images == pushed.images
+    index = manifests.index_of(text)
+    return bool(pushed.images) and index.images == pushed.images and index.inputs == annotations.get(INPUTS, "")

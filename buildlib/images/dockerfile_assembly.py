@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -56,10 +56,19 @@ class DockerfileAssembly(Assembly):
             return recorded
         own = sorted((reference, context.rpartition("@")[2]) for reference, context in self.own.items())
         inputs = hashed(
-            digest(self.image.file), build_context.digest(self.image.folder, self.image.file), bases, own,
+            digest(self.image.file), self._context_digest(), bases, own,
             msgspec.to_builtins(self.image.settings), self.image.platforms, self.attestations,
         )  # fmt: skip
         return {INPUTS: inputs, **recorded}
+
+    def _context_digest(self) -> str:
+        """A digest of the build context without what this and other commands record there."""
+        written, folder = self.context.records, self.image.folder
+        if inside := build_context.not_ignored(folder, self.image.file, written):
+            name = inside[0].relative_to(folder.resolve())
+            help_text = f"add it to {build_context.IGNORE_FILE}"
+            self.context.console.warn(f"{self.name}: the context has {name}, which buildlib writes; help: {help_text}")
+        return build_context.digest(folder, self.image.file, written)
 
     def build(self, targets: tuple[Target, ...], output: str) -> str:
         """Build the image for these targets. Caches are ignored only once: what is uploaded is what was checked."""
@@ -113,13 +122,11 @@ class DockerfileAssembly(Assembly):
             more=(*words("--secret", self.image.secrets), *words("--ssh", settings.ssh), *network, *allowed),
         )  # fmt: skip
 
-    def check_before_push(self, known: Collection[Mapping[str, str]]) -> None:
-        """Build the image into layouts and check it, unless it is under all tags already."""
-        layouts = self._once()
-        if not known or any(images != layouts.images for images in known):
-            self._check(layouts)
+    def check_before_push(self) -> None:
+        """Build the image into layouts and check it: another tool may have tagged the same one, or the settings promise more now."""
+        self.checked_layouts()
 
-    def check_pushed(self, where: str, images: Mapping[str, str], address: str) -> None:
+    def check_pushed(self, where: str, images: Mapping[str, str], address: str, *, known: bool) -> None:
         """Refused unless the registry has the images that were checked."""
         checked = self._once().images
         for platform, actual in images.items():

@@ -170,7 +170,8 @@ def _through_buildx(context: Context, options: ImageOptions, make: Callable[[Ass
 
         if context.run.dry:
             for image in described.images:
-                assemble(image, image.own).assembly.show()
+                task = assemble(image, image.own)
+                (task if isinstance(task, Push) else task.assembly).show()
             return []
         results = _run_groups(context, [*binaries, *described.images], groups, assemble)
     return [*results, *described.left_out, *absent]
@@ -193,8 +194,11 @@ def _run_groups(
         for image in (by_name[name] for name in group if name in by_name):
             failed = [name for name in image.own.values() if name not in contexts]
             if failed:
-                error = BuildError(f"{image.name}: its base image {failed[0]} failed", "see above")
-                results[image.name] = ImageResult(component=image.name, status=Status.FAILED, error=error)
+                cause = results[failed[0]].error
+                error = (type(cause) if cause else BuildError)(
+                    f"{image.name}: its base image {failed[0]} failed", "see above"
+                )
+                results[image.name] = ImageResult(component=image.name, status=build.status_of(error), error=error)
                 context.console.error(error)
                 continue
             tasks.append(assemble(image, {reference: contexts[name] for reference, name in image.own.items()}))

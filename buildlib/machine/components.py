@@ -22,8 +22,8 @@ def split(workspace: Workspace, request: Request, images: Iterable[str]) -> tupl
     binaries alone. UsageError for a component that is neither.
     """
     names = tuple(images)
+    of_cargo = request.packages or request.exclude or request.workspace or replace(request, components=()).names_targets
     if not request.components:
-        of_cargo = request.packages or request.exclude or request.workspace or request.names_targets
         # A workspace without binaries is an error only where nothing else is meant.
         none = names and not of_cargo and not workspace.components
         return replace(request, no_binaries=True) if none else request, () if of_cargo else names
@@ -38,5 +38,8 @@ def split(workspace: Workspace, request: Request, images: Iterable[str]) -> tupl
         elif not found:
             known = [*(component.name for component in workspace.components), *names]
             raise UsageError(f"unknown component {word!r}", suggestion(word, known))
+    if of_cargo and not binaries:
+        message = f"{', '.join(sorted(chosen))} {'is an image' if len(chosen) == 1 else 'are images'} of the settings"
+        raise UsageError(message, "leave out the options that choose packages and binaries")
     left = replace(request, components=tuple(binaries), no_binaries=not binaries)
     return left, tuple(name for name in names if name in chosen)

@@ -60,6 +60,12 @@ class Context:
         return self.workspace.root / self.config.dist
 
     @property
+    def records(self) -> tuple[Path, ...]:
+        """The files and directories in which commands record what they did."""
+        log = self.workspace.root / FAILURE_LOG
+        return (log, log.with_name(f"{log.name}.1"), self.workspace.target_dir / "buildlib")
+
+    @property
     def reports(self) -> Path:
         """The directory of the reports of tests and benchmarks."""
         return self.workspace.target_dir / "buildlib" / "reports"

@@ -124,12 +124,45 @@ def test_another_input_is_built_again(project, change):
     assert len(project.context.run.argvs("build web")) == before + 2
 
 
-def test_an_unpinned_download_is_built_each_time_and_an_equal_image_is_not_checked_again(project):
+def test_an_unpinned_download_is_built_and_checked_each_time(project):
     project.add("web", "FROM scratch\nADD https://r.test/a /a\n")
     (first,) = project.push()
     (again,) = project.push()
     assert again == replace(first, status=Status.UNCHANGED)
-    assert (len(project.context.run.argvs("build web")), project.checked) == (4, ["web"])
+    assert (len(project.context.run.argvs("build web")), project.checked) == (4, ["web", "web"])
+
+
+def test_a_new_promise_is_checked_of_the_same_image_and_recorded(project):
+    project.add("web", "FROM scratch\n")
+    project.push()
+    project.add("web", "FROM scratch\n", says={"all": ["ready"]})
+    project.refused = {"web"}
+    (result,) = project.push()
+    assert result.status is Status.REFUSED
+    project.refused = set()
+    (result,) = project.push()
+    assert (result.status, project.checked) == (Status.DONE, ["web"] * 3)
+    assert [one.status for one in project.push()] == [Status.UNCHANGED]
+    assert project.checked == ["web"] * 3
+
+
+def test_force_checks_again(project):
+    project.add("web", "FROM scratch\n")
+    project.push()
+    (result,) = project.push(force=True)
+    assert (result.status, project.checked) == (Status.UNCHANGED, ["web", "web"])
+
+
+def test_what_buildlib_writes_is_no_input_and_a_warning(project, capsys):
+    project.add("web", "FROM scratch\n", context=".", dockerfile="web/Dockerfile")
+    project.push()
+    records = project.root / "target" / "buildlib"
+    records.mkdir(parents=True)
+    (records / "journal.jsonl").write_text("x")
+    assert [one.status for one in project.push()] == [Status.UNCHANGED]
+    assert capsys.readouterr().err.startswith(
+        "warning: web: the context has target/buildlib, which buildlib writes; help: add it to .dockerignore\n"
+    )
 
 
 def test_a_refused_image_is_not_uploaded(project):
@@ -197,8 +230,10 @@ def test_what_is_based_on_a_pushed_image_gets_it_by_digest(project):
     project.push()
     assert len(project.context.run.argvs("build top")) == 2
     (project.root / "bottom" / "new").write_text("x")
-    project.push()  # the same digest, because the builder here makes the same image
-    assert len(project.context.run.argvs("build top")) == 2
+    project.push()  # another index of the same image, which records the new input
+    assert len(project.context.run.argvs("build top")) == 4
+    assert [one.status for one in project.push()] == [Status.UNCHANGED] * 2
+    assert len(project.context.run.argvs("build top")) == 4
 
 
 def test_a_base_that_was_not_asked_for_is_checked_and_not_published(project):
@@ -218,7 +253,7 @@ def test_what_is_based_on_a_failed_image_fails_and_others_do_not(project):
     project.refused = {"bottom"}
     results = {one.component: one for one in project.push()}
     assert {name: one.status for name, one in results.items()} == {
-        "top": Status.FAILED, "bottom": Status.REFUSED, "other": Status.DONE,
+        "top": Status.REFUSED, "bottom": Status.REFUSED, "other": Status.DONE,
     }  # fmt: skip
     assert results["top"].error.message == "top: its base image bottom failed"
     assert sorted(project.context.run.tags) == ["r.test/acme/other:latest"]
@@ -229,7 +264,7 @@ def test_a_failed_base_that_was_not_asked_for_is_reported(project):
     project.add("bottom", "FROM scratch\n")
     project.refused = {"bottom"}
     results = project.push(names=("top",))
-    assert [(one.component, one.status) for one in results] == [("top", Status.FAILED), ("bottom", Status.REFUSED)]
+    assert [(one.component, one.status) for one in results] == [("top", Status.REFUSED), ("bottom", Status.REFUSED)]
 
 
 def test_binaries_and_images_in_one_call(project):

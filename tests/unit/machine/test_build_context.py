@@ -78,3 +78,21 @@ def test_a_file_that_disappears_is_one_message(folder, monkeypatch):
     with pytest.raises(UsageError) as caught:
         digest(folder)
     assert caught.value.message == f"{folder / 'no'}: No such file or directory"
+
+
+def test_what_is_recorded_there_does_not_change_it(folder):
+    records = [folder / ".build-failures.log", folder / "target" / "buildlib"]
+
+    def now():
+        return build_context.digest(folder, folder / "Dockerfile", records)
+
+    before = now()
+    (folder / "target" / "buildlib" / "reports").mkdir(parents=True)
+    (folder / "target" / "buildlib" / "journal.jsonl").write_text("x")
+    (folder / ".build-failures.log").write_text("x")
+    assert now() == before
+    assert build_context.not_ignored(folder, folder / "Dockerfile", records) == records
+    (folder / "target" / "other").write_text("x")
+    assert now() != before
+    (folder / ".dockerignore").write_text("target\n.build-failures.log\n")
+    assert build_context.not_ignored(folder, folder / "Dockerfile", records) == []

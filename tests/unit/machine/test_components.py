@@ -26,7 +26,7 @@ IMAGES = ("redis", "redis-exporter", "web")
         (Request(packages=("tool",)), Request(packages=("tool",)), ()),
         (Request(workspace=True), Request(workspace=True), ()),
         (Request(bins=True), Request(bins=True), ()),
-        (Request(packages=("tool",), components=("web",)), Request(packages=("tool",), no_binaries=True), ("web",)),
+        (Request(packages=("tool",), components=("all",)), Request(packages=("tool",), components=("*",)), IMAGES),
     ],
 )
 def test_a_request_for_binaries_and_images(request_, binaries, images):
@@ -48,3 +48,9 @@ def test_a_word_that_is_neither_is_an_error_with_the_nearest_of_both():
 
 def test_a_component_that_is_called_all_is_all():
     assert split(WORKSPACE, Request(components=("all",)), ("all", "web"))[1] == ("all", "web")
+
+
+@pytest.mark.parametrize("more", [{"packages": ("tool",)}, {"workspace": True}, {"bins": True}])
+def test_cargo_s_words_for_an_image_are_an_error(more):
+    with pytest.raises(UsageError, match="web is an image of the settings"):
+        split(WORKSPACE, Request(components=("web",), **more), IMAGES)

@@ -76,9 +76,11 @@ def test_only_changed_input_is_built_again(project):
         assert rest == ["done", ["app"]] and digest not in seen, change
         seen.add(digest)
         assert push() == (digest, "unchanged", [])
-    # What the image does not use changes its input but not the image.
+    # What the image does not use changes its input but not the image: another index of it records that.
+    images = project.layers("app", "linux/arm64")
     project.write({"app/unused": "text"})
-    assert push()[0] == digest
+    digest, *rest = push()
+    assert rest == ["done", ["app"]] and project.layers("app", "linux/arm64") == images
     assert push() == (digest, "unchanged", [])
     forced = project.push("--force")
     assert results(forced) == [project.pushed("app", "unchanged", ["amd64", "arm64"])], forced
@@ -150,7 +152,7 @@ def test_an_image_that_does_not_do_what_the_settings_say(project):
     before = project.digest("app")
     project.settings({"app": {**APP, "says": {"arm64": ["ready"]}}}, ["amd64", "arm64"])
     refused = project.push()
-    error = "app: linux/arm64: service: the log does not contain 'ready': exited with code 0 and no output"
+    error = "app: linux/arm64: service: the log does not contain 'ready', and the program has exited"
     assert refused.code == 6 and results(refused) == [project.refused("app", error)], refused
     assert project.digest("app") == before
 
@@ -171,7 +173,7 @@ def test_an_image_that_is_based_on_another_one(project):
     project.write({"app/arm64/app": program("amd64")})
     failed = project.push()
     found = {result["component"]: (result["status"], result["error"]) for result in results(failed)}
-    assert found["child"] == ("failed", "child: its base image app failed") and found["app"][0] == "refused"
+    assert found["child"] == ("refused", "child: its base image app failed") and found["app"][0] == "refused"
     assert failed.code == 6 and built(failed) == ["app"] and project.digest("child") == before, failed
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -27,10 +27,9 @@ CROSS_COMPILER = re.compile(
     r"|--target=[\w-]+-(?:linux|elf|eabi)",
 )
 BASH_TABLE = re.compile(r"\(\s*\[")  # an array with keys
-OTHER_SYSTEM = re.compile(
-    r"android|windows|mingw|darwin|apple|freebsd|netbsd|solaris|illumos|fuchsia|ohos|wasm|uefi", re.IGNORECASE
-)
 # Variables that cargo, cc and bindgen read for one target only: an image that sets them is made for that target.
+# Variables of an image with a cross toolchain, whose values may be a triple.
+TOOLCHAIN_VARIABLE = re.compile(r"^(?:CROSS_(?:COMPILE|TRIPLE|ROOT|PREFIX)|CMAKE_TOOLCHAIN_FILE)$")
 PER_TARGET = re.compile(r"^CARGO_TARGET_|^(?:CC|CXX|AR|RANLIB|CFLAGS|CXXFLAGS)_(?:\w+_)(?:linux|unknown|none)_\w+$")
 # BuildKit's predefined arguments.
 PLATFORM_ARGS = frozenset(
@@ -86,7 +85,7 @@ class Analysis:
 
     @cached_property
     def _stage_guards(self) -> list[tuple[Guard, ...]]:
-        of_file = (Guard(self._file_arches),) if self._file_arches else ()
+        of_file = (Guard(self.source.arches),) if self.source.arches else ()
         guards: list[tuple[Guard, ...]] = []
         for stage in self.file.stages:
             inherited = of_file if stage.parent is None else guards[stage.parent]
@@ -94,15 +93,6 @@ class Analysis:
                 inherited = (*of_file, Guard(_arches_of_name(stage.name)), *inherited[len(of_file) :])
             guards.append(inherited)
         return guards
-
-    @cached_property
-    def _file_arches(self) -> frozenset[str]:
-        """The architectures in the names of the file and its directory: Dockerfile.arm64, docker/arm64/Dockerfile.
-
-        A name with another system says what is compiled in the image; the image itself is for Linux.
-        """
-        parts = (part for part in self.source.path.parts[-2:] if not OTHER_SYSTEM.search(part))
-        return frozenset(match.arch for part in parts for match in find_arch_words(part))
 
     @cached_property
     def _selected_names(self) -> frozenset[str]:
@@ -156,8 +146,11 @@ class Analysis:
             inherited = arches[stage.parent] if stage.parent is not None else None
             compilers = [match[0] for match in CROSS_COMPILER.finditer(self._text(stage))]
             triples = (TRIPLE.search(compiler.partition("-")[2]) for compiler in compilers)
-            own = frozenset(match.arch for triple in triples if triple for match in find_arch_words(triple[0]))
-            is_cross = compilers or any(PER_TARGET.match(name.text) for i in stage.instructions for name, _ in i.pairs)
+            pairs = [pair for instruction in stage.instructions for pair in instruction.pairs]
+            named = [value.text for name, value in pairs if value and TOOLCHAIN_VARIABLE.match(name.text)]
+            texts = [*(triple[0] for triple in triples if triple), *named]
+            own = frozenset(match.arch for text in texts for match in find_arch_words(text))
+            is_cross = compilers or named or any(PER_TARGET.match(name.text) for name, _ in pairs)
             arches.append(own | (inherited or frozenset()) if is_cross else inherited)
         return arches
 
@@ -179,21 +172,26 @@ class Analysis:
 
     # --- values of variables ---------------------------------------------------------------------------------------
 
-    def value(self, stage: Stage, script: ParsedScript | None, name: str) -> Value | None:
-        """The single value of a variable in a script; None if it depends on a choice or is unknown."""
+    def values(self, stage: Stage, script: ParsedScript | None, name: str) -> Sequence[Value]:
+        """The values of a variable in a script, all for the same architecture; none if that depends on a choice or is unknown."""
         if script is not None:
             assignments = script.assignments_of.get(name, ())
             if assignments or name in script.otherwise_set:
-                return _single_value(assignments[0]) if len(assignments) == 1 else None
+                return _values_of(assignments)
         for ancestor in self.file.ancestry(stage):
             if value := self._values[ancestor.number].get(name):
-                return value
-        return None
+                return (value,)
+        return ()
+
+    def selects_stage(self, stage: Stage, name: str) -> bool:
+        """Whether a variable is in the FROM of a stage or an ancestor: the whole stage is then for the platform it names."""
+        froms = (part.text for one in self.file.ancestry(stage) for part in (one.base, one.platform) if part)
+        return any(name in VARIABLE.findall(text) for text in froms)
 
     @cached_property
     def _values(self) -> list[dict[str, Value]]:
         """The values of ENV and ARG in each stage, with the global ARGs that the stage declares."""
-        global_args = _declared(self.file.before)
+        global_args = self._global_args
         values = []
         for stage in self.file.stages:
             args = [
@@ -204,32 +202,47 @@ class Analysis:
             values.append(inherited | _declared(stage.instructions))
         return values
 
+    def global_default(self, name: str) -> Piece | None:
+        """The default of an ARG before the first FROM."""
+        value = self._global_args.get(name)
+        return value.piece if value else None
+
+    @cached_property
+    def _global_args(self) -> dict[str, Value]:
+        return _declared(self.file.before)
+
     def with_global_args(self, text: str) -> str:
         """The text with the defaults of global ARGs, as FROM reads it without --build-arg."""
-        args = _declared(self.file.before)
+        args = self._global_args
         for _ in range(3):  # a default may contain another ARG
             text = WHOLE_VARIABLE.sub(lambda match: args[match[1]].piece.bare if match[1] in args else match[0], text)
         return text
 
 
-def _single_value(assignment: Assignment) -> Value | None:
-    values = assignment.values
-    if assignment.guards or not values or BASH_TABLE.match(values[0].text):
-        return None
+def _values_of(assignments: Sequence[Assignment]) -> Sequence[Value]:
+    """One value of each assignment, if all name the same architectures: branches may differ in something else, a version."""
+    if any(assignment.guards for assignment in assignments):
+        return ()
+    # `f=` before a choice sets nothing.
+    given = [one for one in assignments if len(assignments) == 1 or any(value.bare for value in one.values)]
+    if any(not one.values or BASH_TABLE.match(one.values[0].text) for one in given):
+        return ()
     # A loop over files of one architecture sets the variable to files of that architecture.
-    arches = {frozenset(match.arch for match in arch_words(value)) for value in values}
-    return Value(values[0]) if len(arches) == 1 else None
+    arches = {frozenset(match.arch for match in arch_words(value)) for one in given for value in one.values}
+    if len(arches) != 1 or (len(given) > 1 and not any(arches)):
+        return ()
+    return [Value(one.values[0]) for one in given]
 
 
 def _declared(instructions: tuple[Instruction, ...]) -> dict[str, Value]:
-    """The values of ARG and ENV."""
-    return {
-        name.text: Value(value, instruction.kind == "arg")
-        for instruction in instructions
-        if instruction.kind in ("arg", "env")
-        for name, value in instruction.pairs
-        if value is not None
-    }
+    """The values of ARG and ENV. ENV A=$A keeps the value of the ARG."""
+    declared: dict[str, Value] = {}
+    for instruction in instructions:
+        for name, value in instruction.pairs if instruction.kind in ("arg", "env") else ():
+            own = WHOLE_VARIABLE.fullmatch(value.bare) if value is not None else None
+            if value is not None and not (own and own[1] == name.text):
+                declared[name.text] = Value(value, instruction.kind == "arg")
+    return declared
 
 
 def _arches_of_name(name: str) -> frozenset[str]:

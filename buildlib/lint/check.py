@@ -18,6 +18,7 @@ from buildlib.lint.parsing.source import Source
 from buildlib.lint.parsing.toml_file import TomlFile
 from buildlib.lint.rules import (
     arch_specific_base,
+    arch_specific_file,
     arg_lost_after_from,
     buildplatform_in_last_stage,
     cache_mount_not_per_arch,
@@ -29,6 +30,7 @@ from buildlib.lint.rules import (
     host_only_linker,
     missing_arch_case,
     not_read,
+    redundant_target_platform,
     shadowed_platform_arg,
     untargeted_compile,
     wrong_arch_mapping,
@@ -43,7 +45,7 @@ NOT_DOCKERFILE = (
 DOCKERFILE_RULES = (
     hardcoded_arch_download, hardcoded_platform, arch_specific_base, hardcoded_target_triple, arg_lost_after_from, wrong_arch_mapping,
     missing_arch_case, emulated_compile, buildplatform_in_last_stage, cache_mount_not_per_arch, shadowed_platform_arg,
-    untargeted_compile, not_read,
+    untargeted_compile, redundant_target_platform, arch_specific_file, not_read,
 )  # fmt: skip
 
 
@@ -61,12 +63,13 @@ def kind(path: PurePath) -> str:
     return ""
 
 
-def check(path: Path, data: bytes, severities: Mapping[str, str]) -> list[Finding]:
+def check(path: Path, data: bytes, severities: Mapping[str, str], place: PurePath | None = None) -> list[Finding]:
     """The findings in a file, in the order of its lines, without those that a comment or the settings turn off.
 
-    A file of unknown kind is read as a Dockerfile. `severities` maps a rule to a severity in place of its own, or to "off".
+    A file of unknown kind is read as a Dockerfile. `severities` maps a rule to a severity in place of its own, or to "off". `place`
+    is the path below the root of the repository, whose names may be of an architecture; without a repository it is `path`.
     """
-    source = Source(path, data)
+    source = Source(path, data, place)
     ignored = ignored_rules(source)
     findings = []
     for finding in _findings(source):

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from pathlib import Path
+from functools import lru_cache
+from pathlib import Path, PurePath
 
 from buildlib.core.errors import UsageError
 from buildlib.core.layers import environment, files, resolve
@@ -83,7 +84,7 @@ def lint(paths: Iterable[Path], config: Config, root: Path, only: Sequence[str] 
     """
     selected = list(dict.fromkeys(file for path in paths for file in _files(path, config.lint.exclude)))
     severity_of = severities(config, only)
-    findings = [finding for path in selected for finding in check(path, _read(path), severity_of)]
+    findings = [finding for path in selected for finding in check(path, _read(path), severity_of, _place(path))]
     known = _read_baseline(root / config.lint.baseline) if config.lint.baseline else Counter()
     new = []
     for finding in findings:
@@ -173,6 +174,22 @@ def _files(path: Path, exclude: Sequence[str]) -> Iterator[Path]:
             relative = str(file.relative_to(path))
             if kind(file) and not any(fnmatch(relative, pattern) for pattern in exclude) and _is_small_file(file):
                 yield file
+
+
+def _place(path: Path) -> PurePath | None:
+    """The path below the root of its repository, wherever the command runs; None outside of a repository.
+
+    Symbolic links keep their names: resolve() would return the names of what they lead to.
+    """
+    whole = Path(os.path.normpath(path.absolute()))
+    root = _repository(whole.parent)
+    return whole.relative_to(root) if root else None
+
+
+@lru_cache(maxsize=4096)  # many files are in one directory
+def _repository(folder: Path) -> Path | None:
+    """The directory with .git that contains a directory, or is it. In a worktree .git is a file."""
+    return next((one for one in (folder, *folder.parents) if os.path.lexists(one / ".git")), None)
 
 
 def _is_small_file(path: Path) -> bool:

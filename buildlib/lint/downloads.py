@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import chain
 
-from buildlib.lint.analysis import Analysis, arch_words, constant_text, variables
+from buildlib.lint.analysis import Analysis, constant_text
+from buildlib.lint.arch_options import arch_options, words_of_value
+from buildlib.lint.download_names import DATA, URL, download_words, values_with_arch
 from buildlib.lint.finding import Edit
 from buildlib.lint.known_commands import CROSS_PACKAGE, FETCH, FILTER, INSTALL, MENTION, UNPACK
 from buildlib.lint.parsing.arch_words import TRIPLE, ArchWord, can_run, find_arch_words, without_arch_words
@@ -23,29 +25,10 @@ ARCHIVE = re.compile(
 )
 # cmake-3.29.2-linux-x86_64.sh: an archive that unpacks itself.
 INSTALLER = re.compile(r"\d\.\d|linux[-_](?:x86|amd|x64|aarch|arm|ppc|s390|risc)", re.IGNORECASE)
-DATA = re.compile(
-    r"\.(?:json|ya?ml|toml|txt|md|csv|xml|patch|diff|list|conf|cfg|ini|sha\d+(?:sums?)?|md5|asc|sig|pem|html?|log|sql|lock|rst|c|h|rs|py"
-    r"|go|config|dts|S|s|asm|repo|sources|gpg|minisig|sbom|cdx|spdx|service|env|in|ld|lds|template|tmpl)$"
-)
-URL = re.compile(r"^[\"']?[a-z0-9+]+://[^/\s]+", re.IGNORECASE)
-# The source of a project, whose name may contain an architecture.
-SOURCE_ARCHIVE = re.compile(
-    r"^[\"']?https?://(?:www\.)?(?:github|gitlab)\.com/.+?/(?:archive|zipball|tarball)/", re.IGNORECASE
-)
-# Files for amd64 without a word for it in their names; those for other architectures have one, or do not exist.
-IMPLICIT_AMD64 = re.compile(
-    r"/krallin/tini/releases/download/[^/]+/(?P<tini>tini(?:-static)?)[\"']?$"
-    r"|/alpine-pkg-glibc/releases/download/[^/]+/(?P<glibc>glibc-(?:bin-|dev-)?[^/-]+-r\d+\.apk)"
-)
-PARAMETER = re.compile(r"(?:linux)?[-_/.]?", re.IGNORECASE)  # what a parameter may contain besides the architecture
 APT_OPTIONS = re.compile(r"\[[^\[\]\n]*\]")  # of one line of sources.list: [arch=amd64 signed-by=…]
 APT_ARCH = re.compile(r"\barch=(?P<arch>[^\]\s]+)")
 DEB822 = re.compile(r"^\s*Architectures:\s*(?P<arch>\S+)\s*$", re.MULTILINE)
 OTHER_FLAG = re.compile(r"^-(?!-(?:target[_-])?arch=|-cpu=|-platform)")  # electron-builder --x64 is not a package
-GUEST = re.compile(r"qemu[-_](?:(?:system|user|static)[-_])*$", re.IGNORECASE)
-CROSS_ARCHIVE = re.compile(
-    r"-linux-(?:musl|gnu)\w*-(?:cross|native|toolchain)|-(?:none|unknown)-(?:elf|eabi)|-linux-\w+-gcc"
-)
 TOOLCHAIN_ARCHIVE = re.compile(r"toolchain|\bgcc\b", re.IGNORECASE)
 # A script's own command for downloads: download_ndk android-ndk-linux-x86_64.zip.
 HELPER = re.compile(r"^(?:\w+[_-])?(?:download|fetch)(?:[_-]\w+)*$")
@@ -115,7 +98,7 @@ def new_downloads(analysis: Analysis, stage: Stage) -> Iterator[tuple[Instructio
     for instruction in stage.instructions:
         for download in all_downloads(analysis)[id(instruction)]:
             name = download.file_name
-            is_new = not (download.is_local and (name, download.guards) in seen)
+            is_new = "://" in download.name.text or not (download.is_local and (name, download.guards) in seen)
             seen |= {(name, download.guards), (name, ())}
             if is_new and not _is_for_toolchain(analysis, stage, download):
                 yield instruction, download
@@ -152,10 +135,10 @@ def _added_files(analysis: Analysis, stage: Stage, instruction: Instruction) -> 
     for piece in instruction.words[:-1]:
         name = piece.bare.rpartition("/")[2]
         is_url = bool(URL.match(piece.text))
-        words = _download_words(piece)
+        words = download_words(piece)
         if not words:
-            for value in _values_with_arch(analysis, stage, None, piece):
-                yield Download(piece, tuple(_download_words(value)), (), kind, value)
+            for value, found in values_with_arch(analysis, stage, None, piece):
+                yield Download(piece, found, (), kind, value)
         if name.endswith(".sh") and not INSTALLER.search(name) and not is_url:
             continue  # a script is text; its directory or its target has that name
         if TRIPLE.search(piece.text) and not ARCHIVE.search(name) and not is_url:
@@ -171,11 +154,17 @@ def _of_script(analysis: Analysis, stage: Stage, script: ParsedScript) -> Iterat
         is_local = command.name not in FETCH
         for piece in _arguments(command, fetching):
             kind = "package" if command.name in INSTALL else "download"
-            if words := _download_words(piece):
+            if words := download_words(piece):
                 yield Download(piece, tuple(words), command.guards, kind, is_local=is_local)
                 continue
-            for value in _values_with_arch(analysis, stage, script, piece):
-                yield Download(piece, tuple(_download_words(value)), command.guards, kind, value, is_local)
+            for value, found in values_with_arch(analysis, stage, script, piece):
+                yield Download(piece, found, command.guards, kind, value, is_local)
+        for piece in arch_options(command):
+            words = words_of_value(piece)
+            if len({word.arch for word in words}) == 1:
+                yield Download(piece, tuple(words), command.guards, "installation")
+            for value, found in values_with_arch(analysis, stage, script, piece):
+                yield Download(piece, found, command.guards, "installation", value)
 
 
 def _arguments(command: Command, fetching: set[int]) -> Iterator[Piece]:
@@ -195,44 +184,6 @@ def _arguments(command: Command, fetching: set[int]) -> Iterator[Piece]:
             yield from rest
     elif name not in MENTION and name != "git":
         yield from urls
-
-
-def _download_words(piece: Piece) -> list[ArchWord]:
-    """The words for architectures in a download's name, except those of a host name, a guest, a target or a data file."""
-    text = constant_text(piece.text)
-    host = SOURCE_ARCHIVE.match(text) or URL.match(text)
-    start = host.end() if host else 0
-    name = text.rpartition("/")[2]
-    words = [
-        word
-        for word in find_arch_words(text)
-        if word.start >= start and not GUEST.search(text[: word.start]) and not CROSS_ARCHIVE.match(text, word.end)
-    ]
-    if implicit := IMPLICIT_AMD64.search(text):
-        start = implicit.start(str(implicit.lastgroup))
-        words.append(ArchWord("amd64", text[start : implicit.end()].rstrip("\"'"), start, implicit.end()))
-    if DATA.search(name.strip("\"'")):
-        words = [word for word in words if word.end <= len(text) - len(name)]
-    return words
-
-
-def _values_with_arch(
-    analysis: Analysis, stage: Stage, script: ParsedScript | None, piece: Piece, depth: int = 3
-) -> Iterator[Piece]:
-    """The values of the variables in a piece, and of variables in those, that name an architecture.
-
-    An ARG whose default is only an architecture is a parameter, which the caller sets.
-    """
-    for name in variables(piece) if depth else ():
-        value = analysis.value(stage, script, name)
-        words = arch_words(value.piece) if value else []
-        if value and not words:
-            yield from _values_with_arch(analysis, stage, script, value.piece, depth - 1)
-        if not value or not words or not _download_words(value.piece):
-            continue
-        if value.is_parameter and PARAMETER.fullmatch(value.piece.bare.replace(words[0].word, "")):
-            continue
-        yield value.piece
 
 
 def _package_sources(text: Piece, commands: Sequence[Command]) -> Iterator[Download]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, TypedDict
+from urllib.parse import quote
 
 from buildlib import __version__
-from buildlib.lint.finding import Finding, rules
+from buildlib.lint.finding import SEVERITIES, Finding, rules
 from buildlib.process.escaping import command_data, command_property, one_line
 
 FORMATS = ("text", "json", "sarif", "github")
 SARIF_LEVELS = {"error": "error", "warning": "warning", "info": "note"}
 GITHUB_COMMANDS = {"error": "error", "warning": "warning", "info": "notice"}
+# GitHub rejects a run with more results, and shows the first 5,000: docs.github.com, "SARIF results exceed one or more limits".
+MOST_RESULTS = 25_000
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
@@ -66,7 +70,11 @@ def github_commands(findings: Iterable[Finding]) -> list[str]:
 
 
 def sarif(findings: Sequence[Finding]) -> dict[str, Any]:
-    """A SARIF 2.1.0 log, for code scanning."""
+    """A SARIF 2.1.0 log, for code scanning.
+
+    Of more findings than GitHub accepts, the most severe are in it, and a notification says how many are not. They are in the order of
+    their severity, because GitHub shows the first 5,000 only.
+    """
     table = list(rules().values())
     driver = {
         "name": "buildlib", "version": __version__,
@@ -79,8 +87,15 @@ def sarif(findings: Sequence[Finding]) -> dict[str, Any]:
         ],
     }  # fmt: skip
     indexes = {rule.name: index for index, rule in enumerate(table)}
-    results = [_result(finding, indexes[finding.rule]) for finding in findings]
-    run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
+    ordered = sorted(
+        findings, key=lambda finding: SEVERITIES.index(finding.severity)
+    )  # stable: else the order of the lines
+    results = [_result(finding, indexes[finding.rule]) for finding in ordered[:MOST_RESULTS]]
+    run: dict[str, Any] = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
+    if left := len(ordered) - len(results):
+        text = f"{left} findings are left out, because code scanning accepts {MOST_RESULTS} results"
+        notification = {"level": "warning", "message": {"text": text}}
+        run["invocations"] = [{"executionSuccessful": True, "toolExecutionNotifications": [notification]}]
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
@@ -88,8 +103,14 @@ def _result(finding: Finding, index: int) -> dict[str, Any]:
     region = {
         "startLine": finding.line, "startColumn": finding.column, "endLine": finding.end_line, "endColumn": finding.end_column,
     }  # fmt: skip
-    location = {"artifactLocation": {"uri": finding.file.replace("\\", "/")}, "region": region}
+    location = {"artifactLocation": {"uri": _uri(finding.file)}, "region": region}
     return {
         "ruleId": rules()[finding.rule].number, "ruleIndex": index, "level": SARIF_LEVELS[finding.severity],
         "message": {"text": f"{finding.message}; {finding.help}"}, "locations": [{"physicalLocation": location}],
     }  # fmt: skip
+
+
+@lru_cache(maxsize=1024)
+def _uri(path: str) -> str:
+    path = path.replace("\\", "/").removeprefix("./")
+    return f"file://{quote(path)}" if path.startswith("/") else quote(path)

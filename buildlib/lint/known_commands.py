@@ -11,7 +11,7 @@ FETCH = frozenset({
 INSTALL = frozenset({
     "apt", "apt-get", "aptitude", "dpkg", "yum", "dnf", "microdnf", "tdnf", "zypper", "rpm", "apk", "pip", "pip3", "pipx", "uv",
     "npm", "yarn", "pnpm", "conda", "mamba", "micromamba", "gdebi", "snap", "pacman", "opkg", "install_packages", "apt-install",
-    "clean-install", "localinstall",
+    "clean-install", "localinstall", "sdk", "jabba",
 })  # fmt: skip
 UNPACK = frozenset({"tar", "bsdtar", "unzip", "7z", "gunzip", "dpkg-deb", "rpm2cpio", "unar"})
 FILTER = frozenset({"grep", "egrep", "fgrep", "jq", "awk", "sed"})
@@ -21,6 +21,9 @@ MENTION = frozenset({
 })  # fmt: skip
 # Packages for this machine that contain a compiler or libraries for another target, or an emulator.
 CROSS_PACKAGE = re.compile(
-    r"^(?:gcc|g\+\+|cpp|pkg-config|pkgconf|gfortran|gobjc|gdc|gnat|gccgo|clang|binutils|crossbuild-essential|qemu|gdb|musl|elfutils|llvm|rust-std|mingw|ovmf|edk2)\b"
+    # No \b: there is none between the + of g++ and a dash.
+    r"^(?:gcc|g\+\+|c\+\+|gcc-c\+\+|cpp|pkg-config|pkgconf|gfortran|gobjc|gobjc\+\+|gdc|gm2|gnat|gccgo|clang|binutils|crossbuild-essential|qemu|gdb|musl"
+    r"|elfutils|llvm|rust-std|mingw|ovmf|edk2)(?![\w+])"
     r"|-cross\b|-dev-\w+-cross|-none-|-elf\b|-eabi\b|-target-|mingw"
+    r"|-linux-(?:gnu|musl)\w*-(?:gcc|g\+\+|binutils|gdb|glibc|ld|toolchain|linux-api-headers)\b"
 )

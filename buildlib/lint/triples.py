@@ -8,10 +8,17 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
-from buildlib.lint.analysis import OTHER_SYSTEM, Analysis, constant_text
+from buildlib.lint.analysis import PLATFORM_ARGS, Analysis, constant_text, variables
+from buildlib.lint.arch_options import words_of_value
+from buildlib.lint.download_names import DATA
 from buildlib.lint.downloads import ARCHIVE
 from buildlib.lint.known_commands import CROSS_PACKAGE, FETCH, FILTER, INSTALL, MENTION
-from buildlib.lint.parsing.arch_words import TRIPLE, find_arch_words, without_arch_words
+from buildlib.lint.parsing.arch_words import (
+    OTHER_SYSTEM,
+    TRIPLE,
+    find_arch_words,
+    without_arch_words,
+)
 from buildlib.lint.parsing.containerfile import Instruction, Piece, Stage
 from buildlib.lint.parsing.script import Command, Guard, ParsedScript
 from buildlib.lint.parsing.source import Span
@@ -25,12 +32,17 @@ ARCH_PATH = re.compile(
 )
 # Variables that select the target of a compiler.
 TARGET_VARIABLE = re.compile(
-    r"^(?:GOARCH|CARGO_BUILD_TARGET|npm_config_(?:target_)?arch|TARGET_TRIPLE|RUST_TARGET|RUSTTARGET)$"
+    r"^(?:GOARCH|CARGO_BUILD_TARGET|npm_config_(?:target_)?arch|TARGET_TRIPLE|RUST_TARGET|RUSTTARGET|CONDA_SUBDIR|(?:FNM|N|MISE)_ARCH)$"
 )
+# Variables before a command, which its build or its installer reads: XC_ARCH=amd64 make.
+COMMAND_VARIABLE = re.compile(r"^(?:[A-Z]\w*_)?(?:ARCH|CPU|MACHINE)$")
 LIBRARY_DIRECTORY = re.compile(rf"/lib/{TRIPLE.pattern}")
 LIBC = re.compile(r"(?<=-linux-)(?:gnu|musl)\w*")
 
 
+SYSTEM_DIRECTORY = re.compile(r"(?<=/)(?P<name>linux[-_][\w-]+|[\w-]+[-_]linux)(?=[/:]|$)")
+SCRIPT_WORD = re.compile(r"[^\s;&|()\"']+")
+OUTPUT_FLAGS = frozenset({"-o", "--output", "-O", "--out"})
 # After a triple: the rest of the name of a cross compiler.
 CROSS_TOOL = re.compile(r"-(?:gcc|g\+\+|ar|ld|strip|objcopy|cross|[\"']?$)")
 
@@ -92,11 +104,20 @@ def _triples(analysis: Analysis, stage: Stage, instruction: Instruction) -> Iter
             script = analysis.script(stage, instruction)
             if script is not None:
                 yield from _in_script(script)
+                yield from _in_parameters(analysis, stage, script)
         case "env":
             for name, value in instruction.pairs:
                 if value is not None and not _is_download(value):
                     yield from _in_value(name.text, value, ())
+                    if name.text.endswith("PATH"):
+                        yield from _in_directories(value)
+        case "arg":
+            for name, value in instruction.pairs:
+                if value is not None and TARGET_VARIABLE.match(name.text):  # RUN has it in its environment
+                    yield from _in_value(name.text, value, ())
         case "copy" | "add" | "workdir" | "volume" | "entrypoint" | "cmd":
+            if instruction.kind in ("entrypoint", "cmd"):
+                yield from started_programs(analysis, instruction)
             yield from _in_pieces(instruction.words, ())
             if instruction.script:
                 text = instruction.script.text.decode("utf-8", "replace")
@@ -104,6 +125,31 @@ def _triples(analysis: Analysis, stage: Stage, instruction: Instruction) -> Iter
 
 
 def _in_script(script: ParsedScript) -> Iterator[Triple]:
+    yield from _in_commands(script)
+    is_other_system = any(
+        assignment.name.endswith("OS") and any(OTHER_SYSTEM.search(value.text) for value in assignment.values)
+        for assignment in script.assignments
+    )
+    for assignment in script.assignments:
+        is_command_variable = assignment.before_command and bool(COMMAND_VARIABLE.match(assignment.name))
+        if is_other_system and (assignment.name == "GOARCH" or is_command_variable):
+            continue
+        for assigned in assignment.values:
+            if is_command_variable and "CROSS_COMPILE" not in script.text:
+                yield from _whole_word(assigned, assignment.guards)
+            elif not _is_download(assigned):
+                for triple in _in_value(assignment.name, assigned, assignment.guards):
+                    yield triple._replace(is_assigned=True)
+
+
+def _whole_word(value: Piece, guards: tuple[Guard, ...]) -> Iterator[Triple]:
+    """The value, if it is the name of an architecture and nothing else."""
+    for word in words_of_value(value)[:1]:
+        if word.word == value.bare:
+            yield Triple(value, word.arch, word.word, word.start, guards)
+
+
+def _in_commands(script: ParsedScript) -> Iterator[Triple]:
     for command in script.commands:
         if command.name in ("echo", "printf"):  # usually a line of a configuration file
             yield from _in_pieces(
@@ -119,22 +165,78 @@ def _in_script(script: ParsedScript) -> Iterator[Triple]:
             if equals and TARGET_VARIABLE.match(name):
                 start = piece.span.start + len(name) + 1
                 yield from _in_value(name, Piece(value, Span(start, piece.span.end)), command.guards)
-    is_other_system = any(
-        assignment.name == "GOOS" and any(OTHER_SYSTEM.search(value.text) for value in assignment.values)
-        for assignment in script.assignments
-    )
-    for assignment in script.assignments:
-        if is_other_system and assignment.name == "GOARCH":
-            continue
-        for assigned in assignment.values:
-            if not _is_download(assigned):
-                for triple in _in_value(assignment.name, assigned, assignment.guards):
-                    yield triple._replace(is_assigned=True)
+
+
+def _in_directories(value: Piece) -> Iterator[Triple]:
+    """Directories of programs for one machine in a PATH: /ndk/toolchains/llvm/prebuilt/linux-x86_64/bin."""
+    for match in SYSTEM_DIRECTORY.finditer(constant_text(value.text)):
+        word = next(find_arch_words(match[0]), None)
+        if word:
+            yield Triple(value, word.arch, match["name"], match.start("name"), ())
+
+
+def _in_parameters(analysis: Analysis, stage: Stage, script: ParsedScript) -> Iterator[Triple]:
+    """In the defaults of the ARGs that commands of a script use."""
+    used = [(word, "", one.guards) for one in script.commands if one.name not in OTHER_COMMANDS for word in one.words]
+    used += [(value, one.name, one.guards) for one in script.assignments for value in one.values]
+    for piece, variable, guards in used:
+        for name in variables(piece) if "$" in piece.text and "://" not in piece.text else ():
+            if name in PLATFORM_ARGS or analysis.selects_stage(stage, name):
+                continue
+            for value in analysis.values(stage, script, name):
+                if value.is_parameter and not _is_download(value.piece):
+                    yield from _in_value(variable if TARGET_VARIABLE.match(variable) else name, value.piece, guards)
 
 
 def _is_download(value: Piece) -> bool:
     """Whether a value names a download, which is left to hardcoded-arch-download."""
     return "://" in value.text or bool(ARCHIVE.search(value.bare) and not value.bare.startswith("/"))
+
+
+def started_programs(analysis: Analysis, instruction: Instruction) -> Iterator[Triple]:
+    """The programs that an image starts, in ENTRYPOINT and CMD, with an architecture in their paths."""
+    words = [word for word in instruction.words if "://" not in word.text and not word.bare.startswith("-")]
+    if instruction.script:
+        text = instruction.script.text.decode("utf-8", "replace")
+        start = instruction.script.start
+        found = (match for match in SCRIPT_WORD.finditer(text) if "://" not in match[0])
+        words = [
+            Piece(m[0], Span(start + len(text[: m.start()].encode()), start + len(text[: m.end()].encode())))
+            for m in found
+        ]
+    for number, piece in enumerate(words):
+        text = constant_text(piece.text)
+        found_words = list(find_arch_words(text))
+        is_path = text.startswith(("/", "./", "../"))
+        if len({word.arch for word in found_words}) != 1 or not (is_path or number == 0 or "/bin/" in text):
+            continue
+        if (
+            TRIPLE.search(text)
+            or ARCH_PATH.search(text)
+            or DATA.search(piece.bare)
+            or is_made_here(analysis, piece.bare)
+        ):
+            continue
+        word = found_words[0]
+        yield Triple(piece, word.arch, word.word, word.start, ())
+
+
+def is_made_here(analysis: Analysis, path: str) -> bool:
+    """Whether a command of the file gives a file this name, as -o or as the last word of cp, mv and the like do."""
+    name = path.rpartition("/")[2]
+    for stage in analysis.file.stages:
+        for instruction in stage.instructions:
+            if instruction.kind in ("copy", "add") and instruction.words and instruction.words[-1].bare.endswith(name):
+                return True
+            script = analysis.script(stage, instruction)
+            for command in script.commands if script else ():
+                words = [word.bare for word in command.words]
+                outputs = [after for flag, after in pairwise(words) if flag in OUTPUT_FLAGS]
+                if command.name in ("cp", "mv", "ln", "install"):
+                    outputs.append(words[-1])
+                if any(output.endswith(name) for output in outputs):
+                    return True
+    return False
 
 
 def _runtime_identifiers(command: Command) -> Iterator[Triple]:

@@ -18,6 +18,7 @@ EQUALS = re.compile(
     r"(?<![!<>=])==?\s*(?P<word>[\"']?[\w./*-]+[\"']?)|(?P<first>[\"']?[\w./-]+[\"']?)\s*(?<![!<>=])==?\s*[\"']?\$"
 )
 UNEQUAL = re.compile(r"!=\s*(?P<word>[\"']?[\w./*-]+[\"']?)|(?P<first>[\"']?[\w./-]+[\"']?)\s*!=\s*[\"']?\$")
+AND, OR = re.compile(r"&&|\s-a\s"), re.compile(r"\|\||\s-o\s")
 TEST = re.compile(r"^\s*!?\s*(?:\[|test\b|.*\|\s*e?grep\b|e?grep\b)", re.DOTALL)
 
 
@@ -29,12 +30,35 @@ def is_arch_test(test: str) -> bool:
 
 
 def tested_arches(test: str) -> frozenset[str]:
-    """The architectures for which a test is true; empty where that cannot be read from it."""
-    # "x$ARCH" = "xarm64": the x protects old shells from an empty operand.
-    arches = [arches_of_pattern(word) or arches_of_pattern(word.strip("\"'")[1:]) for word in _operands(EQUALS, test)]
-    if not arches or "!=" in test or re.match(r"^\s*!", test):
+    """The architectures for which a test is true; empty where that cannot be read from it.
+
+    Of conditions that are joined by "and", those that name no architecture only restrict the others:
+    `[ "$BUILDARCH" != "$TARGETARCH" ] && [ "$TARGETARCH" = arm64 ]` is true on arm64 only.
+    """
+    arches: frozenset[str] = frozenset()
+    for alternative in OR.split(test):
+        known = [found for condition in AND.split(alternative) if (found := _condition_arches(condition))]
+        if not known:
+            return frozenset()
+        arches |= frozenset.intersection(*known)
+    return arches
+
+
+def excluded_arches(test: str) -> frozenset[str]:
+    """The architectures for which a single `!=` is false; empty for any other test."""
+    if AND.search(test) or OR.search(test) or test.lstrip().startswith("!"):
         return frozenset()
-    return frozenset().union(*arches)
+    return frozenset().union(*map(arches_of_pattern, _operands(UNEQUAL, test)))
+
+
+def _condition_arches(condition: str) -> frozenset[str]:
+    if "!=" in condition or re.match(r"^\W*!", condition):
+        return frozenset()
+    # "x$ARCH" = "xarm64": the x protects old shells from an empty operand.
+    words = (
+        arches_of_pattern(word) or arches_of_pattern(word.strip("\"'")[1:]) for word in _operands(EQUALS, condition)
+    )
+    return frozenset().union(*words)
 
 
 def _operands(comparison: re.Pattern[str], test: str) -> Iterator[str]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import PurePath
 from typing import NamedTuple
 
 # Spellings in file names and packages, by the architecture's short name. `arm` is 32-bit ARM of an unknown version;
 # `armv6` includes older ones.
 WORDS = {
-    "amd64": r"x86[_-]64(?:[_-]?v[1-4])?|amd64(?:v[1-4])?|x64|x86_64bit|linux-?64|(?:(?<=linux[-_])|(?<=ubuntu[-_]))64(?:-?bit)?",
-    "arm64": r"arm64(?:/?v8)?(?!-v8a)|aarch[_-]?64|armv8l?|(?<=linux[-_])arm-?64",
+    "amd64": r"x86[_-]64(?:[_-]?v[1-4])?|amd64(?:v[1-4])?|x64|x86_64bit|linux-?64|linuxx64|linuxamd64"
+    r"|(?:(?<=linux[-_])|(?<=ubuntu[-_]))64(?:-?bit)?",
+    "arm64": r"arm64(?:/?v8)?(?!-v8a)|aarch[_-]?64|armv8l?|(?<=linux[-_])arm-?64|linuxarm64|(?<=/)sbsa(?=/)",
     "armv7": r"armv7(?:l|hf|a|-a)?|arm/v7|arm-v7|arm32v7|arm-?hf|armv7hl",
     "armv6": r"armv6(?:l|hf)?|arm/v6|arm-v6|arm32v6|armel|armv5(?:te)?|arm32v5|arm/v5",
     "arm": r"(?<=linux[-_/])arm|arm(?=-(?:unknown-)?linux-)",
@@ -45,6 +47,11 @@ TRIPLE = re.compile(
 )
 
 
+OTHER_SYSTEM = re.compile(
+    r"android|windows|mingw|darwin|apple|freebsd|netbsd|solaris|illumos|fuchsia|ohos|wasm|uefi", re.IGNORECASE
+)
+
+
 class ArchWord(NamedTuple):
     """A word for an architecture in a text; `start` and `end` are offsets in characters."""
 
@@ -73,6 +80,28 @@ def arches_of_pattern(pattern: str) -> frozenset[str]:
         return frozenset({str(match.lastgroup)[1:]})
     arches = {match.arch for match in find_arch_words(word)}
     return frozenset(arches if len(arches) == 1 else ())
+
+
+def arches_of_path(path: PurePath) -> frozenset[str]:
+    """The architectures that a path names: a whole directory (arm64/Dockerfile) or a part of the file's name (Dockerfile.arm64).
+
+    Any other name that contains one, such as docker-arm64/, may be that of a project.
+    """
+    arches: set[str] = set()
+    for folder in path.parts[:-1]:
+        arches |= _whole_word(folder)
+    name = path.name.lower()
+    if OTHER_SYSTEM.search(name) or TRIPLE.search(name):
+        return frozenset(arches)  # what is compiled in the image; the image itself is for Linux
+    words = {match.arch for match in find_arch_words(name)}
+    return frozenset(arches | (words or set().union(*map(_whole_word, re.split(r"[._-]", name)))))
+
+
+def _whole_word(word: str) -> set[str]:
+    if word.lower() in ("arm", "386", "x86"):
+        return set(arches_of_pattern(word))
+    match = _ARCH_WORD.fullmatch(word)
+    return {str(match.lastgroup)[1:]} if match else set()
 
 
 def can_run(machine: str, arch: str) -> bool:

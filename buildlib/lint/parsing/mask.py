@@ -23,6 +23,9 @@ COMMENT = re.compile(rb"(?<=\n)[ \t]*#[^\n]*")
 KEPT = re.compile(rb"(" + COMMENT.pattern + rb"|\\(?=\n|\Z))")
 # An x for every byte that is not whitespace.
 MASK = bytes(byte if byte in b" \t\n\r\f\v" else ord("x") for byte in range(256))
+# An x for every byte of another character: the scanners of the grammars (tree-sitter-bash 0.25.1) pass it to isalpha() of C, which
+# reads outside of its table, and may end the process.
+ASCII = bytes(byte if byte < 128 else ord("x") for byte in range(256))
 # A heredoc operator begins a word (BuildKit's rule). It is not one within quotes, and <<< belongs to the shell.
 HEREDOC = re.compile(
     rb"\"(?:\\.|[^\"\\])*\"|'[^']*'|\\.|(?P<mark>(?<!\S)\d*<<(?P<tabs>-?)(?P<quote>[\"']?)(?P<name>[A-Za-z_][\w.-]*)(?P=quote))",
@@ -32,6 +35,12 @@ HEREDOC = re.compile(
 # name in quotes, or with a backslash.
 PATTERN_EXPANSION = re.compile(rb"(?<=\$\{)(?P<name>\w+)(?P<cut>[#%/][^}\n]+)(?=\})")
 AFTER_ARG = re.compile(rb"^([ \t]*ARG[ \t][^\n#]*[ \t])(#[^\n]*)", re.IGNORECASE | re.MULTILINE)
+# Keys with other characters than letters, digits and _: ENV PKG_CONFIG_PATH_arm-linux=/x. BuildKit takes any text before the =.
+PAIRS = re.compile(rf"^[ \t]*(?:ONBUILD{GAP})?(?:ENV|ARG|LABEL){GAP}".encode(), re.IGNORECASE | re.MULTILINE)
+PAIR = re.compile(
+    rb"(?P<gap>(?:(?<=\n)[ \t]*#[^\n]*\n|\s|\\\n)*)(?P<key>[^\s=\\]+)(?P<value>=(?:\"(?:\\.|[^\"\\])*\"|'[^']*'|\\.|[^\s\"'\\])*)?",
+    re.DOTALL,
+)
 USER = re.compile(rb"^(?P<head>[ \t]*USER[ \t]+)(?P<name>[^\n\\]\S*|\\\$\S*)", re.IGNORECASE | re.MULTILINE)
 
 
@@ -41,14 +50,31 @@ def mask_scripts(text: bytes) -> bytes:
     for span, masked in _masked_parts(text):
         parts += [_without_unknown_syntax(text[end : span.start]), masked]
         end = span.end
-    return b"".join([*parts, _without_unknown_syntax(text[end:])])
+    return b"".join([*parts, _without_unknown_syntax(text[end:])]).translate(ASCII)
 
 
 def _without_unknown_syntax(text: bytes) -> bytes:
     if b"${" in text:
         text = PATTERN_EXPANSION.sub(lambda match: match["name"] + b":-".ljust(len(match["cut"]), b"x"), text)
-    text = USER.sub(lambda match: match["head"] + re.sub(rb"[\"'\\]|(?<=\\)\$", b"x", match["name"]), text)
-    return AFTER_ARG.sub(lambda match: match[1] + b" " * len(match[2]), text) if b"#" in text else text
+    if b"#" in text:
+        text = AFTER_ARG.sub(lambda match: match[1] + b" " * len(match[2]), text)
+    text = _with_plain_keys(text)
+    return USER.sub(lambda match: match["head"] + re.sub(rb"[\"'\\]|(?<=\\)\$", b"x", match["name"]), text)
+
+
+def _with_plain_keys(text: bytes) -> bytes:
+    """The text with an x for each character of a key that the grammar does not know."""
+    parts, end = [], 0
+    for head in PAIRS.finditer(text):
+        body = BODY.match(text, head.end())
+        at = head.end()
+        while body and at < body.end() and (pair := PAIR.match(text, at, body.end())):
+            parts += [text[end : pair.start("key")], re.sub(rb"\W", b"x", pair["key"])]
+            end = pair.end("key")
+            at = pair.end()
+            if pair["value"] is None:  # ENV NAME the rest of the line
+                break
+    return b"".join([*parts, text[end:]])
 
 
 def _masked_parts(text: bytes) -> Iterator[tuple[Span, bytes]]:

@@ -10,6 +10,7 @@ from functools import cached_property
 from buildlib.lint.parsing.containerfile import Piece
 from buildlib.lint.parsing.source import Span
 
+BUILD_PLATFORM = re.compile(r"\$\{?BUILD(?:ARCH|PLATFORM)\b")
 VARIABLE = re.compile(r"\$\{?(\w+)")
 REQUIRED = re.compile(r"\$\{(?=(\w+):?\?)")
 TESTED = re.compile(r"(?:-z|-n|test)(?=\s+\"?\$\{?(\w+))")
@@ -20,6 +21,11 @@ class Guard:
     """A branch that runs for some architectures only; `arches` is empty where they are not known."""
 
     arches: frozenset[str] = frozenset()
+
+
+def guard_of(test: str, arches: frozenset[str]) -> Guard:
+    """The guard of a branch. A test of the build platform says nothing about what the branch prepares."""
+    return Guard() if BUILD_PLATFORM.search(test) and "TARGET" not in test else Guard(arches)
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from itertools import dropwhile, pairwise
+from itertools import dropwhile
 from typing import TYPE_CHECKING
 
-from buildlib.lint.parsing.arch_tests import READS_ARCH, is_arch_test, tested_arches
+from buildlib.lint.parsing.arch_tests import READS_ARCH, TEST, excluded_arches, is_arch_test, tested_arches
 from buildlib.lint.parsing.arch_words import arches_of_pattern
 from buildlib.lint.parsing.containerfile import Piece, Script
-from buildlib.lint.parsing.script import Assignment, Branch, Choice, Command, Guard, ParsedScript, Use
+from buildlib.lint.parsing.script import Assignment, Branch, Choice, Command, Guard, ParsedScript, Use, guard_of
 from buildlib.lint.parsing.shell_tree import MAX_DEPTH, fails, if_clauses, list_operands, parse
+from buildlib.lint.parsing.shell_words import PREFIXES, script_argument, unquoted
 from buildlib.lint.parsing.source import Span
 
 if TYPE_CHECKING:
@@ -30,9 +31,6 @@ OTHER_SYSTEM = re.compile(
 BRANCH_KEYWORDS = frozenset({"case", "esac", ";;", "if", "then", "elif", "else", "fi"})
 # Types of the nodes that may test the architecture.
 TESTS = ("test_command", "negated_command", "command", "pipeline")
-# Words before the command that they run.
-PREFIXES = frozenset({"sudo", "time", "exec", "command", "nohup", "nice", "env", "doas", "gosu", "then", "builtin"})
-SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "su", "runuser"})
 
 
 def read(script: Script) -> ParsedScript:
@@ -48,25 +46,11 @@ def read(script: Script) -> ParsedScript:
 
 def read_exec_form(words: tuple[Piece, ...], span: Span) -> ParsedScript:
     """Read RUN ["program", "word"]: one command, or the script that it passes to a shell."""
-    script = _script_argument(words)
+    script = script_argument(words)
     if not script:
         return ParsedScript(commands=[Command(words, span)], text=" ".join(word.text for word in words))
-    unquoted = _unquoted(script)
-    return read(Script(unquoted.text.encode(), unquoted.span.start))
-
-
-def _script_argument(words: Sequence[Piece]) -> Piece | None:
-    """The script that a command passes to a shell: the word after -c."""
-    if words and words[0].bare.rpartition("/")[2] in SHELLS:
-        return next((word for flag, word in pairwise(words) if re.fullmatch(r"-[a-z]*c", flag.bare)), None)
-    return None
-
-
-def _unquoted(word: Piece) -> Piece:
-    """The word without the quotes around it; its place shrinks with it."""
-    quote_length = int(word.text[:1] in ("'", '"'))
-    text = word.text[quote_length : len(word.text) - quote_length]
-    return Piece(text, Span(word.span.start + quote_length, word.span.end - quote_length))
+    inner = unquoted(script)
+    return read(Script(inner.text.encode(), inner.span.start))
 
 
 class _Reader:
@@ -143,7 +127,7 @@ class _Reader:
         while len(words) > 1 and words[0].bare in PREFIXES:
             self._env_assignments(words[1:], guards)
             words = list(dropwhile(lambda word: word.text.startswith("-") or "=" in word.text, words[1:]))
-        script = _script_argument(words)
+        script = script_argument(words)
         command = Command(tuple(word for word in words if word is not script), self.span(node), guards, pipeline)
         self.parsed.commands.append(command)
         if script:
@@ -161,7 +145,7 @@ class _Reader:
 
     def _nested_script(self, word: Piece, guards: tuple[Guard, ...]) -> None:
         """Read the script in the word after `sh -c`."""
-        start, end = _unquoted(word).span
+        start, end = unquoted(word).span
         first = self.script.start
         reader = _Reader(Script(self.script.text[start - first : end - first], start), self.parsed)
         reader.pipelines, reader.depth = self.pipelines, self.depth
@@ -243,7 +227,7 @@ class _Reader:
             else:
                 branches.append(branch)
             if not (words and all(map(OTHER_SYSTEM.match, words))):
-                self._visit_all(body, (*guards, Guard(arches)) if is_choice else guards)
+                self._visit_all(body, (*guards, guard_of(subject, arches)) if is_choice else guards)
         if is_choice:
             self.parsed.choices.append(Choice("case", subject, self.span(node), tuple(branches), default, guards))
 
@@ -252,15 +236,17 @@ class _Reader:
         tests = [" ".join(self.text(child) for child in test) for test, _ in clauses]
         arch_tests = [test for test in tests if test and is_arch_test(test)]
         branches, default = [], None
+        # `if [ … != arm64 ]; then b; else a; fi` is `if [ … = arm64 ]; then a; else b; fi`.
+        excluded = excluded_arches(tests[0]) if len(clauses) == 2 and not tests[1] else frozenset()
         for (test_nodes, body), test in zip(clauses, tests, strict=True):
             self._visit_all(test_nodes, guards)
-            arches = tested_arches(test)
+            arches = tested_arches(test) if test else excluded
             branch = self._branch(body[0] if body else node, body, arches)
-            if test_nodes:
+            if bool(test_nodes) != bool(excluded):
                 branches.append(branch)
             else:
                 default = branch
-            self._visit_all(body, (*guards, Guard(arches)) if arch_tests else guards)
+            self._visit_all(body, (*guards, guard_of(test or arch_tests[0], arches)) if arch_tests else guards)
         if arch_tests:
             choice = Choice("if", arch_tests[0], self.span(node), tuple(branches), default, guards)
             self.parsed.choices.append(choice)
@@ -278,19 +264,22 @@ class _Reader:
         Only the first operand belongs to the pipeline, although the grammar may parse a | b && c as a | (b && c).
         """
         operands = list(list_operands(node))
+        before = ""  # the tests that lead to the next operand
         for (first, condition), (second, then), (_, otherwise) in zip(
             operands, operands[1:], operands[2:], strict=False
         ):
             test = self.text(condition)
+            before = before + test + " && " if first == "&&" and condition.type in TESTS and TEST.match(test) else ""
             if (first, second) == ("&&", "||") and is_arch_test(test):  # the same as `if a; then b; else c; fi`
                 branch = self._branch(then, [then], tested_arches(test))
                 default = self._branch(otherwise, [otherwise], frozenset())
-                self.parsed.choices.append(Choice("if", test, self.span(node), (branch,), default, guards))
+                subject = before.removesuffix(" && ") or test
+                self.parsed.choices.append(Choice("if", subject, self.span(node), (branch,), default, guards))
         for operator, operand in operands:
             self.visit(operand, guards, pipeline)
             pipeline = 0
             test = self.text(operand) if operand.type in TESTS else ""
             if test and is_arch_test(test):
-                guards = (*guards, Guard(tested_arches(test) if operator == "&&" else frozenset()))
+                guards = (*guards, guard_of(test, tested_arches(test) if operator == "&&" else excluded_arches(test)))
             elif operator == "||" and guards and guards[-1].arches:  # the part after || runs for the others
                 guards = (*guards[:-1], Guard())

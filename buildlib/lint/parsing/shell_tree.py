@@ -7,12 +7,16 @@ from collections.abc import Iterator, Set
 from functools import cache
 from typing import TYPE_CHECKING
 
+from buildlib.lint.parsing.mask import ASCII
+
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
 
 MAX_DEPTH = 60  # nodes within nodes; what is nested deeper is skipped
 # The grammar (0.25.1) ends a word before its second $NAME, and cannot parse a $ without a name at the end of a word.
 DOLLAR = re.compile(rb"\$(?=\w)|(?<!\\)\$(?![{(\[*@#?!$'\"-])")
+# It does not know these operators of test; == stands for them.
+ORDER_OPERATOR = re.compile(rb"(?<=[ \t])\\[<>](?=[ \t])")
 # It fails after "$(case … ;; esac)/: the last ;; is replaced by an equivalent ; or by spaces.
 LAST_BRANCH_END = re.compile(rb"(?P<before>[^\s]|\n)(?P<spaces>[ \t]*);;(?=[\s\\]*esac\))")
 # Usual names of functions, defined in other files, that end a script.
@@ -31,7 +35,12 @@ def _parser() -> Parser:
 
 def parse(text: bytes) -> Node:
     """The root of the syntax tree; every byte keeps its offset. Nodes of type ERROR cover what cannot be parsed."""
-    return _parser().parse(LAST_BRANCH_END.sub(_without_branch_end, DOLLAR.sub(b"_", text))).root_node
+    text = text.translate(ASCII)
+    return (
+        _parser()
+        .parse(LAST_BRANCH_END.sub(_without_branch_end, ORDER_OPERATOR.sub(b"==", DOLLAR.sub(b"_", text))))
+        .root_node
+    )
 
 
 def _without_branch_end(match: re.Match[bytes]) -> bytes:

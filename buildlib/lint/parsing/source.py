@@ -6,8 +6,10 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
+
+from buildlib.lint.parsing.arch_words import arches_of_path
 
 ESCAPE = re.compile(rb"\A(?:[ \t]*#[^\n]*\n)*?[ \t]*#[ \t]*escape[ \t]*=[ \t]*(?P<mark>[\\`])", re.IGNORECASE)
 # Between two lines of an instruction: comments and empty lines, which do not end a continued instruction.
@@ -23,10 +25,19 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """One file. `text` has as many bytes as `raw`."""
+    """One file. `text` has as many bytes as `raw`.
+
+    `path` is what messages show; `place` is the path below the root of the repository, whose names may say what the file is for.
+    """
 
     path: Path
     raw: bytes
+    place: PurePath | None = None
+
+    @cached_property
+    def arches(self) -> frozenset[str]:
+        """The architectures that the file is for, by its name and its directories."""
+        return arches_of_path(self.place or self.path)
 
     @cached_property
     def text(self) -> bytes:

@@ -8,6 +8,7 @@ from buildlib.lint.analysis import Analysis
 from buildlib.lint.downloads import all_downloads
 from buildlib.lint.finding import Finding, make_finding
 from buildlib.lint.parsing.arch_words import TRIPLE
+from buildlib.lint.parsing.source import Span
 from buildlib.lint.parsing.toml_file import TomlFile
 from buildlib.lint.triples import all_triples, relevant_triples
 
@@ -18,6 +19,7 @@ def check(analysis: Analysis) -> Iterator[Finding]:
     for _, _, triples in all_triples(analysis):
         for triple in triples:
             arches_of_context.setdefault(triple.context, set()).add(triple.arch)
+    places: set[Span] = set()
     for _, instruction, triples in relevant_triples(analysis):
         downloads = all_downloads(analysis)[id(instruction)]
         downloaded = {arch for download in downloads if not download.guards for arch in download.arches}
@@ -26,9 +28,10 @@ def check(analysis: Analysis) -> Iterator[Finding]:
             is_listed = len(arches_of_context[triple.context]) > 1
             # A download for one architecture is unpacked into directories with its name.
             is_unpacked = triple.arch in downloaded and triple.may_be_archive_directory
-            if triple.guards or is_listed or is_unpacked or triple.arch in seen:
+            if triple.guards or is_listed or is_unpacked or triple.arch in seen or triple.span in places:
                 continue
             seen.add(triple.arch)
+            places.add(triple.span)
             text = f"{triple.word} is for {triple.arch} on every platform"
             yield make_finding(analysis.source, "hardcoded-target-triple", triple.span, text)
 

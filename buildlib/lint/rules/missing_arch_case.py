@@ -6,13 +6,24 @@ import re
 import sys
 from collections.abc import Iterator
 
-from buildlib.lint.analysis import Analysis, constant_text, variables
+from buildlib.lint.analysis import PLATFORM_ARGS, Analysis, constant_text, variables
 from buildlib.lint.finding import Finding, make_finding
-from buildlib.lint.known_commands import FETCH
-from buildlib.lint.parsing.arch_words import find_arch_words
+from buildlib.lint.known_commands import FETCH, INSTALL
+from buildlib.lint.parsing.arch_tests import AND
+from buildlib.lint.parsing.arch_words import can_run, find_arch_words
 from buildlib.lint.parsing.containerfile import Piece
-from buildlib.lint.parsing.script import Branch, Choice, ParsedScript
+from buildlib.lint.parsing.script import VARIABLE, Branch, Choice, Guard, ParsedScript, guard_of
 
+# NAME=value.
+SETTING = re.compile(
+    r"(?<![\w-])(?P<name>[A-Za-z_]\w*)=(?P<value>(?:\"[^\"]*\"|'[^']*'|\$\([^()]*\)|`[^`]*`|[^\s;&\"'`])*)"
+)
+# A command substitution that asks for the architecture.
+ASKS_MACHINE = re.compile(
+    r"(?:\$\(|`)\s*(?:uname -[mp]|arch|dpkg --print-architecture|apk --print-arch"
+    r"|go env GO(?:HOST)?ARCH|rpm --eval \S*_arch\S*)\s*[)|`]"
+)
+LATER_DEFAULT = re.compile(r"\$\{(?P<name>\w+):?[-=](?P<value>\$(?:\w+|\{\w+\}))\}")
 # Commands that print the architecture of the machine.
 PRINTS_MACHINE = {("uname", "-m"), ("arch",), ("dpkg", "--print-architecture")}
 # What `echo` may print instead: a variable, or the output of uname.
@@ -37,17 +48,58 @@ def check(analysis: Analysis) -> Iterator[Finding]:
 
 def _ignores_others(choice: Choice, script: ParsedScript) -> bool:
     """Whether an architecture that the choice does not name gets no files or wrong ones, without an error."""
-    if choice.default is None:
-        covers_others = _translates(choice, script)
+    if choice.default is None or _does_nothing(choice.default):
+        covers_others = _translates(choice, script) or _is_extra_step(choice)
     else:
-        covers_others = choice.default.fails or _passes_on(choice, choice.default)
+        covers_others = choice.default.fails or _passes_on(choice, choice.default, script)
+    if _prepares_other(choice):
+        return False
     # `if [ … != amd64 ]; then exit 1; fi` is a check, not a choice.
     is_check = choice.keyword == "if" and any(branch.fails for branch in choice.branches)
     names_arches = any(branch.arches for branch in choice.branches)
-    if covers_others or is_check or not names_arches or _is_checked_later(choice, script):
+    if (
+        covers_others
+        or is_check
+        or not names_arches
+        or _is_checked_later(choice, script)
+        or _is_optional(choice, script)
+    ):
         return False
     branches = (*choice.branches, *((choice.default,) if choice.default else ()))
     return len(choice.branches) > 1 or any(map(_matters, branches))
+
+
+def _prepares_other(choice: Choice) -> bool:
+    """Whether a choice by the build platform names another architecture on purpose: `[ $BUILDARCH = amd64 ] && A=aarch64`."""
+    return guard_of(choice.subject, frozenset({"any"})) == Guard() and any(
+        branch.arches and not any(can_run(machine, word.arch) for machine in branch.arches)
+        for branch in choice.branches
+        for word in find_arch_words(constant_text(branch.text))
+    )
+
+
+def _does_nothing(default: Branch) -> bool:
+    """`*) ;;`, and `|| true` after a list."""
+    return not re.sub(r"[();\s\\]|(?<!\S)(?:true|:)(?![^\s;])", "", default.text)
+
+
+def _is_extra_step(choice: Choice) -> bool:
+    """Whether a branch has a further condition, so that not even its architecture always gets what is in it."""
+    return len(choice.branches) == 1 and choice.keyword == "if" and bool(AND.search(choice.subject))
+
+
+def _is_optional(choice: Choice, script: ParsedScript) -> bool:
+    """Whether the branches only set variables that name no file: GOARM, flags of a compiler. Elsewhere they may be empty."""
+    branches = (*choice.branches, *((choice.default,) if choice.default else ()))
+    if any(_matters(branch) or "://" in branch.text or not branch.sets for branch in choice.branches):
+        return False
+    if any(re.sub(r"[();\s\\]|&&|\bexport\b|(?<!\S):(?!\S)", "", SETTING.sub("", branch.text)) for branch in branches):
+        return False
+    names = set().union(*(branch.sets for branch in branches))
+    used = {
+        name for one in script.commands if one.name in FETCH | INSTALL for word in one.words for name in variables(word)
+    }
+    return not names & used
 
 
 def _rejects_others(choice: Choice) -> bool:
@@ -72,19 +124,30 @@ def _translates(choice: Choice, script: ParsedScript) -> bool:
     )
 
 
-def _passes_on(choice: Choice, default: Branch) -> bool:
-    """Whether the default keeps an unknown architecture's own name, as in `*) ARCH="$TARGETARCH"`.
+def _passes_on(choice: Choice, default: Branch, script: ParsedScript) -> bool:
+    """Whether the default keeps an unknown architecture's own name, as in `*) FILE=tool-$TARGETARCH.tgz`.
 
     If there is no download for that architecture, the download fails, so that nothing is ignored.
     """
-    subjects = set(variables(Piece(choice.subject, choice.span)))
-    if subjects & set(re.findall(r"=\W*\$\{?(\w+)", default.text)) or re.search(r"=\W*\$\(uname -m\)", default.text):
+    subjects = _sources(choice, script)
+    values = [match["value"] for match in SETTING.finditer(default.text)]
+    texts = [*values, *(" ".join(words) for words in default.commands if words[:1] not in (("echo",), ("printf",)))]
+    if any(ASKS_MACHINE.search(value) or subjects & set(VARIABLE.findall(value)) for value in texts):
         return True
     echoes = [words for words in default.commands if words[:1] in (("echo",), ("printf",))]
     printed = [PRINTED_MACHINE.fullmatch(words[-1]) for words in echoes]
     return any(words in PRINTS_MACHINE for words in default.commands) or any(
         match and (match["name"] is None or match["name"] in subjects) for match in printed
     )
+
+
+def _sources(choice: Choice, script: ParsedScript) -> set[str]:
+    """The variables that hold the architecture: those that the choice compares, those they are set from, and BuildKit's."""
+    names = set(variables(Piece(choice.subject, choice.span)))
+    for name in list(names):
+        for assignment in script.assignments_of.get(name, ()):
+            names |= {source for value in assignment.values for source in variables(value)}
+    return names | (PLATFORM_ARGS if names & PLATFORM_ARGS else set())
 
 
 def _matters(branch: Branch) -> bool:
@@ -96,7 +159,19 @@ def _is_checked_later(choice: Choice, script: ParsedScript) -> bool:
     """Whether the script tests a variable that the branches set, or requires it with ${NAME:?}."""
     names = set().union(*(branch.sets for branch in choice.branches))
     # A test of a longer name counts too: $ARCH_SUFFIX for ARCH.
-    return any(name in script.required or any(tested.startswith(name) for tested in script.tested) for name in names)
+    if any(name in script.required or any(tested.startswith(name) for tested in script.tested) for name in names):
+        return True
+    sources = _sources(choice, script)
+    for match in LATER_DEFAULT.finditer(script.text):  # ${A:=$TARGETARCH}
+        if match["name"] in names and sources & set(VARIABLE.findall(match["value"])):
+            return True
+    # `*) R=src` before `if [ "$R" = src ]`: the value of the default is a decision that the script asks for.
+    defaults = SETTING.finditer(choice.default.text) if choice.default else ()
+    return any(
+        re.search(rf"\$\{{?{one['name']}\}}?[\"']?\s*(?:!=|==?)\s*[\"']?{re.escape(value)}\b", script.text)
+        for one in defaults
+        if (value := one["value"].strip("\"'")) and "$" not in value and not any(find_arch_words(value))
+    )
 
 
 def _message(choice: Choice) -> str:

@@ -21,6 +21,12 @@ RULE = "wrong-arch-mapping"
 SUBSTITUTION = re.compile(
     r"\bs(?P<mark>[/|,#:@])\^?(?P<from>[\w./-]+?)\$?(?P=mark)(?P<to>[\w./-]+?)(?P=mark)|\$\{\w+//?(?P<old>[\w.-]+)/(?P<new>[\w.-]+)\}"
 )
+# The usual names, whose misspellings are no names themselves.
+NAMES = {
+    "amd64": ("amd64", "x86_64"), "arm64": ("arm64", "aarch64"), "ppc64le": ("ppc64le", "ppc64el"), "s390x": ("s390x",),
+    "riscv64": ("riscv64",), "armv7": ("armhf",), "mips64le": ("mips64el",), "loong64": ("loong64",),
+}  # fmt: skip
+OWN_NAMES = frozenset({"s390", "ppc64", "arm6", "x8664"})
 # Variables that select no file for the machine: flags, checksums, a compiler for another target.
 UNRELATED_VARIABLE = re.compile(
     r"^(?:CC|CXX|AR|LD|STRIP|RANLIB|CROSS_COMPILE|QEMU\w*|BUILD_?\w*|HOST\w*|PATH|LDFLAGS|CFLAGS|\w*SHA\w*|\w*SUM\w*|\w*CHECK\w*)$"
@@ -37,6 +43,7 @@ def check(analysis: Analysis) -> Iterator[Finding]:
         for assignment in script.assignments:
             for value in assignment.values:
                 yield from _check_assignment(analysis, assignment, value, guards)
+        yield from _check_printed(analysis, script, guards)
         yield from _check_substitutions(analysis, script)
 
 
@@ -77,6 +84,7 @@ def _check_assignment(
     guards = (*stage_guards, *assignment.guards)
     if not guards or UNRELATED_VARIABLE.match(assignment.name):
         return
+    yield from _check_spelling(analysis, value, guards)
     text = constant_text(value.text)
     # `find_arch_words` recognizes these three only after "linux/".
     words = list(find_arch_words(f"linux/{text}" if text.strip("\"'") in ("arm", "386", "x86") else text))
@@ -85,6 +93,42 @@ def _check_assignment(
     if selected := mismatch(guards, {word.arch for word in words}):
         message = f"{assignment.name} is set to {value.bare} in a branch for {selected}"
         yield make_finding(analysis.source, RULE, value.span, message)
+
+
+def _check_printed(analysis: Analysis, script: ParsedScript, stage_guards: tuple[Guard, ...]) -> Iterator[Finding]:
+    """What a branch prints is the result of a mapping, if it is a single word: `arm64) echo aarch64`."""
+    for command in script.commands:
+        words = [word for word in command.words[1:] if word.bare not in ("-n", "-e", "%s", "%s\\n")]
+        guards = (*stage_guards, *command.guards)
+        if command.name not in ("echo", "printf") or len(words) != 1 or not guards or re.search(r"\s", words[0].bare):
+            continue
+        yield from _check_spelling(analysis, words[0], guards)
+        text = constant_text(words[0].text)
+        found = {
+            word.arch for word in find_arch_words(f"linux/{text}" if words[0].bare in ("arm", "386", "x86") else text)
+        }
+        if selected := mismatch(guards, found):
+            yield make_finding(analysis.source, RULE, words[0].span, f"{words[0].bare} in a branch for {selected}")
+
+
+def _check_spelling(analysis: Analysis, value: Piece, guards: tuple[Guard, ...]) -> Iterator[Finding]:
+    """A value that is no architecture, but differs by one character from the name of the branch's: `s390x) A=390x`."""
+    selected = next((guard.arches for guard in reversed(guards) if guard.arches), frozenset())
+    for name in (name for arch in selected for name in NAMES.get(arch, ())):
+        if any(find_arch_words(value.bare)) or not _is_misspelt(value.bare.lower(), name):
+            continue
+        text = f"{value.bare} is not the name of an architecture; {name} is"
+        yield make_finding(analysis.source, RULE, value.span, text)
+        return
+
+
+def _is_misspelt(word: str, name: str) -> bool:
+    """Whether one character is missing, or two neighbors are exchanged; "s390" and "ppc64" are names of their own."""
+    if word in OWN_NAMES or not word.isascii():
+        return False
+    missing = {name[:at] + name[at + 1 :] for at in range(len(name))}
+    exchanged = {name[:at] + name[at + 1] + name[at] + name[at + 2 :] for at in range(len(name) - 1)} - {name}
+    return word in missing | exchanged
 
 
 def _check_substitutions(analysis: Analysis, script: ParsedScript) -> Iterator[Finding]:

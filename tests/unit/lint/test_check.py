@@ -1,15 +1,19 @@
 """Kinds of files, comments and settings that turn findings off, fixes, and input of any content and size."""
 
+import re
 import time
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from buildlib.lint.check import check, kind
 from buildlib.lint.finding import SEVERITIES
 from buildlib.lint.fix import apply_edits
+from buildlib.lint.parsing.mask import mask_scripts
+from buildlib.lint.parsing.shell_tree import parse
 
 PINNED = "FROM --platform=linux/amd64 debian\n"
 
@@ -55,10 +59,66 @@ def test_a_comment_turns_no_other_finding_off():
     assert [finding.rule for finding in findings(text)] == ["hardcoded-platform"]
 
 
+TARGET = "FROM --platform=$TARGETPLATFORM debian\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "rules"),
+    [
+        (f"# hadolint ignore=DL3029\n{PINNED}", []),
+        (f"# hadolint ignore=DL3006,DL3029\n# reason\n{PINNED}", []),
+        (f"# hadolint ignore=DL3065\n{TARGET}", []),
+        (f"# hadolint global ignore=DL3029\nFROM debian\n{PINNED}", []),
+        (f"# check=skip=FromPlatformFlagConstDisallowed\n{PINNED}", []),
+        (
+            f"# syntax=docker/dockerfile:1\n# check=skip=StageNameCasing,RedundantTargetPlatform;error=true\n{TARGET}",
+            [],
+        ),
+        (f"#check=error=true;skip=all\n{PINNED}{TARGET}FROM arm64v8/debian\n", []),
+        ("# check=skip=InvalidBaseImagePlatform\nFROM arm64v8/debian\n", []),
+        (f"# hadolint ignore=DL3006\n{PINNED}", ["hardcoded-platform"]),
+        (f"# hadolint ignore=DL3029\nFROM debian\n{PINNED}", ["hardcoded-platform"]),
+        (f"# hadolint ignore=hardcoded-platform\n{PINNED}", ["hardcoded-platform"]),
+        (f"# check=skip=RedundantTargetPlatform\n{PINNED}", ["hardcoded-platform"]),
+        (f"# check=error=true\n{PINNED}", ["hardcoded-platform"]),
+        (f"# a text\n# check=skip=all\n{PINNED}", ["hardcoded-platform"]),
+        (f"FROM debian\n# check=skip=all\n{PINNED}", ["hardcoded-platform"]),
+        ("# check=skip=all\nFROM debian\nADD https://a.test/b-amd64.tgz /\n", ["hardcoded-arch-download"]),
+    ],
+)
+def test_comments_of_hadolint_and_buildkit_turn_equivalent_rules_off(text, rules):
+    assert [finding.rule for finding in findings(text)] == rules
+
+
+@pytest.mark.parametrize(
+    "flag", ["$TARGETPLATFORM", "${TARGETPLATFORM}", '"$TARGETPLATFORM"', "${TARGETPLATFORM:-linux/amd64}"]
+)
+def test_the_fix_of_a_redundant_platform_removes_the_flag(flag):
+    text = f"FROM debian\nFROM --platform={flag} alpine AS a\n"
+    assert apply_edits(text.encode(), findings(text)) == b"FROM debian\nFROM alpine AS a\n"
+
+
 def test_settings_change_severities():
     assert [finding.severity for finding in findings(PINNED)] == ["error"]
     assert [finding.severity for finding in findings(PINNED, hardcoded_platform="info")] == ["info"]
     assert findings(PINNED, hardcoded_platform="off") == []
+
+
+HOOKS = Path(__file__).parents[3] / ".pre-commit-hooks.yaml"
+NAMES = [
+    "Dockerfile", "a/Containerfile", "Dockerfile.arm64", "b/release.Dockerfile", "x.dockerfile", "Dockerfile-dev", "Dockerfile_w",
+    "Dockerfile.dockerignore", "dockerfile.go", "dockerfile_test.go", "Dockerfile.md", "mydockerfiles", "Cross.toml", "a/cross.toml",
+    ".cargo/config.toml", "a/.cargo/config", "config.toml", ".github/workflows/ci.yml", "workflows/ci.yaml", "ci.yml",
+    "docker-compose.yml", "Dockerfile~", "Dockerfile.orig", "Dockerfile.tmpl", "web-Dockerfile", "Dockerfile.toml", "Dockerfile.yml",
+    "Dockerfiles/a", "a.rs",
+]  # fmt: skip
+
+
+def test_the_hook_of_pre_commit_selects_the_files_that_lint_looks_for():
+    (hook,) = yaml.safe_load(HOOKS.read_text(encoding="utf-8"))
+    assert (hook["id"], hook["entry"], hook["language"]) == ("buildlib-lint", "buildlib lint", "python")
+    selected = [name for name in NAMES if re.search(hook["files"], name) and not re.search(hook["exclude"], name)]
+    assert selected == [name for name in NAMES if kind(Path(name))]
 
 
 QUESTION = "$(dpkg --print-architecture)"
@@ -124,6 +184,16 @@ def test_fixes_leave_no_more_fixable_findings(data):
 )
 def test_nesting_of_any_depth_is_read(text):
     check(Path("Dockerfile"), f"FROM debian\n{text}\n".encode(), {})
+
+
+def test_the_grammars_get_ascii_and_findings_the_text_itself():
+    """A scanner that gets another character may read outside of a table of C, and end the process."""
+    text = "FROM ä\nENV ü=\U000ee563\nRUN {\U000771a8$(ü; curl -LO https://a.test/é-amd64.tgz\n"
+    assert mask_scripts(text.encode()).isascii()
+    assert (parse(text.encode()).text or b"").isascii()
+    assert "https://a.test/é-amd64.tgz" in " ".join(
+        finding.message for finding in findings("FROM a\nADD https://a.test/é-amd64.tgz /\n")
+    )
 
 
 def cpu_seconds(text):

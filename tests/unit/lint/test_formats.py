@@ -1,12 +1,19 @@
 """Findings as text, JSON, SARIF and annotations."""
 
+import gzip
+import json
+import re
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
 
 from buildlib.lint.check import check
 from buildlib.lint.finding import rules
 from buildlib.lint.formats import as_data, github_commands, sarif, text_lines
 
+LEVELS = {"error", "warning", "note", "none"}
 PINNED = b"FROM --platform=linux/amd64 debian\n"
 
 
@@ -67,3 +74,62 @@ def test_sarif_has_rule_level_and_region():
             }
         }
     ]
+
+
+def is_uri(text):
+    return re.fullmatch(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-F]{2})+", text) is not None
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["Dockerfile", "./a/Dockerfile", "a b/Dockerfile", "ä/Dockerfile", "/srv/a#b/Dockerfile", "a%b?c/Dockerfile"],
+)
+def test_sarif_has_the_structure_that_the_schema_requires(path):
+    """The required properties and the types of SARIF 2.1.0 for everything that is printed."""
+    log = sarif(check(Path(path), b"FROM debian\nRUN make\nFROM --platform=linux/amd64 debian\n", {}))
+    assert list(log) == ["$schema", "version", "runs"] and log == json.loads(json.dumps(log))
+    (run,) = log["runs"]
+    assert set(run) == {"tool", "columnKind", "results"} and run["columnKind"] == "unicodeCodePoints"
+    driver = run["tool"]["driver"]
+    assert (
+        driver["name"] and driver["version"] and len({rule["id"] for rule in driver["rules"]}) == len(driver["rules"])
+    )
+    for rule in driver["rules"]:
+        assert set(rule) == {"id", "name", "shortDescription", "help", "defaultConfiguration"}
+        assert (
+            rule["shortDescription"]["text"]
+            and rule["help"]["text"]
+            and rule["defaultConfiguration"]["level"] in LEVELS
+        )
+    assert len(run["results"]) == 2
+    for result in run["results"]:
+        assert set(result) == {"ruleId", "ruleIndex", "level", "message", "locations"}
+        assert (
+            driver["rules"][result["ruleIndex"]]["id"] == result["ruleId"]
+            and result["level"] in LEVELS
+            and result["message"]["text"]
+        )
+        (location,) = result["locations"]
+        region = location["physicalLocation"]["region"]
+        assert all(isinstance(number, int) and number >= 1 for number in region.values())
+        uri = location["physicalLocation"]["artifactLocation"]["uri"]
+        assert is_uri(uri) and unquote(uri.removeprefix("file://")) == str(Path(path))
+
+
+def test_sarif_keeps_to_the_limits_of_code_scanning():
+    """A run with more than 25,000 results is rejected, and 10 MB of compressed data; of the results the first 5,000 are shown."""
+    (info,) = check(Path("Dockerfile"), b"FROM debian\nRUN make\n", {})
+    (error,) = check(Path("Dockerfile"), PINNED, {})
+    log = sarif([info] * 40_000 + [error] * 20_000)
+    (run,) = log["runs"]
+    assert [result["level"] for result in run["results"]] == ["error"] * 20_000 + ["note"] * 5_000
+    (invocation,) = run["invocations"]
+    assert invocation["executionSuccessful"] is True
+    assert invocation["toolExecutionNotifications"] == [
+        {
+            "level": "warning",
+            "message": {"text": "35000 findings are left out, because code scanning accepts 25000 results"},
+        }
+    ]
+    assert len(gzip.compress(json.dumps(log).encode(), 1)) < 10_000_000
+    assert "invocations" not in sarif([error] * 25_000)["runs"][0]

@@ -11,7 +11,7 @@ from typing import Any
 from invoke.parser.argument import Argument
 from invoke.tasks import Task
 
-from buildlib.cli.entry import command, extra_words, settings_help, split
+from buildlib.cli.entry import CommandTask, command, extra_words, settings_help, split
 from buildlib.core.errors import UsageError
 from buildlib.core.request import Request
 from buildlib.core.settings import help_text
@@ -61,7 +61,7 @@ class CargoOptions:
         return {"features": self.features, "libraries": self.libraries, "profile": self.request.profile}
 
 
-class CargoTask(Task[Any]):
+class CargoTask(CommandTask):
     """A task whose options have cargo's other names."""
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:

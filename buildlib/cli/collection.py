@@ -6,6 +6,8 @@ from invoke.collection import Collection
 
 from buildlib.cli.commands import builder
 from buildlib.cli.commands.build import build
+from buildlib.cli.commands.clean import clean
+from buildlib.cli.commands.completion import completion
 from buildlib.cli.commands.doctor import doctor, setup
 from buildlib.cli.commands.explain import explain
 from buildlib.cli.commands.image import dockerfile, image
@@ -15,6 +17,22 @@ from buildlib.cli.commands.test import bench, smoke, test
 from buildlib.cli.commands.verify import verify
 
 namespace = Collection(
-    build, image, dockerfile, verify, lint, test, bench, smoke, plan, report, config, ci, doctor, setup, explain
+    build,
+    image,
+    dockerfile,
+    verify,
+    lint,
+    test,
+    bench,
+    smoke,
+    plan,
+    report,
+    config,
+    ci,
+    doctor,
+    setup,
+    explain,
+    completion,
+    clean,
 )
 namespace.add_collection(Collection("builder", builder.inspect, builder.create, builder.remove))

@@ -8,20 +8,25 @@ import inspect
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from shlex import join
 from typing import TYPE_CHECKING, Any, Protocol
 
 from invoke.exceptions import Exit
+from invoke.parser.argument import Argument
+from invoke.tasks import Task
+from invoke.tasks import task as invoke_task
 
 from buildlib.core.errors import BuildError, InternalError, Interrupted, UsageError
 from buildlib.core.layers import OWN_SETTINGS
 from buildlib.core.request import Request
 from buildlib.core.settings import help_text
+from buildlib.core.targets import suggestion
 from buildlib.process.console import Console
 from buildlib.process.files import disk_error
+from buildlib.process.terminal import COLORS, Color
 
 if TYPE_CHECKING:
     from buildlib.process.context import Context, Scope
@@ -35,6 +40,22 @@ TERMINATED = 143  # 128 + SIGTERM, as shells report it
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM or SIGHUP, which end a command as Ctrl-C does, with all that it has started."""
+
+
+class CommandTask(Task[Any]):
+    """A task that keeps its help texts; Invoke's forgets them with the first use, but completion and help both need them."""
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        """Return the options, with their help texts every time."""
+        texts = dict(self.help)
+        try:
+            return super().get_arguments(ignore_unknown_help)
+        finally:
+            self.help = texts
+
+
+# The decorator of a command: Invoke's `task`, with the options alone that the command declares.
+task = functools.partial(invoke_task, klass=CommandTask, auto_shortflags=False)
 
 
 def settings_help(*keys: str) -> dict[str, str]:
@@ -55,7 +76,7 @@ def command(body: Callable[..., int | None]) -> Callable[..., None]:
         for number in (signal.SIGTERM, signal.SIGHUP):  # SIGHUP: the terminal has gone; nohup has it ignored
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, _terminate)
-        console = Console(os.environ)
+        console = Console(os.environ, color=color_requested())
         code = report_errors(console, lambda: body(c, console, **kwargs), debug=debug_requested())
         if code:  # not for 0: Exit would end `inv a b` after a
             raise Exit(code=code)
@@ -95,6 +116,32 @@ def report_errors(console: Console, work: Callable[[], int | None], *, debug: bo
 def debug_requested() -> bool:
     """Whether the command line asks for tracebacks. Invoke handles --debug itself and does not pass it on."""
     return not {"--debug", "-d"}.isdisjoint(sys.argv[1 : sys.argv.index("--") if "--" in sys.argv else None])
+
+
+def color_requested() -> Color:
+    """The value of --color on the command line, "auto" without one. `app` reports a wrong one."""
+    try:
+        return without_color(sys.argv)[0]
+    except UsageError:
+        return "auto"
+
+
+def without_color(words: Sequence[str]) -> tuple[Color, list[str]]:
+    """The value of --color, which may be before or behind the command, and the other words. UsageError for a wrong value."""
+    choice: Color = "auto"
+    end = words.index("--") if "--" in words else len(words)
+    rest, before = [], iter(words[:end])
+    for word in before:
+        name, equals, value = word.partition("=")
+        if name != "--color":
+            rest.append(word)
+            continue
+        value = value if equals else next(before, "")
+        if value not in COLORS:
+            message = f"unknown value {value!r} of --color" if value else "option '--color' needs a value"
+            raise UsageError(message, suggestion(value, COLORS))
+        choice = value
+    return choice, [*rest, *words[end:]]
 
 
 def explain(error: Exception) -> BuildError:

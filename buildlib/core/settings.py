@@ -236,7 +236,7 @@ def help_text(key: str) -> str:
     """The help of the flag that sets `key`: description, default and environment variable."""
     setting = declared()[key]
     default = f"; default: {setting.default}" if isinstance(setting.default, str) and setting.default else ""
-    return f"{setting.description}{default} [{setting.variable}]"
+    return f"{setting.description}{default} [env: {setting.variable}]"
 
 
 def flat(config: Config) -> dict[str, Any]:

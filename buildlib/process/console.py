@@ -5,8 +5,6 @@ Text from elsewhere is printed through `escaping`, so that it cannot control the
 
 from __future__ import annotations
 
-import codecs
-import io
 import os
 import re
 import sys
@@ -19,7 +17,8 @@ from shlex import join
 from typing import TYPE_CHECKING, Any, TextIO
 
 from buildlib.core.errors import BuildError
-from buildlib.process import escaping
+from buildlib.process import escaping, terminal
+from buildlib.process.terminal import Color
 
 if TYPE_CHECKING:
     from rich.console import Console as Rich
@@ -38,28 +37,34 @@ class Console:
     does not have.
     """
 
-    def __init__(self, env: Mapping[str, str], *, quiet: bool = False) -> None:
+    def __init__(self, env: Mapping[str, str], *, quiet: bool = False, color: Color = "auto") -> None:
         for stream in (sys.stdout, sys.stderr):
-            _escape_unencodable(stream)
+            terminal.escape_unencodable(stream)
         self.github = env.get("GITHUB_ACTIONS") == "true"
         # The variables of Azure Pipelines and TeamCity.
         self.read_by_ci = self.github or not {"TF_BUILD", "TEAMCITY_VERSION"}.isdisjoint(env)
         self.summary = Path(env["GITHUB_STEP_SUMMARY"]) if self.github and env.get("GITHUB_STEP_SUMMARY") else None
         self.quiet = quiet
         self.interactive = (
-            _is_terminal(sys.stderr) and not self.github and "CI" not in env and env.get("TERM") != "dumb"
+            terminal.is_terminal(sys.stderr) and not self.github and "CI" not in env and env.get("TERM") != "dumb"
         )
-        self.colour = self.interactive and not env.get("NO_COLOR")
+        self._wanted = terminal.wanted_colours(color, env)
         self._show_status: Callable[[str], None] | None = None
         self._warned: set[str] = set()
 
+    @property
+    def colour(self) -> bool:
+        """Whether messages have colours."""
+        return self.interactive if self._wanted is None else self._wanted
+
     @cached_property
     def _err(self) -> Rich:
-        return _rich(sys.stderr, self.colour)
+        return terminal.rich_console(sys.stderr, self.colour)
 
     @cached_property
     def _out(self) -> Rich:
-        return _rich(sys.stdout, self.colour and _is_terminal(sys.stdout))
+        by_default = self.interactive and terminal.is_terminal(sys.stdout)
+        return terminal.rich_console(sys.stdout, by_default if self._wanted is None else self._wanted)
 
     def _message(self, text: str, style: str = "") -> None:
         """Print to stderr: text from elsewhere, with its control characters escaped."""
@@ -77,7 +82,8 @@ class Console:
             if self.interactive:  # rich keeps the status line below what is printed
                 self._err.print(text, style=style or None, soft_wrap=True)
             else:
-                sys.stderr.write(f"{text}\n")
+                shown = terminal.coloured(str(text), style) if self.colour else text
+                sys.stderr.write(f"{shown}\n")
                 sys.stderr.flush()
         except BrokenPipeError:
             raise
@@ -136,12 +142,12 @@ class Console:
         # At a carriage return a terminal would show the rest over what was there, and GitHub's runner begins a line.
         for part in filter(None, line.split("\r")) if "\r" in line else (line,):
             text = self._safe(escaping.tool_output(part))
-            if self.colour:
+            if self.colour and self.interactive:
                 from rich.text import Text
 
                 self._print(Text.from_ansi(text))
             else:
-                self._print(text)
+                self._print(text if self._wanted is not False else terminal.without_colours(text))
 
     def done(self, seconds: float, note: str = "") -> None:
         """Show that a command has succeeded, and how long it took."""
@@ -196,7 +202,7 @@ class Console:
 
     def json(self, data: Any, *, indent: int | None = 2) -> None:
         """Print JSON, in one line if `indent` is None. BuildError if stdout cannot be written."""
-        text = escaping.json_text(data, indent=indent, ascii_only=not _is_utf8(sys.stdout))
+        text = escaping.json_text(data, indent=indent, ascii_only=not terminal.is_utf8(sys.stdout))
         with writing_to_stdout():
             print(text, file=sys.stdout)
 
@@ -222,7 +228,7 @@ class Console:
 
     def confirm(self, question: str) -> bool:
         """Ask the user at the terminal a yes/no question. False without a terminal."""
-        if not _is_terminal(sys.stdin):
+        if not terminal.is_terminal(sys.stdin):
             return False
         self._message(f"{question} [y/N] ")
         return sys.stdin.readline().strip().lower() in ("y", "yes")
@@ -266,34 +272,3 @@ def discard(stream: TextIO) -> None:
 def _width(*rows: Sequence[str]) -> int:
     """How many columns of a terminal a table with these rows takes at most; a character takes up to two."""
     return sum(2 + 2 * max(map(len, cells)) for cells in zip_longest(*rows, fillvalue=""))
-
-
-def _is_terminal(stream: TextIO | None) -> bool:
-    return stream is not None and stream.isatty()
-
-
-def _is_utf8(stream: TextIO | None) -> bool:
-    return codecs.lookup(getattr(stream, "encoding", None) or "utf-8").name == "utf-8"
-
-
-def _escape_unencodable(stream: TextIO | None) -> None:
-    """Escape what the encoding (ASCII, Latin-1) does not have, such as ✓, instead of failing.
-
-    In the C locale Python does it itself (PEP 538, PEP 540), and prints the bytes of file names as they are.
-    """
-    if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
-        stream.reconfigure(errors="backslashreplace")
-
-
-def _rich(stream: TextIO, colour: bool) -> Rich:
-    from rich.console import Console as Rich
-
-    class Output(Rich):
-        def on_broken_pipe(self) -> None:
-            """Let BrokenPipeError through; rich would exit with code 1 from here."""
-            raise  # noqa: PLE0704  called while the error is handled
-
-    return Output(
-        file=stream, force_terminal=colour or None, no_color=not colour, markup=False, highlight=False, emoji=False,
-        width=None if colour else 200,
-    )  # fmt: skip

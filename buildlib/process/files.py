@@ -198,17 +198,36 @@ def locked(folder: Path, waiting: Callable[[], object], warn: Callable[[str], ob
     Raises:
         BuildError: The directory cannot be created or opened.
     """
+    for last in (False, False, True):
+        handle = _open(folder)
+        try:
+            has_locks = _acquire(handle, folder, waiting)
+            # `buildlib clean` may have removed it during the wait. Three tries: not every file system has lasting inode numbers.
+            if not last and not _is_at(handle, folder):
+                continue
+            if not has_locks and warn:
+                warn(f"{folder}: the file system has no locks; do not run two commands there at the same time")
+            yield
+            return
+        finally:
+            os.close(handle)
+
+
+def _open(folder: Path) -> int:
+    """Create a directory and open it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise disk_error(error) from None
+
+
+def _is_at(handle: int, folder: Path) -> bool:
+    """Whether the open directory is the one that has this path."""
     try:
-        if not _acquire(handle, folder, waiting) and warn:
-            warn(f"{folder}: the file system has no locks; do not run two commands there at the same time")
-        yield
-    finally:
-        os.close(handle)
+        return os.path.samestat(os.fstat(handle), folder.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _acquire(handle: int, folder: Path, waiting: Callable[[], object]) -> bool:

@@ -21,7 +21,10 @@ def build(
     c: Any, console: Console, cargo: CargoOptions, arch: list[str], backend: str = "", glibc: str = "", target_dir: str = "",
     dist: str = "", json: bool = False,
 ) -> int:  # fmt: skip
-    """Compile, verify, and put the binaries into dist/<arch>/; words after -- are for cargo."""
+    """Compile, verify, and put the binaries into dist/<arch>/.
+
+    Words after -- are for cargo.
+    """
     flags = {
         **cargo.settings, "backend": backend, "glibc": glibc, "target_dir": absolute(target_dir), "dist": absolute(dist),
     }  # fmt: skip

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from invoke.tasks import task
-
-from buildlib.cli.entry import JSON, command, open_workspace
+from buildlib.cli.entry import JSON, command, open_workspace, task
 from buildlib.process.console import Console
 
 
-@task(default=True, auto_shortflags=False, help={"json": JSON})
+@task(default=True, help={"json": JSON})
 @command
 def inspect(c: Any, console: Console, json: bool = False) -> int:
     """The builder that images are made with, and how it differs from the settings."""
@@ -23,7 +21,7 @@ def inspect(c: Any, console: Console, json: bool = False) -> int:
     return 0 if state.exists and not state.differences else 1
 
 
-@task(auto_shortflags=False, help={"force": "recreate it if it differs from the settings, and discard its cache"})
+@task(help={"force": "recreate it if it differs from the settings, and discard its cache"})
 @command
 def create(c: Any, console: Console, force: bool = False) -> None:
     """Create the builder, if it does not exist."""
@@ -33,7 +31,7 @@ def create(c: Any, console: Console, force: bool = False) -> None:
     builder_commands.create(context, force=force)
 
 
-@task(auto_shortflags=False)
+@task()
 @command
 def remove(c: Any, console: Console) -> None:
     """Remove the builder and its cache."""

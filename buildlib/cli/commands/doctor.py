@@ -7,9 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from invoke.tasks import task
-
-from buildlib.cli.entry import ARCH, JSON, command, open_workspace
+from buildlib.cli.entry import ARCH, JSON, command, open_workspace, task
 from buildlib.core.errors import MissingRequirements
 from buildlib.process.console import Console
 
@@ -17,7 +15,6 @@ YES = "do not ask"
 
 
 @task(
-    auto_shortflags=False,
     iterable=["arch"],
     help={
         "arch": f"{ARCH}; default: all",
@@ -67,7 +64,7 @@ def _network(c: Any, console: Console, as_json: bool) -> int:
     return exit_code(report)
 
 
-@task(auto_shortflags=False, iterable=["arch"], help={"arch": f"{ARCH}; default: all", "yes": YES})
+@task(iterable=["arch"], help={"arch": f"{ARCH}; default: all", "yes": YES})
 @command
 def setup(c: Any, console: Console, arch: list[str], yes: bool = False) -> None:
     """Install what is missing, and nothing else (`doctor --fix`)."""

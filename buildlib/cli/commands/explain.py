@@ -6,9 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from invoke.tasks import task
-
-from buildlib.cli.entry import command, split
+from buildlib.cli.entry import command, split, task
 from buildlib.core.errors import UsageError
 from buildlib.process.console import Console
 
@@ -16,7 +14,6 @@ MAX_LINES = 1_000_000  # of a log; of a longer one the middle is left out
 
 
 @task(
-    auto_shortflags=False,
     iterable=["file"],
     help={"file": "a log; default: standard input", "json": "print one JSON object per line, one per file"},
 )

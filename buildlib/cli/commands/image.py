@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from invoke.tasks import task
-
 from buildlib.cli.cargo_options import CargoOptions, cargo_command
 from buildlib.cli.entry import (
     ARCH,
@@ -17,6 +15,7 @@ from buildlib.cli.entry import (
     open_workspace,
     settings_help,
     split,
+    task,
     with_images,
 )
 from buildlib.core.errors import UsageError
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
         "load": "into the Docker daemon, for one platform",
         "output": "OCI image layouts, a directory per component; without Docker for static binaries",
         **settings_help("profile", "registry", "builder.cache"),
-        "build": "with --no-build, dist/ is used as it is",
+        "build": "take dist/ as it is, without compiling",
         "in_docker": "compile in a container: the stage `compile` of the Dockerfile",
         "network": "with --in-docker: `host` lets the compilation use this machine's network",
         "check_bases": "report base images with newer digests; exit code 1 if there are any; nothing is built",
@@ -105,7 +104,7 @@ def _attestations(sbom: bool, provenance: bool) -> tuple[str, ...]:
     return (f"--provenance={'mode=max' if provenance else 'false'}", *(("--sbom=true",) if sbom else ()))
 
 
-@task(auto_shortflags=False, help={"write": "write Dockerfile.multiarch, which `image` then uses as it is"})
+@task(help={"write": "write Dockerfile.multiarch, which `image` then uses as it is"})
 @command
 def dockerfile(c: Any, console: Console, write: bool = False) -> None:
     """The Dockerfile of the images, made from the settings."""

@@ -6,16 +6,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-from invoke.tasks import task
-
-from buildlib.cli.entry import command, split
+from buildlib.cli.entry import command, split, task
 from buildlib.core.errors import MissingRequirements
 from buildlib.core.settings import Config
 from buildlib.process.console import Console
 
 
 @task(
-    auto_shortflags=False,
     iterable=["path", "rule"],
     help={
         "path": "a file or directory; default: the current directory",

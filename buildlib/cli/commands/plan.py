@@ -7,10 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from invoke.tasks import task
-
 from buildlib.cli.cargo_options import CargoOptions, cargo_command
-from buildlib.cli.entry import ARCH, JSON, absolute, command, open_workspace, settings_help, with_images
+from buildlib.cli.entry import ARCH, JSON, absolute, command, open_workspace, settings_help, task, with_images
 from buildlib.process.console import Console
 
 
@@ -47,7 +45,7 @@ def plan(
     plan_table.plan(console, builds, left_out, plan_table.PlannedImages(context.config.images, images), as_json=json)
 
 
-@task(auto_shortflags=False, help={"json": JSON})
+@task(help={"json": JSON})
 @command
 def config(c: Any, console: Console, json: bool = False) -> None:
     """Every setting, its value, and what set it."""
@@ -56,7 +54,7 @@ def config(c: Any, console: Console, json: bool = False) -> None:
     tables.config(console, open_workspace(c, console, scope="project").config, as_json=json)
 
 
-@task(auto_shortflags=False, help={"output": "the file to write; default: target/buildlib/reports/index.html"})
+@task(help={"output": "the file to write; default: target/buildlib/reports/index.html"})
 @command
 def report(c: Any, console: Console, output: str = "") -> None:
     """One HTML page of the last commands: what ran when, and how sizes and instruction counts changed."""
@@ -75,7 +73,6 @@ def report(c: Any, console: Console, output: str = "") -> None:
 
 
 @task(
-    auto_shortflags=False,
     help={"install": "the command that installs buildlib; default: from the source of this installation"},
 )
 @command

@@ -6,8 +6,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-from invoke.tasks import task
-
 from buildlib.cli.cargo_options import CargoOptions, cargo_command
 from buildlib.cli.entry import (
     ARCH,
@@ -19,6 +17,7 @@ from buildlib.cli.entry import (
     open_workspace,
     settings_help,
     split,
+    task,
     with_images,
 )
 from buildlib.core.errors import UsageError
@@ -36,7 +35,10 @@ from buildlib.process.console import Console
     },
 )
 def test(c: Any, console: Console, cargo: CargoOptions, arch: list[str], cpu: str = "", json: bool = False) -> int:
-    """The workspace's tests on each arch, under QEMU where it is not this machine's; words after -- are for cargo."""
+    """The workspace's tests on each arch, under QEMU where it is not this machine's.
+
+    Words after -- are for cargo.
+    """
     context = open_workspace(c, console, {"features": cargo.features}, cargo.request)
     from buildlib.report import test_tables
     from buildlib.testing import tests
@@ -65,7 +67,10 @@ def bench(
     limit: str = "1",
     json: bool = False,
 ) -> int:
-    """The workspace's benchmarks: criterion on this machine's arch, counted instructions under QEMU; words after -- are for them."""
+    """The workspace's benchmarks: criterion on this machine's arch, counted instructions under QEMU.
+
+    Words after -- are for the benchmarks.
+    """
     if not re.fullmatch(r"\d+(\.\d+)?", limit):
         raise UsageError("--limit expects a percentage, for example 1", f"got {limit!r}")
     context = open_workspace(c, console, {"features": cargo.features}, cargo.request)
@@ -79,7 +84,6 @@ def bench(
 
 
 @task(
-    auto_shortflags=False,
     iterable=["arch", "component"],
     help={
         "arch": f"{ARCH}; default: all, one per platform",

@@ -5,14 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from invoke.tasks import task
-
-from buildlib.cli.entry import JSON, command, open_workspace, split
+from buildlib.cli.entry import JSON, command, open_workspace, split, task
 from buildlib.process.console import Console
 
 
 @task(
-    auto_shortflags=False,
     iterable=["path"],
     help={
         "path": "a file, a directory, or an image with tag or digest (docker://…); default: dist",

@@ -84,7 +84,7 @@ def test_features_and_targets(parse):
         (["-j", "many"], "error: --jobs expects a number, got 'many'\n"),
         (["--packge", "a"], "error: unknown option '--packge'\n  help: did you mean '--package'?\n"),
         (["--exlude", "a"], "error: unknown option '--exlude'\n  help: did you mean '--exclude'?\n"),
-        (["--package"], "error: option '--package' needs a value\n  help: see --help\n"),
+        (["--package"], "error: option '--package' needs a value\n  help: see buildlib show --help\n"),
     ],
 )
 def test_wrong_options_are_exit_code_2(parse, capsys, words, message):

@@ -34,8 +34,8 @@ def test_invoke_and_the_console_script_have_the_same_commands():
 
     assert tasks.namespace is namespace
     assert sorted(namespace.task_names) == [
-        "bench", "build", "builder.create", "builder.inspect", "builder.remove", "ci", "config", "dockerfile", "doctor", "explain",
-        "image", "lint", "plan", "report", "setup", "smoke", "test", "verify",
+        "bench", "build", "builder.create", "builder.inspect", "builder.remove", "ci", "clean", "completion", "config", "dockerfile",
+        "doctor", "explain", "image", "lint", "plan", "report", "setup", "smoke", "test", "verify",
     ]  # fmt: skip
 
 
@@ -45,12 +45,18 @@ def test_words_after_verify_are_paths():
     ]  # fmt: skip
     assert with_paths(["buildlib", "verify", "--glibc", "2.28", "x"])[2:] == ["--glibc", "2.28", "--path", "x"]
     assert with_paths(["buildlib", "explain", "a", "-", "--json"])[2:] == ["--file", "a", "--file", "-", "--json"]
+    words = ["buildlib", "lint", "--rule", "BL001", "a", "--format=json", "--strict", "b"]
+    assert with_paths(words)[2:] == ["--rule", "BL001", "--path", "a", "--format=json", "--strict", "--path", "b"]
+    assert with_paths(["buildlib", "completion", "--values", "package"])[2:] == ["--values", "package"]
+    assert with_paths(["buildlib", "completion", "bash"])[2:] == ["--shell", "bash"]
     assert with_paths(["buildlib", "build", "verify"]) == ["buildlib", "build", "verify"]
     assert with_paths(["buildlib"]) == ["buildlib"]
 
 
 def test_words_of_other_tools_are_known():
     assert in_our_words(["buildlib", "help", "build"]) == ["buildlib", "build", "--help"]
+    assert in_our_words(["buildlib", "help", "build", "lint"]) == ["buildlib", "build", "--help"]
+    assert in_our_words(["buildlib", "help", "help"]) == ["buildlib", "--help"]
     assert in_our_words(["buildlib", "help"]) == ["buildlib", "--help"]
     assert in_our_words(["buildlib", "build", "--dry-run", "help"]) == ["buildlib", "build", "--dry", "help"]
 
@@ -60,20 +66,46 @@ def test_words_of_other_tools_are_known():
     [
         (["biuld"], "error: unknown command 'biuld'\n  help: did you mean 'build'?\n"),
         (["build", "--arhc", "arm64"], "error: unknown option '--arhc'\n  help: did you mean '--arch'?\n"),
-        (["build", "--zzzz"], "error: unknown option '--zzzz'\n  help: see --help\n"),
+        (["build", "--zzzz"], "error: unknown option '--zzzz'\n  help: see buildlib build --help\n"),
         (["test", "--doc"], "error: unknown option '--doc'\n  help: it is cargo's: buildlib test -- --doc\n"),
-        (["lint", "--doc"], "error: unknown option '--doc'\n  help: see --help\n"),
+        (["lint", "--doc"], "error: unknown option '--doc'\n  help: see buildlib lint --help\n"),
         (["--help=biuld"], "error: unknown command 'biuld'\n  help: did you mean 'build'?\n"),
-        (["build", "--target-dir"], "error: option '--target-dir' needs a value\n  help: see --help\n"),
-        (["build", "--json", "--arch"], "error: option '--arch' needs a value\n  help: see --help\n"),
-        (["-T", "x", "build"], "error: invalid literal for int() with base 10: 'x'\n  help: see --help\n"),
-        (["--list=nope"], "error: Sub-collection 'nope' not found!\n  help: see --list\n"),
+        (["build", "--target-dir"], "error: option '--target-dir' needs a value\n  help: see buildlib build --help\n"),
+        (["build", "--json", "--arch"], "error: option '--arch' needs a value\n  help: see buildlib build --help\n"),
+        (["-T", "x", "build"], "error: expected a number, got 'x'\n  help: see buildlib --help\n"),
+        (["--list=nope"], "error: unknown group of commands 'nope'\n  help: one of: builder\n"),
+        (["build", "--json=x"], "error: option '--json' takes no value\n  help: see buildlib build --help\n"),
+        (["build", "-p"], "error: option '-p' needs a value\n  help: see buildlib build --help\n"),
+        (["build", "--arch", "--json"], "error: option '--arch' needs a value\n  help: see buildlib build --help\n"),
+        (["build", "x"], "error: build: unexpected argument 'x'\n  help: see buildlib build --help\n"),
+        (["build", "lnt"], "error: unknown command 'lnt'\n  help: did you mean 'lint'?\n"),
+        (["--help", "x"], "error: unknown command 'x'\n  help: see buildlib --help\n"),
+        (["--hide"], "error: option '--hide' needs a value\n  help: see buildlib --help\n"),
+        (["build", "--color"], "error: option '--color' needs a value\n  help: one of: auto always never\n"),
+        (["--color=nevr", "build"], "error: unknown value 'nevr' of --color\n  help: did you mean 'never'?\n"),
         (["-F", "jsn", "-l"], "error: unknown list format 'jsn'\n  help: did you mean 'json'?\n"),
     ],
 )
 def test_a_wrong_word_is_exit_code_2_and_one_message(words, message, capsys):
     assert run(*words) == 2
     assert capsys.readouterr().err == message
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.yaml", "!x", "could not determine a constructor for the tag '!x' in \"a.yaml\", line 1, column 1"),
+        ("a.json", "{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ("a.py", "1 / 0", "division by zero"),
+        ("a.txt", "a", "expected a file .yaml, .json or .py"),
+    ],
+)  # fmt: skip
+def test_a_configuration_that_invoke_cannot_read_is_named(name, text, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_text(text)
+    help_ = "  help: it is a file of Invoke's; cargo's own --config goes behind --\n"
+    assert run("-f", name, "config") == 2
+    assert capsys.readouterr().err == f"error: --config {name}: {message}\n{help_}"
 
 
 @pytest.mark.processes
@@ -85,7 +117,7 @@ def test_help_names_the_variable_of_each_setting_that_a_flag_sets():
     text = "".join(shown.stdout.split())
     for key in ("profile", "backend", "glibc", "features", "target_dir", "dist"):
         assert "".join(declared()[key].description.split()) in text
-        assert f"[{declared()[key].variable}]" in text
+        assert f"[env:{declared()[key].variable}]" in text
 
 
 def test_outside_a_workspace_every_command_reports_it(tmp_path, monkeypatch, capsys):
@@ -212,7 +244,8 @@ def test_a_log_is_explained(tmp_path, capsys):
     assert run(*words, "--json") == 0
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
     assert first == {
-        "class": "transient-network", "retry": True, "cause": "curl: (52) Empty reply from server", "line": 2,
+        "file": f"{tmp_path}/a.log", "class": "transient-network", "retry": True, "line": 2,
+        "cause": "curl: (52) Empty reply from server",
         "help": first["help"], "wait": None,
     }  # fmt: skip
     assert (second["class"], second["retry"], second["line"]) == ("unknown", False, 1)

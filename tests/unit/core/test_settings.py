@@ -42,8 +42,8 @@ def test_each_setting_is_described_and_its_default_and_example_are_valid(key):
 
 
 def test_the_help_of_a_flag():
-    assert help_text("profile") == "cargo profile; default: release [BUILDLIB_PROFILE]"
-    assert help_text("features") == "cargo features [BUILDLIB_FEATURES]"
+    assert help_text("profile") == "cargo profile; default: release [env: BUILDLIB_PROFILE]"
+    assert help_text("features") == "cargo features [env: BUILDLIB_FEATURES]"
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,40 @@ def test_one_holds_the_lock_and_the_next_reports_that_it_waits(tmp_path):
     assert events == ["waiting", "first is done", "second"]
 
 
+def with_lock(folder):
+    """Lock a directory, without waiting."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(handle)
+
+
+def test_a_directory_that_is_removed_during_the_wait_is_made_again(tmp_path):
+    folder, waits, seen = tmp_path / "d", threading.Event(), []
+
+    def second():
+        with locked(folder, waits.set):
+            seen.append(folder.is_dir())
+            with pytest.raises(BlockingIOError):  # the lock is that of the new directory
+                with_lock(folder)
+
+    with locked(folder, lambda: None):
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert waits.wait(60)
+        folder.rmdir()
+    thread.join(60)
+    assert seen == [True]
+
+
+def test_where_inode_numbers_do_not_last_the_work_is_done(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.path.samestat", lambda *_: False)
+    with locked(tmp_path, lambda: None):
+        (tmp_path / "f").touch()
+    assert (tmp_path / "f").exists()
+
+
 def refusing(number, when=lambda operation: True):
     """A flock(2) that fails with this error."""
     real = fcntl.flock

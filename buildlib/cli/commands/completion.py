@@ -1,0 +1,42 @@
+"""`completion`: scripts that complete command lines in shells."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from buildlib.cli.entry import command, task
+from buildlib.cli.option_table import OF_WORKSPACE
+from buildlib.core.errors import UsageError
+from buildlib.core.targets import suggestion
+from buildlib.process.console import Console
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+@task(
+    help={
+        "shell": "bash, zsh or fish",
+        "values": "print the names that the workspace has of this kind, one a line, as the scripts ask for them",
+    }
+)
+@command
+def completion(c: Any, console: Console, shell: str = "", values: str = "") -> None:
+    """A script that completes commands, options and their values in a shell."""
+    if values:
+        if values not in OF_WORKSPACE:
+            raise UsageError(f"unknown kind of values {values!r}", suggestion(values, OF_WORKSPACE))
+        from buildlib.cli.completion.values import values as values_of
+
+        if names := values_of(values, os.environ, Path.cwd()):
+            console.line("\n".join(names))
+        return
+    if shell not in SHELLS:
+        message = f"unknown shell {shell!r}" if shell else "no shell is named"
+        raise UsageError(message, suggestion(shell, SHELLS))
+    from importlib import import_module
+
+    from buildlib.cli.command_list import describe_all
+
+    console.line(import_module(f"buildlib.cli.completion.{shell}").script(describe_all()))

@@ -9,10 +9,8 @@ from fnmatch import fnmatchcase
 from buildlib.core.errors import UsageError
 from buildlib.core.request import Request
 from buildlib.core.targets import suggestion
-from buildlib.machine.selection import matching
+from buildlib.machine.selection import ALL, matching
 from buildlib.machine.workspace import Workspace
-
-ALL = "all"
 
 
 def split(workspace: Workspace, request: Request, images: Iterable[str]) -> tuple[Request, tuple[str, ...]]:
@@ -33,8 +31,8 @@ def split(workspace: Workspace, request: Request, images: Iterable[str]) -> tupl
         pattern = "*" if word == ALL else word
         found = {name for name in names if fnmatchcase(name, pattern)}
         chosen |= found
-        if matching(workspace, pattern):
-            binaries.append(pattern)
+        if matching(workspace, word):
+            binaries.append(word)
         elif not found:
             known = [*(component.name for component in workspace.components), *names]
             raise UsageError(f"unknown component {word!r}", suggestion(word, known))

@@ -13,6 +13,8 @@ from buildlib.core.request import Request
 from buildlib.core.targets import suggestion
 from buildlib.machine.workspace import Component, Package, Workspace
 
+ALL = "all"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
@@ -211,8 +213,8 @@ def _named_components(workspace: Workspace, request: Request, packages: tuple[Pa
 
 
 def matching(workspace: Workspace, word: str) -> list[Component]:
-    """The binaries that a value of --component means."""
-    package, slash, name = word.rpartition("/")
+    """The binaries that a value of --component means: `all` is all of them."""
+    package, slash, name = ("*" if word == ALL else word).rpartition("/")
     found = [
         one for one in workspace.components if fnmatchcase(one.name, name) and (not slash or one.package == package)
     ]

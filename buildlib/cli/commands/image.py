@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from buildlib.cli.cargo_options import CargoOptions, cargo_command
 from buildlib.cli.entry import (
     ARCH,
+    COMPONENT,
     JSON,
     absolute,
     command,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     iterable=["arch", "tag"],
     help={
         "arch": f"{ARCH}; default: all, one per platform; with --load native",
+        "component": COMPONENT,
         "tag": "tags; default: the component's version, latest for an image of the settings, and with --push also latest",
         "push": "to the registry: by digest, checked, then tagged",
         "load": "into the Docker daemon, for one platform",

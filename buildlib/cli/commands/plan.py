@@ -8,13 +8,28 @@ from pathlib import Path
 from typing import Any
 
 from buildlib.cli.cargo_options import CargoOptions, cargo_command
-from buildlib.cli.entry import ARCH, JSON, absolute, command, open_workspace, settings_help, task, with_images
+from buildlib.cli.entry import (
+    ARCH,
+    COMPONENT,
+    JSON,
+    absolute,
+    command,
+    open_workspace,
+    settings_help,
+    task,
+    with_images,
+)
 from buildlib.process.console import Console
 
 
 @cargo_command(
     iterable=["arch"],
-    help={"arch": f"{ARCH}; default: all", **settings_help("profile", "backend", "glibc"), "json": JSON},
+    help={
+        "arch": f"{ARCH}; default: all",
+        "component": COMPONENT,
+        **settings_help("profile", "backend", "glibc"),
+        "json": JSON,
+    },
 )
 def plan(
     c: Any,

@@ -16,7 +16,7 @@ IMAGES = ("redis", "redis-exporter", "web")
     ("request_", "binaries", "images"),
     [
         (Request(), Request(), IMAGES),
-        (Request(components=("all",)), Request(components=("*",)), IMAGES),
+        (Request(components=("all",)), Request(components=("all",)), IMAGES),
         (Request(components=("web",)), Request(no_binaries=True), ("web",)),
         (Request(components=("web", "server")), Request(components=("server",)), ("web",)),
         (Request(components=("redis*",)), Request(no_binaries=True), ("redis", "redis-exporter")),
@@ -26,7 +26,7 @@ IMAGES = ("redis", "redis-exporter", "web")
         (Request(packages=("tool",)), Request(packages=("tool",)), ()),
         (Request(workspace=True), Request(workspace=True), ()),
         (Request(bins=True), Request(bins=True), ()),
-        (Request(packages=("tool",), components=("all",)), Request(packages=("tool",), components=("*",)), IMAGES),
+        (Request(packages=("tool",), components=("all",)), Request(packages=("tool",), components=("all",)), IMAGES),
     ],
 )
 def test_a_request_for_binaries_and_images(request_, binaries, images):

@@ -255,3 +255,8 @@ def test_binaries_are_left_out_while_a_feature_is_off():
     assert absent("cli") == ["c"]
     assert absent("full") == []
     assert absent(all_features=True) == []
+
+
+def test_the_component_all_is_every_binary():
+    binaries = [Component(name=name, package=name, version="1") for name in "ab"]
+    assert [one.name for one in select(workspace(*binaries), Request(components=("all",))).components] == ["a", "b"]

@@ -160,7 +160,7 @@ def compile_error(target: Target, outcome: Outcome) -> BuildError:
     if failure.transient:
         return NetworkError(f"{target.name}: {cause}", failure.help)
     # Credentials, certificates and a container engine are this machine's too.
-    if failure.fault == "machine" or failure.kind in ("auth", "builder"):
+    if failure.fault == "machine" or failure.kind in ("auth", "certificate", "builder"):
         return MissingRequirements(f"{target.name}: {cause}", failure.help)
     # 101 is cargo's code for a failed compilation, but also for a command that it refuses before that.
     if failure.fault == "command" or (failure.kind == "usage" and outcome.code != 101):

@@ -92,7 +92,7 @@ def exit_code(report: NetworkReport) -> int:
     """The code of the first step that failed, 0 if none did: credentials and certificates are this machine's, not the network's."""
     for step in report.steps:
         if step.failure:
-            return MissingRequirements.code if step.failure.kind == "auth" else NetworkError.code
+            return MissingRequirements.code if step.failure.kind in ("auth", "certificate") else NetworkError.code
     return 0
 
 

@@ -1,4 +1,4 @@
-"""A tool's log as lines without colours, time stamps and BuildKit's prefixes; raw JSON progress becomes plain lines.
+"""A tool's log as lines without colours and prefixes; raw JSON progress and logs of JSON objects become plain lines.
 
 Pure. A line keeps its number in the file that the user has.
 """
@@ -12,15 +12,17 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain
 from typing import Any
 
+from buildlib.failures.prefix import split, spoken
+
 # ECMA-48: control sequences, then operating system commands, which end with BEL or ST, then the two-character ones.
 ESCAPES = re.compile(r"\x1b(?:\[[0-9;:?<=>]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[@-Z\\^_()][0-9A-B]?)")
-# What precedes a tool's own words: GitHub's and Docker's time stamps, BuildKit's step and seconds. Every part is optional.
-PREFIX = re.compile(
-    r"(?:\ufeff?\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:?\d\d)\s+)?(?:#(\d+) (?:\d+\.\d+ )?|\d{1,5}\.\d{1,3} )?"
-)
+WORD = re.compile("[a-z]{3,}")
+SHORT = 20_000  # characters of a log in which looking for a phrase is faster than finding its words
+MAX_ROW = 20_000  # characters of a line that are looked at; a linker's command line has fewer
 WIDTH = 1000  # characters of a neighbour that are looked at, at both ends; a linker's command line has many thousands
 # Where GitHub ends the step that failed; the lines after it are about cleaning up.
 GITHUB_END = "##[error]process completed with exit code"
@@ -41,6 +43,12 @@ class Line:
     indent: int = 0
 
 
+@cache
+def longest_word(phrase: str) -> str:
+    """The longest word of a phrase, "" if it has none; a log with the phrase has a word that contains this one."""
+    return max(WORD.findall(phrase), key=len, default="")
+
+
 class Log:
     """The lines of a log by index, and a case-insensitive search in all of it."""
 
@@ -48,12 +56,17 @@ class Log:
         text = _plain(output)
         is_raw_json = '"vertexes"' in text or '"statuses"' in text
         rows = _plain_progress(text.split("\n")) if is_raw_json else _rows(text.split("\n"))
+        if not is_raw_json and (text.startswith("{") or "\n{" in text):
+            rows = [(number, line) for number, row in rows for line in spoken(row) or (row,)]
         end = len(rows)
         if GITHUB_END in text.lower():
             end = max((i for i, (_, row) in enumerate(rows) if GITHUB_END in row.lower()), default=end)
-        self._rows = rows[: end + 1]
+        self._rows = [(number, row if len(row) <= MAX_ROW else _ends(row)) for number, row in rows[: end + 1]]
+        self._lines: dict[int, Line] = {}
         lowered = [row.lower() for _, row in self._rows]
         self._lowered = "\n".join(lowered)
+        # Every word once: most phrases are in no line, and this text is much shorter than that of a long log.
+        self._words = " ".join(set(WORD.findall(self._lowered))) if len(self._lowered) > SHORT else self._lowered
         self._starts: list[int] = []
         start = 0
         for row in lowered:
@@ -65,11 +78,14 @@ class Log:
 
     def line(self, index: int) -> Line:
         """The line at `index`, without its prefix."""
+        if known := self._lines.get(index):
+            return known
         number, row = self._rows[index]
-        prefix = PREFIX.match(row)  # always: every part of PREFIX is optional
-        rest, step = (row[prefix.end() :], prefix[1] or "") if prefix else (row, "")
+        step, rest = split(row)
         text = rest.lstrip()
-        return Line(index=index, number=number, step=step, text=text.rstrip(), indent=len(rest) - len(text))
+        line = Line(index=index, number=number, step=step, text=text.rstrip(), indent=len(rest) - len(text))
+        self._lines[index] = line
+        return line
 
     def above(self, line: Line, most: int) -> str:
         """The `most` lines above `line`, in order, of the same step and without blank ones."""
@@ -98,6 +114,8 @@ class Log:
 
     def having(self, phrase: str, most: int) -> Iterator[int]:
         """The indices of lines that contain `phrase`, which is in lower case; the last first, at most `most`."""
+        if longest_word(phrase) not in self._words or phrase not in self._lowered:
+            return
         position = len(self._lowered)
         for _ in range(most):
             position = self._lowered.rfind(phrase, 0, position)
@@ -106,6 +124,11 @@ class Log:
             index = bisect_right(self._starts, position) - 1
             yield index
             position = self._starts[index]
+
+
+def _ends(row: str) -> str:
+    """The beginning and the end of a line that is too long."""
+    return f"{row[: MAX_ROW // 2]} … {row[-MAX_ROW // 2 :]}"
 
 
 def _plain(output: str) -> str:

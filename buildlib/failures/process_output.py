@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from buildlib.failures.log import Line
+from buildlib.failures.noise import WRAPPER
 
 # What follows the output: cargo about the next crate, and the programs that called cargo.
 END = re.compile(
@@ -56,9 +57,13 @@ def _indented(lines: Iterable[Line]) -> Iterator[Line]:
     for line in lines:
         if line.text.startswith(("--- stdout", "--- stderr")):
             margin = line.indent
-        elif END.match(line.text) or (line.text and line.indent < margin and not NO_STATEMENT.match(line.text)):
+        elif END.match(line.text) or WRAPPER.match(line.text) or _is_outside(line, margin):
             return
         yield line
+
+
+def _is_outside(line: Line, margin: int) -> bool:
+    return bool(line.text) and line.indent < margin and not NO_STATEMENT.match(line.text)
 
 
 def panic(printed: list[Line]) -> Line | None:

@@ -17,9 +17,11 @@ from buildlib.core.targets import TARGETS
 
 # The files in rules/, in the order in which their rules are tried: the first rule that matches a line reads it.
 RULE_FILES = (
-    "resources.toml", "emulation.toml", "machine.toml", "libraries.toml", "flags.toml", "rate_limits.toml", "certificates.toml",
-    "builder.toml", "credentials.toml", "uploads.toml", "cargo.toml", "not_found.toml", "usage.toml", "compile.toml", "test.toml",
-    "network.toml", "downloads.toml", "details.toml",
+    "test_runners.toml", "resources.toml", "rustc.toml", "binfmt.toml", "apt.toml", "http.toml", "buildx.toml", "docker.toml",
+    "podman.toml", "cross.toml", "curl.toml", "git.toml", "coreutils.toml", "clap.toml", "npm.toml", "emulation.toml",
+    "machine.toml",
+    "libraries.toml", "flags.toml", "rate_limits.toml", "certificates.toml", "builder.toml", "credentials.toml", "uploads.toml",
+    "cargo.toml", "not_found.toml", "usage.toml", "compile.toml", "test.toml", "network.toml", "downloads.toml", "details.toml",
 )  # fmt: skip
 PLACEHOLDER = re.compile(r"\{(\w+)\}")  # in a help text: a named group of one of the rule's patterns
 
@@ -30,7 +32,8 @@ class Rule:
 
     A rule matches a line that contains one of `phrases` (in lower case; the line's case does not matter), in which `pattern`
     finds something, if there is one, and `unless` finds nothing; `above` and `below`, if there are any, must find something in
-    the lines above and below it (without blank lines). `reason` in the files says where the messages come from.
+    the lines above and below it (without blank lines). `reason` in the files says what the messages mean, `source` in
+    which files of which repository they are.
 
     `yields_to` names classes: an earlier line of one of them, in the same step, is the cause, and this line only repeats that
     something failed. A `detail` is such a cause and nothing else: alone it is no failure. The first `diagnostic` of a compiler is

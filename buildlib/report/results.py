@@ -105,10 +105,10 @@ class PlanData(TypedDict):
 # `config --json`: each setting by its dotted key. "from" is a keyword of Python's, so that a class cannot have it.
 ConfigData = TypedDict("ConfigData", {"value": Any, "from": str})
 
-# `explain --json`: one object per line and file. "class" is a keyword as well.
+# `explain --json`: one object per line and file, "-" for standard input. "class" is a keyword as well.
 ExplainData = TypedDict(
     "ExplainData",
-    {"class": str, "retry": bool, "cause": str, "line": int | None, "help": str, "wait": float | None},
+    {"file": str, "class": str, "retry": bool, "cause": str, "line": int | None, "help": str, "wait": float | None},
 )
 
 

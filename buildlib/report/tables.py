@@ -200,6 +200,7 @@ def explain(console: Console, name: str, log: str, *, as_json: bool) -> None:
     cause = redact(failure.cause)
     if as_json:
         result: data.ExplainData = {
+            "file": name,
             "class": failure.kind,
             "retry": failure.retry,
             "cause": cause,
@@ -210,6 +211,9 @@ def explain(console: Console, name: str, log: str, *, as_json: bool) -> None:
         console.json(result, indent=None)
         return
     where = "standard input" if name == "-" else name
+    if failure.kind == "unknown" and not cause:
+        console.line(f"{where}: no failure found")
+        return
     wait = f", in {failure.wait:.0f} s" if failure.wait else ""
     helps = f"a retry helps{wait}" if failure.retry else "a retry does not help"
     if failure.kind == "unknown":

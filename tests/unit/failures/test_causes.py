@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from buildlib.failures.classify import MAX_CAUSE, classify
+from buildlib.failures.classify import classify
+from buildlib.failures.hits import MAX_CAUSE
 from buildlib.failures.rule import rules
 
 CASES = tomllib.loads(Path(__file__).with_name("causes.toml").read_text(encoding="utf-8"))["case"]

@@ -1,5 +1,7 @@
 """What the classifier reads in logs; the cases are in cases.toml."""
 
+import re
+import time
 import tomllib
 from pathlib import Path
 
@@ -7,14 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from buildlib.core.errors import MissingRequirements
 from buildlib.failures import rule as module
-from buildlib.failures.classify import classify
+from buildlib.failures.classify import Failure, classify
 from buildlib.failures.log import Log
 from buildlib.failures.rule import RULE_FILES, rule_tables, rules
 
-CASES = tomllib.loads(Path(__file__).with_name("cases.toml").read_text(encoding="utf-8"))["case"]
+CASES = [case for name in ("cases.toml", "kinds.toml")
+         for case in tomllib.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))["case"]]  # fmt: skip
 CLASSES = {
-    "transient-network", "rate-limited", "auth", "not-found", "emulation", "resource", "builder", "usage", "compile", "test",
+    "transient-network", "rate-limited", "auth", "certificate", "not-found", "emulation", "resource", "builder", "usage", "compile",
+    "test",
     "unknown",
 }  # fmt: skip
 
@@ -47,6 +52,9 @@ def test_exit_code_decides_where_the_output_does_not():
 def test_every_rule_has_a_reason_and_help():
     tables = list(rule_tables())
     assert [table["phrases"][0] for table in tables if not table.get("reason")] == []
+    # A repository and its files, a program's package and its files, a standard, or `observed: …`.
+    named = re.compile(r"[\w.+-]+/[\w.+-]+ \S|observed: \S|RFC \d|[\w. -]+ [\w./-]+")
+    assert [table["phrases"][0] for table in tables if not all(map(named.match, table.get("source") or [""]))] == []
     assert {table["class"] for table in tables} | {"unknown"} == CLASSES
     without_help = [
         table["phrases"][0] for table in tables if not table.get("help") and table["class"] not in ("compile", "test")
@@ -64,6 +72,7 @@ def test_every_rule_has_a_reason_and_help():
         "output_below",
         "fault",
         "reason",
+        "source",
         "help",
     }
     assert {key for table in tables for key in table} <= known_keys
@@ -91,7 +100,10 @@ def test_every_rule_file_is_read_exactly_once():
         "error: failed to run custom build command for `a v1`\n", "Caused by:\n  os error 28)\n", "error: linker `a-",
         "error: x\n --> a:1:1\n", "fatal error: 'a", "thread 'main' panicked at a:1:1:\n", 'running: "a" ', "cargo:warning=error: ",
         "was not found in the pkg-config search path PKG_CONFIG_PATH_a-b-c ", ".proto: file not found ",
-        "could not find directory of openssl installation\n",
+        "could not find directory of openssl installation\n", "test a ... FAILED\n", "running 1 test\n", "thread 'a::b' panicked at ",
+        "app-1  | ", "[build] ", "2024-05-07T10:11:12Z ", "http://a/b", "a-b-c-", "a::", "`a",
+        '{"error": "eof"}\n', "x-ratelimit-remaining: 0 403\n",
+        "cp: cannot stat ", "warning: connection reset\nmake: *** [x] Error 1\n", "FAIL [ 1.0s] a\n", "make[1]: *** Error ",
     ],
     ids=repr,
 )  # fmt: skip
@@ -99,6 +111,44 @@ def test_time_grows_with_the_length_of_the_log(assert_linear, unit):
     assert_linear(classify, unit)
 
 
+# What the log model and the names are made of.
+WORDS = (
+    "http://",
+    "::",
+    "`",
+    "-",
+    "/",
+    ":",
+    "[",
+    "] ",
+    "| ",
+    "#1 1.0 ",
+    "'",
+    '"',
+    "(",
+    "1:2:3",
+    "test ",
+    " ... ",
+    "error: ",
+    "not found",
+    "running 1 test",
+)
+SUCCESSFUL = {
+    "cargo": "   Compiling a v0.1.0 (/src)\n    Finished `release` profile [optimized] target(s) in 1.20s\n",
+    "cargo after a retry": "warning: spurious network error (2 tries remaining): [28] Timeout was reached\n  Downloaded libc v0.2.1\n"
+                           "    Finished `dev` profile target(s) in 1.20s\n",
+    "cargo test": "running 1 test\ntest http::returns_503 ... ok\n\ntest result: ok. 1 passed; 0 failed; 0 ignored\n",
+    "BuildKit": "#5 [2/2] RUN true\n#5 DONE 0.3s\n#6 exporting to image\n#6 writing image sha256:1b done\n#6 DONE 0.1s\n",
+    "docker pull": "1: Pulling from library/alpine\nDigest: sha256:1b\nStatus: Downloaded newer image for alpine:1\n",
+    "apt": "Get:1 http://deb.debian.org/debian trixie InRelease [140 kB]\nReading package lists...\nSetting up curl (8.1) ...\n",
+    "apt after a retry": "Ign:1 http://deb.debian.org/debian trixie InRelease\nGet:1 http://deb.debian.org/debian trixie InRelease\n"
+                         "Reading package lists...\n",
+    "pip": "Collecting a\nInstalling collected packages: a\nSuccessfully installed a-1.0\n",
+    "npm": "npm warn deprecated a@1.0: use b\nadded 12 packages, and audited 13 packages in 2s\n",
+    "skopeo": "Getting image source signatures\nCopying config 1b done\nWriting manifest to image destination\n",
+    "git": "Cloning into 'a'...\nReceiving objects: 100% (9/9), done.\nResolving deltas: 100% (2/2), done.\n",
+    "nothing": "",
+}  # fmt: skip
 FRAGMENTS = st.sampled_from(sorted({line for case in CASES for line in case["log"].splitlines()}))
 
 
@@ -120,3 +170,45 @@ def test_blank_lines_take_no_memory_and_the_others_keep_their_numbers():
     assert [(line.number, line.text) for line in map(log.line, range(len(log)))] == [
         (1, ""), (100_001, "a"), (100_002, ""), (100_004, "b"),
     ]  # fmt: skip
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.one_of(st.text(max_size=12), FRAGMENTS, st.sampled_from(WORDS)), min_size=1, max_size=8),
+    st.sampled_from(["", " ", "\n", ": "]),
+)
+def test_no_pattern_takes_long(parts, separator):
+    """A line or a log of 100 kB that repeats any sequence takes a few milliseconds; a pattern that backtracks takes minutes."""
+    unit = separator.join(parts)
+    text = (unit + separator) * (100_000 // max(1, len(unit) + len(separator)))
+    start = time.process_time()
+    classify(text)
+    assert time.process_time() - start < 5  # seconds; machines differ, and a run of others may be measured too
+
+
+@pytest.mark.parametrize("tool", SUCCESSFUL)
+def test_a_successful_log_has_no_failure(tool):
+    assert classify(SUCCESSFUL[tool]) == Failure("unknown", "")
+
+
+def test_a_log_that_ends_while_a_tool_tries_again_is_judged_by_the_last_warning():
+    warning = "warning: spurious network error (2 tries remaining): [6] Could not resolve hostname (Could not resolve host: a.test)\n"
+    assert classify(warning).kind == "transient-network"
+    assert classify(warning + "make: *** [Makefile:2: build] Error 101\n").kind == "transient-network"
+    assert classify(warning + "  Downloaded libc v0.2.1\n   Compiling libc v0.2.1\n").kind == "unknown"
+    assert classify(warning + "error: the frobnicator refused\n").kind == "unknown"
+
+
+def test_json_lines_are_read_as_what_they_say():
+    log = '{"stream":"Step 1/2 : FROM a\\n"}\n{"errorDetail":{"message":"toomanyrequests: x"},"error":"toomanyrequests: x"}\n'
+    assert (classify(log).kind, classify(log).cause, classify(log).line) == ("rate-limited", "toomanyrequests: x", 2)
+    rendered = (
+        '{"reason":"compiler-message","message":{"rendered":"error[E0308]: mismatched types\\n --> src/a.rs:3:9\\n"}}\n'
+    )
+    assert classify(rendered).cause == "src/a.rs:3:9: error[E0308]: mismatched types"
+    assert classify('{"level":"warn","msg":"connection reset by peer"}\nDONE 1.0s\n').kind == "unknown"
+
+
+def test_a_certificate_is_never_retried_and_is_the_machines_affair():
+    failure = classify("x509: certificate signed by unknown authority")
+    assert (failure.kind, failure.retry, failure.error) == ("certificate", False, MissingRequirements)

@@ -115,4 +115,8 @@ def test_the_builder_is_compared_with_the_settings(printed, exists, differences,
 def test_explain_prints_whether_a_retry_helps(printed):
     lines = printed(tables.explain, "build.log", "error: failed to download\n  Could not resolve host: index")
     assert lines[0] == "build.log:2: transient-network: a retry helps"
-    assert printed(tables.explain, "-", "") == ["standard input:1: unknown: no known failure; it is not retried"]
+    assert printed(tables.explain, "-", "frob: gave up") == [
+        "standard input:1: unknown: no known failure; it is not retried",
+        "  cause: frob: gave up",
+    ]
+    assert printed(tables.explain, "-", "") == ["standard input: no failure found"]

@@ -1,0 +1,126 @@
+"""The lines of a log that state a failure, each with the rule that reads it. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+from buildlib.failures.log import Line, Log
+from buildlib.failures.noise import NOISE, RETRYING, WARNING, WRAPPER, nameless, unquoted
+from buildlib.failures.rule import Rule, rules
+from buildlib.failures.sections import TestOutput
+
+MAX_LINES = 200  # lines with one phrase that are looked at, the last ones
+MAX_CAUSE = 1000  # characters of a cause; a linker's line has many thousands
+MAX_MATCHED = 8000  # characters of a line that patterns see, at both ends: their time may grow with the square
+NEAR = 40  # lines above and below a line that its rule may ask for; openssl-sys names the target not much nearer
+PROCESS_FAILED = "did not complete successfully: exit code"
+HEADLINE = re.compile(r"\[[^\]]*\]")  # [linux/arm64 builder 2/5]
+COMMAND = re.compile(r'process ".*"(?= did not complete)', re.DOTALL)  # the command does not say how it ended
+# Classes whose words also occur in names: of an image, a file, a crate.
+WORDS = ("transient-network", "rate-limited", "resource", "certificate", "auth", "builder")
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A line and the rule that matches it.
+
+    `text` is the line without what other tools put before it, `groups` are those of the rule's patterns. `warning` means that
+    the tool continued after the line, or that it is a detail: it may only be the cause of a later failure.
+    """
+
+    line: Line
+    text: str
+    rule: Rule
+    groups: Mapping[str, str] = field(default_factory=dict)
+    warning: bool = False
+
+    @property
+    def cause(self) -> str:
+        """The text with what the rule found before and after it."""
+        before = re.sub("^error: ", "", self.groups.get("before", ""), flags=re.IGNORECASE)
+        text = f"{self.text} {self.groups['rest']}" if "rest" in self.groups else self.text
+        parts = (before, text.removesuffix(":") if "after" in self.groups else text, self.groups.get("after", ""))
+        return ": ".join(filter(None, parts))
+
+
+def find(log: Log) -> list[Hit]:
+    """The lines that a rule matches, the last first; only of the step that failed, where BuildKit names it."""
+    rules_by_line: dict[int, list[Rule]] = {}
+    for rule in rules():
+        for phrase in rule.phrases:
+            for index in log.having(phrase, MAX_LINES):
+                of_line = rules_by_line.setdefault(index, [])
+                if not of_line or of_line[-1] is not rule:
+                    of_line.append(rule)
+    step, platform = _failed_step(log)
+    tests = TestOutput(log) if rules_by_line else None
+    hits = []
+    for index in sorted(rules_by_line, reverse=True):
+        line = log.line(index)
+        text = unquoted(line.text)
+        if NOISE.match(line.text) or NOISE.match(text) or (step and line.step not in ("", step)):
+            continue
+        matched = f"{platform} {COMMAND.sub('', text)}" if PROCESS_FAILED in text else shortened(text, MAX_MATCHED)
+        candidates = rules_by_line[index]
+        if tests and tests.has(line.step, index):
+            candidates = [rule for rule in candidates if rule.kind == "test"]
+        elif WRAPPER.match(line.text):
+            candidates = [
+                rule for rule in candidates if rule.kind == "resource"
+            ]  # of a process that it started: exit code 137
+        if match := _first_match(candidates, matched, log, line):
+            rule, groups = match
+            hits.append(Hit(line, text, rule, groups, rule.detail or _continued_after(log, line, text)))
+    return hits
+
+
+def _first_match(candidates: list[Rule], text: str, log: Log, line: Line) -> tuple[Rule, Mapping[str, str]] | None:
+    lowered = text.lower()
+    without_names = nameless(text)
+    lowered_without = without_names.lower()
+    above, below = partial(log.above, line, NEAR), partial(log.below, line, NEAR)
+    for rule in candidates:
+        named = rule.kind not in WORDS or without_names == text
+        if any(phrase in lowered for phrase in rule.phrases):
+            groups = rule.match(text, above, below)
+            if groups is not None and (named or _states(rule, without_names, lowered_without)):
+                return rule, groups
+    return None
+
+
+def _states(rule: Rule, text: str, lowered: str) -> bool:
+    """Whether a line that a rule matches still does without the names in it."""
+    return any(phrase in lowered for phrase in rule.phrases) and bool(rule.pattern is None or rule.pattern.search(text))
+
+
+def _continued_after(log: Log, line: Line, text: str) -> bool:
+    """Whether the tool continued after this line: it is a warning, or an error that a retry follows."""
+    if WARNING.match(line.text) or WARNING.match(text):
+        return True
+    following = next((later for n in range(line.index + 1, min(line.index + 40, len(log)))
+                      if (later := log.line(n)).step == line.step and later.text), None)  # fmt: skip
+    return bool(following and RETRYING.match(following.text))
+
+
+def _failed_step(log: Log) -> tuple[str, str]:
+    """BuildKit's number of the step whose process failed last, and the start of its headline, which names the platform.
+
+    "" and "" when the last error is not about a process.
+    """
+    errors = (line for line in map(log.line, log.having("error: ", 20)) if not WRAPPER.match(line.text))
+    error = next((line for line in errors if line.text.startswith("ERROR: ")), None)
+    if error is None or PROCESS_FAILED not in error.text:
+        return "", ""
+    for line in map(log.line, log.having(PROCESS_FAILED, MAX_LINES)):
+        if line.step:
+            names = (log.line(index).text for index in log.having(f"#{line.step} [", 20))
+            return line.step, next((match[0] for match in map(HEADLINE.match, names) if match), "")
+    return "", ""
+
+
+def shortened(text: str, most: int = MAX_CAUSE) -> str:
+    """The text, or the beginning and the end of a long one: a command line that failed is followed by the reason."""
+    return text if len(text) <= most else f"{text[: most - most // 4]} … {text[-most // 4 :]}"

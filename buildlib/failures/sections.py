@@ -1,0 +1,70 @@
+"""Which lines of a log are the output of a test. Pure.
+
+A test may print anything: expected errors of the network, of QEMU, of a compiler. Only what the runner says about it counts.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections import defaultdict
+
+from buildlib.failures.log import Log
+from buildlib.failures.noise import WRAPPER
+
+MOST = 2000  # boundaries of one kind that are looked at, the last ones
+# libtest (rust-lang/rust library/test/src/formatters/pretty.rs), nextest (reporter/displayer/imp.rs), Go's testing, pytest, Jest.
+# Rust names the thread of a test after it, and a test within a module has a path: a::b.
+BEGIN = re.compile(
+    r"""running\s\d+\stests?$ | test\s.+\s\.\.\.(?:\s|$) | ----\s.+\s(?:stdout|stderr)\s---- | failures:$
+      | thread\s'[^']*::[^']*'(?:\s\(\d+\))?\spanicked\sat\s | Test\sexecutable\sfailed
+      | (?:PASS|FAIL|ABORT|TIMEOUT|LEAK|FLAKY|SIG[A-Z]+|TRY\s\d+\s\w+)\s+\[\s*[\d.>] | ---\sSTD(?:OUT|ERR):\s | (?:stdout|stderr)\s───
+      | ---\sFAIL:\s | ===\s(?:RUN|CONT)\s | =+\s(?:FAILURES|ERRORS)\s=+$ | ●\s.+\s›\s""",
+    re.VERBOSE,
+)
+END = re.compile(
+    r"""test\sresult:\s | error:\s(?:test|doctest|bench)\sfailed | error:\s\d+\stargets?\sfailed | error:\stest\srun\sfailed
+      | error:\sUnrecognized\soption | Summary\s\[ | (?:FAIL|ok)\s*\t | FAIL$ | =+\s.*\b(?:summary|failed|passed)\b | Test\sSuites:\s
+      | ERROR:\s | (?:Compiling|Running|Finished|Doc-tests|Starting)\s | error:\s(?:could\snot\scompile|failed\sto\srun\scustom)""",
+    re.VERBOSE,
+)
+PHRASES = (
+    "running ", "test ", "---- ", "failures:", "panicked at", "test executable", "fail [", "pass [", "abort [", "timeout [",
+    "leak [", "flaky [", "sig", "try ", "stdout", "stderr", "--- fail: ", "=== run", "=== cont", "= failures", "= errors", " › ",
+)  # fmt: skip
+ENDS = (
+    "test result:", "failed, to rerun", "targets failed", "target failed", "test run failed", "unrecognized option", "summary",
+    "fail\t", "fail", "ok", "failed in", "passed in", "test suites:", "error: ", "compiling ", "finished ", "doc-tests ",
+    "starting ", "make", "exit", "recipe",
+)  # fmt: skip
+
+
+class TestOutput:
+    """The lines between what begins the output of tests and what ends it, by BuildKit's step."""
+
+    __test__ = False  # not a class of pytest's
+
+    def __init__(self, log: Log) -> None:
+        self._at: dict[str, list[int]] = defaultdict(list)
+        self._begins: dict[int, bool] = {}
+        begins = self._matching(log, PHRASES, BEGIN)
+        if begins:
+            ends = self._matching(log, ENDS, END) | self._matching(log, ENDS, WRAPPER)
+            for step, index in sorted(begins | ends):
+                self._at[step].append(index)
+                self._begins[index] = (step, index) in begins and (step, index) not in ends
+
+    def _matching(self, log: Log, phrases: tuple[str, ...], pattern: re.Pattern[str]) -> set[tuple[str, int]]:
+        found = set()
+        for phrase in phrases:
+            for index in log.having(phrase, MOST):
+                line = log.line(index)
+                if pattern.match(line.text):
+                    found.add((line.step, index))
+        return found
+
+    def has(self, step: str, index: int) -> bool:
+        """Whether the line at `index`, of this step, is a test's output."""
+        boundaries = self._at.get(step, [])
+        position = bisect_right(boundaries, index) - 1
+        return position >= 0 and self._begins[boundaries[position]]

@@ -194,10 +194,11 @@ def _run_groups(
         for image in (by_name[name] for name in group if name in by_name):
             failed = [name for name in image.own.values() if name not in contexts]
             if failed:
-                cause = results[failed[0]].error
-                error = (type(cause) if cause else BuildError)(
-                    f"{image.name}: its base image {failed[0]} failed", "see above"
-                )
+                cause = (
+                    results[failed[0]].error if failed[0] in results else None
+                )  # None for a binary that cargo leaves out
+                kind = type(cause) if cause else BuildError
+                error = kind(f"{image.name}: its base image {failed[0]} failed", "see above")
                 results[image.name] = ImageResult(component=image.name, status=build.status_of(error), error=error)
                 context.console.error(error)
                 continue

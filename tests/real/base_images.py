@@ -4,7 +4,9 @@ Archives that take long to make are kept in the cache.
 """
 
 import os
+import re
 import shutil
+import tarfile
 
 from testbed import KEYRING, apt_sources, debian_mirror, install_packages, run
 
@@ -78,14 +80,27 @@ def publish_compiler(engine, scratch):
 
 
 def publish_services(engine, scratch):
-    """Push what the images of services begin with: Debian's redis and Python for four platforms, and Go for this machine's."""
+    """Push what the images of services begin with: Debian's redis and Python for four platforms, and Go for this machine's.
+
+    Returns the version of Python for each TARGETARCH: where a mirror is being updated, an archive is of the next suite.
+    """
     services = {
         arch: root_file_system("services", debian, "redis-server", "python3") for debian, arch in DEBIAN_ARCHES.items()
     }
-    go = {"amd64": root_file_system("go", "amd64", "golang-1.24-go", "golang-1.24-src")}
-    for name, archives in {f"services:{SUITE}": services, "golang:1.24": go}.items():
+    go = {"amd64": root_file_system("golang", "amd64", "golang-go", "golang-src")}
+    for name, archives in {f"services:{SUITE}": services, "golang:1": go}.items():
         context = scratch / name.partition(":")[0]
         publish(engine.env, engine.registry, context, f"bases/{name}", archives, compressed=False)
+    return {arch: _python(archive) for arch, archive in services.items()}
+
+
+def _python(archive):
+    """The version of the interpreter in a file system: 3.13."""
+    with tarfile.open(archive) as tar:
+        (version,) = {
+            found[1] for name in tar.getnames() if (found := re.fullmatch(r"\./usr/bin/python(3\.\d+)", name))
+        }
+    return version
 
 
 def publish_java(engine, scratch):

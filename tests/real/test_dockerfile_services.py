@@ -28,11 +28,12 @@ def service(engine, name, **more):
 def services(engine, shared_project, tmp_path_factory):
     """A copy of this workspace with binaries, and with images of services in its settings; and what these images begin with."""
     folder = tmp_path_factory.mktemp("services")
-    base_images.publish_services(engine, folder)
+    versions = base_images.publish_services(engine, folder)
     project = DockerfileProject(shutil.copytree(shared_project.root, folder / "main"), engine)
     for arch, tag in WHEELS.items():
         wheels = project.root / "tests" / "real" / "images" / "wheel" / "wheels" / targetarch(arch)
-        flags = ("--no-deps", "--only-binary=:all:", "--python-version", "3.13", "--platform", f"manylinux_{tag}")
+        version = ("--python-version", versions[targetarch(arch)], "--platform", f"manylinux_{tag}")
+        flags = ("--no-deps", "--only-binary=:all:", *version)
         downloaded = run(sys.executable, "-m", "pip", "download", *flags, "--dest", wheels, "MarkupSafe>=3.0.3,<4")
         assert downloaded.code == 0, downloaded
     project.images = {

@@ -22,7 +22,7 @@ CHUNK = 2_000_000  # characters: the end of a log decides; what is before it is 
 MAX_OUTPUT = 5000  # lines of a build script's output; cmake and make print thousands
 
 PACKAGE = re.compile(r"build command for `([\w-]+) v([^\s`]+)")  # in cargo's headline
-ERROR = re.compile(r"(error|fatal|e: |panic|\[error\])", re.IGNORECASE)
+ERROR = re.compile(r"(error|fatal|e: |panic|\[error\]|target \S+: failed to solve: )", re.IGNORECASE)
 CAUSED_BY = re.compile(r"^(?:Caused by:\n(?:0: )?|\d+: )(.+)$", re.MULTILINE)
 # After these messages a registry has accepted or sent something: a later refusal is not about missing credentials.
 AUTHORIZED = ("pushing manifest for", ": pushed", "layer already exists", "mounted from", "pull complete")

@@ -57,7 +57,9 @@ WRAPPER = re.compile(
       | (?:\#\#\[error\]|::error::|Error:\s)\s*(?:Process\scompleted\swith\sexit\scode
           |The\sprocess\s'.*'\sfailed\swith\sexit\scode|Job\s'.*'\sfailed)
       | (?:❌\s+)?Failure\s-\s | exitcode\s'\d+':\sfailure
-      | (?:ERROR:\s)?(?:Job\sfailed|script\sreturned\sexit\scode|Build\sstep\s.*marked)
+      | (?:ERROR:\s)?(?:Job\sfailed(?:\s\([\w\s]+\))?(?::\s(?:command\sterminated\swith\s)?exit\s(?:code|status)\s\d+)?$
+          |script\sreturned\sexit\scode|Build\sstep\s.*marked)
+      | (?:Error:\s)?error\sbuilding\sat\sSTEP\s.*exit\sstatus\s\d+$ | View\sbuild\sdetails:\s
       | Finished:\s(?:FAILURE|ABORTED) | Cleaning\sup\s | section_(?:start|end): | \[Pipeline\]
       | (?:command\s)?[Ff]ailed\swith\sexit\s(?:code|status)[:\s]+\d+\.?$
       | (?:The\s)?command\s.*(?:exited|failed)\swith\s(?:exit\s)?(?:code|status)?\s*\d+

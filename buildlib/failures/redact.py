@@ -134,8 +134,9 @@ def _names_secret(match: re.Match[str], text: str) -> bool:
         return True
     if groups["equals"]:  # `token == other` and `token => …` are code
         return not (text[match.start("equals") - 1] in " \t" and text.startswith(("=", ">"), match.end("equals")))
-    if not groups["colon"] or groups["quote"]:
-        return True
+    ends_path = text[match.start() - 1 : match.start()] == "/"  # Post "https://…/auth": dial tcp …
+    if ends_path or not groups["colon"] or groups["quote"]:
+        return not ends_path
     begins_line = not text[text.rfind("\n", 0, match.start()) + 1 : match.start()].strip()
     return bool(PLAIN_NAME.search(name)) and (name.isupper() or (begins_line and match[0].endswith(" ")))
 

@@ -113,3 +113,9 @@ def test_secret_is_removed_from_any_context(before, shape, after):
 )
 def test_time_grows_with_the_length_of_the_text(assert_linear, unit):
     assert_linear(redact.redact, unit)
+
+
+@pytest.mark.parametrize("name", ["auth", "token", "secret"])
+def test_the_end_of_a_url_is_no_name(name):
+    text = f'Post "https://registry.test/v2/{name}": dial tcp: lookup registry.test: no such host'
+    assert redact.redact(text) == text

@@ -66,7 +66,7 @@ BASE = f"FROM {base_images.BASE}\n"
 DOCKERFILES = {
     "foreign binary": ('COPY foreign /foreign\nRUN ["/foreign"]\n', "emulation", "exec format error"),
     "full tmpfs": ("RUN --mount=type=tmpfs,target=/t,size=1048576 head -c 9m /dev/zero > /t/x\n", "resource", "No space left"),
-    "killed": ("RUN sh -c 'kill -9 $$'\n", "resource", "137"),
+    "killed": ("RUN sh -c 'kill -9 $$'\n", "resource", "Killed"),
     "nothing to copy": ("COPY nothing /\n", "usage", "nothing"),
     "not an instruction": ("RUNN true\n", "usage", "RUNN"),
     "a compiler's output": ("RUN printf 'error[E0308]: connection reset\\n' >&2; exit 101\n", "compile", "E0308"),

@@ -188,6 +188,25 @@ class Analysis:
         froms = (part.text for one in self.file.ancestry(stage) for part in (one.base, one.platform) if part)
         return any(name in VARIABLE.findall(text) for text in froms)
 
+    def is_for_argument(self, stage: Stage) -> bool:
+        """Whether the FROM of a stage or an ancestor has an ARG for the architecture, which the other ARGs of the stage follow."""
+        return self._for_argument[self.file.roots[stage.number].number]
+
+    @cached_property
+    def _for_argument(self) -> list[bool]:
+        used = [
+            VARIABLE.findall(stage.base.text + (stage.platform.text if stage.platform else ""))
+            for stage in self.file.stages
+        ]
+        return [any(map(self._is_architecture, names)) for names in used]
+
+    def _is_architecture(self, name: str) -> bool:
+        """Whether a global ARG is an architecture, by its default or, without one, by its name."""
+        default = self.global_default(name)
+        if name in PLATFORM_ARGS or (default is not None and re.search("[/:$]", default.bare)):
+            return False
+        return bool(arches_of_pattern(default.bare)) if default is not None and default.bare else "ARCH" in name.upper()
+
     @cached_property
     def _values(self) -> list[dict[str, Value]]:
         """The values of ENV and ARG in each stage, with the global ARGs that the stage declares."""

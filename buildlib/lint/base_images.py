@@ -17,6 +17,7 @@ CROSS_IMAGE = re.compile(
     r"cross|muslcc|musl-builder|rust-musl|crosstool|zigbuild|osxcross|qemu|xx$|toolchain|gcc-arm|arm-gcc|none-e|eabi|kernel-build",
     re.IGNORECASE,
 )
+NO_IMAGE = re.compile(r"[\s\"']")  # not in the name of an image: the rest of a line that cannot be parsed
 MOUNT_SOURCE = re.compile(r"(?:=|,)from=([^,]+)")
 # Words that mean an architecture in the name and the tag of an image, where they are a whole part of it: alpine-arm:edge, app:1-x86.
 IMAGE_WORD = re.compile(
@@ -57,7 +58,7 @@ def _external_images(analysis: Analysis) -> Iterator[ExternalImage]:
         sources = [instruction.flag("from") for instruction in stage.instructions]
         sources += [mounted for instruction in stage.instructions for mounted in _mounts(instruction)]
         names += [source for source in sources if source and ("/" in source.text or ":" in source.text)]
-        for name in names:
+        for name in (one for one in names if not NO_IMAGE.search(one.bare)):
             whole = WHOLE_VARIABLE.fullmatch(name.bare)
             default = analysis.global_default(whole[1]) if whole and name is stage.base else None
             if default is not None and (

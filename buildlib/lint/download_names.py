@@ -72,7 +72,9 @@ def values_with_arch(
     for use in VARIABLE_USE.finditer(piece.text) if depth else ():
         name = use["braced"] or use["bare"]
         for value in analysis.values(stage, script, name):
-            if value.is_parameter and (name in PLATFORM_ARGS or analysis.selects_stage(stage, name)):
+            if value.is_parameter and (
+                name in PLATFORM_ARGS or analysis.selects_stage(stage, name) or analysis.is_for_argument(stage)
+            ):
                 continue
             if not arch_words(value.piece):
                 yield from values_with_arch(analysis, stage, script, value.piece, depth - 1)

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import chain
+from itertools import chain, pairwise
 
 from buildlib.lint.analysis import Analysis, constant_text
 from buildlib.lint.arch_options import arch_options, words_of_value
 from buildlib.lint.download_names import DATA, URL, download_words, values_with_arch
 from buildlib.lint.finding import Edit
-from buildlib.lint.known_commands import CROSS_PACKAGE, FETCH, FILTER, INSTALL, MENTION, UNPACK
+from buildlib.lint.known_commands import (
+    CROSS_PACKAGE,
+    DOWNLOADS_IN_TEXT,
+    FETCH,
+    FILTER,
+    INSTALL,
+    MENTION,
+    MESSAGE,
+    UNPACK,
+)
 from buildlib.lint.parsing.arch_words import TRIPLE, ArchWord, can_run, find_arch_words, without_arch_words
 from buildlib.lint.parsing.containerfile import Instruction, Piece, Stage
 from buildlib.lint.parsing.script import Command, Guard, ParsedScript
@@ -30,6 +40,11 @@ APT_ARCH = re.compile(r"\barch=(?P<arch>[^\]\s]+)")
 DEB822 = re.compile(r"^\s*Architectures:\s*(?P<arch>\S+)\s*$", re.MULTILINE)
 OTHER_FLAG = re.compile(r"^-(?!-(?:target[_-])?arch=|-cpu=|-platform)")  # electron-builder --x64 is not a package
 TOOLCHAIN_ARCHIVE = re.compile(r"toolchain|\bgcc\b", re.IGNORECASE)
+# Texts with spaces that start with what is taken: a URL, or a line of sources.list.
+TAKEN = re.compile(r"\s*(?:deb(?:-src)?\s|[a-z0-9+]+://)")
+OUTPUT_OPTION = re.compile(r"-[a-zA-Z]*[oO]|--output(?:-document)?|--out|--dest")
+COPY = frozenset({"cp", "mv", "ln", "install", "rename"})
+DECOMPRESS = frozenset({"gzip", "gunzip", "bzip2", "bunzip2", "xz", "unxz", "zstd", "unzstd", "lzma", "unlzma"})
 # A script's own command for downloads: download_ndk android-ndk-linux-x86_64.zip.
 HELPER = re.compile(r"^(?:\w+[_-])?(?:download|fetch)(?:[_-]\w+)*$")
 
@@ -95,13 +110,43 @@ def all_downloads(analysis: Analysis) -> Mapping[int, tuple[Download, ...]]:
 def new_downloads(analysis: Analysis, stage: Stage) -> Iterator[tuple[Instruction, Download]]:
     """The downloads of a stage, without files that an earlier command of it has fetched, and without what a toolchain needs."""
     seen: set[tuple[str, tuple[Guard, ...]]] = set()
+    names: set[str] = set()
     for instruction in stage.instructions:
-        for download in all_downloads(analysis)[id(instruction)]:
+        downloads = all_downloads(analysis)[id(instruction)]
+        names.update(download.file_name for download in downloads)
+        if names:
+            seen |= _copies(analysis.script(stage, instruction), downloads, names)
+        for download in downloads:
             name = download.file_name
             is_new = "://" in download.name.text or not (download.is_local and (name, download.guards) in seen)
             seen |= {(name, download.guards), (name, ())}
             if is_new and not _is_for_toolchain(analysis, stage, download):
                 yield instruction, download
+
+
+def _copies(
+    script: ParsedScript | None, downloads: Sequence[Download], names: set[str]
+) -> set[tuple[str, tuple[Guard, ...]]]:
+    """The files that commands make of downloads: what curl -o writes, what cp and mv write, what gzip -d leaves.
+
+    `names` are the file names of all downloads up to these; those of the copies are added.
+    """
+    places = sorted(download.piece.span.start for download in downloads)
+    found: set[tuple[str, tuple[Guard, ...]]] = set()
+    for command in script.commands if script else ():
+        words = [word.bare.rpartition("/")[2] for word in command.words]
+        copies: list[str] = []
+        if command.name in FETCH:
+            at = bisect_left(places, command.span.start)
+            if at < len(places) and places[at] < command.span.end:
+                copies = [after for flag, after in pairwise(words) if OUTPUT_OPTION.fullmatch(flag)]
+        elif command.name in COPY and names.intersection(words[1:-1]):
+            copies = [word for word in words[-1:] if word not in words[:-1]]
+        elif command.name in DECOMPRESS:
+            copies = [word.rpartition(".")[0] for word in words[1:] if word in names]
+        found |= {(name, guards) for name in copies for guards in (command.guards, ())}
+        names.update(copies)
+    return found
 
 
 def _is_for_toolchain(analysis: Analysis, stage: Stage, download: Download) -> bool:
@@ -118,12 +163,14 @@ def _downloads(analysis: Analysis, stage: Stage, instruction: Instruction) -> It
         case "add" | "copy":
             yield from _added_files(analysis, stage, instruction)
             for text in instruction.heredocs:
-                yield from _package_sources(text, [])
+                yield from _package_sources(analysis, stage, None, text)
         case "run":
             script = analysis.script(stage, instruction)
             if script is not None:
                 start = instruction.script.start if instruction.script else instruction.span.start
-                yield from _package_sources(Piece(script.text, Span(start, instruction.span.end)), script.commands)
+                yield from _package_sources(
+                    analysis, stage, script, Piece(script.text, Span(start, instruction.span.end))
+                )
                 yield from _of_script(analysis, stage, script)
 
 
@@ -182,23 +229,34 @@ def _arguments(command: Command, fetching: set[int]) -> Iterator[Piece]:
     elif name in FILTER:
         if command.pipeline in fetching:
             yield from rest
-    elif name not in MENTION and name != "git":
-        yield from urls
+    elif name not in MENTION and name != "git" and not MESSAGE.match(name):
+        yield from (piece for piece in urls if _may_download(piece))
 
 
-def _package_sources(text: Piece, commands: Sequence[Command]) -> Iterator[Download]:
+def _may_download(piece: Piece) -> bool:
+    """Whether an unknown command may take the URL in its word: in a text, such as a program or a message, it is only mentioned."""
+    text = piece.bare
+    return not re.search(r"\s", text) or bool(TAKEN.match(text) or DOWNLOADS_IN_TEXT.search(text))
+
+
+def _package_sources(analysis: Analysis, stage: Stage, script: ParsedScript | None, text: Piece) -> Iterator[Download]:
     """Package sources for one architecture; one that names several is for those."""
+    commands = script.commands if script else ()
     options = (list(APT_ARCH.finditer(text.text, *match.span()))[-1:] for match in APT_OPTIONS.finditer(text.text))
     for match in (*chain.from_iterable(options), *DEB822.finditer(text.text)):
         words = list(find_arch_words(constant_text(match["arch"])))
-        if len(words) != 1 or "," in match["arch"]:
+        if len(words) > 1 or "," in match["arch"]:
             continue
         at = text.span.start + len(text.text[: match.start("arch")].encode())
         guards = [command.guards for command in commands if command.span.start <= at < command.span.end]
         arch = Piece(match["arch"], Span(at, at + len(match["arch"])))
         pieces = [word for command in commands for word in command.words if word.span.start <= at < word.span.end]
         edits = tuple(Edit(span=arch.span, text=_dpkg_question(word, at)) for word in pieces[-1:])
-        yield Download(arch, tuple(words), guards[-1] if guards else (), "package source", edits=edits)
+        guard = guards[-1] if guards else ()
+        if words:
+            yield Download(arch, tuple(words), guard, "package source", edits=edits)
+        for value, found in values_with_arch(analysis, stage, script, arch):
+            yield Download(arch, found, guard, "package source", value)
 
 
 def _dpkg_question(word: Piece, at: int) -> str:

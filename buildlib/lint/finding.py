@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from buildlib.lint.parsing.source import Source, Span
 
+LINE_BREAK = re.compile(r"[ \t]*(?:\\?\r?\n|\r)[ \t]*")  # a message is one line, also if it quotes more of the file
 SEVERITIES = ("error", "warning", "info")
 
 
@@ -62,7 +64,7 @@ def make_finding(
     row = rules()[rule]
     last = max(span.start, span.end - 1)
     return Finding(
-        file=str(source.path), rule=rule, severity=row.severity, message=message, help=help or row.help,
+        file=str(source.path), rule=rule, severity=row.severity, message=LINE_BREAK.sub(" ", message), help=help or row.help,
         line=source.line(span.start), column=source.column(span.start), end_line=source.line(last),
         end_column=source.column(last) + 1, edits=edits,
     )  # fmt: skip

@@ -19,6 +19,16 @@ FILTER = frozenset({"grep", "egrep", "fgrep", "jq", "awk", "sed"})
 MENTION = frozenset({
     "echo", "printf", "test", "[", "[[", "sha256sum", "sha512sum", "sha1sum", "md5sum", "shasum", "gpg", "rm", "cosign",
 })  # fmt: skip
+# Usual names of functions that print a message.
+MESSAGE = re.compile(
+    r"^(?:\w+_)?(?:die|fail\w*|abort|fatal|err(?:or)?|warn\w*|info|debug|log(?:ger)?|notice|note|msg|message|say|print)(?:_\w+)?$"
+)
+# What downloads in a text that is an argument: a command for a shell, and the functions of usual languages.
+DOWNLOADS_IN_TEXT = re.compile(
+    r"\b(?:curl|wget2?|aria2c|axel|gsutil|requests\.\w+|httpx\.\w+|https?(?:[\"']\))?\.(?:get|request)|Net::HTTP|HTTP::Tiny|LWP|open-uri|URI\.open"
+    r"|(?:pip3?|p?npm|yarn|dnf|yum|apt(?:-get)?|apk|rpm)\s+(?:-\w+\s+)?(?:install|i|add|-[iU]\w*))\b|\b(?:urlretrieve|urlopen|download\w*|fetch|getstore|file_get_contents|copy)\s*\(",
+    re.IGNORECASE,
+)
 # Packages for this machine that contain a compiler or libraries for another target, or an emulator.
 CROSS_PACKAGE = re.compile(
     # No \b: there is none between the + of g++ and a dash.

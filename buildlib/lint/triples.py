@@ -26,7 +26,7 @@ from buildlib.lint.parsing.source import Span
 OTHER_COMMANDS = FETCH | INSTALL | FILTER | MENTION
 # Paths that contain an architecture: the dynamic loader, a Java home, the output of Go.
 ARCH_PATH = re.compile(
-    r"ld-linux-(?:x86-64|aarch64|armhf|riscv64\w*)\.so|ld-musl-(?:x86_64|aarch64|armhf|i386|riscv64)\.so|ld64?\.so\.[12]"
+    r"ld-linux-(?:x86-64|aarch64|armhf|riscv64\w*)\.so|ld-musl-(?:x86_64|aarch64|armhf|i386|riscv64)\.(?:so|path)|ld64?\.so\.[12]"
     r"|(?:jvm|java|jdk|openjdk|temurin)[\w./-]*-(?:amd64|arm64|armhf|ppc64el|s390x|riscv64)\b|\blinux_(?:amd64|arm64|386|arm)/"
     r"|targets/(?:x86_64|aarch64|sbsa)-linux"
 )
@@ -126,6 +126,9 @@ def _triples(analysis: Analysis, stage: Stage, instruction: Instruction) -> Iter
 
 def _in_script(script: ParsedScript) -> Iterator[Triple]:
     yield from _in_commands(script)
+    for file, guards in script.written:
+        if file.bare.startswith("/") and (ARCH_PATH.search(file.bare) or LIBRARY_DIRECTORY.search(file.bare)):
+            yield from _in_pieces((file,), guards)
     is_other_system = any(
         assignment.name.endswith("OS") and any(OTHER_SYSTEM.search(value.text) for value in assignment.values)
         for assignment in script.assignments
@@ -181,7 +184,7 @@ def _in_parameters(analysis: Analysis, stage: Stage, script: ParsedScript) -> It
     used += [(value, one.name, one.guards) for one in script.assignments for value in one.values]
     for piece, variable, guards in used:
         for name in variables(piece) if "$" in piece.text and "://" not in piece.text else ():
-            if name in PLATFORM_ARGS or analysis.selects_stage(stage, name):
+            if name in PLATFORM_ARGS or analysis.selects_stage(stage, name) or analysis.is_for_argument(stage):
                 continue
             for value in analysis.values(stage, script, name):
                 if value.is_parameter and not _is_download(value.piece):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from buildlib.lint.parsing.arch_words import arches_of_pattern
+from buildlib.lint.parsing.arch_words import arches_of_pattern, find_arch_words
 
 # What yields an architecture: BuildKit's variables and similar names, and commands.
 READS_ARCH = re.compile(
@@ -20,10 +20,38 @@ EQUALS = re.compile(
 UNEQUAL = re.compile(r"!=\s*(?P<word>[\"']?[\w./*-]+[\"']?)|(?P<first>[\"']?[\w./-]+[\"']?)\s*!=\s*[\"']?\$")
 AND, OR = re.compile(r"&&|\s-a\s"), re.compile(r"\|\||\s-o\s")
 TEST = re.compile(r"^\s*!?\s*(?:\[|test\b|.*\|\s*e?grep\b|e?grep\b)", re.DOTALL)
+# Tests that lint cannot read: a program for an interpreter, which exits; a command or function of this name.
+PROGRAM = re.compile(
+    r"^\s*!?\s*(?:\S*/)?(?:node(?:js)?|deno|bun|python[\d.]*|pypy3?|perl|ruby|php\d*|lua[\d.]*|Rscript|julia|[gmn]?awk)\s[^|]*?[\"'](?P<text>.+)",
+    re.DOTALL,
+)
+# What the exit code of a program depends on: it ends itself, or grep reads what it prints.
+DECIDES = re.compile(r"\b(?:exit\w*|quit|assert\w*|raise|throw|die|abort|croak|e?grep)\b")
+EDITS_FILE = re.compile(r"^\S+\s(?:-\w+\s+)*-[pnl]*i")  # perl -pi -e
+PROGRAM_ARCH = re.compile(
+    r"process\.(?:arch|config)|os\.(?:arch|machine|uname)|platform\.\w+|Deno\.build|archname|host_cpu|php_uname|RbConfig|sysconfig|ENVIRON|calcsize"
+)
+NAMED_TEST = re.compile(r"^\s*!?\s*(?:(?:is|on|has|supports)[_-]|is(?=[A-Z]))(?P<rest>[\w-]*(?:\s+[\w/\"'.-]+)*)\s*$")
+# What is known about the machine: its processor, its loader.
+MACHINE_TEXT = re.compile(
+    r"\blscpu\b|/proc/cpuinfo|\b(?:file|ldd|getconf|readelf|rustc|gcc|cc|clang|ldconfig)\s|/ld-(?:linux|musl)"
+)
+
+
+def is_unreadable_test(test: str) -> bool:
+    """Whether a command names an architecture and decides something by it, in a way that lint cannot read."""
+    if program := PROGRAM.match(test):
+        names_arch = PROGRAM_ARCH.search(test) or READS_ARCH.search(test) or any(find_arch_words(test))
+        return bool(names_arch and DECIDES.search(program["text"]) and not EDITS_FILE.match(test.lstrip()))
+    if named := NAMED_TEST.match(test):
+        return bool(re.search("arch", named["rest"], re.IGNORECASE) or any(find_arch_words(named["rest"])))
+    return bool(TEST.match(test) and MACHINE_TEXT.search(test) and any(find_arch_words(test)))
 
 
 def is_arch_test(test: str) -> bool:
     """Whether a command tests the architecture."""
+    if is_unreadable_test(test):
+        return True
     if not TEST.match(test):
         return False
     return bool(READS_ARCH.search(test) or tested_arches(test)) or any(map(arches_of_pattern, _operands(UNEQUAL, test)))
@@ -36,6 +64,8 @@ def tested_arches(test: str) -> frozenset[str]:
     `[ "$BUILDARCH" != "$TARGETARCH" ] && [ "$TARGETARCH" = arm64 ]` is true on arm64 only.
     """
     arches: frozenset[str] = frozenset()
+    if PROGRAM.match(test):
+        return arches
     for alternative in OR.split(test):
         known = [found for condition in AND.split(alternative) if (found := _condition_arches(condition))]
         if not known:
@@ -46,7 +76,7 @@ def tested_arches(test: str) -> frozenset[str]:
 
 def excluded_arches(test: str) -> frozenset[str]:
     """The architectures for which a single `!=` is false; empty for any other test."""
-    if AND.search(test) or OR.search(test) or test.lstrip().startswith("!"):
+    if PROGRAM.match(test) or AND.search(test) or OR.search(test) or test.lstrip().startswith("!"):
         return frozenset()
     return frozenset().union(*map(arches_of_pattern, _operands(UNEQUAL, test)))
 

@@ -89,6 +89,8 @@ class Choice:
     branches: tuple[Branch, ...]
     default: Branch | None
     guards: tuple[Guard, ...] = ()
+    output: str = ""  # what reads what its branches print: "" for nothing, "checksum" for sha256sum and so on, "other"
+    is_conditional: bool = False  # in a branch, a loop or a function
 
 
 @dataclass
@@ -98,6 +100,7 @@ class ParsedScript:
     commands: list[Command] = field(default_factory=list)
     assignments: list[Assignment] = field(default_factory=list)
     uses: list[Use] = field(default_factory=list)
+    written: list[tuple[Piece, tuple[Guard, ...]]] = field(default_factory=list)  # the files after > and >>
     choices: list[Choice] = field(default_factory=list)
     otherwise_set: set[str] = field(default_factory=set)  # names that read, export, for and so on set
     sources_file: bool = False  # `. file`, which may set any variable

@@ -11,7 +11,7 @@ from buildlib.lint.parsing.arch_tests import READS_ARCH, TEST, excluded_arches, 
 from buildlib.lint.parsing.arch_words import arches_of_pattern
 from buildlib.lint.parsing.containerfile import Piece, Script
 from buildlib.lint.parsing.script import Assignment, Branch, Choice, Command, Guard, ParsedScript, Use, guard_of
-from buildlib.lint.parsing.shell_tree import MAX_DEPTH, fails, if_clauses, list_operands, parse
+from buildlib.lint.parsing.shell_tree import MAX_DEPTH, fails, if_clauses, list_operands, parse, surroundings
 from buildlib.lint.parsing.shell_words import PREFIXES, script_argument, unquoted
 from buildlib.lint.parsing.source import Span
 
@@ -102,6 +102,10 @@ class _Reader:
             case "pipeline":
                 self.pipelines += 1
                 self._visit_all(node.named_children, guards, pipeline or self.pipelines)
+            case "file_redirect":
+                files = node.children_by_field_name("destination")
+                self.parsed.written += [(self.piece(file), guards) for file in files if "<" not in self.text(node)[:2]]
+                self._visit_all(node.named_children, guards, pipeline)
             case "raw_string" | "comment":
                 self.quoted.append(self.span(node))
             case "heredoc_redirect" if QUOTED_HEREDOC.match(self.text(node)):
@@ -220,7 +224,7 @@ class _Reader:
         for item, words in zip(items, patterns, strict=True):
             arches = frozenset().union(*map(arches_of_pattern, words)) if words else frozenset()
             values = item.children_by_field_name("value")
-            body = [child for child in item.children if child not in values]
+            body = [child for child in item.children if child not in values and child.type not in ("|", "(", ")")]
             branch = self._branch(item, body, arches)
             if "*" in words or '"*"' in words:
                 default = branch
@@ -229,7 +233,7 @@ class _Reader:
             if not (words and all(map(OTHER_SYSTEM.match, words))):
                 self._visit_all(body, (*guards, guard_of(subject, arches)) if is_choice else guards)
         if is_choice:
-            self.parsed.choices.append(Choice("case", subject, self.span(node), tuple(branches), default, guards))
+            self._add_choice("case", subject, node, branches, default, guards)
 
     def _if(self, node: Node, guards: tuple[Guard, ...]) -> None:
         clauses = list(if_clauses(node))
@@ -248,8 +252,19 @@ class _Reader:
                 default = branch
             self._visit_all(body, (*guards, guard_of(test or arch_tests[0], arches)) if arch_tests else guards)
         if arch_tests:
-            choice = Choice("if", arch_tests[0], self.span(node), tuple(branches), default, guards)
-            self.parsed.choices.append(choice)
+            self._add_choice("if", arch_tests[0], node, branches, default, guards)
+
+    def _add_choice(
+        self,
+        keyword: str,
+        subject: str,
+        node: Node,
+        branches: Sequence[Branch],
+        default: Branch | None,
+        guards: tuple[Guard, ...],
+    ) -> None:
+        place = (self.span(node), tuple(branches), default, guards)
+        self.parsed.choices.append(Choice(keyword, subject, *place, *surroundings(node)))
 
     def _branch(self, node: Node, body: Sequence[Node], arches: frozenset[str]) -> Branch:
         text = " ".join(self.text(child) for child in body)
@@ -274,7 +289,7 @@ class _Reader:
                 branch = self._branch(then, [then], tested_arches(test))
                 default = self._branch(otherwise, [otherwise], frozenset())
                 subject = before.removesuffix(" && ") or test
-                self.parsed.choices.append(Choice("if", subject, self.span(node), (branch,), default, guards))
+                self._add_choice("if", subject, node, [branch], default, guards)
         for operator, operand in operands:
             self.visit(operand, guards, pipeline)
             pipeline = 0

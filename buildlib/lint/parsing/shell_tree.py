@@ -23,6 +23,12 @@ LAST_BRANCH_END = re.compile(rb"(?P<before>[^\s]|\n)(?P<spaces>[ \t]*);;(?=[\s\\
 FAILING_NAME = re.compile(
     r"^(?:\w*[_-])?(?:die|fail|failed|failure|abort|fatal|panic|bail|error|err|error_exit|unsupported)\w*$"
 )
+# After a choice, in its pipeline: what it prints is only compared with files.
+CHECKSUM = re.compile(rb"[^|&;]*\|\s*(?:\S*/)?(?:sha\d*sum|shasum|md5sum|b2sum)\b")
+READS_OUTPUT = frozenset(
+    {"command_substitution", "process_substitution", "pipeline", "redirected_statement", "function_definition"}
+)
+CONDITIONAL = frozenset({"if_statement", "case_statement", "for_statement", "while_statement", "function_definition"})
 
 
 @cache
@@ -81,6 +87,19 @@ def list_operands(node: Node) -> Iterator[tuple[str, Node]]:
         operators += ["", *(child.type for child in node.children if child.type in ("&&", "||"))][-1:] * len(named[1:])
         node = named[0]
     return zip([*reversed(operators), ""], [node, *reversed(parts)], strict=True)
+
+
+def surroundings(node: Node) -> tuple[str, bool]:
+    """What reads the output of a choice, and whether the choice itself is conditional, as in `script.Choice`."""
+    output, conditional, parent = "", False, node.parent
+    while parent is not None:
+        if parent.type in READS_OUTPUT:
+            output = output or "other"
+            if parent.type == "pipeline" and CHECKSUM.match((parent.text or b"")[node.end_byte - parent.start_byte :]):
+                output = "checksum"
+        conditional = conditional or parent.type in CONDITIONAL
+        parent = parent.parent
+    return output, conditional
 
 
 def fails(node: Node, failing: Set[str], depth: int = 0) -> bool:

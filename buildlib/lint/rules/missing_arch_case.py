@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence, Set
+from typing import NamedTuple
 
-from buildlib.lint.analysis import PLATFORM_ARGS, Analysis, constant_text, variables
+from buildlib.lint.analysis import CROSS_COMPILER, PLATFORM_ARGS, Analysis, constant_text, variables
 from buildlib.lint.finding import Finding, make_finding
-from buildlib.lint.known_commands import FETCH, INSTALL
-from buildlib.lint.parsing.arch_tests import AND
+from buildlib.lint.known_commands import CROSS_PACKAGE, FETCH, INSTALL
+from buildlib.lint.parsing.arch_tests import AND, excluded_arches
 from buildlib.lint.parsing.arch_words import can_run, find_arch_words
-from buildlib.lint.parsing.containerfile import Piece
+from buildlib.lint.parsing.containerfile import Piece, Stage
 from buildlib.lint.parsing.script import VARIABLE, Branch, Choice, Guard, ParsedScript, guard_of
+from buildlib.lint.parsing.shell_tree import FAILING_NAME
 
 # NAME=value.
 SETTING = re.compile(
@@ -28,6 +30,12 @@ LATER_DEFAULT = re.compile(r"\$\{(?P<name>\w+):?[-=](?P<value>\$(?:\w+|\{\w+\}))
 PRINTS_MACHINE = {("uname", "-m"), ("arch",), ("dpkg", "--print-architecture")}
 # What `echo` may print instead: a variable, or the output of uname.
 PRINTED_MACHINE = re.compile(r"\"?(?:\$\{?(?P<name>\w+)\}?|\$\(uname -m\))\"?")
+# In a branch: commands that print, quoted texts, and what writes a file or starts another command.
+PRINTS = re.compile(r"\b(?:echo|printf|cat)\b")
+QUOTED = re.compile(r"\"(?:\\.|[^\"\\`])*\"|'[^']*'", re.DOTALL)
+WRITES = re.compile(r"\||`|>(?!&2)")
+WRITTEN_FILE = re.compile(r">\s*(\"[^\"]*\"|[^\s;&|]+)")
+WORD = re.compile(r"[^\s;&|()\"']+")
 # Commands that download, without http and https: in a text these are usually schemes of URLs.
 DOWNLOADS = re.compile(rf"\b(?:{'|'.join(sorted(FETCH - {'http', 'https'}))})\b")
 
@@ -37,19 +45,77 @@ def check(analysis: Analysis) -> Iterator[Finding]:
 
     Choices after an `if` that rejects all other architectures are skipped: they run only on those that it names.
     """
-    for _, _, script in analysis.runs():
+    rejections = _rejections(analysis)
+    for stage, _, script in analysis.runs():
         rejected_at = min(
             (choice.span.end for choice in script.choices if _rejects_others(choice)), default=sys.maxsize
         )
+        rejecting = {one for ancestor in analysis.file.ancestry(stage) for one in rejections.get(ancestor.number, ())}
         for choice in script.choices:
-            if choice.span.start < rejected_at and not choice.guards and _ignores_others(choice, script):
+            if choice.span.start > rejected_at or choice.guards or not _ignores_others(choice, script):
+                continue
+            question = _question(analysis, stage, choice, script)
+            if not any(one.covers(choice, question) for one in rejecting):
                 yield make_finding(analysis.source, "missing-arch-case", choice.span, _message(choice))
+
+
+class Rejection(NamedTuple):
+    """What a choice says that fails for all architectures but `arches`. `names` are the variables that it compares and sets."""
+
+    arches: frozenset[str]
+    names: frozenset[str]
+    question: str
+
+    def covers(self, choice: Choice, question: str) -> bool:
+        """Whether each architecture that is left has a branch of another choice, or is the only one for its default."""
+        is_same = self.question == question != "" or self.names & set(variables(Piece(choice.subject, choice.span)))
+        left = self.arches.difference(*(branch.arches for branch in choice.branches))
+        has_default = choice.default is not None and not _only_prints(choice.default.text)
+        return bool(is_same) and len(left) <= has_default
+
+
+def _rejections(analysis: Analysis) -> Mapping[int, Set[Rejection]]:
+    """The choices in each stage that always run and fail for other architectures: nothing else there is silent for those."""
+    found: dict[int, set[Rejection]] = {}  # equal ones count once: a long script may repeat them
+    for stage, _, script in analysis.runs():
+        for choice in script.choices:
+            arches = frozenset() if choice.guards or choice.is_conditional else _accepted_arches(choice)
+            if arches:
+                names = frozenset(_compared(choice, script)).union(*(branch.sets for branch in choice.branches))
+                question = _question(analysis, stage, choice, script)
+                found.setdefault(stage.number, set()).add(Rejection(arches, names, question))
+    return found
+
+
+def _accepted_arches(choice: Choice) -> frozenset[str]:
+    """The architectures for which a choice does not fail, if it fails for all others; empty if it does not, or that is unknown."""
+    if _rejects_others(choice):
+        # [ $ARCH != amd64 ] && [ $ARCH != arm64 ]
+        excluded = [excluded_arches(condition) for condition in AND.split(choice.subject)]
+        return frozenset().union(*excluded) if all(excluded) and choice.default is None else frozenset()
+    if choice.default is None or not _only_fails(choice.default):
+        return frozenset()
+    accepted = [branch.arches for branch in choice.branches if not _only_fails(branch)]
+    return frozenset().union(*accepted) if all(accepted) else frozenset()
+
+
+def _question(analysis: Analysis, stage: Stage, choice: Choice, script: ParsedScript) -> str:
+    """Which platform a choice asks for, "build" or "target"; "" if that is unknown."""
+    names = _compared(choice, script)
+    if names & PLATFORM_ARGS:
+        return "build" if any(name.startswith("BUILD") for name in names & PLATFORM_ARGS) else "target"
+    values = [value.text for name in names for one in script.assignments_of.get(name, ()) for value in one.values]
+    if not any(map(ASKS_MACHINE.search, (choice.subject, *values))):
+        return ""
+    platform = analysis.file.roots[stage.number].platform
+    return "build" if platform and "BUILDPLATFORM" in platform.text else "target"
 
 
 def _ignores_others(choice: Choice, script: ParsedScript) -> bool:
     """Whether an architecture that the choice does not name gets no files or wrong ones, without an error."""
+    relevant = [branch for branch in choice.branches if not _is_unrelated(branch, choice)]
     if choice.default is None or _does_nothing(choice.default):
-        covers_others = _translates(choice, script) or _is_extra_step(choice)
+        covers_others = _translates(choice, script) or _is_extra_step(choice, relevant, script)
     else:
         covers_others = choice.default.fails or _passes_on(choice, choice.default, script)
     if _prepares_other(choice):
@@ -59,14 +125,15 @@ def _ignores_others(choice: Choice, script: ParsedScript) -> bool:
     names_arches = any(branch.arches for branch in choice.branches)
     if (
         covers_others
+        or choice.output == "checksum"
         or is_check
         or not names_arches
         or _is_checked_later(choice, script)
         or _is_optional(choice, script)
     ):
         return False
-    branches = (*choice.branches, *((choice.default,) if choice.default else ()))
-    return len(choice.branches) > 1 or any(map(_matters, branches))
+    branches = (*relevant, *((choice.default,) if choice.default else ()))
+    return len(relevant) > 1 or any(map(_matters, branches))
 
 
 def _prepares_other(choice: Choice) -> bool:
@@ -83,9 +150,47 @@ def _does_nothing(default: Branch) -> bool:
     return not re.sub(r"[();\s\\]|(?<!\S)(?:true|:)(?![^\s;])", "", default.text)
 
 
-def _is_extra_step(choice: Choice) -> bool:
-    """Whether a branch has a further condition, so that not even its architecture always gets what is in it."""
-    return len(choice.branches) == 1 and choice.keyword == "if" and bool(AND.search(choice.subject))
+def _is_unrelated(branch: Branch, choice: Choice) -> bool:
+    """Whether a branch does nothing, only prints a message, or only installs a cross compiler, which is for the build machine."""
+    if _does_nothing(branch):
+        return True
+    if choice.output == "" and _only_prints(branch.text):
+        return True
+    has_compiler = any(CROSS_PACKAGE.search(word) or CROSS_COMPILER.search(word) for word in WORD.findall(branch.text))
+    return has_compiler and not DOWNLOADS.search(branch.text) and branch.sets <= {"DEBIAN_FRONTEND"}
+
+
+def _only_prints(text: str) -> bool:
+    """Whether each command of a branch prints a message, and none writes a file or starts another command."""
+    return "$(" not in text and _names_of_commands(text) <= {"echo", "printf", "true", ":"}
+
+
+def _only_fails(branch: Branch) -> bool:
+    """Whether a branch does nothing but print a message and end the script; `make || exit 1` does more."""
+    names = _names_of_commands(branch.text) - {"echo", "printf", "true", ":", "exit", "return", "false"}
+    return branch.fails and all(map(FAILING_NAME.match, names))
+
+
+def _names_of_commands(text: str) -> set[str]:
+    """The names of all commands in a branch, with the operators that write a file or start another command."""
+    text = QUOTED.sub("q", text.replace("\\\n", " "))
+    parts = re.split(r";|&&|\n", text.strip(" \t)("))
+    words = (part.replace(">&2", " ").strip("{}() \t").split() for part in parts)
+    return {part[0] for part in words if part} | set(WRITES.findall(text))
+
+
+def _is_extra_step(choice: Choice, relevant: Sequence[Branch], script: ParsedScript) -> bool:
+    """Whether only one branch does something, and nothing after it reads a variable that it sets or what it prints.
+
+    An example is a tool that exists for amd64 only. A branch with a further condition is one too, because not even its
+    architecture always gets what is in it.
+    """
+    if len(choice.branches) == 1 and choice.keyword == "if" and AND.search(choice.subject):
+        return True
+    if len(relevant) > 1 or (choice.output and any(PRINTS.search(branch.text) for branch in relevant)):
+        return False
+    later = {use.name for use in script.uses if use.span.start >= choice.span.end}
+    return not any(branch.sets & later for branch in relevant)
 
 
 def _is_optional(choice: Choice, script: ParsedScript) -> bool:
@@ -125,13 +230,17 @@ def _translates(choice: Choice, script: ParsedScript) -> bool:
 
 
 def _passes_on(choice: Choice, default: Branch, script: ParsedScript) -> bool:
-    """Whether the default keeps an unknown architecture's own name, as in `*) FILE=tool-$TARGETARCH.tgz`.
+    """Whether the default keeps an unknown architecture's own name, as in `*) FILE=tool-$TARGETARCH.tgz` or `> /lib/$ARCH.conf`.
 
     If there is no download for that architecture, the download fails, so that nothing is ignored.
     """
     subjects = _sources(choice, script)
     values = [match["value"] for match in SETTING.finditer(default.text)]
-    texts = [*values, *(" ".join(words) for words in default.commands if words[:1] not in (("echo",), ("printf",)))]
+    texts = [
+        *values,
+        *WRITTEN_FILE.findall(default.text),
+        *(" ".join(words) for words in default.commands if words[:1] not in (("echo",), ("printf",))),
+    ]
     if any(ASKS_MACHINE.search(value) or subjects & set(VARIABLE.findall(value)) for value in texts):
         return True
     echoes = [words for words in default.commands if words[:1] in (("echo",), ("printf",))]
@@ -141,12 +250,18 @@ def _passes_on(choice: Choice, default: Branch, script: ParsedScript) -> bool:
     )
 
 
-def _sources(choice: Choice, script: ParsedScript) -> set[str]:
-    """The variables that hold the architecture: those that the choice compares, those they are set from, and BuildKit's."""
+def _compared(choice: Choice, script: ParsedScript) -> set[str]:
+    """The variables that a choice compares, and those they are set from."""
     names = set(variables(Piece(choice.subject, choice.span)))
     for name in list(names):
         for assignment in script.assignments_of.get(name, ()):
             names |= {source for value in assignment.values for source in variables(value)}
+    return names
+
+
+def _sources(choice: Choice, script: ParsedScript) -> set[str]:
+    """The variables that hold the architecture: those that the choice compares, those they are set from, and BuildKit's."""
+    names = _compared(choice, script)
     return names | (PLATFORM_ARGS if names & PLATFORM_ARGS else set())
 
 

@@ -18,6 +18,8 @@ def check(analysis: Analysis) -> Iterator[Finding]:
         for name, value in instruction.pairs:
             if name.text not in PLATFORM_ARGS or value is None or (instruction.kind == "env" and "$" in value.text):
                 continue
+            if name.text in ("TARGETOS", "BUILDOS") and value.bare == "linux":
+                continue  # images are for Linux on every platform that BuildKit builds for
             edits = (Edit(span=Span(name.span.end, value.span.end), text=""),) if instruction.kind == "arg" else ()
             text = f"{name.text} is always {value.bare} here, whatever platform is built"
             place = Span(name.span.start, value.span.end)

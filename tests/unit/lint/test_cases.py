@@ -118,7 +118,7 @@ COPY b-arm64.tgz / | the copied file is for arm64 on every platform: b-arm64.tgz
 RUN echo 'deb [arch=amd64] https://a.test s main' | the package source is for amd64 on every platform: amd64
 ENV GOARCH=amd64 | amd64 is for amd64 on every platform
 RUN echo $TARGETARCH | TARGETARCH is not declared in this stage: it is empty here
-ARG TARGETOS=linux | TARGETOS is always linux here, whatever platform is built
+ARG TARGETVARIANT=v8 | TARGETVARIANT is always v8 here, whatever platform is built
 RUN A=$(uname -m | sed s/amd64/arm64/) | amd64 is replaced by arm64, which is for another architecture
 RUN [ "$(uname -m)" = x86_64 ] && wget a-arm64.tgz | arm64 in a branch for amd64
 RUN [ "$(uname -m)" = x86_64 ] && A=arm64 | A is set to arm64 in a branch for amd64

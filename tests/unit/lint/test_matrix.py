@@ -63,8 +63,12 @@ OPEN = {
     "if with a guess": 'if [ {q} = "{b}" ]; then {y}; else {x}; fi',
     "if, bash, with a guess": 'if [[ {q} == "{b}" ]]; then {y}; else {x}; fi',
     "a list with a guess": '[ {q} = "{b}" ] && {{ {y}; }} || {{ {x}; }}',
-    "only one": 'if [ {q} = "{b}" ]; then {y}; fi',
 }
+ONLY_ONE = [
+    'if [ {q} = "{b}" ]; then {y}; fi',
+    "case {q} in {b}) {y} ;; esac",
+    "case {q} in {a}) : ;; {b}) {y} ;; *) ;; esac",
+]
 SWAPPED = {
     "case": "case {q} in {a}) {y} ;; {b}) {x} ;; *) {end} ;; esac",
     "if": 'if [ {q} = "{a}" ]; then {y}; elif [ {q} = "{b}" ]; then {x}; else {end}; fi',
@@ -91,6 +95,14 @@ def test_a_complete_choice_has_no_findings(choice):
 @pytest.mark.parametrize("choice", OPEN)
 def test_a_choice_that_ignores_other_architectures_is_reported(choice):
     assert {case: rules for case, rules in rules_of(OPEN[choice]) if rules != {"missing-arch-case"}} == {}
+
+
+@pytest.mark.parametrize("choice", ONLY_ONE, ids=["if", "case", "case with an empty branch"])
+def test_a_step_for_one_architecture_is_reported_only_if_something_after_it_needs_what_it_sets(choice):
+    expected = {action: {"missing-arch-case"} if after else set() for action, (_, _, after) in ACTIONS.items()}
+    found = [(case.partition(":")[0].rpartition(", ")[2], case, rules) for case, rules in rules_of(choice)]
+    named = {action: action if action in expected else f"a word, {action}" for action, _, _ in found}
+    assert {case: rules for action, case, rules in found if rules != expected[named[action]]} == {}
 
 
 @pytest.mark.parametrize("choice", SWAPPED)

@@ -223,7 +223,10 @@ def test_the_workspace_s_own_dockerfile_is_used_unchanged(project):
 
     file.write_text(file.read_text().replace("AS cli-command", "AS cli"))
     renamed = project.push(*options)
-    assert renamed.code == 1 and "\n  help: add a stage of that name to the Dockerfile, or name another one with --target\n" in renamed.err, renamed
+    assert (
+        renamed.code == 1
+        and "\n  help: add a stage of that name to the Dockerfile, or name another one with --target\n" in renamed.err
+    ), renamed
 
 
 def test_only_the_changed_image_gets_a_new_digest(project):

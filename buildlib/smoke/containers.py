@@ -67,6 +67,7 @@ class Daemon:
     label: str
     interrupted: Callable[[], bool]
     stopped: threading.Event = field(default_factory=threading.Event)
+    named: tuple[str, ...] = ()  # IDs of images that have names which are not this command's
 
     def check(self) -> None:
         """Interrupted once the command, or the work on this daemon, was stopped."""
@@ -115,7 +116,10 @@ def open_daemon(context: Context, help_text: str = NO_DAEMON_HELP) -> Iterator[D
         client.ping()
     except errors as error:
         raise MissingRequirements(f"no Docker daemon answers: {docker_daemon.reason(error)}", help_text) from None
-    daemon = Daemon(client=client, label=secrets.token_hex(8), interrupted=context.run.stopped.is_set)
+    named: tuple[str, ...] = ()
+    with suppress(*errors):
+        named = tuple(str(image.id) for image in client.images.list() if image.tags)
+    daemon = Daemon(client=client, label=secrets.token_hex(8), interrupted=context.run.stopped.is_set, named=named)
     try:
         yield daemon
     finally:
@@ -170,10 +174,19 @@ def pulled(daemon: Daemon, repository: str, tag: str, target: Target) -> Iterato
         yield image
     finally:
         with suppress(*errors):
-            if previous is None:
-                client.images.remove(name)
-            else:
+            if previous is not None:
                 client.api.tag(previous, repository, tag)
+            elif image not in before or image in daemon.named or _take_name(daemon, repository, tag, image):
+                client.images.remove(name)
         if image not in before:
             with suppress(*errors):
                 client.images.remove(image, force=True)
+
+
+def _take_name(daemon: Daemon, repository: str, tag: str, image: str) -> bool:
+    """Let another image, which has a name of its own, take the last name of an image that is to stay without one.
+
+    Removing its last name would remove the image. False if the daemon has no other image with a name; then it keeps this one.
+    """
+    other = next((one for one in daemon.named if one != image), "")
+    return bool(other) and bool(daemon.client.api.tag(other, repository, tag))

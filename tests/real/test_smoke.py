@@ -8,6 +8,7 @@ import subprocess
 import time
 from contextlib import contextmanager
 
+import base_images
 import containers
 import pytest
 from project import ARCHES
@@ -151,7 +152,7 @@ def test_verify_reads_the_program_of_every_platform(pushed):
 def test_verify_refuses_an_arm64_image_with_an_amd64_program(pushed, tmp_path, compression):
     (tmp_path / "app").write_bytes((pushed.root / "dist" / "amd64" / "cli-command").read_bytes())
     (tmp_path / "app").chmod(0o755)
-    (tmp_path / "Dockerfile").write_text('FROM scratch\nCOPY app /app\nENTRYPOINT ["/app"]\n')
+    (tmp_path / "Dockerfile").write_text(f'FROM {base_images.BASE}\nCOPY app /app\nENTRYPOINT ["/app"]\n')
     image = f"{pushed.repository}/mixed:{compression}"
     output = f"type=image,name={image},push=true,oci-mediatypes=true,compression={compression},force-compression=true"
     flags = ("--builder", containers.BUILDER, "--platform", "linux/amd64,linux/arm64", "--provenance=false", "--output")

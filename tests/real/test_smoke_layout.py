@@ -52,7 +52,11 @@ class Engine:
     context: object
 
     def objects(self):
-        questions = (("ps", "-aq"), ("images", "-a", "--no-trunc"), ("volume", "ls", "-q"))
+        questions = (
+            ("ps", "-aq"),
+            ("images", "-a", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"),
+            ("volume", "ls", "-q"),
+        )
         return [sorted(run("docker", *question, env=self.env).out.splitlines()) for question in questions]
 
     def run(self, image, expectation):

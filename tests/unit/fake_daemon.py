@@ -101,6 +101,7 @@ class Store(Client):
 
     def tag(self, *words):
         self.actions.append(("tag", *words))
+        return True
 
     def remove(self, name, **_):
         self.actions.append(("remove", name))

@@ -2,6 +2,7 @@
 
 import re
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,17 +21,24 @@ PULL = ("pull", "ghcr.io/acme/app", "1.2.3", "linux/arm64")
 
 
 @pytest.mark.parametrize(
-    ("names", "actions"),
+    ("names", "named", "actions"),
     [
-        ({}, [("remove", NAME), ("remove", "sha256:new")]),
-        ({"other:1": "sha256:new"}, [("remove", NAME)]),
-        ({NAME: "sha256:old"}, [("tag", "sha256:old", "ghcr.io/acme/app", "1.2.3"), ("remove", "sha256:new")]),
+        ({}, (), [("remove", NAME), ("remove", "sha256:new")]),
+        ({"other:1": "sha256:new"}, ("sha256:new",), [("remove", NAME)]),
+        ({NAME: "sha256:old"}, (), [("tag", "sha256:old", "ghcr.io/acme/app", "1.2.3"), ("remove", "sha256:new")]),
+        # Removing the last name of an image removes the image.
+        (
+            {"": "sha256:new"},
+            ("sha256:other",),
+            [("tag", "sha256:other", "ghcr.io/acme/app", "1.2.3"), ("remove", NAME)],
+        ),
+        ({"": "sha256:new"}, (), []),
     ],
-    ids=["new", "known by another name", "another platform"],
+    ids=["new", "known by another name", "another platform", "without a name", "the only image, without a name"],
 )
-def test_the_daemon_has_the_same_images_afterwards(names, actions):
+def test_the_daemon_has_the_same_images_afterwards(names, named, actions):
     client = Store(names)
-    with pulled(daemon(client), *NAME.rsplit(":", 1), ARM64) as image:
+    with pulled(replace(daemon(client), named=named), *NAME.rsplit(":", 1), ARM64) as image:
         assert image == "sha256:new"
     assert client.actions == [PULL, *actions]
 

@@ -130,8 +130,7 @@ def _difference(outcome: Outcome, plain: _Plain) -> str:
         return problem
     if outcome.code in (plain.code, 124):
         return ""
-    # Below the message of a panic Rust explains how to get a backtrace.
-    lines = [line for line in outcome.output.splitlines() if line.strip() and not line.startswith("note: ")]
+    lines = qemu.lines_of_cause(outcome.output)
     return f"exited with code {outcome.code} when started with {plain.flag}: {lines[-1] if lines else 'no output'}"
 
 

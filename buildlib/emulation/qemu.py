@@ -153,6 +153,11 @@ def is_same_family(machine: str, target: Target) -> bool:
     return FAMILIES.get(actual, actual) == FAMILIES.get(expected, expected)
 
 
+def lines_of_cause(output: str) -> list[str]:
+    """The lines of a program's output without empty ones, and without how to get a backtrace, which Rust prints below a panic."""
+    return [line for line in map(str.strip, output.splitlines()) if line and not line.startswith("note: ")]
+
+
 def start_problem(outcome: Outcome, flag: str) -> str:
     """Why a program did not start with `flag`, "" if it did.
 
@@ -170,7 +175,7 @@ def start_problem(outcome: Outcome, flag: str) -> str:
     if outcome.code in (126, 127) and not not_loaded(outcome):
         return f"exited with code {outcome.code} when started with {flag}: {last_line(outcome.output) or 'no output'}"
     if outcome.code > 128 or any(word in outcome.output for word in CRASHED):
-        *_, before, last = ("", "", *filter(None, map(str.strip, outcome.output.splitlines())))
+        *_, before, last = ("", "", *lines_of_cause(outcome.output))
         # QEMU's own last line names the signal, and what the program says before it the cause.
         cause = f"{before}; {last}" if before and last.startswith("qemu: ") else last
         return f"crashed when started with {flag}: {cause or f'signal {outcome.code - 128}'}"

@@ -6,6 +6,8 @@ import re
 import pytest
 from testbed import assert_error, buildlib, run
 
+from buildlib.emulation.baseline import Baseline
+
 MANIFEST = '[package]\nname = "app"\nversion = "1.0.0"\nedition = "2021"\n'
 # The sum is vectorized, the addresses and the atomic addition are computed, as the CPU allows for which rustc compiles.
 VECTORS = """
@@ -31,6 +33,13 @@ fn main() {
     let size = unsafe { getauxval(6) };
     assert!(size == 4096, "unsupported page size {size}");
     println!("app 1.0.0");
+}
+"""
+
+ALLOCATES = """
+fn main() {
+    let blocks: Vec<Vec<u8>> = (0..32).map(|i| vec![i; 50_000]).collect();
+    println!("app 1.0.0 {}", blocks.len());
 }
 """
 
@@ -96,6 +105,15 @@ def test_a_program_for_small_pages_is_refused_where_qemu_shows_large_ones(projec
         assert refused.code == 0 and entries == [("--version", "cortex-a53", "not checked")], refused
     accepted, entries = project(SMALL_PAGES, "arm64", settings="page_size = 4096\n")
     assert (accepted.code, entries) == (0, [("--version", "cortex-a53", "4 KiB")]), accepted
+
+
+def test_a_program_that_allocates_starts_with_large_pages_each_time(project, tmp_path):
+    accepted, _ = project(ALLOCATES, "arm64-musl")
+    assert accepted.code == 0, accepted
+    flags = Baseline(cpu="cortex-a53", page_size=65536).page_flags
+    program = tmp_path / "dist" / "arm64-musl" / "app"
+    codes = [run("qemu-aarch64-static", *flags, program).code for _ in range(100)]
+    assert codes == [0] * 100
 
 
 def test_segments_that_are_aligned_for_small_pages_are_refused(project):

@@ -59,8 +59,8 @@ def test_a_program_is_started_on_the_oldest_cpu_and_with_the_largest_pages(run):
         [
             "qemu-aarch64-static app --version",
             "qemu-aarch64-static -cpu cortex-a53 app --version",
-            "qemu-aarch64-static -p 65536 -cpu cortex-a53 page-size ",
-            "qemu-aarch64-static -p 65536 -cpu cortex-a53 app --version",
+            "qemu-aarch64-static -R 274877906944 -p 65536 -cpu cortex-a53 page-size ",
+            "qemu-aarch64-static -R 274877906944 -p 65536 -cpu cortex-a53 app --version",
         ],
     )
     assert run(AMD64) == (

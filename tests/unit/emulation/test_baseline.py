@@ -32,7 +32,7 @@ def test_the_baseline_is_the_arch_s_or_the_configured_one(target, cpus, page_siz
 
 def test_pages_are_words_of_qemu_and_of_people():
     large = Baseline(cpu="max", page_size=65536)
-    assert (large.page_flags, large.pages) == (("-p", "65536"), "64 KiB")
+    assert (large.page_flags, large.pages) == (("-R", "274877906944", "-p", "65536"), "64 KiB")
     assert Baseline(cpu="max").page_flags == ()
 
 

@@ -81,6 +81,9 @@ def test_the_version_in_the_answer_of_qemu(answer, number):
         (132, "qemu: uncaught target signal 4 (Illegal instruction) - core dumped",
          "crashed when started with --help: qemu: uncaught target signal 4 (Illegal instruction) - core dumped"),
         (139, "", "crashed when started with --help: signal 11"),
+        (134, "\nthread 'main' panicked at src/main.rs:3:5:\nno clock\nnote: run with `RUST_BACKTRACE=1` environment variable\n"
+              "qemu: uncaught target signal 6 (Aborted) - core dumped\n",
+         "crashed when started with --help: no clock; qemu: uncaught target signal 6 (Aborted) - core dumped"),
     ],
 )  # fmt: skip
 def test_a_crash_is_distinguished_from_a_program_that_rejects_the_flag(code, output, problem):

@@ -60,6 +60,13 @@ class Image(
             examples=["redis-cli ping"],
         ),
     ] = ""
+    env: Annotated[
+        dict[_Argument, str],
+        Meta(
+            description="environment variables of the container that `smoke` and `image` start; the image does not have them",
+            examples=[{"POSTGRES_PASSWORD": "only for the test"}],
+        ),
+    ] = {}
     says: Annotated[
         dict[str, tuple[Annotated[str, Meta(min_length=1)], ...]],
         Meta(

@@ -259,4 +259,5 @@ def refuse_emulated_compilers(context: Context, images: Iterable[DockerfileImage
 
 def expectation(name: str, settings: Image) -> Expectation:
     """What must hold for the containers of an image."""
-    return Expectation(name=name, ports=settings.ports, health=tuple(shlex.split(settings.health)), says=settings.says)
+    health = tuple(shlex.split(settings.health))
+    return Expectation(name=name, ports=settings.ports, health=health, env=settings.env, says=settings.says)

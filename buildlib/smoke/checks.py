@@ -104,7 +104,7 @@ def _has_health_check(trial: Trial) -> bool:
 
 def _started(trial: Trial) -> str:
     """The image's own command starts: it is still running after some seconds, or has ended without a sign that it did not start."""
-    with trial.started() as container:
+    with trial.started(environment=dict(trial.expectation.env)) as container:
         deadline = time.monotonic() + STARTED
         while True:
             container.reload()

@@ -29,7 +29,7 @@ def service(trial: Trial) -> str:
     expected = trial.expectation
     ports = {f"{port}/tcp": ("127.0.0.1", None) for port in expected.ports}
     began = time.monotonic()
-    with trial.started(ports=ports, **_health_check(expected)) as container:
+    with trial.started(ports=ports, environment=dict(expected.env), **_health_check(expected)) as container:
         wait_until(trial, "not healthy", partial(_is_healthy, trial, container), partial(_health_output, container))
         for name in ports:
             wait_until(trial, f"no answer on {name}", partial(_answers, trial, container, name))

@@ -182,13 +182,19 @@ def test_an_error_of_the_daemon_is_a_failed_check(error, detail):
 
 def test_any_image_is_started_as_docker_starts_it():
     client = Client({"": FakeContainer("up", health=("none",))}, attrs={"Config": {}})
-    assert checked_any(client, ports=(1883,)) == {
+    assert checked_any(client, ports=(1883,), env={"PASSWORD": "x"}) == {
         "platform": (PASSED, "linux/arm64/v8"), "machine": (PASSED, "aarch64"),
         "service": (PASSED, "healthy after 0.0 s, exited 0.0 s after SIGTERM"),
     }  # fmt: skip
     options = {"entrypoint": None, "platform": "linux/arm64", "labels": {LABEL: "l"}, "log_config": LOG}
-    ports = {"ports": {"1883/tcp": ("127.0.0.1", None)}}
-    assert [more for _, _, more in client.started] == [options | {"entrypoint": "uname"}, options | ports]
+    service = {"ports": {"1883/tcp": ("127.0.0.1", None)}, "environment": {"PASSWORD": "x"}}
+    assert [more for _, _, more in client.started] == [options | {"entrypoint": "uname"}, options | service]
+
+
+def test_a_program_that_is_no_service_has_its_variables_too():
+    client = Client()
+    assert checked_any(client, env={"MODE": "test"})["started"][0] == PASSED
+    assert client.started[-1][2]["environment"] == {"MODE": "test"}
 
 
 def test_a_health_check_of_the_settings_replaces_that_of_the_image():

@@ -10,6 +10,7 @@ The packages, lowest layer first; each imports only packages before it (the cont
     process     everything with side effects: runner, console, files, retries
     emulation   QEMU and binfmt_misc
     sysroot     system libraries of a target, from Debian's packages
+    crates      the crates of a build, and what they need of the machine
     rust        from a target to a cargo command line
     binaries    compiled and verified files: build, gate, dist/
     lint        portability rules for Dockerfiles and what is beside them

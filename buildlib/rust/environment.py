@@ -11,13 +11,13 @@ from shlex import quote
 from buildlib.core.plan import Write, words
 from buildlib.core.sysroot import Sysroot
 from buildlib.core.targets import SMALLEST_PAGE, Target, cargo_variable
+from buildlib.crates.locked import locked
 from buildlib.machine import pkg_config
 from buildlib.machine.host import Host
 from buildlib.machine.pkg_config import targeted
 from buildlib.rust import user_flags
 from buildlib.rust.backends.base import Backend, Script
 from buildlib.rust.configured_programs import links_scripts, stand_in
-from buildlib.rust.locked_crates import locked
 from buildlib.rust.std import Compiler, rustc_wrapper
 
 VERSION = "env5"  # part of the name of every target directory: change it when `environment` changes

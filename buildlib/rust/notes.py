@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from buildlib.core.targets import Target
 from buildlib.core.versions import version
+from buildlib.crates.locked import locked
 from buildlib.emulation.qemu import is_native
 from buildlib.machine import pkg_config
 from buildlib.machine.host import Host
@@ -13,7 +14,6 @@ from buildlib.process.context import Context
 from buildlib.process.files import read_text
 from buildlib.rust import user_flags
 from buildlib.rust.backends.base import Backend
-from buildlib.rust.locked_crates import locked
 
 
 def notes(context: Context, chosen: Mapping[Target, Backend]) -> Iterator[str]:

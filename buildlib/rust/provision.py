@@ -11,6 +11,7 @@ from buildlib.core.errors import MissingRequirements
 from buildlib.core.plan import Outcome, Step
 from buildlib.core.requirements import Fix, Requirement, describe, missing
 from buildlib.core.targets import Target
+from buildlib.crates.locked import known, locked
 from buildlib.emulation import apt_cache, qemu
 from buildlib.failures.classify import classify
 from buildlib.machine.glibc import linked_version
@@ -23,11 +24,10 @@ from buildlib.rust.backends.choice import choose
 from buildlib.rust.backends.gcc import Gcc
 from buildlib.rust.cargo import Toolset
 from buildlib.rust.environment import uses
-from buildlib.rust.locked_crates import known, locked
 from buildlib.rust.std import Compiler, StdSource
 
 if TYPE_CHECKING:
-    from buildlib.rust.crate_graph import Script
+    from buildlib.crates.graph import Script
 
 
 def backends(context: Context, targets: Iterable[Target]) -> dict[Target, Backend]:
@@ -56,9 +56,9 @@ def requirements(context: Context, chosen: Mapping[Target, Backend], *, tests: b
 
     @cache
     def scripts_of(target: Target) -> tuple[Script, ...]:
-        from buildlib.rust import crate_graph  # late, as the tables: most builds need neither
+        from buildlib.crates import graph  # late, as the tables: most builds need neither
 
-        return crate_graph.scripts(context, target, tests=tests)
+        return graph.scripts(context, target, tests=tests)
 
     may_need = _may_need_tools(context)
     scripts = {target: scripts_of(target) if may_need else () for target in local}
@@ -97,7 +97,7 @@ def build_requirements(
     needed += [requirement for target, backend in chosen.items() for requirement in backend.requirements(target)]
     needed += configured_programs.requirements(host, chosen, host.triple, links_for_host)
     if any(scripts.values()):
-        from buildlib.rust import host_tools
+        from buildlib.crates import host_tools
 
         needed += host_tools.requirements(
             (use for target, found in scripts.items() for use in host_tools.uses(found, target.triple, host)),

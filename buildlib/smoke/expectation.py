@@ -22,7 +22,9 @@ class Expectation:
     version: str = ""  # what `--version` prints; "" does not start it with that flag
     ports: tuple[int, ...] = ()  # TCP ports on which it answers
     health: tuple[str, ...] = ()  # the command line of a health check, in place of the image's own
-    env: Mapping[str, str] = field(default_factory=dict)  # variables of the container in which the image's own command runs
+    env: Mapping[str, str] = field(
+        default_factory=dict
+    )  # variables of the container in which the image's own command runs
     own_health: bool = False  # the image must have a health check of its own
     says: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # arch, or "all" -> texts in its log
     strict: bool = False

@@ -34,7 +34,9 @@ def messages() -> dict[str, list[str]]:
 
 def as_text(found: dict[str, list[str]]) -> str:
     """The list as a file: the name of a module, and its messages below it."""
-    return "\n".join("".join(f"{line}\n" for line in (name, *(f"  {text}" for text in texts))) for name, texts in found.items())
+    return "\n".join(
+        "".join(f"{line}\n" for line in (name, *(f"  {text}" for text in texts))) for name, texts in found.items()
+    )
 
 
 def _of_calls(tree: ast.AST) -> Iterator[str]:

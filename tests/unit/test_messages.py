@@ -20,7 +20,7 @@ def test_the_list_is_current():
         ("a period at the end", r"[^.]\.$"),
         ("an exclamation", r"!(?!=)(?:\s|$)"),
         ("politeness and apologies", r"(?i)\b(?:please|sorry|oops|unfortunately)\b"),
-        ("a dash between words", r" [-–—] |—"),  # noqa: RUF001
+        ("a dash between words", r" [-–—] |—"),
         ("blame", r"(?i)\b(?:illegal|invalid) (?:argument|option|value)\b"),
         ("an abbreviation", r"\b(?:e\.g\.|i\.e\.|etc\.)"),
         ("a capital that is no name", r"^(?:The|This|A|An|Cannot|Could|No|Use|Run|Set|Install|Check|Add|Remove|Fix|Unknown)\b"),

@@ -3,9 +3,9 @@
 from machines import ARM64
 
 from buildlib.core.requirements import apt_install, missing
+from buildlib.crates.graph import Script
 from buildlib.doctor import fix
 from buildlib.rust.backends.zig import INSTALL, Zig
-from buildlib.rust.crate_graph import Script
 from buildlib.rust.provision import build_requirements
 
 SCRIPTS = tuple(

@@ -9,11 +9,12 @@ from buildlib.core.errors import MissingRequirements
 from buildlib.core.plan import Outcome
 from buildlib.core.requirements import describe, missing
 from buildlib.core.targets import TARGETS
+from buildlib.crates import libraries as crate_libraries
+from buildlib.crates.graph import Script
 from buildlib.machine import cargo_config
 from buildlib.rust import libraries
 from buildlib.rust.backends.gcc import Gcc
 from buildlib.rust.backends.zig import Zig
-from buildlib.rust.crate_graph import Script
 
 
 def script(package, *crates, features=()):
@@ -111,7 +112,7 @@ def test_all_libraries_are_one_question_unless_one_is_missing(required):
 )  # fmt: skip
 def test_what_is_needed_of_the_system(machine, rustup, scripts, env, expected):
     host = machine(env=env, toolchains=(rustup,))
-    assert [library.name for library in libraries.needed(scripts, ARM64.triple, host)] == expected
+    assert [library.name for library in crate_libraries.needed(scripts, ARM64.triple, host)] == expected
 
 
 def test_declared_libraries_have_the_names_of_their_packages(required):
@@ -173,7 +174,7 @@ def test_a_pkg_config_that_does_not_exist_knows_nothing(required):
 
 
 def test_every_row_is_complete():
-    rows, declared = libraries.known()
+    rows, declared = crate_libraries.known()
     keys = {"name", "library", "pc", "feature", "without", "unless", "when", "unless_env", "since", "before", "variable", "source",
             "config", "by_name", "apt"}  # fmt: skip
     for row in rows:

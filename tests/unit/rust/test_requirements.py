@@ -5,11 +5,11 @@ from pathlib import Path
 from machines import ARM64
 
 from buildlib.core.requirements import describe, missing
+from buildlib.crates.graph import Script
 from buildlib.machine.host import Daemon
 from buildlib.rust.backends.cross import Cross
 from buildlib.rust.backends.gcc import Gcc
 from buildlib.rust.backends.zig import Zig
-from buildlib.rust.crate_graph import Script
 from buildlib.rust.provision import build_requirements
 
 ZIG = Zig(why="", minimum_glibc="2.31")

@@ -7,9 +7,9 @@ from machines import ARM64, Machine
 
 from buildlib.core.requirements import describe, missing
 from buildlib.core.targets import TARGETS
+from buildlib.crates import host_tools
+from buildlib.crates.graph import Script
 from buildlib.machine.rust_toolchains import Toolchain
-from buildlib.rust import host_tools
-from buildlib.rust.crate_graph import Script
 
 AMD64 = TARGETS["amd64"].triple
 TOOLCHAIN = Toolchain(

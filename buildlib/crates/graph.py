@@ -19,11 +19,11 @@ from buildlib.core.errors import NetworkError, NothingToDo, UsageError
 from buildlib.core.plan import Step, Write
 from buildlib.core.targets import Target
 from buildlib.core.versions import version as version_numbers
+from buildlib.crates.system_deps import declared
 from buildlib.failures.classify import classify
 from buildlib.machine.selection import cargo_test_flags, package_flags, select_packages
 from buildlib.process.context import Context
 from buildlib.process.files import read_text
-from buildlib.rust.system_deps import declared
 
 FORMAT = "scripts1"  # of the cached answer
 

@@ -1,7 +1,7 @@
 """The names in a lock file and in the tables, which are searched and not parsed."""
 
-from buildlib.rust import host_tools, libraries
-from buildlib.rust.locked_crates import known, locked
+from buildlib.crates import host_tools, libraries
+from buildlib.crates.locked import known, locked
 
 
 def test_the_names_in_a_lock_file():

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from buildlib.core.requirements import Fix, Requirement, apt_fix
+from buildlib.crates.graph import Script
+from buildlib.crates.rows import Row, matching
 from buildlib.machine.host import Host
 from buildlib.machine.installation import pip_install
-from buildlib.rust.crate_graph import Script
-from buildlib.rust.crate_rows import Row, matching
 
 NAMED = 3  # so many packages are named in a message
 

@@ -3,7 +3,7 @@
 import pytest
 
 from buildlib.core.targets import TARGETS
-from buildlib.rust import system_deps
+from buildlib.crates import system_deps
 
 ARM64 = TARGETS["arm64"].triple
 

@@ -10,9 +10,9 @@ from machines import ARM64, Recorder, context
 from buildlib.core.errors import NetworkError
 from buildlib.core.request import Request
 from buildlib.core.targets import TARGETS
+from buildlib.crates import graph
+from buildlib.crates.graph import Script
 from buildlib.machine.workspace import Component
-from buildlib.rust import crate_graph
-from buildlib.rust.crate_graph import Script
 
 RISCV64, HOST = TARGETS["riscv64"], "x86_64-unknown-linux-gnu"
 
@@ -58,7 +58,7 @@ SCRIPTS = (
 
 
 def test_what_is_compiled_into_build_scripts_and_macros_for_each_side():
-    assert crate_graph.read_units(GRAPH, HOST) == SCRIPTS
+    assert graph.read_units(GRAPH, HOST) == SCRIPTS
 
 
 def test_the_newest_of_several_versions_counts():
@@ -66,7 +66,7 @@ def test_the_newest_of_several_versions_counts():
         unit("a", "custom-build", 1, mode="run-custom-build"), unit("a", "custom-build", 2, 3),
         unit("prost-build", version="0.9.0"), unit("prost-build", version="0.11.9"),
     ]  # fmt: skip
-    (script,) = crate_graph.read_units({"units": units}, HOST)
+    (script,) = graph.read_units({"units": units}, HOST)
     assert script.crates == {"prost-build": "0.11.9"}
 
 
@@ -80,7 +80,7 @@ def test_the_libraries_that_a_package_declares_are_read_from_its_manifest(tmp_pa
         unit("x11-sys", "custom-build", 2, path=build), unit("system-deps"),
         unit("x11-sys", "custom-build", 1, mode="run-custom-build", path=build),
     ]  # fmt: skip
-    assert [(s.for_host, s.system_deps) for s in crate_graph.read_units({"units": units}, HOST)] == [
+    assert [(s.for_host, s.system_deps) for s in graph.read_units({"units": units}, HOST)] == [
         (False, ("x11",)), (True, ("amd", "x11")),
     ]  # fmt: skip
 
@@ -97,7 +97,7 @@ def test_the_libraries_that_a_package_declares_are_read_from_its_manifest(tmp_pa
     ],
 )
 def test_package_ids_of_new_and_old_versions_of_cargo(text, expected):
-    assert crate_graph.package_id(text) == expected
+    assert graph.package_id(text) == expected
 
 
 # --- the question ----------------------------------------------------------------------------------------------------
@@ -113,7 +113,7 @@ def workspace(tmp_path):
 def test_the_whole_question(machine, rustup, workspace):
     at = context(machine(toolchains=(rustup,)), Recorder(), root=workspace, features=["f"])
     at = replace(at, request=Request(all_features=True, offline=True, rest=("--config", "x=1", "--", "--nocapture")))
-    step = crate_graph.question(at, ARM64, tests=True)
+    step = graph.question(at, ARM64, tests=True)
     assert step.argv == (
         "/r/toolchains/stable/bin/cargo", "test", "--unit-graph", "-Zunstable-options", "--target", "aarch64-unknown-linux-gnu",
         "--workspace", "--features", "f", "--all-features", "--locked", "--offline", "--config", "x=1",
@@ -127,14 +127,14 @@ def test_the_whole_question(machine, rustup, workspace):
 
 def test_a_workspace_without_anything_to_build_has_requirements(machine, rustup, workspace):
     at = context(machine(toolchains=(rustup,)), Recorder(), root=workspace)
-    assert crate_graph.question(at, ARM64, tests=False).argv[1:7] == (
+    assert graph.question(at, ARM64, tests=False).argv[1:7] == (
         "build", "--unit-graph", "-Zunstable-options", "--target", "aarch64-unknown-linux-gnu", "--workspace",
     )  # fmt: skip
     both = machines.workspace(
         Component(name="x", package="a", version="1"), Component(name="x", package="b", version="1")
     )
     at = replace(at, workspace=replace(both, root=workspace))  # one of two has to be chosen for a build
-    assert crate_graph.question(at, ARM64, tests=False).argv[6:7] == ("--workspace",)
+    assert graph.question(at, ARM64, tests=False).argv[6:7] == ("--workspace",)
 
 
 def test_the_graph_is_asked_for_once_per_target_until_lock_file_or_manifest_change(machine, rustup, workspace):
@@ -142,8 +142,8 @@ def test_the_graph_is_asked_for_once_per_target_until_lock_file_or_manifest_chan
     at = context(machine(toolchains=(rustup,)), run, root=workspace)
 
     def questions():
-        assert crate_graph.scripts(at, ARM64) == SCRIPTS
-        crate_graph.scripts(at, RISCV64)
+        assert graph.scripts(at, ARM64) == SCRIPTS
+        graph.scripts(at, RISCV64)
         return len(run.asked)
 
     assert [questions(), questions()] == [2, 2]
@@ -151,19 +151,19 @@ def test_the_graph_is_asked_for_once_per_target_until_lock_file_or_manifest_chan
     assert questions() == 4
     (workspace / "Cargo.toml").write_text("[package]\n[features]\n")
     assert questions() == 6
-    crate_graph.scripts(at, ARM64, tests=True)
-    crate_graph.scripts(replace(at, request=Request(no_default_features=True)), ARM64)
+    graph.scripts(at, ARM64, tests=True)
+    graph.scripts(replace(at, request=Request(no_default_features=True)), ARM64)
     assert len(run.asked) == 8
 
 
 def test_a_graph_that_needs_a_network_that_is_down_is_a_network_error(machine, rustup, workspace):
     run = Recorder({"crate graph": (101, "error: failed to download\n  Could not resolve host: index")})
     with pytest.raises(NetworkError) as caught:
-        crate_graph.scripts(context(machine(toolchains=(rustup,)), run, root=workspace), ARM64)
+        graph.scripts(context(machine(toolchains=(rustup,)), run, root=workspace), ARM64)
     assert caught.value.code == 5
 
 
 def test_what_cargo_cannot_resolve_is_left_to_the_build(machine, rustup, workspace, capsys):
     run = Recorder({"crate graph": (101, "error: the package 'app' does not contain this feature: x")})
-    assert crate_graph.scripts(context(machine(toolchains=(rustup,)), run, root=workspace), ARM64) == ()
+    assert graph.scripts(context(machine(toolchains=(rustup,)), run, root=workspace), ARM64) == ()
     assert "does not contain this feature: x" in capsys.readouterr().err

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from buildlib.core.versions import version
+from buildlib.crates.graph import Script
 from buildlib.machine.cfg_expression import facts
 from buildlib.machine.host import Host
-from buildlib.rust.crate_graph import Script
 
 Row = Mapping[str, Any]
 

@@ -107,6 +107,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             examples=[{"amd64": "Nehalem"}],
         ),
     ] = {}
+    trim_paths: Annotated[
+        bool,
+        Meta(
+            description="whether names stand for the paths of this machine in binaries, so that the same sources give the same bytes"
+            " everywhere; a debugger finds sources by itself without"
+        ),
+    ] = True
     page_size: Annotated[
         int,
         Meta(

@@ -37,6 +37,7 @@ from buildlib.images.binary_assembly import BinaryAssembly
 from buildlib.images.dockerfile_assembly import DockerfileAssembly
 from buildlib.images.dockerfile_image import DockerfileImage
 from buildlib.images.in_container import ContainerOptions
+from buildlib.process.commit import commit
 from buildlib.process.context import Context
 from buildlib.registry import session
 
@@ -102,7 +103,7 @@ def save(context: Context, options: ImageOptions, output: Path) -> list[ImageRes
         with _locked(context, output):
             return _through_buildx(context, options, lambda assembly: Save(assembly=assembly, output=output))
     validate(context, options)
-    epoch, revision = spec.commit(context)
+    epoch, revision = commit(context)
     context, absent = _compile(context, options, epoch, revision)
     if context.run.dry:
         return []
@@ -150,7 +151,7 @@ def _through_buildx(context: Context, options: ImageOptions, make: Callable[[Ass
     else:
         builder_commands.create(context, force=options.force)
     digests = checked_bases(context, described.images, strict=options.strict)
-    epoch, revision = spec.commit(context)
+    epoch, revision = commit(context)
     context, absent = _compile(context, options, epoch, revision)
     binaries = (
         [] if context.run.dry else binary_image.binary_images(context, options.targets, options.tags, epoch, revision)

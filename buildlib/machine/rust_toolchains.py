@@ -11,7 +11,7 @@ from pathlib import Path
 
 # Part of the path of every managed sysroot: cargo does not notice when the content of a sysroot changes, so a change in how std is
 # built (rust/std.py) must change this.
-STD_VERSION = "std1"
+STD_VERSION = "std2"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from buildlib.machine.workspace import Workspace
 from buildlib.rust.backends.base import Backend
 from buildlib.rust.environment import EVERYTHING, environment, fingerprint
 from buildlib.rust.std import Compiler
+from buildlib.rust.trim import Trims, trims
 
 JSON = ("--message-format", "json-render-diagnostics")
 # Variables that an outer cargo sets for the programs that it runs. If buildlib is one of them, the cargo that it starts
@@ -31,6 +32,7 @@ class Toolset:
     target: Target
     backend: Backend
     compiler: Compiler | None
+    epoch: int = 0  # the time that compilers and build scripts take for now, in seconds since 1970
     uses: frozenset[str] = EVERYTHING  # what builds use of this machine: see environment.uses
 
 
@@ -61,10 +63,15 @@ def invocation(host: Host, config: Config, workspace: Workspace, request: Reques
     rustc = compiler.toolchain.key if compiler else "image"  # the rustc in cross's image
     # musl targets, which have no minimum glibc, share the directory of the gnu ones, and its compiled build scripts.
     libc = backend.minimum_glibc or config.glibc or "2.31"
-    used = fingerprint(host, backend, toolset.uses, host.sysroots.get(target.name))
+    used = fingerprint(host, backend, toolset.uses, host.sysroots.get(target.name), trim=config.trim_paths)
     target_dir = workspace.target_dir / "buildlib" / f"{backend.name}-{libc}-{rustc}-{used}"
     tools = target_dir / "tools" / target.name
-    env, scripts = environment(host, target, backend, compiler, tools)
+    names: Trims = ()
+    if compiler and config.trim_paths:
+        names = trims(host, workspace.root, target_dir, compiler.toolchain)
+    env, scripts = environment(host, target, backend, compiler, tools, names)
+    if names and "SOURCE_DATE_EPOCH" not in host.env:
+        env["SOURCE_DATE_EPOCH"] = str(toolset.epoch)
     flags = (
         *request.feature_flags(config.features),
         *request.lock_flags(has_lock=workspace.lock.is_file()),

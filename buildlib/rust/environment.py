@@ -19,8 +19,9 @@ from buildlib.rust import user_flags
 from buildlib.rust.backends.base import Backend, Script
 from buildlib.rust.configured_programs import links_scripts, stand_in
 from buildlib.rust.std import Compiler, rustc_wrapper
+from buildlib.rust.trim import Trims, c_flags
 
-VERSION = "env5"  # part of the name of every target directory: change it when `environment` changes
+VERSION = "env6"  # part of the name of every target directory: change it when `environment` changes
 # Set even if the user has set them: a user's plain names mean the host, and their values are kept under HOST_*.
 ALWAYS_SET = ("PATH", "CARGO", "RUSTC", "CC", "CXX", "AR", "RANLIB", "LDFLAGS", "PKG_CONFIG", "CARGO_ENCODED_RUSTFLAGS")
 # The plain names that build scripts know, and the programs that they mean on the host.
@@ -49,7 +50,12 @@ def uses(lock: str) -> frozenset[str]:
 
 
 def fingerprint(
-    host: Host, backend: Backend, used: Collection[str] = EVERYTHING, sysroot: Sysroot | None = None
+    host: Host,
+    backend: Backend,
+    used: Collection[str] = EVERYTHING,
+    sysroot: Sysroot | None = None,
+    *,
+    trim: bool = True,
 ) -> str:
     """Return eight hex digits over everything that a backend puts into the environment of build scripts.
 
@@ -61,7 +67,7 @@ def fingerprint(
         host.script_env.get(name)
         for name in ("LDFLAGS", *(f"{prefix}{name}" for name in PLAIN for prefix in ("", "HOST_")))
     ]
-    facts = [VERSION, backend.fingerprint(host), explicit]
+    facts = [VERSION, backend.fingerprint(host), explicit, *(() if trim else ("local paths",))]
     facts += [[_host_program(host, name) for name in PLAIN]] if C_COMPILER in used else []
     facts += [str(host.libclang)] if LIBCLANG in used else []
     facts += [sysroot.suite, sorted(sysroot.packages.items())] if sysroot else []
@@ -69,7 +75,7 @@ def fingerprint(
 
 
 def environment(
-    host: Host, target: Target, backend: Backend, compiler: Compiler | None, tools: Path
+    host: Host, target: Target, backend: Backend, compiler: Compiler | None, tools: Path, trims: Trims = ()
 ) -> tuple[dict[str, str], tuple[Write, ...]]:
     """Return the variables for cargo, and the small scripts in the directory `tools` that they name.
 
@@ -89,9 +95,11 @@ def environment(
     env: dict[str, str] = {"PATH": ":".join(host.path)}
     env["CARGO"] = str(compiler.toolchain.cargo)
     env["RUSTC"] = str(compiler.toolchain.rustc)
-    if text := rustc_wrapper(host, compiler, target):
+    if text := rustc_wrapper(host, compiler, target, trims):
         env["RUSTC"] = script("rustc", text)
     env.update(backend.variables(host, target, script, tools))
+    if trims:
+        env.update(_trimming(host, target, env, script, c_flags(trims)))
     if target.page_size > SMALLEST_PAGE:
         # jemalloc compiles the page size in, and aborts on larger pages. It is the power of two of the largest ones.
         env["JEMALLOC_SYS_WITH_LG_PAGE"] = str(target.page_size.bit_length() - 1)
@@ -107,6 +115,21 @@ def environment(
     }
     kept |= _host_linker(host, target, backend, compiler.toolchain.host)
     return kept | _system_libraries(host, target, env), tuple(scripts)
+
+
+def _trimming(host: Host, target: Target, env: Mapping[str, str], script: Script, flags: str) -> dict[str, str]:
+    """The compilers of C for the target, as scripts that add `flags`: zig, a cross compiler, or this machine's own."""
+    if zig := env.get("CARGO_ZIGBUILD_ZIG_COMMAND"):
+        command = quote(zig)
+        compiles = f'case "$1" in cc | c++) kind=$1; shift; exec {command} "$kind" {flags} "$@" ;; esac'
+        return {"CARGO_ZIGBUILD_ZIG_COMMAND": script("zig", f'#!/bin/sh\n{compiles}\nexec {command} "$@"\n')}
+    found = {}
+    for name in COMPILERS:
+        variable = f"{name}_{target.env}"
+        own = quote(env[variable]) if variable in env else _host_program(host, name) if host.which(*PLAIN[name]) else ""
+        if own and not targeted(host.script_env, name, target):
+            found[variable] = script(f"{target.triple}-trim-{PLAIN[name][0]}", f'#!/bin/sh\nexec {own} {flags} "$@"\n')
+    return found
 
 
 def _system_libraries(host: Host, target: Target, env: Mapping[str, str]) -> dict[str, str]:

@@ -16,6 +16,7 @@ from buildlib.emulation import apt_cache, qemu
 from buildlib.failures.classify import classify
 from buildlib.machine.glibc import linked_version
 from buildlib.machine.host import Host
+from buildlib.process.commit import commit
 from buildlib.process.context import Context
 from buildlib.process.files import read_text
 from buildlib.rust import configured_programs, notes, starts, std
@@ -136,8 +137,9 @@ def toolsets(context: Context, chosen: Mapping[Target, Backend]) -> tuple[Contex
     local = tuple(target for target, backend in chosen.items() if backend.local)
     context, compilers = provide_std(context, local)
     used = uses(read_text(context.workspace.lock))
+    epoch, _ = commit(context) if context.config.trim_paths and compilers else (0, "")
     return context, tuple(
-        Toolset(target=target, backend=backend, compiler=compilers.get(target), uses=used)
+        Toolset(target=target, backend=backend, compiler=compilers.get(target), epoch=epoch, uses=used)
         for target, backend in chosen.items()
     )
 

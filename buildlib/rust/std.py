@@ -12,6 +12,7 @@ from buildlib.core.requirements import Fix, Requirement
 from buildlib.core.targets import Target, cargo_variable
 from buildlib.machine.host import Host
 from buildlib.machine.rust_toolchains import Toolchain
+from buildlib.rust.trim import Trims, rustc_flags, std_sources
 
 # Debian's security suite has a current compiler as *-web; Ubuntu and later releases of Debian under the plain names.
 DISTRIBUTION_RUST = (("rustc-web", "cargo-web", "rust-web-src"), ("rustc", "cargo", "rust-src"))
@@ -149,7 +150,7 @@ def build_std(toolchain: Toolchain, target: Target, library: Path) -> Job:
         steps=(
             Write(path=scratch / "Cargo.toml", text=SCRATCH),
             Write(path=scratch / "src" / "lib.rs", text=""),
-            Write(path=rustc, text=_std_rustc(toolchain.rustc), mode=0o755),
+            Write(path=rustc, text=_std_rustc(toolchain, scratch), mode=0o755),
             compile_std,
             *_mirror(toolchain),
             Install(source=built, pattern="*.rlib", into=lib, empty=MUSL_OBJECTS if target.is_musl else ()),
@@ -167,12 +168,13 @@ edition = "2021"
 """
 
 
-def _std_rustc(rustc: Path) -> str:
+def _std_rustc(toolchain: Toolchain, scratch: Path) -> str:
+    trims = (*((str(folder), name) for folder, name in std_sources(toolchain)), (str(scratch), "/std"))
     # Without it every workspace with panic = "abort" fails: "the crate panic_abort does not have the panic strategy".
     return f"""\
 #!/bin/sh
 case " $* " in *" --crate-name panic_abort "*) set -- "$@" -C panic=abort ;; esac
-exec {quote(str(rustc))} "$@"
+exec {quote(str(toolchain.rustc))} {rustc_flags(trims)} "$@"
 """
 
 
@@ -183,19 +185,22 @@ def _mirror(toolchain: Toolchain) -> tuple[Action, ...]:
     return tuple(Link(path=toolchain.managed_root / "lib" / "rustlib" / name, to=rustlib / name) for name in names)
 
 
-def rustc_wrapper(host: Host, compiler: Compiler, target: Target) -> str | None:
+def rustc_wrapper(host: Host, compiler: Compiler, target: Target, trims: Trims = ()) -> str | None:
     """Return the text of a RUSTC for `target`, None where the toolchain's own rustc is enough.
 
     It is a wrapper, because RUSTFLAGS would replace every flag of the workspace's own configuration. It is a script for bash where
-    there is one: dash drops variables whose names it does not allow, and cargo sets CARGO_BIN_EXE_cli-command for tests.
+    there is one: dash drops variables whose names it does not allow, and cargo sets CARGO_BIN_EXE_cli-command for tests. Without
+    bash the paths of `trims` stay, rather than that such a test does not compile.
     """
+    bash = host.which("bash")
     static = f"*' --target {target.triple} '*) set -- -Ctarget-feature=+crt-static \"$@\" ;;" if target.is_musl else ""
     sysroot = f" --sysroot {quote(str(compiler.sysroot))}" if compiler.sysroot else ""
-    if not (sysroot or static):
+    if not (sysroot or static or (trims and bash)):
         return None
+    flags = f" {rustc_flags(trims)}" if trims and bash else ""  # before those of the user, which take precedence
     # riscv64, s390x and loong64 musl link dynamically by default; the others link statically.
     case = f'case " $* " in {static} esac\n' if static else ""
-    return f'#!{host.which("bash") or "/bin/sh"}\n{case}exec {quote(str(compiler.toolchain.rustc))}{sysroot} "$@"\n'
+    return f'#!{bash or "/bin/sh"}\n{case}exec {quote(str(compiler.toolchain.rustc))}{sysroot}{flags} "$@"\n'
 
 
 def _toml(value: str | Path) -> str:

@@ -10,6 +10,7 @@ from buildlib.core.errors import Refused, UsageError
 from buildlib.core.targets import TARGETS
 from buildlib.images import binary_image
 from buildlib.images.dockerfile import Stage
+from buildlib.process.commit import commit
 
 
 @pytest.mark.parametrize(
@@ -21,12 +22,12 @@ from buildlib.images.dockerfile import Stage
     ],
 )
 def test_the_time_is_the_time_of_the_commit(tmp_path, answers, env, expected):
-    assert spec.commit(workspace(tmp_path, answers, env=env)) == expected
+    assert commit(workspace(tmp_path, answers, env=env)) == expected
 
 
 def test_a_wrong_time_is_a_usage_error(tmp_path):
     with pytest.raises(UsageError) as caught:
-        spec.commit(workspace(tmp_path, env={"SOURCE_DATE_EPOCH": "x"}))
+        commit(workspace(tmp_path, env={"SOURCE_DATE_EPOCH": "x"}))
     assert caught.value.message == "SOURCE_DATE_EPOCH='x' is not a number of seconds"
 
 

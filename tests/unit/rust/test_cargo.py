@@ -25,7 +25,7 @@ def step_of(build):
 
 
 def test_the_whole_command_line_with_zig(machine, rustup):
-    build = compiled(machine(tools=["cc", "c++", "ar", "ranlib"], **WITH_ZIG), rustup)
+    build = compiled(machine(tools=["bash", "cc", "c++", "ar", "ranlib"], **WITH_ZIG), rustup)
     folder = build.folder.parents[1]
     assert folder.name.startswith("zig-2.31-1.95.0-59807616e-")
     assert build.folder == folder / "aarch64-unknown-linux-gnu" / "release"
@@ -37,8 +37,8 @@ def test_the_whole_command_line_with_zig(machine, rustup):
     tools = folder / "tools" / "arm64"
     project = hashlib.sha256(str(tools).encode()).hexdigest()[:8]
     assert step.env == {
-        "PATH": "", "CARGO": str(rustup.cargo), "RUSTC": str(rustup.rustc),
-        "CARGO_ZIGBUILD_ZIG_COMMAND": "/zig/zig", "CARGO_ZIGBUILD_CACHE_DIR": f"/cache/zigbuild/2.31-{project}",
+        "PATH": "", "CARGO": str(rustup.cargo), "RUSTC": f"{tools}/rustc", "SOURCE_DATE_EPOCH": "0",
+        "CARGO_ZIGBUILD_ZIG_COMMAND": f"{tools}/zig", "CARGO_ZIGBUILD_CACHE_DIR": f"/cache/zigbuild/2.31-{project}",
         "ZIG_GLOBAL_CACHE_DIR": "/cache/zig", "LDFLAGS": "-Wl,--undefined-version",
         "JEMALLOC_SYS_WITH_LG_PAGE": "16",
         "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER": f"{tools}/aarch64-unknown-linux-gnu-link-cc",

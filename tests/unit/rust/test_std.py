@@ -74,6 +74,10 @@ def test_the_whole_job_that_compiles_std(system):
     assert links["x86_64-unknown-linux-gnu"] == Path("/usr/lib/rustlib/x86_64-unknown-linux-gnu")
     rustc = next(step for step in job.steps if isinstance(step, Write) and step.mode == 0o755)
     assert '--crate-name panic_abort "*) set -- "$@" -C panic=abort' in rustc.text
+    assert rustc.text.splitlines()[-1] == (
+        "exec /usr/bin/rustc --remap-path-prefix /usr/lib/rustlib/src/rust=/rustc/ac68faa20c58"
+        f' --remap-path-prefix {root}/lib/rustlib/src/rust=/rustc/ac68faa20c58 --remap-path-prefix {scratch}=/std "$@"'
+    )
 
 
 def test_gnu_targets_need_no_start_up_objects(system):
@@ -93,6 +97,14 @@ def test_the_wrapper_of_rustc_keeps_variables_with_a_dash(system):
     """cargo sets CARGO_BIN_EXE_cli-command for integration tests; dash would drop it."""
     text = std.rustc_wrapper(Machine(["bash"]), Compiler(toolchain=system, sysroot=Path("/s")), TARGETS["arm64"])
     assert text == '#!/usr/bin/bash\nexec /usr/bin/rustc --sysroot /s "$@"\n'
+
+
+def test_the_wrapper_trims_paths_before_the_flags_of_the_user(system):
+    compiler, trims = Compiler(toolchain=system), (("/home/a b", "/src"), ("/t", "/target"))
+    text = std.rustc_wrapper(Machine(["bash"]), compiler, ARM64, trims)
+    flags = "--remap-path-prefix '/home/a b=/src' --remap-path-prefix /t=/target"
+    assert text == f'#!/usr/bin/bash\nexec /usr/bin/rustc {flags} "$@"\n'
+    assert std.rustc_wrapper(Machine(), compiler, ARM64, trims) is None  # dash would drop CARGO_BIN_EXE_cli-command
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,80 @@
+"""The same sources give the same binaries in another directory, for another user, at another time."""
+
+import hashlib
+import os
+
+import pytest
+from testbed import BUILDLIB, run
+
+# A file that a build script writes, one of C, a second package, and debug information: compilers write paths for each.
+FILES = {
+    "app/Cargo.toml": """
+        [package]
+        name = "app"
+        version = "1.0.0"
+        edition = "2021"
+        [dependencies]
+        helper = { path = "helper" }
+        [profile.release]
+        debug = true
+        """,
+    "app/build.rs": """
+        use std::{env, fs, path::Path, process::Command};
+
+        fn main() {
+            let out = env::var("OUT_DIR").unwrap();
+            fs::write(Path::new(&out).join("made.rs"), "pub fn made(n: usize) -> u8 { [1, 2, 3][n] }").unwrap();
+            let object = format!("{out}/where.o");
+            let source = env::current_dir().unwrap().join("src/where.c");
+            let words = ["-g", "-c", source.to_str().unwrap(), "-o", &object];
+            assert!(Command::new(env::var("CC").unwrap()).args(words).status().unwrap().success());
+            let archive = format!("{out}/libwhere.a");
+            assert!(Command::new(env::var("AR").unwrap()).args(["crs", &archive, &object]).status().unwrap().success());
+            println!("cargo:rustc-link-search={out}\\ncargo:rustc-link-lib=static=where");
+        }
+        """,
+    "app/src/where.c": "const char *where(void) { return __FILE__ \" \" __DATE__ \" \" __TIME__; }\n",
+    "app/src/main.rs": """
+        mod made {
+            include!(concat!(env!("OUT_DIR"), "/made.rs"));
+        }
+
+        extern "C" {
+            fn r#where() -> *const std::ffi::c_char;
+        }
+
+        fn main() {
+            let n = std::env::args().count() - 1;
+            println!("{} {}", made::made(n), helper::twice(n as u8));
+            println!("{}", unsafe { std::ffi::CStr::from_ptr(r#where()) }.to_str().unwrap());
+        }
+        """,
+    "app/helper/Cargo.toml": '[package]\nname = "helper"\nversion = "1.0.0"\nedition = "2021"\n',
+    "app/helper/src/lib.rs": "pub fn twice(n: u8) -> u8 {\n    n.checked_mul(2).unwrap()\n}\n",
+}  # fmt: skip
+
+
+def digest(folder, backend, env):
+    """The SHA-256 of the program, built from the files in this directory."""
+    for name, text in FILES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    built = run(BUILDLIB, "build", "--arch", "arm64", "--backend", backend, cwd=folder / "app", env=env)
+    assert built.code == 0, built
+    program = (folder / "app" / "dist" / "arm64" / "app").read_bytes()
+    assert str(folder).encode() not in program
+    return hashlib.sha256(program).hexdigest()
+
+
+@pytest.mark.parametrize("backend", ["zig", "gcc"])
+def test_the_place_the_user_and_the_time_do_not_matter(backend, cross_gcc, qemu, tmp_path):
+    home = os.environ.get("HOME", "/root")
+    first = digest(tmp_path / "a", backend, {"RUSTUP_HOME": os.environ.get("RUSTUP_HOME", f"{home}/.rustup")})
+    other = {
+        "CARGO_HOME": str(tmp_path / "cargo"),
+        "TZ": "Asia/Tokyo",
+        "LANG": "C",
+        "USER": "nobody",
+        "CARGO_BUILD_JOBS": "1",
+    }
+    assert digest(tmp_path / "another place" / "below it", backend, other) == first

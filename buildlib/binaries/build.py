@@ -40,6 +40,7 @@ class BuildResult:
     entries: tuple[dist.Entry, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)  # what cargo did not compile, and why
     error: BuildError | None = None
+    folder: Path = Path()  # the directory that cargo wrote them to
 
 
 def plan(context: Context, targets: tuple[Target, ...]) -> tuple[Context, list[Build]]:
@@ -229,7 +230,11 @@ def _accept(context: Context, build: Build, outcome: Outcome) -> BuildResult:
     if copies or any(entry not in old for entry in new):
         publish(context, new, copies)
     return BuildResult(
-        target=build.target, status=Status.DONE if copies else Status.UNCHANGED, entries=tuple(new), left_out=absent
+        target=build.target,
+        status=Status.DONE if copies else Status.UNCHANGED,
+        entries=tuple(new),
+        left_out=absent,
+        folder=build.folder,
     )
 
 

@@ -13,6 +13,7 @@ from buildlib.cli.commands.explain import explain
 from buildlib.cli.commands.image import dockerfile, image
 from buildlib.cli.commands.lint import lint
 from buildlib.cli.commands.plan import ci, config, plan, report
+from buildlib.cli.commands.reproduce import reproduce
 from buildlib.cli.commands.test import bench, smoke, test
 from buildlib.cli.commands.verify import verify
 
@@ -21,6 +22,7 @@ namespace = Collection(
     image,
     dockerfile,
     verify,
+    reproduce,
     lint,
     test,
     bench,

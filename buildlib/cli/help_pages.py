@@ -14,13 +14,13 @@ from buildlib.cli.option_table import AT_TOP, GLOBAL, Option, grouped
 WIDTHS = (40, 100)  # columns: narrower and wider terminals get these
 LABEL = 30  # columns for options and commands at most; what is longer has its help below
 COMMANDS = {
-    "Build": ("build", "verify", "image", "dockerfile", "clean"),
+    "Build": ("build", "verify", "reproduce", "image", "dockerfile", "clean"),
     "Test": ("test", "bench", "smoke"),
     "Explain": ("plan", "config", "report", "lint", "explain"),
     "Set up": ("doctor", "setup", "builder", "builder.create", "builder.remove", "ci", "completion"),
 }
 USAGE = {
-    **dict.fromkeys(("build", "plan", "test", "image"), "[OPTIONS] [-- CARGO-OPTIONS]"),
+    **dict.fromkeys(("build", "reproduce", "plan", "test", "image"), "[OPTIONS] [-- CARGO-OPTIONS]"),
     "bench": "[OPTIONS] [-- BENCHMARK-OPTIONS]",
     "verify": "[OPTIONS] [PATH|IMAGE]…",
     "lint": "[OPTIONS] [PATH]…",
@@ -32,6 +32,7 @@ EXAMPLES = {
     "build": (("two binaries for two arches", "build --arch arm64,armv7 --bin a,b"),
               ("static binaries, as cargo's profile `dist` makes them", "build --arch amd64-musl --profile dist")),
     "verify": (("everything in dist/", "verify"), ("every platform of an image", "verify ghcr.io/acme/app:1.0")),
+    "reproduce": (("the programs for this machine", "reproduce"), ("of two arches", "reproduce --arch arm64,riscv64")),
     "image": (("images for all arches, to the registry", "image --push --registry ghcr.io/acme"),
               ("an image for this machine, to its Docker daemon", "image --load")),
     "dockerfile": (("show it", "dockerfile"), ("keep it, to change it", "dockerfile --write")),

@@ -25,6 +25,17 @@ class BuildData(TypedDict):
     left_out: list[str]
 
 
+class ComparisonData(TypedDict):
+    """`reproduce --json`: one element per file. `origins` is what in the project makes the difference, as far as it is known."""
+
+    arch: str
+    binary: str
+    sha256: str
+    identical: bool
+    difference: str
+    origins: list[str]
+
+
 class StepTimeData(TypedDict):
     """One step of a Dockerfile: where it ran, for which platform, and in how many seconds; 0 for one that was cached."""
 
@@ -138,6 +149,7 @@ RESULTS: dict[str, Any] = {
     "image-check-bases": list[BaseData],
     "builder": BuilderData,
     "verify": list[VerifyData],
+    "reproduce": list[ComparisonData],
     "plan": list[PlanData],
     "config": dict[str, ConfigData],
     "explain": ExplainData,

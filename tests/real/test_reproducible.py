@@ -1,6 +1,7 @@
 """The same sources give the same binaries in another directory, for another user, at another time."""
 
 import hashlib
+import json
 import os
 
 import pytest
@@ -78,3 +79,39 @@ def test_the_place_the_user_and_the_time_do_not_matter(backend, cross_gcc, qemu,
         "CARGO_BUILD_JOBS": "1",
     }
     assert digest(tmp_path / "another place" / "below it", backend, other) == first
+
+
+DATED = """
+    fn main() {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+        println!("cargo:rustc-env=BUILT={now}");
+    }
+    """
+
+
+def test_reproduce_names_what_in_the_project_differs(tmp_path):
+    for name, text in {
+        "Cargo.toml": '[package]\nname = "clock"\nversion = "1.0.0"\nedition = "2021"\n',
+        "build.rs": DATED,
+        "src/main.rs": 'fn main() {\n    println!("built at {}", env!("BUILT"));\n}\n',
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    words = (BUILDLIB, "reproduce", "--arch", "arm64", "--json")
+    differs = run(*words, cwd=tmp_path)
+    (row,) = json.loads(differs.out)
+    assert (differs.code, row["identical"], row["origins"]) == (
+        1,
+        False,
+        ["the build script of clock prints something else"],
+    )
+    assert row["difference"].startswith(".rodata, byte ") and "built at 1" in row["difference"]
+
+    (tmp_path / "build.rs").write_text(DATED.replace("std::time::SystemTime::now()", "std::time::UNIX_EPOCH"))
+    same = run(*words, cwd=tmp_path)
+    (row,) = json.loads(same.out)
+    program = (tmp_path / "dist" / "arm64" / "clock").read_bytes()
+    assert (same.code, row) == (0, {
+        "arch": "arm64", "binary": "clock", "sha256": hashlib.sha256(program).hexdigest(), "identical": True, "difference": "",
+        "origins": [],
+    })  # fmt: skip

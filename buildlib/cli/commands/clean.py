@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from buildlib.process.clean import Area, Entry
 
 # What is in the user's cache and can be made or downloaded again. `builders` is not: it has the state of running gateways.
-CACHES = ("debs", "libc", "libraries", "qemu", "starts", "sysroots", "test_runner", "zig", "zigbuild")
+CACHES = ("debs", "libc", "libraries", "qemu", "reproduce", "starts", "sysroots", "test_runner", "zig", "zigbuild")
 SECONDS = {"h": 3600, "d": 86400, "w": 7 * 86400}
 
 

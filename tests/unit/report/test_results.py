@@ -11,6 +11,7 @@ from machines import ARM64, WITH_ZIG, Recorder, context, settings, toolset
 from buildlib.assembly.spec import ImageResult
 from buildlib.binaries import dist
 from buildlib.binaries.build import BuildResult
+from buildlib.binaries.reproduce import Comparison
 from buildlib.binaries.start import Started
 from buildlib.binaries.verify import Verdict
 from buildlib.builder.builder import configured
@@ -32,7 +33,7 @@ from buildlib.lint.formats import as_data
 from buildlib.machine.selection import select
 from buildlib.machine.workspace import Component
 from buildlib.process.console import Console
-from buildlib.report import plan_table, tables, test_tables
+from buildlib.report import plan_table, reproduce_table, tables, test_tables
 from buildlib.report.plan_table import PlannedImages
 from buildlib.report.results import RESULTS
 from buildlib.rust import cargo
@@ -108,6 +109,12 @@ def results(plan, shown, capsys):
             shown(tables.verify, [
                 Verdict(path=Path("/w/dist/arm64/app"), target=ARM64, facts=FACTS, refusals=(), started=STARTED),
                 Verdict(path=Path("/w/x"), target=None, facts=None, refusals=("not an ELF file",)),
+            ]),
+        ],
+        "reproduce": [
+            shown(reproduce_table.reproduce, [
+                Comparison(target=ARM64, name="app", sha256="00"),
+                Comparison(target=ARM64, name="b", sha256="00", difference=".text, main", origins=("the crate b",)),
             ]),
         ],
         "plan": [shown(

@@ -59,6 +59,7 @@ def called(text, folder, *words):
     return subprocess.run(["sh", script, *words], capture_output=True, text=True, check=True).stdout.splitlines()
 
 
+@pytest.mark.processes
 def test_zig_gets_the_flags_when_it_compiles_c_only(machine, rustup, tmp_path):
     env, scripts = environment(machine(**WITH_ZIG), rustup, ARM64, (("/a b", "/src"),))
     text = scripts[env["CARGO_ZIGBUILD_ZIG_COMMAND"]].replace("/zig/zig", PRINT)
@@ -68,6 +69,7 @@ def test_zig_gets_the_flags_when_it_compiles_c_only(machine, rustup, tmp_path):
     assert called(text, tmp_path, "ar", "cc") == ["ar", "cc"] and called(text, tmp_path, "version") == ["version"]
 
 
+@pytest.mark.processes
 def test_a_cross_compiler_and_this_machine_s_own(machine, rustup, tmp_path):
     host = machine(tools=["aarch64-linux-gnu-gcc", "cc", "c++"])
     env, scripts = environment(host, rustup, ARM64, (("/w", "/src"),), backend="gcc")

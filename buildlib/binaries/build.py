@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from buildlib.binaries import dist, gate
+from buildlib.binaries.sbom import with_sboms
 from buildlib.core.errors import (
     BuildError,
     CompileFailed,
@@ -227,11 +228,14 @@ def _accept(context: Context, build: Build, outcome: Outcome) -> BuildResult:
         copies |= {file["path"]: source for file, source in sources if not _is_published(folder, file)}
         new.append(entry)
     gate.refuse(build.target, refusals)
+    status = Status.DONE if copies else Status.UNCHANGED
+    new, sboms = with_sboms(context, build, new)
+    copies |= sboms
     if copies or any(entry not in old for entry in new):
         publish(context, new, copies)
     return BuildResult(
         target=build.target,
-        status=Status.DONE if copies else Status.UNCHANGED,
+        status=status,
         entries=tuple(new),
         left_out=absent,
         folder=build.folder,

@@ -25,6 +25,7 @@ from buildlib.rust.cargo import Build
 SCHEMA = 1
 MANIFEST = "manifest.json"
 Kind = Literal["bin", "example", "cdylib", "staticlib"]
+SBOM = ".cdx.json"  # of the names that the CycloneDX specification recommends
 KINDS: tuple[str, ...] = get_args(Kind)  # of cargo's targets, as far as they are published
 
 
@@ -55,10 +56,19 @@ class LibraryEntry(TypedDict):
     sha256: str
 
 
+class SbomEntry(TypedDict):
+    """The SBOM of a file, beside it in dist/."""
+
+    path: str
+    size: int
+    sha256: str
+
+
 class Entry(TypedDict):
     """One file in the manifest. `floor` is the minimum glibc version, `started` the flag of its start, `kind` "bin" if absent.
 
-    `cpu` and `pages` are those of `start.Started`; they are absent if the file was not started. `libraries` is absent without any.
+    `cpu` and `pages` are those of `start.Started`; they are absent if the file was not started. `libraries` is absent without any,
+    `sbom` if there is none.
     """
 
     arch: str
@@ -78,6 +88,7 @@ class Entry(TypedDict):
     cpu: NotRequired[str]
     pages: NotRequired[str]
     libraries: NotRequired[list[LibraryEntry]]
+    sbom: NotRequired[SbomEntry]
 
 
 class Manifest(TypedDict):
@@ -136,6 +147,7 @@ def _checked(entry: Any) -> Entry | None:
     path, names = checked["path"], (checked["arch"], checked["binary"])
     libraries = checked.get("libraries", [])
     is_inside = path == "/".join(names) and all(one["path"] == f"{path}{LIBRARIES}/{one['name']}" for one in libraries)
+    is_inside = is_inside and ("sbom" not in checked or checked["sbom"]["path"] == f"{path}{SBOM}")
     files = (*names, *(library["name"] for library in libraries))
     is_inside = is_inside and not any(name in ("", ".", "..") or "/" in name for name in files)
     # A line break would add a line to SHA256SUMS, and no file name has a NUL.
@@ -209,11 +221,16 @@ def libraries_of(entry: Entry) -> list[LibraryEntry]:
 
 
 def files_of(entry: Entry) -> tuple[Entry | LibraryEntry, ...]:
-    """Return what describes the files of an entry in dist/: itself, and the system libraries that it loads."""
+    """Return what describes the files that an entry needs to run: itself, and the system libraries that it loads."""
     return (entry, *libraries_of(entry))
 
 
-def is_intact(folder: Path, file: Entry | LibraryEntry) -> bool:
+def all_files_of(entry: Entry) -> tuple[Entry | LibraryEntry | SbomEntry, ...]:
+    """Return what describes the files of an entry in dist/, with its SBOM."""
+    return (*files_of(entry), *((entry["sbom"],) if "sbom" in entry else ()))
+
+
+def is_intact(folder: Path, file: Entry | LibraryEntry | SbomEntry) -> bool:
     """Return whether dist/ in `folder` has exactly the bytes that the manifest says of a file."""
     path = folder / file["path"]
     return path.is_file() and path.stat().st_size == file["size"] and digest(path) == file["sha256"]
@@ -257,7 +274,7 @@ def publish(
     new, old = list(new), list(old)
     replaced = {entry["path"] for entry in new}
     merged = sorted([*(e for e in old if e["path"] not in replaced), *new], key=lambda e: e["path"])
-    files = [file for e in merged for file in files_of(e)]
+    files = [file for e in merged for file in all_files_of(e)]
     kept = {file["path"] for file in files}
     text = json.dumps({"schema": SCHEMA, "buildlib": __version__, "binaries": merged}, indent=2) + "\n"
     sums = "".join(f"{file['sha256']}  {file['path']}\n" for file in files)
@@ -265,5 +282,5 @@ def publish(
         copies=tuple((source, dist / path) for path, source in copies.items()),
         as_old_as=manifest,
         writes=(Write(path=dist / MANIFEST, text=text), Write(path=dist / "SHA256SUMS", text=sums)),
-        removes=tuple(dist / one["path"] for e in old for one in libraries_of(e) if one["path"] not in kept),
+        removes=tuple(dist / one["path"] for e in old for one in all_files_of(e)[1:] if one["path"] not in kept),
     )

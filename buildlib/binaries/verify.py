@@ -79,7 +79,7 @@ def _verify_entry(context: Context, folder: Path, entry: Entry, run: bool) -> Ve
     if verdict.facts and verdict.facts.sha256 != entry["sha256"]:
         mismatch = f"sha256: {verdict.facts.sha256}, expected {entry['sha256']}"
         return replace(verdict, refusals=(*verdict.refusals, mismatch), started=NOT_STARTED)
-    changed = [library["path"] for library in dist.libraries_of(entry) if not dist.is_intact(folder, library)]
+    changed = [file["path"] for file in dist.all_files_of(entry)[1:] if not dist.is_intact(folder, file)]
     return replace(verdict, refusals=(*verdict.refusals, *(f"{path}: missing or changed" for path in changed)))
 
 

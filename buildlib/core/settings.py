@@ -114,6 +114,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             " everywhere; a debugger finds sources by itself without"
         ),
     ] = True
+    sbom: Annotated[
+        bool,
+        Meta(description="whether an SBOM is written beside each file of dist/: what is linked into it, as CycloneDX"),
+    ] = True
     page_size: Annotated[
         int,
         Meta(

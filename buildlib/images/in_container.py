@@ -135,5 +135,5 @@ def _accept(context: Context, target: Target, out: Path) -> None:
         refusals += [f"{entry['binary']}: {mismatch}" for mismatch in mismatches]
         accepted.append(dist.with_start({**entry, "size": facts.size, "sha256": facts.sha256}, started))
     gate.refuse(target, refusals)
-    files = (file["path"] for entry in accepted for file in dist.files_of(entry))
+    files = (file["path"] for entry in accepted for file in dist.all_files_of(entry))
     build.publish(context, accepted, {path: out / path for path in files})

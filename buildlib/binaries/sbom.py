@@ -1,0 +1,87 @@
+"""The SBOM beside each file of dist/: which lack one, and what is in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from buildlib.binaries import dist
+from buildlib.binaries.dist import Entry
+from buildlib.core.plan import Write
+from buildlib.crates import graph
+from buildlib.crates.linked import linked
+from buildlib.elf.facts import digest
+from buildlib.process.commit import commit
+from buildlib.process.context import Context
+from buildlib.process.files import read_text
+from buildlib.rust.cargo import Build
+
+if TYPE_CHECKING:
+    from buildlib.crates.sbom import Subject
+
+
+def with_sboms(context: Context, build: Build, entries: Sequence[Entry]) -> tuple[list[Entry], dict[str, Path]]:
+    """The entries with their SBOMs, and the SBOMs that dist/ does not have yet: path below dist/ -> file.
+
+    Cargo is asked for its crate graph only if one is missing. If it has no answer there is a warning, and no SBOM.
+    """
+    if not context.config.sbom:
+        return [with_sbom(entry, None) for entry in entries], {}
+    missing = [entry for entry in entries if not has_sbom(context.dist, entry)]
+    subjects = _subjects(context, build, missing) if missing else {}
+    if not subjects:
+        return list(entries), {}
+    from buildlib.crates.sbom import document  # 0.1 s
+
+    files = {}
+    for path, subject in subjects.items():
+        files[path] = build.folder / "sbom" / Path(path).name
+        context.run(Write(path=files[path], text=document(subject)))
+    return [with_sbom(entry, files.get(sbom_path(entry))) for entry in entries], files
+
+
+def _subjects(context: Context, build: Build, entries: Sequence[Entry]) -> dict[str, Subject]:
+    """What the SBOMs of these entries are about, by their path below dist/."""
+    from buildlib.crates.sbom import Library, Subject
+
+    outcome = context.run(graph.question(context, build.target, tests=False))
+    if not outcome:
+        context.console.warn(
+            f"{build.target.name}: no SBOM: cargo cannot resolve the crate graph: {outcome.output.strip()}"
+        )
+        return {}
+    answer, lock = json.loads(outcome.stdout), read_text(context.workspace.lock)
+    sysroot = context.host.sysroots.get(build.target.name)
+    made, _ = commit(context)
+    crates = {sbom_path(entry): linked(answer, entry["binary"], dist.kind_of(entry), lock) for entry in entries}
+    return {
+        path: Subject(
+            name=entry["binary"], target=build.target, sha256=entry["sha256"], profile=entry["profile"], toolchain=entry["toolchain"],
+            crates=crates[path], is_program=dist.kind_of(entry) in ("bin", "example"),
+            libraries=[Library(name=one["name"], package=one["package"], version=one["version"], sha256=one["sha256"])
+                       for one in dist.libraries_of(entry)],
+            suite=sysroot.suite if sysroot else "", made=made,
+        )
+        for path, entry in zip(crates, entries, strict=True) if crates[path]
+    }  # fmt: skip
+
+
+def with_sbom(entry: Entry, file: Path | None) -> Entry:
+    """Return the entry of a file whose SBOM has this content, of one without an SBOM for None. OSError if it cannot be read."""
+    made: Entry = {**entry}
+    made.pop("sbom", None)
+    if file:
+        made["sbom"] = {"path": sbom_path(entry), "size": file.stat().st_size, "sha256": digest(file)}
+    return made
+
+
+def sbom_path(entry: Entry) -> str:
+    """Return where the SBOM of an entry is, below dist/."""
+    return f"{entry['path']}{dist.SBOM}"
+
+
+def has_sbom(folder: Path, entry: Entry) -> bool:
+    """Return whether dist/ has the SBOM of an entry, unchanged."""
+    return "sbom" in entry and dist.is_intact(folder, entry["sbom"])

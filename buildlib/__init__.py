@@ -25,6 +25,7 @@ The packages, lowest layer first; each imports only packages before it (the cont
     doctor      requirements of this machine, and fixes
     ci          pipelines: nox sessions and GitHub Actions
     report      results for users and for programs
+    usage       pages of help, and completion in shells
     cli         flags in, exit code out
 
 rust/linker.py, emulation/sandbox.py and four modules of testing (test_runner, child_processes, private_binfmt, instruction_log) are

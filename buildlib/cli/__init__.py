@@ -1,7 +1,6 @@
 """The command line: `namespace` is the collection of commands that a project's tasks.py imports.
 
-Read `collection` for the list of commands, `commands/` for each, `entry` for what all of them share, `app` for the console script,
-`option_table` for what every option takes, `help_pages` and `completion/` for what is made of both.
+Read `collection` for the list of commands, `commands/` for each, `entry` for what all of them share, `app` for the console script.
 Nothing below imports this package.
 """
 

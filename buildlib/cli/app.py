@@ -17,11 +17,11 @@ from buildlib.cli import command_list
 from buildlib.cli.collection import namespace
 from buildlib.cli.command_list import POSITIONAL
 from buildlib.cli.entry import color_requested, debug_requested, report_errors, without_color
-from buildlib.cli.help_pages import command_page, program_page
 from buildlib.cli.parser_errors import explain, not_a_number, without_value
 from buildlib.core.errors import UsageError
 from buildlib.core.targets import suggestion
 from buildlib.process.console import Console, discard, flush_stdout, writing_to_stdout
+from buildlib.usage.help_pages import command_page, program_page
 
 LIST_FORMATS = ("flat", "nested", "json")  # of --list
 PIPE_CLOSED = 141  # 128 + SIGPIPE, as shells report it

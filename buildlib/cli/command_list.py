@@ -6,8 +6,8 @@ import inspect
 from collections.abc import Iterator
 
 from buildlib.cli.collection import namespace
-from buildlib.cli.help_pages import Command
-from buildlib.cli.option_table import option
+from buildlib.usage.help_pages import Command
+from buildlib.usage.option_table import option
 
 # Commands whose words are paths or values, and the option that these become.
 POSITIONAL = {"verify": "--path", "explain": "--file", "lint": "--path", "completion": "--shell"}

@@ -7,8 +7,8 @@ import pytest
 from testbed import install_packages
 
 from buildlib.cli import command_list
-from buildlib.cli.completion import bash, fish, zsh
 from buildlib.core.targets import TARGETS
+from buildlib.usage.completion import bash, fish, zsh
 
 COMMANDS = command_list.describe_all()
 ARCHES = [*TARGETS, "all", "native"]

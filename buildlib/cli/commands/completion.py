@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from buildlib.cli.entry import command, task
-from buildlib.cli.option_table import OF_WORKSPACE
 from buildlib.core.errors import UsageError
 from buildlib.core.targets import suggestion
 from buildlib.process.console import Console
+from buildlib.usage.option_table import OF_WORKSPACE
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -27,7 +27,7 @@ def completion(c: Any, console: Console, shell: str = "", values: str = "") -> N
     if values:
         if values not in OF_WORKSPACE:
             raise UsageError(f"unknown kind of values {values!r}", suggestion(values, OF_WORKSPACE))
-        from buildlib.cli.completion.values import values as values_of
+        from buildlib.usage.completion.values import values as values_of
 
         if names := values_of(values, os.environ, Path.cwd()):
             console.line("\n".join(names))
@@ -39,4 +39,4 @@ def completion(c: Any, console: Console, shell: str = "", values: str = "") -> N
 
     from buildlib.cli.command_list import describe_all
 
-    console.line(import_module(f"buildlib.cli.completion.{shell}").script(describe_all()))
+    console.line(import_module(f"buildlib.usage.completion.{shell}").script(describe_all()))

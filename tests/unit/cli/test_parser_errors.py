@@ -10,8 +10,8 @@ from buildlib.cli import command_list
 from buildlib.cli.app import Buildlib
 from buildlib.cli.collection import namespace
 from buildlib.cli.entry import report_errors
-from buildlib.cli.option_table import AT_TOP
 from buildlib.process.console import Console
+from buildlib.usage.option_table import AT_TOP
 
 COMMANDS = command_list.describe_all()
 OPTIONS = sorted({word for command in COMMANDS for one in (*command.options, *AT_TOP) for word in one.words})

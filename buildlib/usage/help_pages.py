@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from buildlib.cli.option_table import AT_TOP, GLOBAL, Option, grouped
+from buildlib.usage.option_table import AT_TOP, GLOBAL, Option, grouped
 
 WIDTHS = (40, 100)  # columns: narrower and wider terminals get these
 LABEL = 30  # columns for options and commands at most; what is longer has its help below

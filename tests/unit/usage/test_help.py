@@ -10,9 +10,9 @@ from buildlib.cli import command_list
 from buildlib.cli.app import Buildlib
 from buildlib.cli.collection import namespace
 from buildlib.cli.entry import report_errors
-from buildlib.cli.help_pages import COMMANDS, EXAMPLES, command_page, program_page
-from buildlib.cli.option_table import ROWS, option
 from buildlib.process.console import Console
+from buildlib.usage.help_pages import COMMANDS, EXAMPLES, command_page, program_page
+from buildlib.usage.option_table import ROWS, option
 
 NAMES = tuple(command_list.names())
 LINT_AT_60 = """\

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from invoke.parser.argument import Argument
+if TYPE_CHECKING:
+    from invoke.parser.argument import Argument
 
 # What completion offers as a value. Those of "workspace" are asked of cargo and of the settings when they are needed.
 Kind = Literal[

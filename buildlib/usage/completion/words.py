@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from buildlib.cli.help_pages import Command
-from buildlib.cli.option_table import GLOBAL, OF_WORKSPACE, Option
 from buildlib.core.targets import TARGETS
+from buildlib.usage.help_pages import Command
+from buildlib.usage.option_table import GLOBAL, OF_WORKSPACE, Option
 
 ASK = "buildlib completion --values"  # the command that prints the values of a kind
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from buildlib.cli.completion import words
-from buildlib.cli.help_pages import Command
-from buildlib.cli.option_table import AT_TOP, Option
+from buildlib.usage.completion import words
+from buildlib.usage.help_pages import Command
+from buildlib.usage.option_table import AT_TOP, Option
 
 _SCRIPT = r"""# bash completion for buildlib; made by `buildlib completion bash`
 _buildlib() {

@@ -8,11 +8,11 @@ import pytest
 from buildlib.cli import command_list
 from buildlib.cli.app import Buildlib
 from buildlib.cli.collection import namespace
-from buildlib.cli.completion import bash, fish, zsh
-from buildlib.cli.completion.values import values
 from buildlib.cli.entry import report_errors
 from buildlib.core.targets import TARGETS
 from buildlib.process.console import Console
+from buildlib.usage.completion import bash, fish, zsh
+from buildlib.usage.completion.values import values
 
 COMMANDS = command_list.describe_all()
 ARCHES = [*TARGETS, "all", "native"]

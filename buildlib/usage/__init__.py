@@ -1,0 +1,4 @@
+"""What the command line says of itself: pages of help, and scripts that complete it in shells.
+
+Both are made from `option_table`, which says what every option takes, and from the commands' own declarations.
+"""

@@ -144,7 +144,7 @@ def _elsewhere(context: Context) -> Iterator[Context]:
     base = context.host.cache / "reproduce"
     base.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=base) as folder:
-        root = Path(folder, "another place", "sources")
+        root = Path(folder, "elsewhere", "sources")  # without spaces: not every build script can have them
         top = _copy(context, root)
         cwd = root / context.host.cwd.relative_to(top)
         env = _environment(context, Path(folder))

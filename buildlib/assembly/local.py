@@ -47,8 +47,11 @@ class Keep:
     def __call__(self) -> ImageResult:
         """Build and check the image."""
         layouts, image = self.assembly.checked_layouts(), self.assembly.image
-        digest = layouts.digest or layouts.joined({}).digest
-        return ImageResult(component=image.name, status=Status.DONE, platforms=image.platforms, digest=digest)
+        joined = layouts.joined({})
+        return ImageResult(
+            component=image.name, status=Status.DONE, platforms=image.platforms, digest=layouts.digest or joined.digest,
+            layers=oci_layouts.layers(joined.index, joined.blobs),
+        )  # fmt: skip
 
     def context(self, _: ImageResult) -> str:
         """The image as a build context, for the images that are based on it."""
@@ -87,6 +90,7 @@ class Load:
         return ImageResult(
             component=self.assembly.name, status=Status.UNCHANGED if before == after else Status.DONE, where=names[0],
             tags=self.assembly.image.tags, platforms=self.assembly.image.platforms, digest=after[0],
+            layers={self.assembly.image.platforms[0]: manifest.sizes},
         )  # fmt: skip
 
     def context(self, _: ImageResult) -> str:

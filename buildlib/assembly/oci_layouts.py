@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import filecmp
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from buildlib.assembly import oci
 from buildlib.assembly.spec import ImageResult, ImageSpec
+from buildlib.core.errors import BuildError
 from buildlib.core.plan import OciLayout, Status
+from buildlib.image_gate import manifests
+from buildlib.image_gate.manifests import Manifest
 from buildlib.process.context import Context
 from buildlib.process.files import blob_path, read_text
 from buildlib.registry.digests import is_known
@@ -23,8 +28,20 @@ def write(context: Context, image: ImageSpec, data: oci.Image, output: Path) -> 
         context.run(OciLayout(folder=folder, blobs=data.blobs, index=index))
     return ImageResult(
         component=image.name, status=Status.UNCHANGED if same else Status.DONE, platforms=image.platforms,
-        tags=image.tags, where=str(folder), digest=data.digest,
+        tags=image.tags, where=str(folder), digest=data.digest, layers=layers(data.index, data.blobs),
     )  # fmt: skip
+
+
+def layers(index: bytes, blobs: Mapping[str, bytes | Path]) -> dict[str, tuple[tuple[str, int], ...]]:
+    """The layers of each image of an index, as digests and stored bytes; an image that `blobs` lacks is left out."""
+    found = {}
+    for platform, digest in manifests.index_of(index.decode()).images.items():
+        blob = blobs.get(digest, b"")
+        with contextlib.suppress(BuildError):
+            manifest = manifests.read(read_text(blob) if isinstance(blob, Path) else blob, digest)
+            if isinstance(manifest, Manifest):
+                found[platform] = manifest.sizes
+    return found
 
 
 def _is_there(path: Path, blob: bytes | Path) -> bool:

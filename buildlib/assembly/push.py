@@ -5,6 +5,7 @@ A command that ends anywhere in between leaves every tag where it was.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from buildlib.core.errors import BuildError
 from buildlib.core.plan import Status
 from buildlib.core.targets import Target
 from buildlib.image_gate import manifests
-from buildlib.image_gate.manifests import Configuration, Index
+from buildlib.image_gate.manifests import Configuration, Index, Manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +127,18 @@ class Push:
         return ImageResult(
             component=self.assembly.name, status=Status.DONE if moved else Status.UNCHANGED, tags=self.tags,
             platforms=self.assembly.image.platforms, where=self.repository, digest=oci.digest(text.encode()),
+            layers=self._layers(pushed.images) if moved else {},
         )  # fmt: skip
+
+    def _layers(self, images: Mapping[str, str]) -> dict[str, tuple[tuple[str, int], ...]]:
+        """The layers of each image (platform -> digest), for the history; what cannot be read is left out."""
+        found = {}
+        for platform, digest in images.items():
+            with contextlib.suppress(BuildError):
+                manifest = manifests.read(self._manifest(f"{self.repository}@{digest}"), digest)
+                if isinstance(manifest, Manifest):
+                    found[platform] = manifest.sizes
+        return found
 
 
 def _is_same(text: str, pushed: Pushed, annotations: Mapping[str, str]) -> bool:

@@ -25,6 +25,9 @@ class ImageResult:
     digest: str = ""
     error: BuildError | None = None
     steps: tuple[StepTime, ...] = ()  # of a Dockerfile of the project
+    layers: Mapping[str, tuple[tuple[str, int], ...]] = field(
+        default_factory=dict
+    )  # platform -> digests and stored bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

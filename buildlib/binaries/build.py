@@ -22,6 +22,7 @@ from buildlib.core.errors import (
 from buildlib.core.plan import Artifact, Outcome, Status
 from buildlib.core.requirements import missing
 from buildlib.core.targets import Target
+from buildlib.elf import sections
 from buildlib.failures.classify import classify
 from buildlib.machine.selection import left_out
 from buildlib.machine.workspace import Component
@@ -91,12 +92,20 @@ def _build_one(context: Context, build: Build) -> BuildResult:
                 result = _accept(context, build, outcome)
             except OSError as error:
                 raise disk_error(error) from None
-            for entry in result.entries:
-                context.history("size", arch=build.target.name, name=entry["binary"], value=entry["size"])
+            _record(context, build, result)
             return result
         except BuildError as error:
             context.console.error(error)
             return BuildResult(target=build.target, status=status_of(error), error=error)
+
+
+def _record(context: Context, build: Build, result: BuildResult) -> None:
+    """Add the sizes to the history, with those of the sections where something is new."""
+    for entry in result.entries:
+        facts = {"arch": build.target.name, "name": entry["binary"], "value": entry["size"]}
+        if result.status is Status.DONE:
+            facts["sections"] = sections.sizes(context.dist / entry["path"])
+        context.history("size", **facts)
 
 
 def _left_out(context: Context, build: Build, files: Collection[str]) -> Mapping[str, str]:

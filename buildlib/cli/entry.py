@@ -8,6 +8,7 @@ import inspect
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -77,7 +78,9 @@ def command(body: Callable[..., int | None]) -> Callable[..., None]:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, _terminate)
         console = Console(os.environ, color=color_requested())
+        start = time.monotonic()
         code = report_errors(console, lambda: body(c, console, **kwargs), debug=debug_requested())
+        console.history("end", code=code, seconds=round(time.monotonic() - start, 3))
         if code:  # not for 0: Exit would end `inv a b` after a
             raise Exit(code=code)
 
@@ -164,9 +167,12 @@ def _terminate(*_: Any) -> None:
 
 def open_workspace(
     c: Any, console: Console, flags: Mapping[str, Any] | None = None, request: Request | None = None, *,
-    scope: Scope = "workspace",
+    scope: Scope = "workspace", recorded: bool = False,
 ) -> Context:  # fmt: skip
-    """The context of a command. It runs cargo and rustc; meanwhile the modules that most commands need later are imported."""
+    """The context of a command. It runs cargo and rustc; meanwhile the modules that most commands need later are imported.
+
+    With `recorded`, errors and the end of the command are written to the history.
+    """
     from concurrent.futures import ThreadPoolExecutor
 
     from buildlib.process.context import open_context
@@ -180,7 +186,10 @@ def open_workspace(
         )  # fmt: skip
         for name in MEANWHILE:
             importlib.import_module(name)
-        return opening.result()
+        context = opening.result()
+    if recorded:
+        console.history = context.history
+    return context
 
 
 def with_images(context: Context) -> tuple[Context, tuple[str, ...]]:

@@ -81,6 +81,11 @@ class Manifest(Struct, frozen=True):
     config: Descriptor
     layers: tuple[Descriptor, ...] = ()
 
+    @property
+    def sizes(self) -> tuple[tuple[str, int], ...]:
+        """Digest and stored bytes of each layer, the lowest first; 0 bytes where the manifest does not say."""
+        return tuple((layer.digest, layer.size or 0) for layer in self.layers)
+
 
 class Process(Struct, frozen=True, rename="pascal"):
     """What a container of the image starts."""

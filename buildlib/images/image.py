@@ -109,7 +109,10 @@ def save(context: Context, options: ImageOptions, output: Path) -> list[ImageRes
         return []
     images = binary_image.binary_images(context, options.targets, options.tags, epoch, revision)
     with _locked(context, output):
-        return [*static_layouts.write_static(context, images, epoch, output), *absent]
+        written = static_layouts.write_static(context, images, epoch, output)
+    for result in written:
+        record(context, result)
+    return [*written, *absent]
 
 
 def validate(context: Context, options: ImageOptions) -> None:
@@ -236,7 +239,18 @@ def _run_one(context: Context, task: Task, is_base: bool) -> tuple[ImageResult, 
     result = replace(result, steps=task.assembly.steps)
     if text := summary(result.steps):
         context.history("emulation", name=result.component, text=text)
+    record(context, result)
     return result, built
+
+
+def record(context: Context, result: ImageResult) -> None:
+    """Add an image to the history: its platforms with their layers, where it is, and its digest."""
+    if not result.error:
+        platforms = {platform: result.layers.get(platform, ()) for platform in result.platforms}
+        context.history(
+            "image", name=result.component, status=result.status.value, digest=result.digest, tags=result.tags,
+            where=result.where, platforms=platforms,
+        )  # fmt: skip
 
 
 def _workers() -> int:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from buildlib.core.errors import BuildError
 from buildlib.process import escaping, terminal
+from buildlib.process.history import NO_HISTORY, History
 from buildlib.process.terminal import Color
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Console:
         self.read_by_ci = self.github or not {"TF_BUILD", "TEAMCITY_VERSION"}.isdisjoint(env)
         self.summary = Path(env["GITHUB_STEP_SUMMARY"]) if self.github and env.get("GITHUB_STEP_SUMMARY") else None
         self.quiet = quiet
+        self.history: History = NO_HISTORY  # where errors are recorded
         self.interactive = (
             terminal.is_terminal(sys.stderr) and not self.github and "CI" not in env and env.get("TERM") != "dumb"
         )
@@ -170,10 +172,14 @@ class Console:
             self.warn(text)
 
     def error(self, error: BuildError) -> None:
-        """Show an error and its help, one line each."""
+        """Show an error and its help, one line each, and record them."""
         self._headline("error", error.message, f"error: {error.message}", "bold red")
         if error.help:
             self._message(f"  help: {error.help}")
+        if self.history is not NO_HISTORY:
+            from buildlib.failures.redact import redact
+
+            self.history("error", message=redact(error.message), help=error.help, code=error.code)
 
     # --- results --------------------------------------------------------------------------------------
 

@@ -44,7 +44,7 @@ NO_HISTORY = History(None)
 def read(text: str) -> Iterator[Mapping[str, Any]]:
     """The lines of a history, decoded. Lines that were cut off are skipped."""
     for line in text.splitlines():
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             entry = json.loads(line)
             if isinstance(entry, dict) and {"run", "command", "kind"} <= entry.keys():
                 yield entry

@@ -12,6 +12,7 @@ from typing import IO, Any
 from buildlib.core.plan import Artifact, Step
 from buildlib.machine.workspace import LIBRARIES
 from buildlib.process.console import Console
+from buildlib.process.crate_times import CrateTimes
 
 KINDS = {suffix: kind for kind, suffix in LIBRARIES.items()}  # of a target, by the suffix of its file
 TAIL = 5000  # lines of output that are kept, to classify a failure; its cause may be far above the end
@@ -53,6 +54,7 @@ class OutputReader:
         # What cargo's messages say: what was built, and how many crates were compiled or up to date.
         self.artifacts: list[Artifact] = []
         self.compiled = self.fresh = 0
+        self.crates = CrateTimes()
 
     def read_stdout(self, pipe: IO[bytes]) -> None:
         """Read stdout to its end, and show or keep it as `Step.stdout` says."""
@@ -68,6 +70,8 @@ class OutputReader:
         """Read stderr to its end, and show what the step's decoder makes of it."""
         with suppress(BrokenPipeError):
             for line in _lines(pipe):
+                if self.step.stdout == "json":
+                    self.crates.line(line)
                 for shown in self.decoder.lines(line.rstrip("\n")) if self.decoder else (line,):
                     self._show(shown)
             for shown in self.decoder.end() if self.decoder else ():
@@ -85,6 +89,8 @@ class OutputReader:
             message = json.loads(line)
             if message["reason"] == "compiler-artifact":
                 self._read_artifact(message)
+            elif message["reason"] == "build-script-executed":
+                self.crates.executed(message)
         except (ValueError, KeyError, TypeError, RecursionError):
             return False
         return True
@@ -99,6 +105,8 @@ class OutputReader:
             paths = [path for path in map(Path, message["filenames"]) if path.suffix in KINDS]
             # Only crate types of the target: a proc macro is a .so too.
             files = {path: KINDS[path.suffix] for path in paths if KINDS[path.suffix] in target["crate_types"]}
+        if not fresh:
+            self.crates.compiled(message)
         self.fresh += fresh
         self.compiled += not fresh
         self.artifacts += [

@@ -50,6 +50,7 @@ from buildlib.process.output_reader import OutputReader
 from buildlib.process.retry import Budget, with_retries
 
 MAX_RECORD = 1_000_000  # bytes of the failure log, before it is renamed and a new one begins
+SLOWEST = 12  # crates of a compilation whose times are recorded
 
 
 class Runner:
@@ -133,13 +134,15 @@ class Runner:
             return outcome
 
     def failed(self, title: str, argv: tuple[str, ...], failure: Failure, attempt: int, wait: float | None) -> None:
-        """Write a failed try to the record. A record that cannot be written must not change the result."""
+        """Write a failed try to the record and the history. What cannot be written must not change the result."""
+        values = self.secrets()
+        facts = {"class": failure.kind, "cause": redact(failure.cause, values), "attempt": attempt, "wait": wait}
+        self.history("failure", title=redact(title, values), help=failure.help, **facts)
         if not self.record:
             return
-        values = self.secrets()
         entry = {
             "time": datetime.now(UTC).isoformat(timespec="seconds"), "step": redact(title, values), "argv": redact_argv(argv, values),
-            "class": failure.kind, "cause": redact(failure.cause, values), "attempt": attempt, "wait": wait,
+            **facts,
         }  # fmt: skip
         with contextlib.suppress(OSError):
             append(self.record, json_text(entry), MAX_RECORD)
@@ -199,6 +202,9 @@ class Runner:
         seconds = time.monotonic() - start
         if not step.quiet:
             self.history("step", title=step.title, at=round(started_at, 3), seconds=round(seconds, 3), code=code)
+            if step.stdout == "json":
+                crates = reader.crates.slowest(SLOWEST)
+                self.history("crates", title=step.title, compiled=reader.compiled, fresh=reader.fresh, slowest=crates)
         if code == 0 and not step.quiet:
             self.console.done(seconds, reader.summary())
         return Outcome(

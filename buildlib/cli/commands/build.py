@@ -28,7 +28,7 @@ def build(
     flags = {
         **cargo.settings, "backend": backend, "glibc": glibc, "target_dir": absolute(target_dir), "dist": absolute(dist),
     }  # fmt: skip
-    context = open_workspace(c, console, flags, cargo.request)
+    context = open_workspace(c, console, flags, cargo.request, recorded=True)
     from buildlib.binaries import build as binaries
     from buildlib.report import tables
 

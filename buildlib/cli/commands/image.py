@@ -65,7 +65,7 @@ def image(
     flags: dict[str, Any] = {**cargo.settings, "registry": registry}
     if cache:
         flags["builder"] = {"cache": cache if cache == "registry" else absolute(cache)}
-    context = open_workspace(c, console, flags, cargo.request, scope="project")
+    context = open_workspace(c, console, flags, cargo.request, scope="project", recorded=True)
     from buildlib.assembly.spec import one_per_platform
     from buildlib.images import image as images
     from buildlib.images.in_container import ContainerOptions

@@ -72,18 +72,18 @@ def config(c: Any, console: Console, json: bool = False) -> None:
 @task(help={"output": "the file to write; default: target/buildlib/reports/index.html"})
 @command
 def report(c: Any, console: Console, output: str = "") -> None:
-    """One HTML page of the last commands: what ran when, and how sizes and instruction counts changed."""
+    """One HTML page of the last commands: failures, what was compiled and cached, sizes, counts, images, and what ran when."""
     context = open_workspace(c, console, scope="project")
     from buildlib.core.plan import Write
     from buildlib.process import history
     from buildlib.process.context import HISTORY
     from buildlib.process.files import read_text
-    from buildlib.report import page
+    from buildlib.report.history_page import page
 
     file = context.workspace.target_dir / HISTORY
     lines = history.read(read_text(file.with_name(f"{file.name}.1")) + read_text(file))
     path = Path(absolute(output)) if output else context.reports / "index.html"
-    context.run(Write(path=path, text=page.page(lines)))
+    context.run(Write(path=path, text=page.page(lines, context.workspace.root.name)))
     console.line(f"wrote {path}")
 
 

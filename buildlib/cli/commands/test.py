@@ -39,7 +39,7 @@ def test(c: Any, console: Console, cargo: CargoOptions, arch: list[str], cpu: st
 
     Words after -- are for cargo.
     """
-    context = open_workspace(c, console, {"features": cargo.features}, cargo.request)
+    context = open_workspace(c, console, {"features": cargo.features}, cargo.request, recorded=True)
     from buildlib.report import test_tables
     from buildlib.testing import tests
 
@@ -73,7 +73,7 @@ def bench(
     """
     if not re.fullmatch(r"\d+(\.\d+)?", limit):
         raise UsageError("--limit expects a percentage, for example 1", f"got {limit!r}")
-    context = open_workspace(c, console, {"features": cargo.features}, cargo.request)
+    context = open_workspace(c, console, {"features": cargo.features}, cargo.request, recorded=True)
     from buildlib.report import test_tables
     from buildlib.testing import benches
 
@@ -105,7 +105,7 @@ def smoke(
 ) -> int:
     """Start each image of the registry on its platform and check that it does what the settings promise."""
     request = Request(components=tuple(split(component)))
-    context = open_workspace(c, console, {"registry": registry}, request, scope="project")
+    context = open_workspace(c, console, {"registry": registry}, request, scope="project", recorded=True)
     from buildlib.assembly.spec import one_per_platform
     from buildlib.report import test_tables
     from buildlib.testing import smoke as smoke_tests

@@ -41,10 +41,20 @@ def test_tags_are_moved_last_and_only_once(prepare):
     assert (first.status, first.digest, first.tags) == (Status.DONE, digest(text), ("1.2.3", "latest"))
     assert context.run.titles == [
         *START, *READ, "build a", f"read r.test/acme/a@{first.digest}", "extract program of a", "start a", "tag r.test/acme/a",
-        "read r.test/acme/a:1.2.3",
+        "read r.test/acme/a:1.2.3", *(f"read r.test/acme/a@{one}" for one in manifests.index_of(text).images.values()),
     ]  # fmt: skip
-    assert push(context) == replace(first, status=Status.UNCHANGED)
-    assert context.run.titles[10:] == [*START, *READ]
+    assert push(context) == replace(first, status=Status.UNCHANGED, layers={})
+    assert context.run.titles[12:] == [*START, *READ]
+
+
+def test_the_layers_of_what_was_pushed_are_read_where_the_registry_tells(prepare):
+    context = prepare()
+    push(context)
+    (platform, _), (_, known) = manifests.index_of(context.run.manifests["r.test/acme/a:latest"]).images.items()
+    context.run.manifests[f"r.test/acme/a@{known}"] = fake_registry.manifest("linux/arm/v7")
+    assert platform == "linux/amd64"  # whose manifest is not in the registry
+    layers = {"linux/arm/v7": ((digest("layer linux/arm/v7"), 0),)}
+    assert push(context, force=True, tags=("v2",)).layers == layers
 
 
 def test_another_tag_for_the_same_image_needs_no_build(prepare):
@@ -168,7 +178,7 @@ def test_one_platform_becomes_an_index_with_the_inputs(prepare):
     assert list(index.images) == ["linux/arm/v7"]
     assert index.inputs
     assert first.digest == digest(text)
-    assert push(context, targets=STATIC[1:]) == replace(first, status=Status.UNCHANGED)
+    assert push(context, targets=STATIC[1:]) == replace(first, status=Status.UNCHANGED, layers={})
 
 
 def test_with_several_nodes_each_platform_is_built_and_checked_alone(prepare):
@@ -185,7 +195,7 @@ def test_with_several_nodes_each_platform_is_built_and_checked_alone(prepare):
     index = manifests.index_of(context.run.manifests["r.test/acme/a:latest"])
     assert list(index.images) == ["linux/amd64", "linux/arm/v7"]
     assert annotation == f"index:buildlib.inputs={index.inputs}"
-    assert push(context) == replace(result, status=Status.UNCHANGED)
+    assert push(context) == replace(result, status=Status.UNCHANGED, layers={})
 
 
 def test_two_c_libraries_are_two_builds(prepare, tmp_path):

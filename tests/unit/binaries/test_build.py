@@ -21,6 +21,8 @@ from buildlib.core.plan import Status
 from buildlib.core.targets import TARGETS
 from buildlib.elf import read
 from buildlib.machine.workspace import Component
+from buildlib.process import history
+from buildlib.process.history import History
 
 APP = Component(name="app", package="app", version="1.0.0")
 
@@ -53,6 +55,19 @@ def test_the_same_bytes_are_neither_started_nor_copied_again(compiled):
     again = compiled()
     assert accept(again).status is Status.UNCHANGED
     assert again[0].run.asked == []
+
+
+def test_the_size_is_recorded_and_that_of_the_sections_where_something_is_new(compiled, program, native, tmp_path):
+    for status in (Status.DONE, Status.UNCHANGED):
+        context, plan, outcome = compiled()
+        result = build._accept(context, plan, outcome)
+        assert result.status is status
+        build._record(replace(context, history=History(tmp_path / "journal")), plan, result)
+    first, second = history.read((tmp_path / "journal").read_text())
+    assert {key: second[key] for key in second.keys() - {"run"}} == {
+        "command": "", "kind": "size", "arch": native.name, "name": "app", "value": program.stat().st_size,
+    }  # fmt: skip
+    assert sum(first["sections"].values()) == first["value"] == second["value"]
 
 
 def test_the_facts_of_the_same_bytes_are_not_read_again(compiled, monkeypatch):

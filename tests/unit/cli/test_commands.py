@@ -172,7 +172,7 @@ def test_verify_needs_no_workspace(tmp_path, monkeypatch, capsys):
 
 
 def raising(error):
-    def open_workspace(*_):
+    def open_workspace(*_, **__):
         raise error
 
     return open_workspace
@@ -188,7 +188,7 @@ def test_ctrl_c_is_130_and_sigterm_143(monkeypatch, capsys):
 
 
 def test_a_terminal_that_goes_ends_a_command_unless_nohup_ignores_it(monkeypatch, capsys):
-    monkeypatch.setattr(build_command, "open_workspace", lambda *_: signal.raise_signal(signal.SIGHUP))
+    monkeypatch.setattr(build_command, "open_workspace", lambda *_, **__: signal.raise_signal(signal.SIGHUP))
     before = signal.getsignal(signal.SIGHUP), signal.getsignal(signal.SIGTERM)
     try:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)

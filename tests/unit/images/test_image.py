@@ -11,6 +11,7 @@ from buildlib.core.plan import Status
 from buildlib.core.targets import TARGETS
 from buildlib.images import image, workspace_dockerfile
 from buildlib.images.image import ImageOptions
+from buildlib.process.history import History, read
 
 
 def save(context, tmp_path, tags=()):
@@ -25,6 +26,19 @@ def test_static_binaries_are_saved_without_docker(tmp_path):
     index = json.loads((tmp_path / "out" / "a" / "index.json").read_text())
     assert [entry["digest"] for entry in index["manifests"]] == [result.digest]
     assert not any("docker" in line for line in context.run.asked)
+
+
+def test_an_image_is_recorded_with_its_layers(tmp_path):
+    context = replace(workspace(tmp_path), history=History(tmp_path / "journal"))
+    (result,) = save(context, tmp_path)
+    blobs = tmp_path / "out" / "a" / "blobs" / "sha256"
+    (line,) = (line for line in read((tmp_path / "journal").read_text()) if line["kind"] == "image")
+    assert list(line["platforms"]) == ["linux/amd64", "linux/arm/v7"]
+    for ((digest, size),) in line["platforms"].values():
+        assert (blobs / digest.removeprefix("sha256:")).stat().st_size == size > 0
+    assert {key: line[key] for key in ("name", "status", "digest", "tags", "where")} == {
+        "name": "a", "status": "done", "digest": result.digest, "tags": ["1.2.3"], "where": str(tmp_path / "out" / "a"),
+    }  # fmt: skip
 
 
 def test_a_missing_platform_is_refused_before_anything_is_written(tmp_path):

@@ -52,7 +52,7 @@ _SWITCHES = {
         "image.strict",
         "write",
     ),
-    OUTPUT: ("json", "verbose", "quiet", "cache", "dry"),
+    OUTPUT: ("json", "report", "verbose", "quiet", "cache", "dry"),
 }
 ROWS = {
     **{name: Row(group=group) for group, names in _SWITCHES.items() for name in names},

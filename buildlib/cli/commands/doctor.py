@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from buildlib.cli.entry import ARCH, JSON, command, open_workspace, task
-from buildlib.core.errors import MissingRequirements
+from buildlib.core.errors import MissingRequirements, UsageError
 from buildlib.process.console import Console
 
 YES = "do not ask"
@@ -20,6 +20,7 @@ YES = "do not ask"
         "arch": f"{ARCH}; default: all",
         "json": JSON,
         "network": "check the connection to each registry step by step, from this machine and from the builder",
+        "report": "print what an issue should say, as Markdown: versions, choices and reasons, settings, what is missing",
         "fix": "install what is missing, as `setup` does",
         "yes": YES,
     },
@@ -31,10 +32,15 @@ def doctor(
     arch: list[str],
     network: bool = False,
     json: bool = False,
+    report: bool = False,
     fix: bool = False,
     yes: bool = False,
 ) -> int:
     """What this machine lacks for builds, tests and images, and how to fix it."""
+    if report and (json or network or fix):
+        raise UsageError("--report stands alone")
+    if report:
+        return _report(console, arch)
     if fix:
         _fix(c, console, arch, yes)
         return 0
@@ -52,6 +58,16 @@ def doctor(
     absent = missing(requirements, context.host)
     tables.doctor(console, requirements, absent, as_json=json)
     return MissingRequirements.code if any(one.required for one in absent) else 0
+
+
+def _report(console: Console, arch: list[str]) -> int:
+    from buildlib.doctor import bug_report
+    from buildlib.report.bug_report import markdown
+
+    context, problem = bug_report.context(console, os.environ, Path.cwd())
+    sections = bug_report.sections(context, context.targets(tuple(arch), "all"), problem)
+    console.line(markdown(sections, bug_report.title(context), context.host.env))
+    return 0
 
 
 def _network(c: Any, console: Console, as_json: bool) -> int:

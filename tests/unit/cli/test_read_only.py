@@ -27,6 +27,7 @@ FILES = {
 COMMANDS = [
     "config", "lint", "--dry lint --fix", "explain log.txt", "verify src", "verify missing", "builder", "ci --install x", "dockerfile",
     "--dry dockerfile --write", "--dry report", "--dry builder.remove", "--list", "doctor --network",
+    "doctor --report --arch amd64,arm64",
     "--dry clean --cache --dist", "completion bash", "completion --values component", "completion --values profile",
 ]  # fmt: skip
 WITH_GRAPH = ["plan", "doctor --arch amd64", "--dry build --arch amd64", "--dry bench --arch amd64", "--dry setup --yes --arch amd64",

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from invoke.exceptions import ParseError
+from invoke.parser.context import translate_underscores
 
 from buildlib.cli import command_list
 from buildlib.cli.collection import namespace
@@ -24,7 +25,7 @@ def explain(error: ParseError, argv: Iterable[str]) -> UsageError:
     text = str(error)
     command = (error.context.name if error.context is not None else "") or ""
     if without := re.match(r"Flag <Argument: ([\w-]+)", text):
-        return without_value(f"--{without[1].replace('_', '-')}", command)
+        return without_value(f"--{translate_underscores(without[1])}", command)
     word = next(iter(re.findall(r"'(.*?)'", text)), "")
     if "is ambiguous" in text:  # the name of a command behind an option whose value may be left out
         return UsageError(f"{word!r} may be the option's value or a command", "write the value as OPTION=VALUE")

@@ -1,7 +1,8 @@
-"""Pipelines of a workspace: sessions for nox, and a workflow for GitHub Actions that runs them.
+"""Pipelines of a workspace: sessions for nox, and the pipelines of GitHub Actions and GitLab that run them.
 
 Read `nox_sessions` first: its `sessions()` defines a session for each architecture, and `buildlib.sessions` is the import path of
-other projects' noxfiles. `github` prints the workflow of `buildlib ci`, which runs these sessions and buildlib's own commands.
+other projects' noxfiles. `command` is `buildlib ci`: `github` and `gitlab` write the files, which run these sessions and buildlib's
+own commands; `project` says where the workspace is in its repository, `registry_login` how a job logs in.
 
 Nothing here may depend on report or cli; only `nox_sessions` imports nox.
 """

@@ -6,17 +6,12 @@ Its jobs call nox and buildlib, and nothing else.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
-from pathlib import Path
 
+from buildlib.ci.project import Project, checked_name, image_secrets
 from buildlib.ci.registry_login import login
-from buildlib.core.errors import UsageError
-from buildlib.core.image_settings import secret_variable
 from buildlib.core.settings import Config
 from buildlib.core.targets import find_target
-from buildlib.machine import installation
-from buildlib.machine.installation import Source
 
 # Actions by commit, because a tag can be moved: checkout 6.1.0, setup-python 6.3.0, cache 5.0.0, upload-artifact 7.0.1.
 PINS = {
@@ -35,83 +30,54 @@ KEPT = """\
           path: |
             ~/.cache/buildlib
             ~/.cargo/registry
-            target/buildlib
+@BUILD@"""
+DIRECTORY = """\
+defaults:
+  run:
+    working-directory: @DIRECTORY@
 """
 
 
-def workflow(config: Config, install: str, *, rust: bool = True) -> str:
-    """The text of the file. `install` is the command that installs buildlib in a job; without `rust` there is nothing to compile.
+def workflow(config: Config, install: str, project: Project) -> str:
+    """The text of the file. `install` is the command that installs buildlib in a job.
 
     UsageError for a runner or a registry whose name cannot stand in a workflow.
     """
-    default = _checked_name("ci.runner", config.ci.runner)
+    default = checked_name("ci.runner", config.ci.runner)
     runners = {
-        find_target(arch).name: _checked_name(f"ci.runners.{arch}", runner)
-        for arch, runner in config.ci.runners.items()
+        find_target(arch).name: checked_name(f"ci.runners.{arch}", runner) for arch, runner in config.ci.runners.items()
     }
     registry = login(config.registry) if config.registry else None
+    # In this order: what a word contains is replaced by those after it.
     words = {
-        "BEGIN": BEGIN, "KEPT": KEPT, **PINS, "INSTALL": json.dumps(install), "BACKEND": config.backend, "RUNNER": default,
-        "RUNS_ON": _runs_on(runners, default), "LOGIN": registry.step if registry else "",
+        "BEGIN": BEGIN, "KEPT": KEPT, "REPORTS": REPORTS if project.build else "", "WHERE": DIRECTORY if project.directory else "",
+        **PINS, "NAME": f"multiarch {project.directory}".rstrip(), "DIRECTORY": json.dumps(project.directory, ensure_ascii=False),
+        "BUILD": _kept(project.build), "DIST": _kept(project.dist), "LOCKS": ", ".join(f"'{lock}'" for lock in project.locks),
+        "OUTPUT": project.build, "BACKEND": config.backend, "RUNNER": default, "RUNS_ON": _runs_on(runners, default),
+        "LOGIN": registry.step if registry else "",
         # Only for GitHub's registry: the permission is that of GITHUB_TOKEN.
         "PACKAGES": "" if registry and registry.secrets else "      packages: write\n",
-        "BEFORE": "test" if rust else "lint", "SECRETS": _secrets(config),
+        "BEFORE": "test" if project.rust else "lint", "SECRETS": _secrets(config),
+        "INSTALL": json.dumps(install, ensure_ascii=False),
     }  # fmt: skip
     text = (
-        HEAD + (TESTS if rust else LINT) + (IMAGES.replace("@BINARIES@", BINARIES if rust else "") if registry else "")
+        HEAD
+        + (TESTS if project.rust else LINT)
+        + (IMAGES.replace("@BINARIES@", BINARIES if project.rust else "") if registry else "")
     )
     for name, word in words.items():
         text = text.replace(f"@{name}@", word)
     return text
 
 
-def install_command(root: Path) -> str:
-    """The command that installs the running buildlib in a job, for the workspace in `root`.
-
-    A git repository is installed at its commit, a directory inside the workspace's own repository by its relative path. UsageError
-    for any other source: a job does not have this machine's files, and an archive or a package index names no commit.
-    """
-    source = installation.source()
-    repository = _repository(root)
-    if source.repository:
-        words = source.requirement("host-tools")
-    elif source.directory and source.directory.resolve().is_relative_to(repository):
-        inside = Source(directory=source.directory.resolve(), editable=source.editable)
-        words = inside.requirement("host-tools", relative_to=repository)
-    else:
-        origin = source.directory or source.url or "a package index"
-        raise UsageError(
-            f"this buildlib was installed from {origin}, which a workflow cannot use",
-            "pass the command that installs it in a job: buildlib ci --install 'pip install …'",
-        )
-    return installation.pip_command(words)
-
-
-def _repository(root: Path) -> Path:
-    """The directory that a job checks out; the workspace itself outside a git repository."""
-    root = root.resolve()
-    return next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), root)
-
-
-def _checked_name(key: str, value: str) -> str:
-    """The value, if it is only text to YAML, to GitHub's expressions and to a shell."""
-    if not re.fullmatch(r"[\w.-]+(:\d+)?", value):
-        raise UsageError(
-            f"{key} = {value!r}: expected letters, digits, '.', '_' and '-'", "for example ubuntu-24.04-arm"
-        )
-    return value
-
-
-def image_secrets(config: Config) -> tuple[str, ...]:
-    """The variables that images need as secrets; a workflow takes them from the repository's secrets of the same names."""
-    images = config.images.values()
-    return tuple(sorted({name for image in images for text in image.secrets if (name := secret_variable(text))}))
+def _kept(path: str) -> str:
+    """A line of the paths that a cache keeps, "" for a path outside of the repository."""
+    return f"            {path}\n" if path else ""
 
 
 def _secrets(config: Config) -> str:
-    names = [_checked_name("images.*.secrets", name) for name in image_secrets(config)]
-    lines = (f"          {name}: ${{{{ secrets.{name} }}}}\n" for name in names)
-    return "".join(("        env:\n", *lines)) if names else ""
+    lines = [f"          {name}: ${{{{ secrets.{name} }}}}\n" for name in image_secrets(config)]
+    return "".join(("        env:\n", *lines)) if lines else ""
 
 
 def _runs_on(runners: Mapping[str, str], default: str) -> str:
@@ -124,7 +90,7 @@ def _runs_on(runners: Mapping[str, str], default: str) -> str:
 
 HEAD = """\
 # Generated by `buildlib ci`. You can edit this file.
-name: multiarch
+name: @NAME@
 on:
   push:
     branches: [main]
@@ -133,9 +99,9 @@ on:
 permissions:
   contents: read
 concurrency:
-  group: multiarch-${{ github.ref }}
+  group: @NAME@-${{ github.ref }}
   cancel-in-progress: ${{ github.event_name == 'pull_request' }}
-
+@WHERE@
 jobs:
 """
 
@@ -191,23 +157,24 @@ TESTS = """\
     steps:
 @BEGIN@      - uses: @CACHE@
         with:
-@KEPT@          key: buildlib-${{ runner.arch }}-${{ matrix.arch }}-@BACKEND@-${{ hashFiles('Cargo.lock', 'rust-toolchain.toml') }}
+@KEPT@          key: buildlib-${{ runner.arch }}-${{ matrix.arch }}-@BACKEND@-${{ hashFiles(@LOCKS@) }}
           restore-keys: buildlib-${{ runner.arch }}-${{ matrix.arch }}-@BACKEND@-
       - run: @INSTALL@
       - run: buildlib setup --yes --arch ${{ matrix.arch }}
       - run: nox -s ${{ matrix.session }}
+@REPORTS@"""
+REPORTS = """\
       - uses: @UPLOAD@
         if: always()
         with:
           name: ${{ matrix.session }}
-          path: target/buildlib/reports
+          path: @OUTPUT@/reports
 """
 
 BINARIES = """\
       - uses: @CACHE@
         with:
-@KEPT@            dist
-          key: buildlib-images-@BACKEND@-${{ hashFiles('Cargo.lock', 'rust-toolchain.toml') }}
+@KEPT@@DIST@          key: buildlib-images-@BACKEND@-${{ hashFiles(@LOCKS@) }}
           restore-keys: buildlib-images-@BACKEND@-
 """
 
@@ -220,7 +187,7 @@ IMAGES = """
     timeout-minutes: 90
     permissions:
       contents: read
-@PACKAGES@    concurrency: images-${{ github.ref }}
+@PACKAGES@    concurrency: @NAME@-images-${{ github.ref }}
     steps:
 @BEGIN@@BINARIES@      - run: @INSTALL@
       - run: buildlib setup --yes

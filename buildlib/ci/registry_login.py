@@ -1,4 +1,4 @@
-"""How a workflow logs in to a registry: with which command, as whom, and which secrets that needs.
+"""How a pipeline logs in to a registry: with which command, as whom, and which secrets that needs.
 
 GITHUB_TOKEN is for GitHub's own registry alone; another registry must never get it. The other names are those of the
 documentation of docker/login-action.
@@ -18,6 +18,7 @@ ECR = re.compile(r"\d{12}\.dkr\.ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.amazonaws
 PUBLIC_ECR = "public.ecr.aws"
 # Artifact Registry and Container Registry of Google, which take the JSON key of a service account for a password.
 GOOGLE = re.compile(r"[a-z0-9-]+-docker\.pkg\.dev|(?:[a-z]+\.)?gcr\.io")
+NAMED = ("REGISTRY_USERNAME", "REGISTRY_PASSWORD")  # of any other registry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +58,7 @@ def login(prefix: str) -> Login:
             command=_docker(host, "_json_key"), env={"PASSWORD": _secret("GAR_JSON_KEY")}, secrets=("GAR_JSON_KEY",),
             comment="the JSON key of a service account; without one: google-github-actions/auth, and the user oauth2accesstoken",
         )  # fmt: skip
-    name, password = (
-        ("DOCKERHUB_USERNAME", "DOCKERHUB_TOKEN") if host == HUB else ("REGISTRY_USERNAME", "REGISTRY_PASSWORD")
-    )
+    name, password = ("DOCKERHUB_USERNAME", "DOCKERHUB_TOKEN") if host == HUB else NAMED
     return Login(
         # Docker Hub's form has no host: `docker login docker.io` was a login at a registry of that name in older versions.
         command=_docker("" if host == HUB else host, "$REGISTRY_USER"),
@@ -67,9 +66,38 @@ def login(prefix: str) -> Login:
     )  # fmt: skip
 
 
-def _docker(host: str, user: str) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitLabLogin:
+    """What a job runs, one line each, and the CI/CD variables that the project must have for it.
+
+    `own`: not if the registry is that of this GitLab, which has a token for each job.
+    """
+
+    commands: tuple[str, ...]
+    variables: tuple[str, ...]
+    own: bool = False
+
+
+def gitlab_login(prefix: str) -> GitLabLogin:
+    """The login at the registry of the setting `registry` in a job of GitLab's. UsageError for a text that is not one.
+
+    The job's token goes to the registry of this GitLab alone, whatever its name is.
+    """
+    host, known = _host(prefix), login(prefix)
+    names = known.secrets or NAMED  # GitHub's registry is one of the others here
+    if "aws " in known.command:
+        return GitLabLogin(commands=("pip install awscli", known.command), variables=names)
+    user = f"${names[0]}" if len(names) > 1 else "_json_key"
+    commands: tuple[str, ...] = (_docker("" if host == HUB else host, user, names[-1]),)
+    if names == NAMED:
+        token = "REGISTRY_USERNAME=$CI_REGISTRY_USER REGISTRY_PASSWORD=$CI_REGISTRY_PASSWORD"
+        commands = (f'if [ "$CI_REGISTRY" = {host} ]; then {token}; fi', *commands)
+    return GitLabLogin(commands=commands, variables=names, own=names == NAMED)
+
+
+def _docker(host: str, user: str, password: str = "PASSWORD") -> str:
     quoted = f'"{user}"' if user.startswith("$") else user
-    return " ".join(f'printf %s "$PASSWORD" | docker login {host} --username {quoted} --password-stdin'.split())
+    return " ".join(f'printf %s "${password}" | docker login {host} --username {quoted} --password-stdin'.split())
 
 
 def _secret(name: str) -> str:

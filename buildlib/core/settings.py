@@ -56,11 +56,17 @@ class Test(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Ci(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The workflow that `buildlib ci` prints."""
+    """The pipeline that `buildlib ci` prints."""
 
-    runner: Annotated[str, Meta(description="GitHub runner of all jobs")] = "ubuntu-24.04"
+    runner: Annotated[
+        str, Meta(description="GitHub runner of all jobs; for GitLab the tag of a runner, none by default")
+    ] = "ubuntu-24.04"
     runners: Annotated[
-        dict[str, str], Meta(description="GitHub runners of single arches", examples=[{"arm64": "ubuntu-24.04-arm"}])
+        dict[str, str],
+        Meta(
+            description="GitHub runners, or tags of GitLab runners, of single arches",
+            examples=[{"arm64": "ubuntu-24.04-arm"}],
+        ),
     ] = {}
 
 

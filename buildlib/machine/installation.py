@@ -6,6 +6,7 @@ PEP 610: pip writes direct_url.json for everything that it does not install from
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -37,8 +38,8 @@ class Source:
         if self.directory:
             path = str(self.directory)
             if relative_to:
-                relative = self.directory.relative_to(relative_to).as_posix()
-                path = "." if relative == "." else f"./{relative}"
+                relative = Path(os.path.relpath(self.directory, relative_to)).as_posix()
+                path = relative if relative == "." or relative.startswith("..") else f"./{relative}"
             return (*(("-e",) if self.editable else ()), f"{path}{brackets}")
         return (f"{DISTRIBUTION}{brackets} @ {self.url}",) if self.url else (f"{DISTRIBUTION}{brackets}",)
 

@@ -53,7 +53,7 @@ EXAMPLES = {
     "builder": (("show it", "builder"), ("create it", "builder.create")),
     "builder.create": (("create it", "builder.create"), ("again, with the settings as they are now", "builder.create --force")),
     "builder.remove": (("remove it", "builder.remove"), ("show what would run", "builder.remove --dry-run")),
-    "ci": (("a workflow", "ci > .github/workflows/buildlib.yml"), ("with a command of yours", "ci --install 'pip install .'")),
+    "ci": (("for GitHub", "ci > .github/workflows/multiarch.yml"), ("for GitLab", "ci --for gitlab > .gitlab-ci.yml")),
     "completion": (("for this shell", "completion bash > ~/.local/share/bash-completion/completions/buildlib"),
                    ("for fish", "completion fish > ~/.config/fish/completions/buildlib.fish")),
 }  # fmt: skip

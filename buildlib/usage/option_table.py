@@ -87,6 +87,7 @@ ROWS = {
     "format": _choice(OUTPUT, "FORMAT", "text", "json", "sarif", "github"),
     "baseline": Row(group=OUTPUT, value="FILE", kind="file"),
     "limit": Row(group=OUTPUT, value="PERCENT"),
+    "for": _choice(OUTPUT, "SYSTEM", "github", "gitlab"),
     "install": Row(group=OUTPUT, value="COMMAND"),
     "shell": _choice(OUTPUT, "SHELL", "bash", "zsh", "fish"),
     "values": _choice(OUTPUT, "KIND", *OF_WORKSPACE),

@@ -1,4 +1,4 @@
-"""`plan`, `config`, `report` and `ci`: what would run, what is configured, what ran, and a workflow."""
+"""`plan`, `config`, `report` and `ci`: what would run, what is configured, what ran, and a pipeline."""
 
 from __future__ import annotations
 
@@ -88,21 +88,14 @@ def report(c: Any, console: Console, output: str = "") -> None:
 
 
 @task(
-    help={"install": "the command that installs buildlib; default: from the source of this installation"},
+    help={
+        "for": "the CI system; default: github",
+        "install": "the command that installs buildlib; default: from the source of this installation",
+    },
 )
 @command
-def ci(c: Any, console: Console, install: str = "") -> None:
-    """A workflow for GitHub Actions that tests this workspace on all its arches and pushes its images."""
-    from buildlib.ci import github
-    from buildlib.ci.registry_login import login
+def ci(c: Any, console: Console, for_: str = "github", install: str = "") -> None:
+    """A pipeline for GitHub Actions or GitLab that tests this workspace on all its arches and pushes its images."""
+    from buildlib.ci import command as pipelines
 
-    context = open_workspace(c, console, scope="project")
-    context.targets((), "all")  # a workflow for no architecture would succeed and do nothing
-    install = install or github.install_command(context.workspace.root)
-    if "git+file:" in install:
-        console.warn("buildlib was installed from a repository on this machine, which only a runner on it can reach")
-    console.line(github.workflow(context.config, install, rust=context.workspace.has_rust).rstrip("\n"))
-    if context.config.registry and (
-        names := (*login(context.config.registry).secrets, *github.image_secrets(context.config))
-    ):
-        console.note(f"the workflow needs secrets of the repository: {', '.join(names)}")
+    pipelines.ci(open_workspace(c, console, scope="project"), for_, install)

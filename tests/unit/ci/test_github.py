@@ -5,18 +5,18 @@ import pytest
 import yaml
 from machines import settings
 
-from buildlib.ci import github
-from buildlib.ci.github import install_command, workflow
+from buildlib.ci.github import workflow
+from buildlib.ci.project import Project
 from buildlib.ci.registry_login import login
 from buildlib.core.errors import UsageError
 from buildlib.core.layers import files, resolve
-from buildlib.machine.installation import Source
 
 INSTALL = "pip install 'cargo-buildlib[host-tools]'"
+ROOT = Project()
 
 
 def test_the_workflow_calls_only_nox_and_buildlib():
-    text = workflow(settings(registry="ghcr.io/acme"), "pip install -e '.[dev]'")
+    text = workflow(settings(registry="ghcr.io/acme"), "pip install -e '.[dev]'", ROOT)
     runs = re.findall(r"- run: (.+)", text)
     assert runs == [
         '"pip install -e \'.[dev]\'"', "buildlib lint", '"pip install -e \'.[dev]\'"', "nox -s ${{ matrix.session }}",
@@ -31,12 +31,12 @@ def test_the_workflow_of_this_repository_is_up_to_date():
     root = Path(__file__).parents[3]
     config = resolve(*files(root))
     assert (root / ".github" / "workflows" / "multiarch.yml").read_text() == workflow(
-        config, "pip install -e '.[dev,host-tools]'"
+        config, "pip install -e '.[dev,host-tools]'", ROOT
     )
 
 
 def test_actions_are_pinned_and_permissions_are_minimal():
-    text = workflow(settings(registry="ghcr.io/acme"), INSTALL)
+    text = workflow(settings(registry="ghcr.io/acme"), INSTALL, ROOT)
     used = re.findall(r"uses: (\S+)", text)
     assert used and all(re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", use) for use in used)
     assert re.findall(r"^permissions:\n(.*)$", text, re.MULTILINE) == ["  contents: read"]
@@ -46,7 +46,7 @@ def test_actions_are_pinned_and_permissions_are_minimal():
 
 def test_an_arch_can_have_its_own_runner():
     ci = {"runner": "ubuntu-24.04", "runners": {"linux/arm64": "ubuntu-24.04-arm"}}
-    text = workflow(settings(ci=ci), INSTALL)
+    text = workflow(settings(ci=ci), INSTALL, ROOT)
     assert "runs-on: ${{ fromJSON('{\"arm64\":\"ubuntu-24.04-arm\"}')[matrix.arch] || 'ubuntu-24.04' }}\n" in text
     assert "images:" not in text  # no registry, no images
 
@@ -82,7 +82,7 @@ ECR = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 )  # fmt: skip
 def test_each_registry_gets_its_own_credentials(registry, command, secrets):
     """GITHUB_TOKEN goes to GitHub's registry alone."""
-    text = workflow(settings(registry=registry), INSTALL)
+    text = workflow(settings(registry=registry), INSTALL, ROOT)
     job = yaml.safe_load(text)["jobs"]["images"]
     (step,) = (step for step in job["steps"] if "docker login" in step.get("run", ""))
     assert step["run"] == command
@@ -95,9 +95,9 @@ def test_each_registry_gets_its_own_credentials(registry, command, secrets):
 
 def test_other_logins_are_suggested_where_keys_can_be_avoided():
     assert "# without keys: aws-actions/configure-aws-credentials with a role" in workflow(
-        settings(registry=ECR), INSTALL
+        settings(registry=ECR), INSTALL, ROOT
     )
-    google = workflow(settings(registry="gcr.io/p"), INSTALL)
+    google = workflow(settings(registry="gcr.io/p"), INSTALL, ROOT)
     assert "# the JSON key of a service account; without one: google-github-actions/auth" in google
 
 
@@ -114,85 +114,20 @@ def test_other_logins_are_suggested_where_keys_can_be_avoided():
 )  # fmt: skip
 def test_settings_that_a_workflow_cannot_contain_are_usage_errors(flags, message):
     with pytest.raises(UsageError) as caught:
-        workflow(settings(**flags), INSTALL)
+        workflow(settings(**flags), INSTALL, ROOT)
     assert caught.value.message == message
 
 
 def test_a_runner_that_is_not_a_string_is_a_usage_error():
     with pytest.raises(UsageError):
-        workflow(settings(ci={"runners": {"arm64": 3}}), INSTALL)
-
-
-# --- the command that installs buildlib in a job ------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def command(tmp_path, monkeypatch):
-    """The install command of a workspace below a repository, for an installation from this source."""
-    root = tmp_path / "repository" / "workspace"
-    root.mkdir(parents=True)
-    (root.parent / ".git").mkdir()
-
-    def command(**source):
-        monkeypatch.setattr(github.installation, "source", lambda: Source(**source))
-        return install_command(root)
-
-    return command
-
-
-def test_a_git_repository_is_installed_at_its_commit(command):
-    commit = "5b58b10ff4a0e5ca6f9c2d3e4f5a6b7c8d9e0f1a"
-    assert command(repository="git+https://github.com/acme/buildlib", commit=commit) == (
-        f"pip install 'cargo-buildlib[host-tools] @ git+https://github.com/acme/buildlib@{commit}'"
-    )
-
-
-@pytest.mark.parametrize(
-    ("folder", "editable", "expected"),
-    [
-        (".", True, "pip install -e '.[host-tools]'"), (".", False, "pip install '.[host-tools]'"),
-        ("workspace", True, "pip install -e './workspace[host-tools]'"),
-        ("vendor/build lib", False, "pip install './vendor/build lib[host-tools]'"),
-    ],
-)  # fmt: skip
-def test_a_directory_in_the_repository_is_installed_by_its_relative_path(command, tmp_path, folder, editable, expected):
-    assert command(directory=tmp_path / "repository" / folder, editable=editable) == expected
-
-
-def test_symbolic_links_to_the_repository_are_followed(command, tmp_path):
-    (tmp_path / "link").symlink_to(tmp_path / "repository")
-    assert command(directory=tmp_path / "link", editable=True) == "pip install -e '.[host-tools]'"
-
-
-def test_a_workspace_outside_a_repository_is_its_own_root(tmp_path, monkeypatch):
-    monkeypatch.setattr(github.installation, "source", lambda: Source(directory=tmp_path / "buildlib"))
-    assert install_command(tmp_path) == "pip install './buildlib[host-tools]'"
-
-
-@pytest.mark.parametrize(
-    ("source", "origin"),
-    [
-        ({"directory": Path("/elsewhere/buildlib"), "editable": True}, "/elsewhere/buildlib"),
-        ({"url": "https://acme.test/cargo_buildlib-0.1.0-py3-none-any.whl"},
-         "https://acme.test/cargo_buildlib-0.1.0-py3-none-any.whl"),
-        ({}, "a package index"),
-    ],
-    ids=str,
-)  # fmt: skip
-def test_other_sources_require_an_install_command(command, source, origin):
-    with pytest.raises(UsageError) as caught:
-        command(**source)
-    assert (caught.value.message, caught.value.help) == (
-        f"this buildlib was installed from {origin}, which a workflow cannot use",
-        "pass the command that installs it in a job: buildlib ci --install 'pip install …'",
-    )
+        workflow(settings(ci={"runners": {"arm64": 3}}), INSTALL, ROOT)
 
 
 IMAGE = {"dockerfile": "Dockerfile", "context": "."}
 
 
 def test_a_project_without_rust_is_linted_and_its_images_are_pushed():
-    text = workflow(settings(registry="ghcr.io/acme", images={"web": IMAGE}), INSTALL, rust=False)
+    text = workflow(settings(registry="ghcr.io/acme", images={"web": IMAGE}), INSTALL, Project(rust=False))
     jobs = yaml.safe_load(text)["jobs"]
     assert {name: job.get("needs") for name, job in jobs.items()} == {"lint": None, "images": ["lint"]}
     assert [step["run"] for step in jobs["images"]["steps"] if "run" in step] == [
@@ -206,8 +141,7 @@ def test_a_project_without_rust_is_linted_and_its_images_are_pushed():
 def test_secrets_of_images_come_from_the_repository():
     images = {"web": {**IMAGE, "secrets": ["NPM_TOKEN", "id=pip,env=PIP", "id=x,src=file"]}}
     config = settings(registry="ghcr.io/acme", images=images)
-    assert github.image_secrets(config) == ("NPM_TOKEN", "PIP")
-    (step,) = (one for one in yaml.safe_load(workflow(config, INSTALL))["jobs"]["images"]["steps"]
+    (step,) = (one for one in yaml.safe_load(workflow(config, INSTALL, ROOT))["jobs"]["images"]["steps"]
                if one.get("run") == "buildlib image --push")  # fmt: skip
     assert step["env"] == {"NPM_TOKEN": "${{ secrets.NPM_TOKEN }}", "PIP": "${{ secrets.PIP }}"}
 
@@ -215,4 +149,38 @@ def test_secrets_of_images_come_from_the_repository():
 def test_a_secret_whose_name_cannot_stand_in_a_workflow_is_an_error():
     images = {"web": {**IMAGE, "secrets": ["id=x,env=A}} B"]}}
     with pytest.raises(UsageError, match=r"images\.\*\.secrets = 'A}} B'"):
-        workflow(settings(registry="ghcr.io/acme", images=images), INSTALL)
+        workflow(settings(registry="ghcr.io/acme", images=images), INSTALL, ROOT)
+
+
+BELOW = Project(directory="services/my api", build="target/buildlib", dist="services/my api/dist")
+
+
+def test_a_workspace_below_the_root_of_the_repository():
+    jobs = yaml.safe_load(text := workflow(settings(registry="ghcr.io/acme"), INSTALL, BELOW))
+    assert (jobs["name"], jobs["defaults"]) == (
+        "multiarch services/my api",
+        {"run": {"working-directory": "services/my api"}},
+    )
+    # Two workspaces of one repository must not cancel each other.
+    assert jobs["concurrency"]["group"] == "multiarch services/my api-${{ github.ref }}"
+    assert jobs["jobs"]["images"]["concurrency"] == "multiarch services/my api-images-${{ github.ref }}"
+    (cache,) = (step["with"] for step in jobs["jobs"]["images"]["steps"] if "actions/cache" in step.get("uses", ""))
+    assert cache["path"].split("\n")[:-1] == [
+        "~/.cache/buildlib",
+        "~/.cargo/registry",
+        "target/buildlib",
+        "services/my api/dist",
+    ]
+    assert cache["key"] == (
+        "buildlib-images-auto-${{ hashFiles('services/my api/Cargo.lock', 'services/my api/rust-toolchain.toml', "
+        "'services/rust-toolchain.toml', 'rust-toolchain.toml') }}"
+    )
+    (upload,) = (step["with"] for step in jobs["jobs"]["test"]["steps"] if "upload-artifact" in step.get("uses", ""))
+    assert upload["path"] == "target/buildlib/reports"
+    assert not re.search(r"@[A-Z_]+@", text)
+
+
+def test_directories_outside_of_the_repository_are_not_kept():
+    jobs = yaml.safe_load(workflow(settings(registry="ghcr.io/acme"), INSTALL, Project(build="", dist="")))["jobs"]
+    paths = [step["with"]["path"] for job in jobs.values() for step in job["steps"] if "path" in step.get("with", {})]
+    assert paths == ["~/.cache/buildlib\n~/.cargo/registry\n"] * 2  # and no reports

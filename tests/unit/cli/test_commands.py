@@ -77,6 +77,7 @@ def test_words_of_other_tools_are_known():
         (["build", "--json=x"], "error: option '--json' takes no value\n  help: see buildlib build --help\n"),
         (["build", "-p"], "error: option '-p' needs a value\n  help: see buildlib build --help\n"),
         (["build", "--arch", "--json"], "error: option '--arch' needs a value\n  help: see buildlib build --help\n"),
+        (["ci", "--for"], "error: option '--for' needs a value\n  help: see buildlib ci --help\n"),
         (["build", "x"], "error: build: unexpected argument 'x'\n  help: see buildlib build --help\n"),
         (["build", "lnt"], "error: unknown command 'lnt'\n  help: did you mean 'lint'?\n"),
         (["--help", "x"], "error: unknown command 'x'\n  help: see buildlib --help\n"),

@@ -1,0 +1,257 @@
+"""The pipelines that `buildlib ci` prints: valid for GitHub and GitLab, and their steps run in order in a clone of the repository."""
+
+import json
+import os
+import re
+import sys
+
+import pytest
+import yaml
+from containers import go_environment
+from testbed import BUILDLIB, buildlib, install_packages, run
+
+from buildlib.ci import github, gitlab
+from buildlib.ci.project import Project
+from buildlib.core import layers
+from buildlib.core.targets import TARGETS
+from buildlib.machine.host import cache_folder
+
+ACTIONLINT = "v1.7.11"  # the newest that Go 1.24 compiles
+IMAGE = {"dockerfile": "Dockerfile", "context": ".", "secrets": ["NPM_TOKEN"]}
+BELOW = Project(directory="services/my api", build="services/my api/target/buildlib", dist="services/my api/dist")
+REGISTRIES = (
+    "",
+    "ghcr.io/acme",
+    "acme",
+    "gcr.io/p",
+    "123456789012.dkr.ecr.eu-west-1.amazonaws.com/a",
+    "registry.acme.test:5050/a",
+)
+CI = {"runner": "ubuntu-24.04-arm", "runners": {"arm64": "own-runner"}}
+FILES = {
+    "services/my api/Cargo.toml": '[package]\nname = "api"\nversion = "1.0.0"\nedition = "2021"\n',
+    "services/my api/Cargo.lock": '[[package]]\nname = "api"\nversion = "1.0.0"\n',
+    "services/my api/src/main.rs": "fn main() {}\n#[test]\nfn works() {}\n",
+    "services/my api/Dockerfile": "FROM scratch\n",
+    "services/my api/.gitignore": "target\n",
+    "services/my api/buildlib.toml": 'arches = ["amd64"]\nregistry = "registry.acme.test/team"\n',
+    "services/my api/noxfile.py": '''\
+import nox
+from buildlib.sessions import sessions
+
+sessions()
+
+@nox.session(venv_backend="none")
+def unit(session):
+    session.run("cargo", "test", "--quiet", external=True)
+
+@nox.session(venv_backend="none", default=False)
+def release(session):
+    session.error("not in a pipeline")
+''',
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pipelines(tmp_path_factory):
+    """Pipelines of both systems for all kinds of projects, in files."""
+    folder = tmp_path_factory.mktemp("pipelines")
+    for number, registry in enumerate(REGISTRIES):
+        for name, project in {
+            "root": Project(),
+            "below": BELOW,
+            "outside": Project(build="", dist=""),
+            "images": Project(rust=False),
+        }.items():
+            images = {"web": IMAGE} if name in ("below", "images") else {}
+            config = layers.resolve(
+                ("flag", {"registry": registry, "images": images, "ci": CI if name == "below" else {}})
+            )
+            install = "pip install 'cargo-buildlib[host-tools] @ git+https://example.org/x@1'"
+            targets = [TARGETS["amd64"], TARGETS["riscv64-musl"]]
+            (folder / f"github-{name}-{number}.yml").write_text(github.workflow(config, install, project))
+            (folder / f"gitlab-{name}-{number}.yml").write_text(gitlab.pipeline(config, install, project, targets))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("system", "schema"),
+    [("github", ("vendor.github-workflows",)), ("gitlab", ("vendor.gitlab-ci", "--data-transform", "gitlab-ci"))],
+)
+def test_pipelines_are_valid(pipelines, system, schema):
+    files = sorted(pipelines.glob(f"{system}-*.yml"))
+    checked = run(sys.executable, "-m", "check_jsonschema", "--builtin-schema", *schema, *files)
+    assert checked.code == 0 and len(files) == 4 * len(REGISTRIES), checked
+    wrong = pipelines / "wrong.yml"
+    wrong.write_text(re.sub("^    steps:|^  script:", "  nonsense:", files[0].read_text(), flags=re.MULTILINE))
+    assert run(sys.executable, "-m", "check_jsonschema", "--builtin-schema", *schema, wrong).code == 1
+
+
+@pytest.fixture(scope="session")
+def actionlint(tmp_path_factory):
+    """actionlint, compiled from its Go module; kept in the cache."""
+    program = cache_folder() / "tests" / f"actionlint-{ACTIONLINT}" / "actionlint"
+    if not program.exists():
+        folder = tmp_path_factory.mktemp("actionlint")
+        name = "github.com/rhysd/actionlint"
+        (folder / "go.mod").write_text(f"module throwaway\ngo 1.24\nrequire {name} {ACTIONLINT}\n")
+        env = {"CGO_ENABLED": "0", **go_environment(folder)}
+        downloaded = run("go", "get", f"{name}/cmd/actionlint@{ACTIONLINT}", cwd=folder, env=env)
+        assert downloaded.code == 0, downloaded
+        program.parent.mkdir(parents=True)
+        built = run("go", "build", "-trimpath", "-o", program, f"{name}/cmd/actionlint", cwd=folder, env=env)
+        assert built.code == 0, built
+    return program
+
+
+def test_actionlint_has_no_finding(pipelines, actionlint):
+    """Expressions, contexts and keys of a workflow. Not what shellcheck says, which is not on every machine."""
+    linted = run(actionlint, "-shellcheck=", "-config-file", os.devnull, *sorted(pipelines.glob("github-*.yml")))
+    assert (linted.code, linted.out) == (0, ""), linted
+
+
+# --- the steps ----------------------------------------------------------------------------------------------------------------
+
+
+SAYS_INSTALLED = "buildlib --version"  # in place of the command that installs what is tested here
+TOOLS = {
+    "docker": '#!/bin/sh\nif [ "$1" = login ]; then echo "$@ $(cat)" >> "$LOGINS"; fi\n',
+    "apt-get": "#!/bin/sh\n",  # the packages are those of the job's container
+}
+
+
+class Repository:
+    """A clone of a repository with a workspace below its root, as a job has it.
+
+    The steps run as they are printed, except that the job that pushes images has `--dry-run`; what it sends to a registry is recorded.
+    """
+
+    def __init__(self, folder):
+        origin, tools = folder / "origin", folder / "tools"
+        self.root, self.logins = folder / "clone", folder / "logins"
+        for name, text in FILES.items():
+            (origin / name).parent.mkdir(parents=True, exist_ok=True)
+            (origin / name).write_text(text)
+        tools.mkdir()
+        for name, text in TOOLS.items():
+            (tools / name).write_text(text)
+            (tools / name).chmod(0o755)
+        identity = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+        for words in (("init", "--quiet"), ("add", "."), ("commit", "--quiet", "--message", "a")):
+            assert run("git", *identity, *words, cwd=origin).code == 0
+        assert run("git", "clone", "--quiet", origin, self.root).code == 0
+        self.env = {"PATH": f"{tools}:{BUILDLIB.parent}:{os.environ['PATH']}", "LOGINS": str(self.logins), "CI": "true"}
+        self.ran = []
+
+    def pipeline(self, *options):
+        """What `buildlib ci` prints, read, and what it says on stderr."""
+        printed = buildlib("ci", "--install", SAYS_INSTALLED, *options, cwd=self.root / "services" / "my api")
+        assert printed.code == 0, printed
+        return yaml.safe_load(printed.out), printed.err.splitlines()
+
+    def step(self, job, command, shell, cwd, env):
+        """Run a step in the shell of the CI system."""
+        self.ran.append((job, command))
+        if job == "images":
+            command = re.sub("^(buildlib (?!--version).*)$", r"\1 --dry-run", command, flags=re.MULTILINE)
+        done = run(*shell, command, cwd=cwd, env=self.env | env)
+        assert done.code == 0, (job, command, done)
+        return done
+
+
+@pytest.fixture
+def repository(tmp_path):
+    install_packages("jq")
+    return Repository(tmp_path)
+
+
+def test_the_steps_of_githubs_workflow_run_in_order(repository, tmp_path):
+    workflow, said = repository.pipeline()
+    assert said == [
+        "  save it in .github/workflows at the root of the repository",
+        "  the workflow needs secrets of the repository: REGISTRY_USERNAME, REGISTRY_PASSWORD",
+    ]
+    cwd = repository.root / workflow["defaults"]["run"]["working-directory"]
+    known = {"vars.REGISTRY_USERNAME || secrets.REGISTRY_USERNAME": "user", "secrets.REGISTRY_PASSWORD": "password"}
+    uploads = []
+    for name, job in workflow["jobs"].items():
+        needed = job.get("needs", [])
+        assert {*([needed] if isinstance(needed, str) else needed)} <= {done for done, _ in repository.ran}
+        for row in _matrix(job.get("strategy", {}).get("matrix"), known):
+            outputs = tmp_path / f"outputs-{len(repository.ran)}"
+            outputs.touch()
+            for step in job["steps"]:
+                env = {key: _filled(value, known) for key, value in step.get("env", {}).items()}
+                env |= {"GITHUB_ACTIONS": "true", "GITHUB_OUTPUT": str(outputs)}
+                if "run" in step:
+                    repository.step(name, _filled(step["run"], row), ("bash", "-e", "-c"), cwd, env)
+                uploads += [step["with"]["path"]] if "upload-artifact" in step.get("uses", "") else []
+            written = dict(line.split("=", 1) for line in outputs.read_text().splitlines())
+            known |= {f"steps.sessions.outputs.{key}": value for key, value in written.items()}
+        known |= {f"needs.{name}.outputs.{key}": _filled(value, known) for key, value in job.get("outputs", {}).items()}
+    sessions = workflow["jobs"]["plan"]["steps"][-1]["run"]
+    login = 'printf %s "$PASSWORD" | docker login registry.acme.test --username "$REGISTRY_USER" --password-stdin'
+    assert repository.ran == [
+        ("plan", SAYS_INSTALLED), ("plan", "buildlib lint"), ("plan", sessions),
+        ("checks", SAYS_INSTALLED), ("checks", "nox -s unit"),
+        ("test", SAYS_INSTALLED), ("test", "buildlib setup --yes --arch amd64"), ("test", "nox -s test-amd64"),
+        ("images", SAYS_INSTALLED), ("images", "buildlib setup --yes"), ("images", login), ("images", "buildlib image --push"),
+    ]  # fmt: skip
+    assert repository.logins.read_text() == "login registry.acme.test --username user --password-stdin password\n"
+    assert [path.name for folder in uploads for path in (repository.root / folder).glob("*.xml")] == ["test-amd64.xml"]
+
+
+def _filled(text, values):
+    """The text with the values of its expressions. KeyError for an unknown one."""
+    return re.sub(r"\$\{\{ (.+?) \}\}", lambda match: values[match[1]], text)
+
+
+def _matrix(matrix, known):
+    """The values of the expressions of each job of a matrix, whose only key is a list or `include`."""
+    if not matrix:
+        return [{}]
+    ((key, expression),) = matrix.items()
+    rows = json.loads(_filled(re.sub(r"fromJSON\((.+)\)", r"\1", expression), known))
+    return [
+        {f"matrix.{name}": value for name, value in (row if key == "include" else {key: row}).items()} for row in rows
+    ]
+
+
+def test_the_steps_of_gitlabs_pipeline_run_in_order(repository, tmp_path):
+    pipeline, said = repository.pipeline("--for", "gitlab")
+    assert said == [
+        "  save it as .gitlab-ci.yml at the root of the repository, or start it from there as a child pipeline",
+        "  the pipeline needs CI/CD variables of the project: REGISTRY_USERNAME and REGISTRY_PASSWORD (not for GitLab's own registry)",
+    ]
+    before = pipeline["default"]["before_script"]
+    of_gitlab = {
+        "CI_PROJECT_DIR": str(repository.root), "CI_REGISTRY": "registry.acme.test", "CI_REGISTRY_USER": "token-of-job",
+        "CI_REGISTRY_PASSWORD": "password",
+        "ZIG_GLOBAL_CACHE_DIR": str(cache_folder().with_name("zig")),  # zig's usual one: libc takes it a quarter of a minute
+    }  # fmt: skip
+    jobs = {name: _extended(pipeline, job) for name, job in pipeline.items() if "stage" in _extended(pipeline, job)}
+    for stage in pipeline["stages"]:
+        for name, job in ((name, job) for name, job in jobs.items() if job["stage"] == stage and name[0] != "."):
+            script = "\n".join((*before, *job["script"]))
+            script = script.replace("-m venv", "-m venv --without-pip").replace("/tmp/buildlib", str(tmp_path / name))
+            env = {
+                key: str(value).replace("$CI_PROJECT_DIR", str(repository.root))
+                for key, value in job.get("variables", {}).items()
+            }
+            repository.step(name, script, ("bash", "-eo", "pipefail", "-c"), repository.root, of_gitlab | env)
+    assert [name for name, _ in repository.ran] == ["lint", "checks", "test-amd64", "images"]
+    assert all(script.splitlines()[len(before) :] == jobs[name]["script"] for name, script in repository.ran)
+    assert before[-2:] == ["cd 'services/my api'", SAYS_INSTALLED]
+    assert (
+        repository.logins.read_text() == "login registry.acme.test --username token-of-job --password-stdin password\n"
+    )
+    reports = jobs["test-amd64"]["artifacts"]["reports"]["junit"]
+    assert [path.name for path in repository.root.glob(reports)] == ["test-amd64.xml"]
+
+
+def _extended(pipeline, job):
+    """A job with the keys of those that it extends; variables are merged."""
+    if not isinstance(job, dict) or "extends" not in job:
+        return job
+    base = _extended(pipeline, pipeline[job["extends"]])
+    return {**base, **job, "variables": base.get("variables", {}) | job.get("variables", {})}

@@ -64,7 +64,7 @@ def scripts(context: Context, target: Target, *, tests: bool = False) -> tuple[S
     if lock and (answer := read_text(cached)):
         return tuple(_from_json(row) for row in json.loads(answer))
     if context.run.dry and not lock:  # cargo would write one
-        context.console.warn(
+        context.console.warn_once(
             "no Cargo.lock: what crates run while they are compiled is not checked; `cargo generate-lockfile` creates one"
         )
         return ()

@@ -19,7 +19,7 @@ from buildlib.core.plan import Step
 from buildlib.core.requirements import missing
 from buildlib.core.settings import flat
 from buildlib.core.targets import Target
-from buildlib.doctor import checks
+from buildlib.doctor import checks, reasons
 from buildlib.emulation import qemu
 from buildlib.machine import installation
 from buildlib.machine.host import Host, probe
@@ -42,19 +42,6 @@ PREFIXES = (
     "XDG_CACHE_HOME",
 )  # fmt: skip
 PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
-# Why a build sets a variable, by its name or the beginning of it; plain names are also those of the target's programs.
-REASONS = {
-    "CARGO_ENCODED_RUSTFLAGS": "the workspace's flags without what only this machine can use",
-    "CARGO_TARGET_": "zig's linker does not fall back from a shared library to the archive",
-    "CARGO_ZIGBUILD_CACHE_DIR": "cargo-zigbuild writes its wrappers without a lock",
-    "CC": "build scripts compile for the target",
-    "HOST_": "what runs during the build",
-    "JEMALLOC_SYS_WITH_LG_PAGE": "the largest pages of the arch",
-    "LDFLAGS": "lld refuses version scripts that name absent symbols",
-    "LIBCLANG_PATH": "the system has no libclang",
-    "PKG_CONFIG": "finds no library of this machine",
-    "RUSTC": "the compiler of the target's std",
-}
 ERRORS = 3  # of the last commands
 Row = tuple[str, str]
 
@@ -111,11 +98,14 @@ def sections(context: Context, targets: tuple[Target, ...], problem: str = "") -
 
 
 def _or_error(rows: Callable[[], Iterable[Row]]) -> tuple[Row, ...]:
-    """The rows, or the error of finding them."""
+    """The rows, up to the error of finding them and with it: a workspace without binaries has no command line, but a compiler."""
+    found: list[Row] = []
     try:
-        return tuple(rows())
+        for row in rows():
+            found.append(row)
     except BuildError as error:
-        return (("error", error.message),)
+        found.append(("error", error.message))
+    return tuple(found)
 
 
 def _prepared(context: Context, targets: tuple[Target, ...], rows: list[Row]) -> tuple[Context, dict[Target, Backend]]:
@@ -222,23 +212,25 @@ def _target(context: Context, target: Target, backend: Backend) -> Iterator[Row]
     if sysroot := host.sysroots.get(target.name):
         packages = ", ".join(f"{name} {version}" for name, version in sysroot.packages.items())
         yield "libraries", f"{sysroot.suite}: {packages or 'not downloaded yet'}"
+    yield "rustflags", "; ".join(reasons.rustflags(host, target))
     if context.workspace.has_rust and (compiler or not backend.local):
         toolset = cargo.Toolset(
             target=target, backend=backend, compiler=compiler, uses=uses(read_text(context.workspace.lock))
         )
-        yield from _command(
-            cargo.build(host, context.config, context.workspace, context.request, context.selection, toolset)
-        )
+        build = cargo.build(host, context.config, context.workspace, context.request, context.selection, toolset)
+        yield from _command(build, toolset)
 
 
-def _command(build: cargo.Build) -> Iterator[Row]:
-    """The command line and the variables that a build sets beside PATH."""
+def _command(build: cargo.Build, toolset: cargo.Toolset) -> Iterator[Row]:
+    """The command line and the variables that a build sets beside PATH, with the reason for each."""
     for step in build.job.steps:
         if isinstance(step, Step):
             yield "command", join(step.argv)
-            yield from (
-                (name, value.replace("\x1f", " ")) for name, value in sorted(step.env.items()) if name != "PATH"
-            )
+            for name, value in sorted(step.env.items()):
+                if name != "PATH":
+                    why = reasons.reason(name, toolset.target, toolset.backend)
+                    text = value.replace("\x1f", " ")
+                    yield name, f"{text} ({why})" if why else text
 
 
 def _settings(context: Context) -> Iterator[Row]:

@@ -105,7 +105,7 @@ def _provide_one(context: Context, target: Target, suite: str) -> Sysroot:
         return found
     if context.run.dry:
         wanted = " ".join(names)
-        context.console.warn(
+        context.console.warn_once(
             f"{target.name}: {wanted} of Debian {suite} would be downloaded, and may raise the minimum glibc"
         )
         return Sysroot(root=str(folder / "planned"), multiarch=target.multiarch, suite=suite)

@@ -2,16 +2,20 @@
 
 import json
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from machines import AMD64, ARM64, WITH_ZIG, Machine, Recorder, context
+from machines import AMD64, ARM64, WITH_ZIG, Machine, Recorder, context, workspace
 
 from buildlib.core.targets import TARGETS
 from buildlib.doctor import bug_report, checks
 from buildlib.doctor.bug_report import Section
+from buildlib.machine import cargo_config
 from buildlib.machine.host import Daemon
+from buildlib.machine.workspace import Component
 from buildlib.process.console import Console
 from buildlib.process.history import History
 from buildlib.report.bug_report import MAX_CHARACTERS, markdown
@@ -51,6 +55,29 @@ def test_a_target_has_its_choices_with_reasons():
     assert list(found)[:2] == ["versions", "containers"] and list(found)[-4:] == [
         "settings", "environment", "missing", "errors of the last commands",
     ]  # fmt: skip
+
+
+def test_flags_and_variables_have_reasons(rustup):
+    env = {"RUSTFLAGS": "-C linker=clang --cfg x"}
+    config = cargo_config.resolve([], env, Path("/w"))
+    host = machine(NO_DOCKER, tools=["cc"], env=env, cargo_config=config, toolchains=(rustup,), **WITH_ZIG)
+    opened = context(host, Recorder({"x": (0, "")}), backend="zig")
+    rows = dict(sections(opened, AMD64)["target amd64"])
+    assert (rows["compiler"], rows["error"]) == (
+        "rustc 1.95.0 (rustup), /r/toolchains/stable/bin/rustc",
+        "no binaries in /w",
+    )
+    rows = dict(
+        sections(replace(opened, workspace=workspace(Component(name="a", package="a", version="1.0.0"))), AMD64)[
+            "target amd64"
+        ]
+    )
+    assert rows["rustflags"] == "-C linker=clang --cfg x (RUSTFLAGS)"
+    assert (
+        rows["CARGO_ENCODED_RUSTFLAGS"] == "--cfg x (the configured flags without what cannot be meant for the target)"
+    )
+    assert rows["LDFLAGS"] == "-Wl,--undefined-version (lld refuses version scripts that name absent symbols)"
+    assert "cargo-zigbuild build --target x86_64-unknown-linux-gnu.2.31 " in rows["command"] and "PATH" not in rows
 
 
 def test_what_goes_wrong_is_said_in_its_place(tmp_path, monkeypatch):

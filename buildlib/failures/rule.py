@@ -1,13 +1,14 @@
 """The rules of rules/*.toml as data: which lines of a log are failures, of which class, with which help.
 
-Pure, apart from reading the rule files once.
+A file has the words of one tool. What several tools mean alike is a rule with a name in shared.toml, without words of its own;
+their files add them: [[phrases]] with `of`, the name. Pure, apart from reading the rule files once.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,14 +16,7 @@ from typing import Any
 
 from buildlib.core.targets import TARGETS
 
-# The files in rules/, in the order in which their rules are tried: the first rule that matches a line reads it.
-RULE_FILES = (
-    "test_runners.toml", "resources.toml", "rustc.toml", "binfmt.toml", "apt.toml", "http.toml", "buildx.toml", "docker.toml",
-    "podman.toml", "cross.toml", "curl.toml", "git.toml", "coreutils.toml", "clap.toml", "npm.toml", "emulation.toml",
-    "machine.toml",
-    "libraries.toml", "flags.toml", "rate_limits.toml", "certificates.toml", "builder.toml", "credentials.toml", "uploads.toml",
-    "cargo.toml", "not_found.toml", "usage.toml", "compile.toml", "test.toml", "network.toml", "downloads.toml", "details.toml",
-)  # fmt: skip
+RULES = Path(__file__).with_name("rules")
 PLACEHOLDER = re.compile(r"\{(\w+)\}")  # in a help text: a named group of one of the rule's patterns
 
 
@@ -32,8 +26,12 @@ class Rule:
 
     A rule matches a line that contains one of `phrases` (in lower case; the line's case does not matter), in which `pattern`
     finds something, if there is one, and `unless` finds nothing; `above` and `below`, if there are any, must find something in
-    the lines above and below it (without blank lines). `reason` in the files says what the messages mean, `source` in
-    which files of which repository they are.
+    the lines above and below it (without blank lines). Of the rules that match a line the one with the lowest `order` reads it:
+    below 120 test runners, 200 limits of the machine, 910 statements of one tool, 1740 what this machine lacks, 1870 refusals,
+    2020 cargo's command, 2140 what does not exist, 2190 usage, 2410 compilers, 2550 the network, then details.
+
+    `reason` in the files says what the messages mean, `source` where they are: files and functions of a repository, which was
+    read as [versions] says; `observed` in a program that prints or contains them; `unconfirmed` were not found in either.
 
     `yields_to` names classes: an earlier line of one of them, in the same step, is the cause, and this line only repeats that
     something failed. A `detail` is such a cause and nothing else: alone it is no failure. The first `diagnostic` of a compiler is
@@ -90,10 +88,17 @@ def _names(triple: str) -> dict[str, str]:
     return names | {"arch": target.debian, "gnu": target.gnu} if target else names
 
 
-def rule_tables() -> Iterator[dict[str, Any]]:
-    """The tables of all rule files, in order."""
-    for name in RULE_FILES:
-        yield from tomllib.loads((Path(__file__).with_name("rules") / name).read_text(encoding="utf-8"))["rule"]
+def rule_tables() -> list[dict[str, Any]]:
+    """The tables of all rules, in order; those of shared.toml have the phrases and sources of all tools."""
+    files = [
+        tomllib.loads(path.read_text(encoding="utf-8")) for path in sorted(RULES.iterdir()) if path.suffix == ".toml"
+    ]
+    tables: list[dict[str, Any]] = [table for file in files for table in file.get("rule", ())]
+    named = {table["name"]: {"phrases": [], "source": []} for table in tables if "name" in table}
+    for words in (words for file in files for words in file.get("phrases", ())):
+        named[words["of"]]["phrases"] += words["phrases"]
+        named[words["of"]]["source"] += words["source"]
+    return sorted((table | named.get(table.get("name", ""), {}) for table in tables), key=lambda table: table["order"])
 
 
 @cache

@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from buildlib.core.errors import MissingRequirements
-from buildlib.failures import rule as module
 from buildlib.failures.classify import Failure, classify
 from buildlib.failures.log import Log
-from buildlib.failures.rule import RULE_FILES, rule_tables, rules
+from buildlib.failures.rule import RULES, rule_tables, rules
 
 CASES = [case for name in ("cases.toml", "kinds.toml")
          for case in tomllib.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))["case"]]  # fmt: skip
@@ -50,45 +49,49 @@ def test_exit_code_decides_where_the_output_does_not():
 
 
 def test_every_rule_has_a_reason_and_help():
-    tables = list(rule_tables())
+    tables = rule_tables()
     assert [table["phrases"][0] for table in tables if not table.get("reason")] == []
-    # A repository and its files, a program's package and its files, a standard, or `observed: …`.
-    named = re.compile(r"[\w.+-]+/[\w.+-]+ \S|observed: \S|RFC \d|[\w. -]+ [\w./-]+")
-    assert [table["phrases"][0] for table in tables if not all(map(named.match, table.get("source") or [""]))] == []
     assert {table["class"] for table in tables} | {"unknown"} == CLASSES
     without_help = [
         table["phrases"][0] for table in tables if not table.get("help") and table["class"] not in ("compile", "test")
     ]
     assert without_help == []
     assert {name for table in tables for name in table.get("yields_to", ())} <= CLASSES
-    patterns = {"pattern", "unless", "above", "below"}
     known_keys = {
-        "class",
-        "phrases",
-        *patterns,
-        "yields_to",
-        "detail",
-        "diagnostic",
-        "output_below",
-        "fault",
-        "reason",
-        "source",
-        "help",
-    }
+        "name", "order", "class", "phrases", "pattern", "unless", "above", "below", "yields_to", "detail", "diagnostic",
+        "output_below", "fault", "reason", "source", "help",
+    }  # fmt: skip
     assert {key for table in tables for key in table} <= known_keys
     assert {table.get("fault", "") for table in tables} == {"", "machine", "command"}
     assert [phrase for rule in rules() for phrase in rule.phrases if phrase != phrase.lower()] == []
+
+
+def test_the_order_of_rules_is_unambiguous():
+    orders = [table["order"] for table in rule_tables()]
+    assert orders == sorted(set(orders))
+
+
+def test_the_words_of_every_file_have_a_rule_and_a_source():
+    """A source is a repository whose version the file states, a standard, a program, or words without one."""
+    names = {table["name"] for table in rule_tables() if "name" in table}
+    used, wrong = set(), []
+    for path in RULES.iterdir():
+        file = tomllib.loads(path.read_text(encoding="utf-8"))
+        words = [table for table in (*file.get("rule", ()), *file.get("phrases", ())) if "name" not in table]
+        used |= {table["of"] for table in file.get("phrases", ())}
+        versions = file.get("versions", {})
+        for source in (source for table in words for source in table["source"]):
+            other = re.match(r"(?:observed|unconfirmed|documentation): \S|RFC \d|[\w.+-]+/[\w.+-]+ .*\d", source)
+            if source.split(" ")[0] not in versions and not other:
+                wrong.append((path.name, source))
+        assert [table["phrases"] for table in words if not table["phrases"] or not table["source"]] == []
+    assert (wrong, used) == ([], names)
 
 
 def test_help_of_a_rule_reaches_the_failure():
     assert classify("ERROR: write /x: no space left on device").help == (
         "free disk space (`df -h`, `docker system prune`), or point --target-dir to another disk"
     )
-
-
-def test_every_rule_file_is_read_exactly_once():
-    folder = Path(module.__file__).with_name("rules")
-    assert sorted(RULE_FILES) == sorted(path.name for path in folder.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ def texts() -> dict[str, str]:
         "a build that fails": "   Compiling libc v0.2.153\n" * 36_000 + "error: linker `cc` not found\n",
         "tests": "".join(f"test module::name_{n} ... ok\n" for n in range(60_000))[:MEGABYTE],
         "nothing but failures": failures[:MEGABYTE],
+        "nothing but warnings": "\n".join(f"warning: {line}" for line in failures.splitlines())[:MEGABYTE],
     }
 
 
@@ -48,17 +49,24 @@ def seconds(text: str) -> float:
 
 
 def count_sources() -> None:
-    """Print how many rules and phrases each file has, and how many each repository or program is named for."""
-    files: Counter[str] = Counter()
+    """Print how many rules and phrases each file has, and for how many phrases each repository or program is named."""
     sources: Counter[str] = Counter()
-    for file in sorted(RULES.glob("*.toml")):
-        tables = tomllib.loads(file.read_text())["rule"]
-        files[file.stem] = sum(len(table["phrases"]) for table in tables)
-        print(f"{file.stem:16} {len(tables):4} rules {files[file.stem]:5} phrases")
-        for table in tables:
-            for name in {source.split(" ")[0] for source in table["source"]}:
+    total = 0
+    for path in sorted(RULES.glob("*.toml")):
+        file = tomllib.loads(path.read_text())
+        own, words = (
+            file.get("rule", ()),
+            [table for table in (*file.get("rule", ()), *file.get("phrases", ())) if "phrases" in table],
+        )
+        number = sum(len(table["phrases"]) for table in words)
+        total += number
+        print(f"{path.stem:16} {len(own):4} rules {number:5} phrases")
+        for table in words:
+            for name in {source.split(" ")[0] for source in table["source"]} - {"unconfirmed:"}:
                 sources[name] += len(table["phrases"])
-    print(f"{sum(files.values())} phrases; of rules that name a source:")
+            for listed in (source for source in table["source"] if source.startswith("unconfirmed:")):
+                sources["unconfirmed:"] += listed.count('", "') + 1
+    print(f"{total} phrases; of rules that name a source:")
     for name, number in sources.most_common():
         print(f"{number:5} {name}")
 

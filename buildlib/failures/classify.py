@@ -12,7 +12,7 @@ from itertools import islice
 
 from buildlib.core.errors import BuildError, MissingRequirements, NetworkError
 from buildlib.failures import process_output
-from buildlib.failures.hits import MAX_LINES, NEAR, Hit, find, shortened
+from buildlib.failures.hits import MAX_LINES, NEAR, Hit, Hits, shortened
 from buildlib.failures.log import Line, Log
 from buildlib.failures.noise import NOISE, SUCCESS, WARNING, WRAPPER, unquoted
 from buildlib.failures.rule import Rule
@@ -110,7 +110,7 @@ def classify(output: str, code: int = 1, tool: str = "") -> Failure:
 
 
 def _classify(log: Log, lines_before: int) -> Failure:
-    hits = find(log)
+    hits = Hits(log)
     last = next((hit for hit in hits if not hit.warning), None) or _unfinished(log, hits)
     if last is None:
         if line := _last_error(log):
@@ -126,7 +126,7 @@ def _classify(log: Log, lines_before: int) -> Failure:
     )  # fmt: skip
 
 
-def _unfinished(log: Log, hits: list[Hit]) -> Hit | None:
+def _unfinished(log: Log, hits: Hits) -> Hit | None:
     """The last warning of a log that ends while a tool still tries again; None if the tool succeeded after it."""
     # What a C compiler printed is an error, although cargo shows it as a warning.
     quoted = ((hit, hit.rule.kind == "compile" and not WARNING.match(hit.text)) for hit in hits if not hit.rule.detail)
@@ -141,13 +141,13 @@ def _unfinished(log: Log, hits: list[Hit]) -> Hit | None:
     return last
 
 
-def _cause(log: Log, hit: Hit, hits: list[Hit]) -> Hit:
+def _cause(log: Log, hit: Hit, hits: Hits) -> Hit:
     """The cause of which `hit` is an echo: the nearest line above of a class that it yields to, failures of this machine first."""
     while hit.rule.yields_to:
         if hit.rule.output_below and (stated := _of_process(log, hit, hits)):
             return _first_diagnostic(stated, hits)
         recovered = _last_success(log, hit)
-        above = [other for other in _within_reach(hit, hits) if other.rule.kind in hit.rule.yields_to
+        above = [other for other in hits.above(hit, REACH) if other.rule.kind in hit.rule.yields_to
                  and (other.rule.detail or not other.warning or other.line.index > recovered)]  # fmt: skip
         if not above:
             break
@@ -162,10 +162,6 @@ def _last_success(log: Log, hit: Hit) -> int:
     return next((line.index for line in lines if SUCCESS.match(line.text) and not line.text.startswith("Reading")), -1)
 
 
-def _within_reach(hit: Hit, hits: list[Hit]) -> list[Hit]:
-    return [other for other in hits if hit.line.index - REACH <= other.line.index < hit.line.index]
-
-
 def _nearest(above: list[Hit]) -> Hit:
     """A failure of the machine, otherwise the nearest line, or the one with a rule of its own to which it is a detail."""
     nearest = above[0]
@@ -175,7 +171,7 @@ def _nearest(above: list[Hit]) -> Hit:
     return next((other for other in above if other.rule.kind in MACHINE), nearest)
 
 
-def _of_process(log: Log, hit: Hit, hits: list[Hit]) -> Hit | None:
+def _of_process(log: Log, hit: Hit, hits: Hits) -> Hit | None:
     """The cause of a failed process, whose output is below `hit`: a panic, a build script's warnings, what it printed.
 
     cargo has shown the warnings above `hit`. Those with a rule come from the C compiler in most cases.
@@ -185,7 +181,7 @@ def _of_process(log: Log, hit: Hit, hits: list[Hit]) -> Hit | None:
     line = process_output.panic(printed)
     if line is None and (package := PACKAGE.search(hit.line.text)):
         prefix = f"warning: {package[1]}@{package[2]}: "
-        if warnings := [other for other in _within_reach(hit, hits) if other.line.text.startswith(prefix)]:
+        if warnings := [other for other in hits.above(hit, REACH) if other.line.text.startswith(prefix)]:
             return _nearest([other for other in warnings if other.rule.kind not in other.rule.yields_to] or warnings)
     line = line or process_output.statement(printed)
     rule = Rule(hit.rule.kind, (), fault=hit.rule.fault, help=hit.rule.help)
@@ -193,10 +189,10 @@ def _of_process(log: Log, hit: Hit, hits: list[Hit]) -> Hit | None:
     return Hit(line, unquoted(_with_reason(log, line)), rule, groups) if line else None
 
 
-def _first_diagnostic(hit: Hit, hits: list[Hit]) -> Hit:
+def _first_diagnostic(hit: Hit, hits: Hits) -> Hit:
     """The first of a compiler's messages about one crate or file: those after it may follow from it."""
     first = hit
-    for other in _within_reach(hit, hits) if hit.rule.diagnostic else ():
+    for other in hits.above(hit, REACH) if hit.rule.diagnostic else ():
         if other.rule.diagnostic:
             first = other
         elif not other.warning:

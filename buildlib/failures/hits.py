@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
+from itertools import count, takewhile
 
 from buildlib.failures.log import Line, Log
 from buildlib.failures.noise import NOISE, RETRYING, WARNING, WRAPPER, nameless, unquoted
@@ -13,6 +15,7 @@ from buildlib.failures.rule import Rule, rules
 from buildlib.failures.sections import TestOutput
 
 MAX_LINES = 200  # lines with one phrase that are looked at, the last ones
+MAX_EXAMINED = 1500  # lines with any phrase that rules read, the last ones: one takes up to a tenth of a millisecond
 MAX_CAUSE = 1000  # characters of a cause; a linker's line has many thousands
 MAX_MATCHED = 8000  # characters of a line that patterns see, at both ends: their time may grow with the square
 NEAR = 40  # lines above and below a line that its rule may ask for; openssl-sys names the target not much nearer
@@ -46,35 +49,81 @@ class Hit:
         return ": ".join(filter(None, parts))
 
 
-def find(log: Log) -> list[Hit]:
-    """The lines that a rule matches, the last first; only of the step that failed, where BuildKit names it."""
-    rules_by_line: dict[int, list[Rule]] = {}
-    for rule in rules():
-        for phrase in rule.phrases:
-            for index in log.having(phrase, MAX_LINES):
-                of_line = rules_by_line.setdefault(index, [])
-                if not of_line or of_line[-1] is not rule:
-                    of_line.append(rule)
+class Hits:
+    """The lines that a rule matches, the last first; only of the step that failed, where BuildKit names it.
+
+    They are looked for while they are asked for: most logs are decided by their last lines.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self._known: list[Hit] = []
+        self._others = _hits(log)
+
+    def __iter__(self) -> Iterator[Hit]:
+        for number in count():
+            if number == len(self._known):
+                following = next(self._others, None)
+                if following is None:
+                    return
+                self._known.append(following)
+            yield self._known[number]
+
+    def above(self, hit: Hit, reach: int) -> list[Hit]:
+        """Those above `hit`, at most `reach` lines, the nearest first."""
+        until = takewhile(lambda other: other.line.index >= hit.line.index - reach, self)
+        return [other for other in until if other.line.index < hit.line.index]
+
+
+def _hits(log: Log) -> Iterator[Hit]:
     step, platform = _failed_step(log)
-    tests = TestOutput(log) if rules_by_line else None
-    hits = []
-    for index in sorted(rules_by_line, reverse=True):
+    tests = TestOutput(log)
+    examined = 0
+    for index, candidates in _candidates(log):
         line = log.line(index)
+        if (step and line.step not in ("", step)) or NOISE.match(line.text):
+            continue
         text = unquoted(line.text)
-        if NOISE.match(line.text) or NOISE.match(text) or (step and line.step not in ("", step)):
+        if text != line.text and NOISE.match(text):
             continue
         matched = f"{platform} {COMMAND.sub('', text)}" if PROCESS_FAILED in text else shortened(text, MAX_MATCHED)
-        candidates = rules_by_line[index]
-        if tests and tests.has(line.step, index):
-            candidates = [rule for rule in candidates if rule.kind == "test"]
-        elif WRAPPER.match(line.text):
-            candidates = [
-                rule for rule in candidates if rule.kind == "resource"
-            ]  # of a process that it started: exit code 137
-        if match := _first_match(candidates, matched, log, line):
+        if match := _first_match(_applicable(candidates, line, tests), matched, log, line):
             rule, groups = match
-            hits.append(Hit(line, text, rule, groups, rule.detail or _continued_after(log, line, text)))
-    return hits
+            yield Hit(line, text, rule, groups, rule.detail or _continued_after(log, line, text))
+        examined += 1
+        if examined == MAX_EXAMINED:
+            return
+
+
+def _applicable(candidates: list[Rule], line: Line, tests: TestOutput) -> list[Rule]:
+    """Those that mean something in the output of a test, or in the last words of a program that started another one."""
+    if tests.has(line.step, line.index):
+        return [rule for rule in candidates if rule.kind == "test"]
+    if WRAPPER.match(line.text):  # about the process that it started: exit code 137
+        return [rule for rule in candidates if rule.kind == "resource"]
+    return candidates
+
+
+def _candidates(log: Log) -> Iterator[tuple[int, list[Rule]]]:
+    """The lines with a phrase of a rule, the last first, each with those rules in their order."""
+    found: Counter[str] = Counter()
+    for window in log.windows:
+        rules_by_line: dict[int, set[int]] = defaultdict(set)
+        for phrase, numbers in _rules_by_phrase().items():
+            for index in log.having(phrase, MAX_LINES - found[phrase], window):
+                found[phrase] += 1
+                rules_by_line[index] |= numbers
+        for index in sorted(rules_by_line, reverse=True):
+            yield index, [rules()[number] for number in sorted(rules_by_line[index])]
+
+
+@cache
+def _rules_by_phrase() -> dict[str, set[int]]:
+    """The places in `rules` of those that have a phrase."""
+    numbers: dict[str, set[int]] = defaultdict(set)
+    for number, rule in enumerate(rules()):
+        for phrase in rule.phrases:
+            numbers[phrase].add(number)
+    return numbers
 
 
 def _first_match(candidates: list[Rule], text: str, log: Log, line: Line) -> tuple[Rule, Mapping[str, str]] | None:

@@ -9,11 +9,11 @@ import base64
 import binascii
 import json
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
-from itertools import chain
+from functools import cache, cached_property
+from itertools import accumulate, chain
 from typing import Any
 
 from buildlib.failures.prefix import split, spoken
@@ -21,7 +21,8 @@ from buildlib.failures.prefix import split, spoken
 # ECMA-48: control sequences, then operating system commands, which end with BEL or ST, then the two-character ones.
 ESCAPES = re.compile(r"\x1b(?:\[[0-9;:?<=>]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[@-Z\\^_()][0-9A-B]?)")
 WORD = re.compile("[a-z]{3,}")
-SHORT = 20_000  # characters of a log in which looking for a phrase is faster than finding its words
+SHORT = 20_000  # characters in which looking for a phrase is faster than finding its words
+WINDOW = 50_000  # characters of the last part of a log that is searched by itself: it decides in most cases
 MAX_ROW = 20_000  # characters of a line that are looked at; a linker's command line has fewer
 WIDTH = 1000  # characters of a neighbour that are looked at, at both ends; a linker's command line has many thousands
 # Where GitHub ends the step that failed; the lines after it are about cleaning up.
@@ -65,13 +66,8 @@ class Log:
         self._lines: dict[int, Line] = {}
         lowered = [row.lower() for _, row in self._rows]
         self._lowered = "\n".join(lowered)
-        # Every word once: most phrases are in no line, and this text is much shorter than that of a long log.
-        self._words = " ".join(set(WORD.findall(self._lowered))) if len(self._lowered) > SHORT else self._lowered
-        self._starts: list[int] = []
-        start = 0
-        for row in lowered:
-            self._starts.append(start)
-            start += len(row) + 1
+        self._starts = list(accumulate((len(row) + 1 for row in lowered), initial=0))
+        self._words: dict[range, str] = {}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -112,18 +108,38 @@ class Log:
             if line.text:
                 yield line
 
-    def having(self, phrase: str, most: int) -> Iterator[int]:
-        """The indices of lines that contain `phrase`, which is in lower case; the last first, at most `most`."""
-        if longest_word(phrase) not in self._words or phrase not in self._lowered:
+    @cached_property
+    def windows(self) -> list[range]:
+        """The indices of all lines in parts, the last part first; each is about twice as long as the one after it."""
+        parts, end, size = [], len(self), WINDOW
+        while end > 0:
+            start = min(bisect_left(self._starts, self._starts[end] - size), end - 1)
+            parts.append(range(start, end))
+            end, size = start, 2 * size
+        return parts
+
+    def having(self, phrase: str, most: int, lines: range | None = None) -> Iterator[int]:
+        """The indices of lines that contain `phrase`, which is in lower case; the last first, at most `most`.
+
+        Only those in `lines`, which is one of the `windows`; without it in the whole log.
+        """
+        if lines is not None and longest_word(phrase) not in self._words_of(lines):
             return
-        position = len(self._lowered)
+        start, position = (self._starts[lines.start], self._starts[lines.stop]) if lines else (0, len(self._lowered))
         for _ in range(most):
-            position = self._lowered.rfind(phrase, 0, position)
+            position = self._lowered.rfind(phrase, start, position)
             if position < 0:
                 return
             index = bisect_right(self._starts, position) - 1
             yield index
             position = self._starts[index]
+
+    def _words_of(self, lines: range) -> str:
+        """Every word in these lines once: most phrases are in no line, and this text is much shorter than that of a long log."""
+        if lines not in self._words:
+            text = self._lowered[self._starts[lines.start] : self._starts[lines.stop]]
+            self._words[lines] = " ".join(set(WORD.findall(text))) if len(text) > SHORT else text
+        return self._words[lines]
 
 
 def _ends(row: str) -> str:

@@ -94,7 +94,9 @@ def rule_tables() -> list[dict[str, Any]]:
         tomllib.loads(path.read_text(encoding="utf-8")) for path in sorted(RULES.iterdir()) if path.suffix == ".toml"
     ]
     tables: list[dict[str, Any]] = [table for file in files for table in file.get("rule", ())]
-    named = {table["name"]: {"phrases": [], "source": []} for table in tables if "name" in table}
+    named: dict[str, dict[str, list[str]]] = {
+        table["name"]: {"phrases": [], "source": []} for table in tables if "name" in table
+    }
     for words in (words for file in files for words in file.get("phrases", ())):
         named[words["of"]]["phrases"] += words["phrases"]
         named[words["of"]]["source"] += words["source"]

@@ -45,26 +45,29 @@ class TestOutput:
     __test__ = False  # not a class of pytest's
 
     def __init__(self, log: Log) -> None:
-        self._at: dict[str, list[int]] = defaultdict(list)
-        self._begins: dict[int, bool] = {}
-        begins = self._matching(log, PHRASES, BEGIN)
-        if begins:
-            ends = self._matching(log, ENDS, END) | self._matching(log, ENDS, WRAPPER)
-            for step, index in sorted(begins | ends):
-                self._at[step].append(index)
-                self._begins[index] = (step, index) in begins and (step, index) not in ends
-
-    def _matching(self, log: Log, phrases: tuple[str, ...], pattern: re.Pattern[str]) -> set[tuple[str, int]]:
-        found = set()
-        for phrase in phrases:
-            for index in log.having(phrase, MOST):
-                line = log.line(index)
-                if pattern.match(line.text):
-                    found.add((line.step, index))
-        return found
+        self._log = log
+        self._marks: dict[range, dict[str, list[tuple[int, bool]]]] = {}
 
     def has(self, step: str, index: int) -> bool:
-        """Whether the line at `index`, of this step, is a test's output."""
-        boundaries = self._at.get(step, [])
-        position = bisect_right(boundaries, index) - 1
-        return position >= 0 and self._begins[boundaries[position]]
+        """Whether the line at `index`, of this step, is a test's output: the last mark above it, or on it, begins one."""
+        for window in self._log.windows:
+            if window.start <= index and (marks := self._of(window).get(step)):
+                position = bisect_right(marks, (index, True)) - 1
+                if position >= 0:
+                    return marks[position][1]
+        return False
+
+    def _of(self, window: range) -> dict[str, list[tuple[int, bool]]]:
+        """The marks in a window by step, in order: the index of the line, and whether it begins the output of tests."""
+        if window not in self._marks:
+            begins = self._matching(window, PHRASES, BEGIN)
+            ends = self._matching(window, ENDS, END) | self._matching(window, ENDS, WRAPPER)
+            marks: dict[str, list[tuple[int, bool]]] = defaultdict(list)
+            for step, index in sorted(begins | ends):
+                marks[step].append((index, (step, index) not in ends))
+            self._marks[window] = marks
+        return self._marks[window]
+
+    def _matching(self, window: range, phrases: tuple[str, ...], pattern: re.Pattern[str]) -> set[tuple[str, int]]:
+        lines = {index for phrase in phrases for index in self._log.having(phrase, MOST, window)}
+        return {(line.step, line.index) for line in map(self._log.line, lines) if pattern.match(line.text)}

@@ -40,6 +40,18 @@ def test_line_number_is_that_of_the_whole_file():
     assert classify("curl: (52) Empty reply from server\n" + "x\n" * 1_100_000).line == 1
 
 
+def test_parts_of_a_long_log_are_read_as_one():
+    """The last 50 kB are searched first; the cause, and what began the output of a test, may be above them."""
+    output = f"{'x' * 1000}\n" * 200
+    failure = classify(
+        f"error: linker `cc` not found\n{output}error: could not compile `a` (lib) due to 1 previous error\n"
+    )
+    assert (failure.kind, failure.cause, failure.line) == ("compile", "error: linker `cc` not found", 1)
+    failure = classify(f"running 1 test\n{output}curl: (52) Empty reply from server\n")
+    assert (failure.kind, failure.retry) == ("unknown", False)
+    assert classify(f"test result: ok. 1 passed\n{output}curl: (52) Empty reply from server\n").retry
+
+
 def test_exit_code_decides_where_the_output_does_not():
     assert classify("", 0).kind == "unknown"
     assert classify("curl: (52) Empty reply from server", 0).kind == "unknown"

@@ -14,7 +14,7 @@ from buildlib.core.errors import BuildError, MissingRequirements, NetworkError
 from buildlib.failures import process_output
 from buildlib.failures.hits import MAX_LINES, NEAR, Hit, Hits, shortened
 from buildlib.failures.log import Line, Log
-from buildlib.failures.noise import NOISE, SUCCESS, WARNING, WRAPPER, unquoted
+from buildlib.failures.noise import CANCELED, NOISE, SUCCESS, WARNING, WRAPPER, unquoted
 from buildlib.failures.rule import Rule
 
 REACH = 300  # lines: how far above its echo a cause is looked for; rustc and apt print it within these
@@ -135,10 +135,15 @@ def _unfinished(log: Log, hits: Hits) -> Hit | None:
         return None
     end = min(len(log), last.line.index + 4 * TAIL)
     after = [line.text for line in map(log.line, range(last.line.index + 1, end)) if line.text]
-    said_more = any(SUCCESS.match(text) or (ERROR.match(text) and not WRAPPER.match(text)) for text in after)
+    said_more = any(SUCCESS.match(text) or (ERROR.match(text) and not _states_nothing(text)) for text in after)
     if end < len(log) or len(after) > TAIL or said_more:
         return None
     return last
+
+
+def _states_nothing(text: str) -> bool:
+    """Whether a line only says that something ended: a program that was started, the job from outside, or a step with it."""
+    return any(pattern.match(text) for pattern in (WRAPPER, CANCELED, NOISE))
 
 
 def _cause(log: Log, hit: Hit, hits: Hits) -> Hit:
@@ -221,7 +226,8 @@ def _last_error(log: Log) -> Line | None:
     lines = [
         line for line in log.backwards(MAX_LINES) if not any(pattern.match(line.text) for pattern in states_nothing)
     ]
-    error = next((line for line in lines if ERROR.match(line.text)), None)
+    errors = [line for line in lines if ERROR.match(line.text)]
+    error = next((line for line in errors if not CANCELED.match(line.text)), errors[0] if errors else None)
     if error is None and any(SUCCESS.match(line.text) for line in islice(log.backwards(MAX_LINES), TAIL)):
         return None
     return error or (lines[0] if lines else None)

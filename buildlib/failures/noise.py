@@ -68,6 +68,15 @@ WRAPPER = re.compile(
     )""",
     re.VERBOSE,
 )
+# The last words of a job that was ended from outside: GitHub's runner (src/Runner.Worker/JobRunner.cs, StepsRunner.cs) and GitLab's
+# (common/build.go). What the job was doing, or trying again, is above them.
+CANCELED = re.compile(
+    r"""\s*(?:\#\#\[error\]|::error::|Error:\s|ERROR:\s)?\s*(?:The\soperation\swas\scancell?ed\.
+      | The\srunner\shas\sreceived\sa\sshutdown\ssignal | The\s(?:action|background\sstep)\s'.*'\shas\stimed\sout\safter\s
+      | The\sjob\s(?:running\son\srunner\s.*\s)?has\sexceeded\sthe\smaximum\sexecution\stime
+      | Job\sfailed:\s(?:cancell?ed|aborted|execution\stook\slonger\sthan\s))""",
+    re.VERBOSE,
+)
 
 
 def unquoted(text: str) -> str:

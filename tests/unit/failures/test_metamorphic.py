@@ -33,6 +33,9 @@ WRAPPERS = {
     "compose": "app-1 exited with code 101\n",
     "GitHub": "##[error]Process completed with exit code 101.\nPost job cleanup.\nFailed to save: connect ETIMEDOUT 20.1.2.3:443\n",
     "GitHub's log view": "Error: Process completed with exit code 1.\n",
+    "GitHub, ended from outside": "##[error]The operation was canceled.\n",
+    "GitLab, ended from outside": "WARNING: step_script could not run to completion because the timeout was exceeded.\n"
+        "ERROR: Job failed: execution took longer than 1h0m0s seconds\n",
     "act": "[CI/build]   ❌  Failure - Main cargo build\n[CI/build] exitcode '1': failure\nError: Job 'build' failed\n",
     "GitLab": "Cleaning up project directory and file based variables\nERROR: Job failed: exit code 1\n",
     "Jenkins": "[Pipeline] }\nERROR: script returned exit code 1\nFinished: FAILURE\n",

@@ -195,10 +195,10 @@ def _of_process(log: Log, hit: Hit, hits: Hits) -> Hit | None:
 
 
 def _first_diagnostic(hit: Hit, hits: Hits) -> Hit:
-    """The first of a compiler's messages about one crate or file: those after it may follow from it."""
+    """The first of a compiler's messages about one crate or file, or of failed tests: those after it may follow from it."""
     first = hit
     for other in hits.above(hit, REACH) if hit.rule.diagnostic else ():
-        if other.rule.diagnostic:
+        if other.rule.diagnostic and other.rule.kind == hit.rule.kind:
             first = other
         elif not other.warning:
             break

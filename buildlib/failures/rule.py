@@ -34,10 +34,10 @@ class Rule:
     read as [versions] says; `observed` in a program that prints or contains them; `unconfirmed` were not found in either.
 
     `yields_to` names classes: an earlier line of one of them, in the same step, is the cause, and this line only repeats that
-    something failed. A `detail` is such a cause and nothing else: alone it is no failure. The first `diagnostic` of a compiler is
-    the cause of those that follow. With `output_below`, this line says that a process failed whose output is below it. `fault`
-    says who can fix the failure: "machine" if this machine lacks something, "command" if cargo refused the command before it
-    compiled anything, "" in all other cases.
+    something failed. A `detail` is such a cause and nothing else: alone it is no failure. The first `diagnostic` of a compiler, or
+    of a test runner, is the cause of those that follow. With `output_below`, this line says that a process failed whose output is
+    below it. `fault` says who can fix the failure: "machine" if this machine lacks something, "command" if cargo refused the
+    command before it compiled anything, "" in all other cases.
 
     Named groups of the patterns fill the `{placeholders}` of `help`; `before`, `after` and `rest` (of the sentence)
     belong to the cause.

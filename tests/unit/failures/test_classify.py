@@ -227,3 +227,26 @@ def test_json_lines_are_read_as_what_they_say():
 def test_a_certificate_is_never_retried_and_is_the_machines_affair():
     failure = classify("x509: certificate signed by unknown authority")
     assert (failure.kind, failure.retry, failure.error) == ("certificate", False, MissingRequirements)
+
+
+SSL = "HTTPSConnectionPool(host='pypi.org', port=443): Max retries exceeded with url: /simple/a/ (Caused by SSLError("
+VERIFY = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed"
+HANDSHAKE = "[('SSL routines', 'tls_process_server_certificate', 'certificate verify failed')]"
+NOT_TRUSTED = {
+    "pip 9": f"{VERIFY} (_ssl.c:749)",
+    "pip 10": f"{SSL}SSLError(1, '{VERIFY} (_ssl.c:777)'),))",
+    "pip 24": f"{SSL}SSLCertVerificationError(1, '{VERIFY}: unable to get local issuer certificate (_ssl.c:1000)')))",
+    "pyOpenSSL": f'{SSL}SSLError("bad handshake: Error({HANDSHAKE},)",),))',
+}
+
+
+@pytest.mark.parametrize("version", NOT_TRUSTED)
+def test_a_certificate_that_pip_refuses_is_found_in_lines_of_any_width(version):
+    """A console wraps its message, and the words of one part may say something else: that retries were exceeded."""
+    fetch = "Could not fetch URL https://pypi.org/simple/a/: There was a problem confirming the ssl certificate"
+    message = f"{fetch}: {NOT_TRUSTED[version]} - skipping"
+    failures = set()
+    for width in range(60, 161):
+        rows = [message[start : start + width] for start in range(0, len(message), width)]
+        failures.add(classify("\n".join([*rows, "ERROR: No matching distribution found for a"])))
+    assert {(failure.kind, failure.retry) for failure in failures} == {("certificate", False)}

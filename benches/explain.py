@@ -1,24 +1,20 @@
 """How long `explain` takes: for 1 MB of usual and of the worst lines, for 50 MB in one line, and how the time grows.
 
-Run it with `python benches/explain.py [--most 50]`; with --sources it counts the rules and phrases of each file and source instead.
-Times are processor seconds of one run, the best of three; `x2` is the ratio of
-the time for the whole text to that for its first half: 2 is linear. On a busy machine compare with the line `empty`: it is the time
-to look for a phrase in 1 MB, for as many phrases as there are rules.
+Run it with `python benches/explain.py [--most 50]`. Times are processor seconds of one run, the best of three; `x2` is the ratio of
+the time for the whole text to that for its first half: 2 is linear. On a busy machine compare with the line `empty`: it is the time to
+look for all phrases in 1 MB without any.
 """
 
 import argparse
 import random
 import time
 import tomllib
-from collections import Counter
 from pathlib import Path
 
-from buildlib.failures import rule
 from buildlib.failures.classify import classify
 from buildlib.failures.rule import rules
 
 CASES = Path(__file__).parent.parent / "tests" / "unit" / "failures"
-RULES = Path(rule.__file__).with_name("rules")
 MEGABYTE = 1_000_000
 
 
@@ -48,37 +44,11 @@ def seconds(text: str) -> float:
     return min(times)
 
 
-def count_sources() -> None:
-    """Print how many rules and phrases each file has, and for how many phrases each repository or program is named."""
-    sources: Counter[str] = Counter()
-    total = 0
-    for path in sorted(RULES.glob("*.toml")):
-        file = tomllib.loads(path.read_text())
-        own, words = (
-            file.get("rule", ()),
-            [table for table in (*file.get("rule", ()), *file.get("phrases", ())) if "phrases" in table],
-        )
-        number = sum(len(table["phrases"]) for table in words)
-        total += number
-        print(f"{path.stem:16} {len(own):4} rules {number:5} phrases")
-        for table in words:
-            for name in {source.split(" ")[0] for source in table["source"]} - {"unconfirmed:"}:
-                sources[name] += len(table["phrases"])
-            for listed in (source for source in table["source"] if source.startswith("unconfirmed:")):
-                sources["unconfirmed:"] += listed.count('", "') + 1
-    print(f"{total} phrases; of rules that name a source:")
-    for name, number in sources.most_common():
-        print(f"{number:5} {name}")
-
-
 def main() -> None:
     """Print a line for each text."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--most", type=int, default=50, help="megabytes of the single line")
-    parser.add_argument("--sources", action="store_true", help="count rules and phrases instead")
     args = parser.parse_args()
-    if args.sources:
-        return count_sources()
     most = args.most * MEGABYTE
     phrases = [phrase for rule in rules() for phrase in rule.phrases]
     print(f"{len(rules())} rules, {len(phrases)} phrases")

@@ -41,6 +41,6 @@ def test_messages_in_every_place_are_found():
         ("core/image_settings.py", "write VARIABLE, id=ID,env=VARIABLE or id=ID,src=FILE"),
         ("binaries/start.py", "{path.name}: not started: {reason}"),
         ("emulation/qemu.py", "crashed when started with {flag}: {}"),
-        ("failures/rules/emulation.toml", "apt-get install qemu-user-static"),
+        ("failures/rules/cargo.toml", "apt-get install qemu-user-static"),
     ):
         assert text in FOUND[name], name

@@ -5,6 +5,7 @@ import time
 import tomllib
 from pathlib import Path
 
+import phrases
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -98,6 +99,40 @@ def test_the_words_of_every_file_have_a_rule_and_a_source():
                 wrong.append((path.name, source))
         assert [table["phrases"] for table in words if not table["phrases"] or not table["source"]] == []
     assert (wrong, used) == ([], names)
+
+
+def test_the_table_of_phrases_is_current():
+    assert phrases.PAGE.read_text(encoding="utf-8") == phrases.page(), "run `python tests/unit/phrases.py`"
+
+
+HOST = "registry.example.test"
+REQUESTS = {  # what BuildKit puts before the message of Go's net/http
+    "token": f'failed to authorize: failed to fetch oauth token: Post "https://{HOST}/token": ',
+    "manifest": f'failed to resolve source metadata for {HOST}/a:1: failed to do request: Head "https://{HOST}/v2/a/manifests/1": ',
+    "pull": f'failed to copy: httpReadSeeker: failed open: failed to do request: Get "https://{HOST}/v2/a/blobs/sha256:0": ',
+    "push": f'failed to push {HOST}/a:1: failed to copy: failed to do request: Put "https://{HOST}/v2/a/blobs/uploads/1": ',
+}
+FAULTS = (  # those of tests/real/faulty_registry.py
+    "read tcp 10.0.0.2:4->10.0.0.3:443: read: connection reset by peer", "EOF", "unexpected EOF", "net/http: TLS handshake timeout",
+    "context deadline exceeded (Client.Timeout exceeded while awaiting headers)", "dial tcp 10.0.0.3:443: i/o timeout",
+    "http2: server sent GOAWAY and closed the connection", "write tcp 10.0.0.2:4->10.0.0.3:443: write: broken pipe",
+)  # fmt: skip
+OVERLOADED = (
+    "500 Internal Server Error", "502 Bad Gateway", "503 Service Unavailable", "504 Gateway Timeout", "429 Too Many Requests",
+)  # fmt: skip
+REFUSED = ("401 Unauthorized", "403 Forbidden", "404 Not Found", "denied: requested access to the resource is denied")
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+def test_a_request_to_a_registry_that_breaks_is_tried_again(request_):
+    broken = {fault: classify(f"ERROR: failed to solve: {REQUESTS[request_]}{fault}\n").retry for fault in FAULTS}
+    assert broken == dict.fromkeys(FAULTS, True)
+
+
+@pytest.mark.parametrize(("answers", "again"), [(OVERLOADED, True), (REFUSED, False)], ids=["overloaded", "refused"])
+def test_an_answer_of_a_registry_decides_about_another_try(answers, again):
+    prefix = f"ERROR: failed to solve: failed to push {HOST}/a:1: unexpected status from PUT request to https://{HOST}/v2/a/manifests/1"
+    assert {answer: classify(f"{prefix}: {answer}\n").retry for answer in answers} == dict.fromkeys(answers, again)
 
 
 def test_help_of_a_rule_reaches_the_failure():

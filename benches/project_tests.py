@@ -101,9 +101,10 @@ def on_arm64(source: Path, log: Path) -> Cases:
     with log.open("w") as errors:
         done = subprocess.run(argv, cwd=source, env=env, stdout=subprocess.PIPE, stderr=errors, text=True, check=False)
         errors.write(done.stdout)
-    if not done.stdout.strip():
+    reports = json.loads(done.stdout or "{}")
+    if isinstance(reports, dict):  # an error before there is a report
         raise SystemExit(f"{source.name}: no report, exit code {done.returncode}; {log} has the message")
-    cases = (case for report in json.loads(done.stdout) for suite in report["suites"] for case in suite["cases"])
+    cases = (case for report in reports for suite in report["suites"] for case in suite["cases"])
     return Counter((re.sub(f"{SUFFIX}$", "", case["name"]), case["result"]) for case in cases)
 
 

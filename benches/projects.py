@@ -115,10 +115,11 @@ def build(project: Project, source: Path, arches: tuple[str, ...], log: Path) ->
     with log.open("w") as errors:
         done = subprocess.run(argv, cwd=source, env=env, stdout=subprocess.PIPE, stderr=errors, text=True, check=False)
     print(f"{project.name}: exit code {done.returncode} after {time.monotonic() - began:.0f} s", flush=True)
-    if not done.stdout.strip():  # refused before any target was planned: the whole message
+    results = json.loads(done.stdout or "{}")
+    if isinstance(results, dict):  # refused before any target was planned: the whole message
         message = " ".join(log.read_text().rpartition("error: ")[2].split())
         return dict.fromkeys(arches, f"refused ({done.returncode}): {message}")
-    return {result["arch"]: cell(result) for result in json.loads(done.stdout)}
+    return {result["arch"]: cell(result) for result in results}
 
 
 def cell(result: dict) -> str:

@@ -41,6 +41,8 @@ class BuildResult:
     status: Status
     entries: tuple[dist.Entry, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)  # what cargo did not compile, and why
+    unchanged: frozenset[str] = frozenset()  # the binaries whose bytes dist/ had already
+    previous_sizes: Mapping[str, int] = field(default_factory=dict)  # bytes, of the last build with this profile
     error: BuildError | None = None
     folder: Path = Path()  # the directory that cargo wrote them to
 
@@ -169,19 +171,19 @@ def compile_error(target: Target, outcome: Outcome) -> BuildError:
     failure = classify(outcome.output)
     cause = failure.cause.removeprefix("error: ").removeprefix("Error: ")
     if failure.transient:
-        return NetworkError(f"{target.name}: {cause}", failure.help)
+        return NetworkError(f"{target.name}: {cause}", failure.help, failure.kind)
     # Credentials, certificates and a container engine are this machine's too.
     if failure.fault == "machine" or failure.kind in ("auth", "certificate", "builder"):
-        return MissingRequirements(f"{target.name}: {cause}", failure.help)
+        return MissingRequirements(f"{target.name}: {cause}", failure.help, failure.kind)
     # 101 is cargo's code for a failed compilation, but also for a command that it refuses before that.
     if failure.fault == "command" or (failure.kind == "usage" and outcome.code != 101):
         return UsageError(f"{target.name}: {cause}", failure.help)
     if failure.kind == "resource":
-        return BuildError(f"{target.name}: {cause}", failure.help)
+        return BuildError(f"{target.name}: {cause}", failure.help, failure.kind)
     message = f"{target.name}: cargo exited with code {outcome.code}"
     # The last line of an output without a known failure may be about anything, unless it says that it is an error.
     stated = failure.kind != "unknown" or failure.cause.lower().startswith("error: ")
-    return CompileFailed(f"{message}: {cause}" if cause and stated else message, failure.help)
+    return CompileFailed(f"{message}: {cause}" if cause and stated else message, failure.help, failure.kind)
 
 
 # --- the gate and dist/ ----------------------------------------------------------------------------------------------------
@@ -242,13 +244,12 @@ def _accept(context: Context, build: Build, outcome: Outcome) -> BuildResult:
     copies |= sboms
     if copies or any(entry not in old for entry in new):
         publish(context, new, copies)
+    profile = context.config.profile
     return BuildResult(
-        target=build.target,
-        status=status,
-        entries=tuple(new),
-        left_out=absent,
-        folder=build.folder,
-    )
+        target=build.target, status=status, entries=tuple(new), left_out=absent, folder=build.folder,
+        unchanged=frozenset(e["binary"] for e in new if not copies.keys() & {file["path"] for file in dist.files_of(e)}),
+        previous_sizes={e["binary"]: e["size"] for e in old if (e["arch"], e["profile"]) == (build.target.name, profile)},
+    )  # fmt: skip
 
 
 def publish(context: Context, new: Iterable[dist.Entry], copies: Mapping[str, Path]) -> None:

@@ -127,4 +127,5 @@ def docker_error(outcome: Outcome) -> BuildError:
     """The error for a failed docker command: NetworkError, MissingRequirements or BuildError."""
     failure = classify(outcome.output)
     title = outcome.step.title if isinstance(outcome.step, Step) else "docker"
-    return failure.error(f"{title}: {(failure.cause or outcome.last).removeprefix('ERROR: ')}", failure.help)
+    cause = (failure.cause or outcome.last).removeprefix("ERROR: ")
+    return failure.error(f"{title}: {cause}", failure.help, failure.kind)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 from buildlib.ci import github, gitlab, project
 from buildlib.ci.project import Project
 from buildlib.ci.registry_login import login
@@ -13,8 +16,17 @@ from buildlib.process.context import Context
 SYSTEMS = ("github", "gitlab")
 
 
-def ci(context: Context, system: str, install: str) -> None:
-    """Print the pipeline for `system`. `install` is the command that installs buildlib in a job, "" for the source of this one.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """A file for a CI system. `secrets` are the names of what its repository must have, `notes` say what to do with the file."""
+
+    text: str
+    secrets: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def ci(context: Context, system: str, install: str) -> Pipeline:
+    """Return the pipeline for `system`. `install` is the command that installs buildlib in a job, "" for the source of this one.
 
     Raises:
         UsageError: the system is unknown, no arch is configured, or something cannot stand in a pipeline.
@@ -32,11 +44,7 @@ def ci(context: Context, system: str, install: str) -> None:
         text = github.workflow(config, install, workspace)
         names = (*login(config.registry).secrets, *project.image_secrets(config)) if config.registry else ()
     _warn(console, workspace, install)
-    console.line(text.rstrip("\n"))
-    if workspace.directory:
-        _say_where(console, system)
-    if names:
-        _say_secrets(console, system, ", ".join(names))
+    return Pipeline(text=text, secrets=tuple(names), notes=tuple(_notes(workspace, system, ", ".join(names))))
 
 
 def _warn(console: Console, workspace: Project, install: str) -> None:
@@ -46,17 +54,13 @@ def _warn(console: Console, workspace: Project, install: str) -> None:
         console.warn(f"the jobs call nox, but there is no {workspace.prefix}noxfile.py; write one: {project.NOXFILE}")
 
 
-def _say_where(console: Console, system: str) -> None:
-    if system == "gitlab":
-        console.note(
-            "save it as .gitlab-ci.yml at the root of the repository, or start it from there as a child pipeline"
-        )
-    else:
-        console.note("save it in .github/workflows at the root of the repository")
-
-
-def _say_secrets(console: Console, system: str, names: str) -> None:
-    if system == "gitlab":
-        console.note(f"the pipeline needs CI/CD variables of the project: {names}")
-    else:
-        console.note(f"the workflow needs secrets of the repository: {names}")
+def _notes(workspace: Project, system: str, names: str) -> Iterator[str]:
+    is_gitlab = system == "gitlab"
+    if workspace.directory and is_gitlab:
+        yield "save it as .gitlab-ci.yml at the root of the repository, or start it from there as a child pipeline"
+    elif workspace.directory:
+        yield "save it in .github/workflows at the root of the repository"
+    if names and is_gitlab:
+        yield f"the pipeline needs CI/CD variables of the project: {names}"
+    elif names:
+        yield f"the workflow needs secrets of the repository: {names}"

@@ -16,7 +16,7 @@ from buildlib import __version__
 from buildlib.cli import command_list
 from buildlib.cli.collection import namespace
 from buildlib.cli.command_list import POSITIONAL
-from buildlib.cli.entry import color_requested, debug_requested, report_errors, without_color
+from buildlib.cli.entry import color_requested, debug_requested, json_requested, report_errors, without_color
 from buildlib.cli.parser_errors import explain, not_a_number, without_value
 from buildlib.core.errors import UsageError
 from buildlib.core.targets import suggestion
@@ -133,6 +133,7 @@ def with_paths(argv: list[str]) -> list[str]:
 def main() -> None:
     """Run `buildlib`. Exit code 141 if the reader of its output has gone (`buildlib lint | head`)."""
     console = Console(os.environ, color=color_requested())
+    console.as_json = json_requested()
     program = Buildlib(name="buildlib", binary="buildlib", version=__version__, namespace=namespace)
     try:
         sys.exit(report_errors(console, lambda: _run(program), debug=debug_requested()))

@@ -10,10 +10,10 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from contextlib import suppress
 from pathlib import Path
 from shlex import join
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from invoke.exceptions import Exit
 from invoke.parser.argument import Argument
@@ -21,7 +21,6 @@ from invoke.tasks import Task
 from invoke.tasks import task as invoke_task
 
 from buildlib.core.errors import BuildError, InternalError, Interrupted, UsageError
-from buildlib.core.layers import OWN_SETTINGS
 from buildlib.core.request import Request
 from buildlib.core.settings import help_text
 from buildlib.core.targets import suggestion
@@ -78,6 +77,7 @@ def command(body: Callable[..., int | None]) -> Callable[..., None]:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, _terminate)
         console = Console(os.environ, color=color_requested())
+        console.as_json = bool(kwargs.get("json"))
         start = time.monotonic()
         code = report_errors(console, lambda: body(c, console, **kwargs), debug=debug_requested())
         console.history("end", code=code, seconds=round(time.monotonic() - start, 3))
@@ -94,31 +94,47 @@ def command(body: Callable[..., int | None]) -> Callable[..., None]:
 
 
 def report_errors(console: Console, work: Callable[[], int | None], *, debug: bool) -> int:
-    """Call `work` and return its exit code. An error is shown as one message; `debug` raises unexpected ones again."""
+    """Call `work` and return its exit code. An error is shown as one message; `debug` raises unexpected ones again.
+
+    For a console whose results are JSON it is printed as JSON as well, unless a result has been.
+    """
+    error: BuildError
     try:
         return work() or 0
     except Terminated:
-        console.error(Interrupted("terminated"))
-        return TERMINATED
+        error, code = Interrupted("terminated"), TERMINATED
     except KeyboardInterrupt:
-        console.error(Interrupted("interrupted"))
-        return Interrupted.code
-    except BuildError as error:
-        console.error(error)
-        return error.code
+        error, code = Interrupted("interrupted"), Interrupted.code
+    except BuildError as raised:
+        error, code = raised, raised.code
     except BrokenPipeError:  # nobody reads the output any more; `app.main` handles it
         raise
-    except Exception as error:
+    except Exception as raised:
         if debug:
             raise
-        explained = explain(error)
-        console.error(explained)
-        return explained.code
+        error = explain(raised)
+        code = error.code
+    console.error(error)
+    if console.as_json and not console.has_document:
+        from buildlib.report.reply import reply
+
+        with suppress(BuildError):  # stdout cannot be written, which may be the error
+            console.json(reply([error], code), indent=None)
+    return code
 
 
 def debug_requested() -> bool:
     """Whether the command line asks for tracebacks. Invoke handles --debug itself and does not pass it on."""
-    return not {"--debug", "-d"}.isdisjoint(sys.argv[1 : sys.argv.index("--") if "--" in sys.argv else None])
+    return _is_given("--debug", "-d")
+
+
+def json_requested() -> bool:
+    """Whether the command line asks for JSON: if it cannot be parsed, no command knows."""
+    return _is_given("--json")
+
+
+def _is_given(*words: str) -> bool:
+    return not set(words).isdisjoint(sys.argv[1 : sys.argv.index("--") if "--" in sys.argv else None])
 
 
 def color_requested() -> Color:
@@ -190,32 +206,6 @@ def open_workspace(
     if recorded:
         console.history = context.history
     return context
-
-
-def with_images(context: Context) -> tuple[Context, tuple[str, ...]]:
-    """The context whose request is about binaries alone, and the names of the images of the settings that the request means."""
-    from buildlib.machine.components import split as split_components
-
-    request, names = split_components(context.workspace, context.request, context.config.images)
-    if not names and not context.workspace.has_rust:
-        message = (
-            f"nothing to build: there is no Cargo.toml, and no [images] in {context.workspace.root}/{OWN_SETTINGS}"
-        )
-        raise UsageError(message, "add a table [images.NAME] with `dockerfile` and `context`")
-    return replace(context, request=request), names
-
-
-class Result(Protocol):
-    """What every result of a command has."""
-
-    @property
-    def error(self) -> BuildError | None:
-        """Why it failed, None if it did not."""
-
-
-def exit_code(results: Iterable[Result]) -> int:
-    """The code of the first result that failed, 0 if none did."""
-    return next((result.error.code for result in results if result.error), 0)
 
 
 def absolute(folder: str) -> str:

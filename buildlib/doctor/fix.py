@@ -163,7 +163,7 @@ def as_root(host: Host, run: Runner, steps: tuple[Step, ...]) -> None:
         if not outcome:
             failure = classify(outcome.output)
             error = NetworkError if failure.transient else MissingRequirements
-            raise error(f"{step.title}: {failure.cause}", failure.help)
+            raise error(f"{step.title}: {failure.cause}", failure.help, failure.kind)
 
 
 def privileged(host: Host, step: Step) -> Step:

@@ -53,6 +53,8 @@ class Console:
         self._wanted = terminal.wanted_colours(color, env)
         self._show_status: Callable[[str], None] | None = None
         self._warned: set[str] = set()
+        self.as_json = False  # whether the result is printed as JSON
+        self.has_document = False  # whether it has been: a JSON document must be the only one
 
     @property
     def colour(self) -> bool:
@@ -209,6 +211,7 @@ class Console:
     def json(self, data: Any, *, indent: int | None = 2) -> None:
         """Print JSON, in one line if `indent` is None. BuildError if stdout cannot be written."""
         text = escaping.json_text(data, indent=indent, ascii_only=not terminal.is_utf8(sys.stdout))
+        self.has_document = self.has_document or indent is not None
         with writing_to_stdout():
             print(text, file=sys.stdout)
 

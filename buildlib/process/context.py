@@ -79,6 +79,17 @@ class Context:
         """The targets that `--arch` names; `default` ("native", "all") is used without any. UsageError for no target at all."""
         return select_targets(words or (default,), self.config.arches, self.host.machine)
 
+    def with_images(self) -> tuple[Context, tuple[str, ...]]:
+        """The context whose request is about binaries alone, and the names of the images of the settings that the request means."""
+        from buildlib.machine.components import split
+
+        request, names = split(self.workspace, self.request, self.config.images)
+        if not names and not self.workspace.has_rust:
+            where = f"{self.workspace.root}/{layers.OWN_SETTINGS}"
+            message = f"nothing to build: there is no Cargo.toml, and no [images] in {where}"
+            raise UsageError(message, "add a table [images.NAME] with `dockerfile` and `context`")
+        return replace(self, request=request), names
+
     def refreshed(self) -> Context:
         """The same context with the machine probed again, after something was installed."""
         host = probe(self.host.env, self.host.cwd)

@@ -193,7 +193,7 @@ class Runner:
                 code = wait(process, step, reader.decoder)
             except BuildError as error:  # of the decoder, which quotes the step's output
                 message = redact(self.translate(error.message), self.secrets())
-                raise type(error)(message, error.help) from None
+                raise type(error)(message, error.help, error.kind) from None
             finally:
                 self.running.discard(process)
                 for thread in threads:

@@ -44,7 +44,7 @@ def require_success(answer: Answer, title: str, request: str) -> None:
         NetworkError, BuildError: The registry does not have it, refuses it, or does not answer.
     """
     if answer.failure:
-        raise answer.failure.error(f"{title}: {answer.failure.cause}", answer.failure.help)
+        raise answer.failure.error(f"{title}: {answer.failure.cause}", answer.failure.help, answer.failure.kind)
     if answer.status == 404:
         answer.received.close()
         raise BuildError(f"{title}: not found")

@@ -10,6 +10,7 @@ from buildlib.core.image_settings import Image
 from buildlib.core.plan import Step
 from buildlib.core.targets import Target
 from buildlib.process.console import Console
+from buildlib.report.reply import reply
 from buildlib.rust.cargo import Build
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def _plan_data(
             "argv": list(step.argv), "env": dict(step.env),
             "binaries": [one.name for one in build.selection.components if one.name not in left_out],
             "left_out": list(left_out.values()), "images": images.of(build.target),
+            **reply(),
         }
         for build, step in compiles
     ]  # fmt: skip
@@ -80,7 +82,7 @@ def _plan_data(
         {
             "arch": target.name, "target": target.triple, "platform": target.oci, "backend": "", "why": "", "floor": "",
             "toolchain": None, "folder": "", "argv": [], "env": {}, "binaries": [], "left_out": [],
-            "images": images.of(target),
+            "images": images.of(target), **reply(),
         }
         for target in only_images.values() if target.name not in compiled
     ]  # fmt: skip

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from buildlib.core.errors import BuildError
 from buildlib.report import results as data
+from buildlib.report.reply import reply
 
 if TYPE_CHECKING:
     from buildlib.binaries.reproduce import Comparison
@@ -23,6 +25,7 @@ def reproduce(console: Console, comparisons: Sequence[Comparison], *, as_json: b
                 "identical": not found.difference,
                 "difference": found.difference,
                 "origins": list(found.origins),
+                **reply([_error(found)]),
             }
             for found in comparisons
         ]
@@ -34,5 +37,11 @@ def reproduce(console: Console, comparisons: Sequence[Comparison], *, as_json: b
             ((c.target.name, c.name, c.sha256[:12], "differs" if c.difference else "identical") for c in comparisons),
         )
     for found in comparisons:
-        if found.difference:
-            console.failure("; ".join((f"{found.target.name}/{found.name}: {found.difference}", *found.origins)))
+        if error := _error(found):
+            console.failure(error.message)
+
+
+def _error(found: Comparison) -> BuildError | None:
+    if not found.difference:
+        return None
+    return BuildError("; ".join((f"{found.target.name}/{found.name}: {found.difference}", *found.origins)))

@@ -18,14 +18,18 @@ from buildlib.core.component_settings import Component
 from buildlib.core.image_settings import Image
 from buildlib.core.settings import Setting, Settings, declared, default_of, meta_of
 from buildlib.core.values import describe, toml
-from buildlib.report.results import RESULTS
+from buildlib.report.reply import ReplyData
+from buildlib.report.results import MAPS, RESULTS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 # Results whose command is not just `buildlib NAME --json`.
 TITLES = {
+    "image-check-bases": "buildlib image --check-bases --json",
     "doctor-network": "buildlib doctor --network --json",
     "explain": "buildlib explain --json, each line",
+    "failure": "any command with --json that fails without a result",
     "lint": "buildlib lint --format json",
+    "lint-json": "buildlib lint --json",
     "manifest": "dist/manifest.json",
 }
 SECTION = "workspace.metadata.buildlib"
@@ -36,9 +40,20 @@ SCHEMAS = Path("docs", "schemas")
 def schemas() -> dict[str, dict[str, Any]]:
     """Return the JSON schema of every result, by the name of its command; each refers to nothing outside of itself."""
     return {
-        name: {"$schema": DIALECT, "title": TITLES.get(name, f"buildlib {name} --json"), **msgspec.json.schema(result)}
+        name: {"$schema": DIALECT, "title": TITLES.get(name, f"buildlib {name} --json"), **_schema(name, result)}
         for name, result in RESULTS.items()
     }
+
+
+def _schema(name: str, result: Any) -> dict[str, Any]:
+    """Return the schema of a result. That of a map has the keys of every result, too, which no type of Python can say."""
+    schema = msgspec.json.schema(result)
+    if name in MAPS:
+        common = msgspec.json.schema(ReplyData)
+        keys = common["$defs"].pop(ReplyData.__name__)
+        schema |= {word: keys[word] for word in ("properties", "required")}
+        schema["$defs"] |= common["$defs"]
+    return schema
 
 
 def write(root: Path) -> None:

@@ -1,29 +1,29 @@
-"""Results for users (tables and lines) and for programs (JSON).
+"""Results for users (tables and lines) and for programs (JSON): those of `build`, `verify`, `config`, `explain` and `clean`.
 
-`test_tables` has those of tests and benchmarks, which no build needs to import, `plan_table` that of `plan`.
+`image_tables`, `test_tables`, `doctor_tables` and `plan_table` have the others, which no build needs to import.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from buildlib.core.plan import Status, Write
-from buildlib.core.requirements import Requirement
+from buildlib.core.errors import BuildError, Refused
+from buildlib.core.plan import Status
 from buildlib.core.settings import Config, flat
 from buildlib.failures.classify import classify
 from buildlib.failures.redact import redact
 from buildlib.process.console import Console
+from buildlib.report.reply import reply
 
 if TYPE_CHECKING:
-    from buildlib.assembly.spec import ImageResult
     from buildlib.binaries.build import BuildResult
     from buildlib.binaries.dist import Entry
     from buildlib.binaries.verify import Verdict
-    from buildlib.builder.builder_commands import BuilderState
-    from buildlib.builder.step_times import StepTime
-    from buildlib.doctor.network import ConnectionStep, NetworkReport
-    from buildlib.images.bases import BaseState
+    from buildlib.lint.command import Linted
+    from buildlib.process.clean import Entry as Removed
     from buildlib.report import results as data
 
 
@@ -34,7 +34,8 @@ def build(console: Console, results: Sequence[BuildResult], *, as_json: bool) ->
             {
                 "arch": r.target.name, "status": r.status.value, "code": r.error.code if r.error else 0,
                 "error": r.error.message if r.error else None, "binaries": list(r.entries),
-                "left_out": list(r.left_out.values()),
+                "left_out": list(r.left_out.values()), "unchanged": sorted(r.unchanged), "previous_sizes": dict(r.previous_sizes),
+                **reply([r.error]),
             }
             for r in results
         ]  # fmt: skip
@@ -53,103 +54,25 @@ def _binary(result: BuildResult, entry: Entry | None) -> tuple[str, ...]:
     is_library = entry.get("kind") in ("cdylib", "staticlib")  # is never started, and without glibc not static for that
     glibc = entry["facts"]["glibc"] or ("-" if is_library else "static")
     started = entry["started"] or ("-" if is_library else "no")
-    return (result.target.name, entry["binary"], size(entry["size"]), glibc, entry["backend"], entry["sha256"][:12],
-            started, status)  # fmt: skip
+    status = Status.UNCHANGED.value if entry["binary"] in result.unchanged else status
+    shown = size(entry["size"]) + change(entry["size"], result.previous_sizes.get(entry["binary"]))
+    return (result.target.name, entry["binary"], shown, glibc, entry["backend"], entry["sha256"][:12], started, status)
 
 
 def size(count: int) -> str:
     """Return a number of bytes with its unit, as in 1.2 MiB."""
+    if count >= 2**30:
+        return f"{count / 2**30:.1f} GiB"
     return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.1f} KiB"
 
 
-def image(console: Console, images: Sequence[ImageResult], *, as_json: bool) -> None:
-    """Print the result of `image`: one row per image, and what emulation cost."""
-    from buildlib.builder.step_times import HELP, summary
-
-    if as_json:
-        rows: list[data.ImageData] = [
-            {
-                "component": i.component, "status": i.status.value, "digest": i.digest, "platforms": list(i.platforms),
-                "tags": list(i.tags), "where": i.where, "code": i.error.code if i.error else 0,
-                "error": i.error.message if i.error else None, "steps": [_step_data(step) for step in i.steps],
-            }
-            for i in images
-        ]  # fmt: skip
-        console.json(rows)
-    elif images:
-        console.table(
-            ("image", "platforms", "tags", "digest", "status"),
-            (
-                (i.where or i.component, ", ".join(i.platforms), ", ".join(i.tags), i.digest.removeprefix("sha256:")[:12],
-                 i.status.value)
-                for i in images
-            ),
-        )  # fmt: skip
-
-    for image in images:
-        if text := summary(image.steps):
-            console.warn(f"{image.component}: {text}; help: {HELP}")
-
-
-def _step_data(step: StepTime) -> data.StepTimeData:
-    return {
-        "title": step.title, "platform": step.platform, "target": step.target, "stage": step.stage,
-        "seconds": round(step.seconds, 3), "emulated": step.emulated,
-    }  # fmt: skip
-
-
-def bases(console: Console, states: Sequence[BaseState], *, as_json: bool) -> None:
-    """Print the result of `image --check-bases`: one row per component and base image."""
-    if as_json:
-        rows: list[data.BaseData] = [
-            {
-                "component": s.component,
-                "base": s.base,
-                "recorded": s.recorded,
-                "current": s.current,
-                "newer": s.is_newer,
-            }
-            for s in states
-        ]
-        console.json(rows)
-    elif states:
-        console.table(
-            ("component", "base image", "recorded", "current", "state"),
-            (
-                (s.component, s.base, s.recorded.removeprefix("sha256:")[:12], s.current.removeprefix("sha256:")[:12],
-                 "newer" if s.is_newer else "current")
-                for s in states
-            ),
-        )  # fmt: skip
-    else:
-        console.line("no base image is recorded: it is with the next `image --push`")
-
-
-def builder(console: Console, state: BuilderState, *, as_json: bool) -> None:
-    """Print whether the builder exists, and how it differs from the settings."""
-    if as_json:
-        result: data.BuilderData = {
-            "name": state.configured.name,
-            "there": state.exists,
-            "differs": list(state.differences),
-        }
-        console.json(result)
-        return
-    matches = "matches the settings" if state.exists else "does not exist"
-    console.line(f"builder {state.configured.name}: {'differs from the settings:' if state.differences else matches}")
-    for line in state.differences:
-        console.line(f"  {line}")
-    if state.differences or not state.exists:
-        console.line(f"  help: buildlib builder.create{' --force' if state.differences else ''}")
-
-
-def dockerfile(console: Console, files: Sequence[Write], *, written: bool) -> None:
-    """Print the Dockerfile, or the names of the files that were written."""
-    if written:
-        for file in files:
-            console.line(f"wrote {file.path.name}")
-    else:
-        console.line(files[0].text.rstrip("\n"))
+def change(count: int, previous: int | None) -> str:
+    """Return how a number of bytes has changed, as in " (+1.2 KiB)"; "" if it has not, or the previous one is not known."""
+    difference = count - (count if previous is None else previous)
+    if not difference:
+        return ""
+    shown = size(abs(difference)) if abs(difference) >= 100 else f"{abs(difference)} B"
+    return f" ({'+' if difference > 0 else '-'}{shown})"
 
 
 def verify(console: Console, verdicts: Sequence[Verdict], *, as_json: bool) -> None:
@@ -159,7 +82,7 @@ def verify(console: Console, verdicts: Sequence[Verdict], *, as_json: bool) -> N
             {
                 "path": str(v.path), "arch": v.target.name if v.target else None, "refusals": list(v.refusals),
                 "glibc": v.facts.glibc if v.facts else None, "started": v.started.flag, "cpu": v.started.cpu, "pages": v.started.pages,
-                "kind": v.kind,
+                "kind": v.kind, **reply(Refused(f"{v.path}: {refusal}") for refusal in v.refusals),
             }
             for v in verdicts
         ]  # fmt: skip
@@ -180,10 +103,10 @@ def config(console: Console, config: Config, *, as_json: bool) -> None:
     """Print every setting, its value and the layer that set it."""
     values = flat(config)
     if as_json:
-        result: Mapping[str, data.ConfigData] = {
+        settings: dict[str, data.ConfigData] = {
             key: {"value": value, "from": config.origins[key]} for key, value in values.items()
         }
-        console.json(result)
+        console.json({**settings, **reply()})
         return
     console.table(
         ("setting", "value", "from"), ((key, _shown(value), config.origins[key]) for key, value in values.items())
@@ -207,6 +130,7 @@ def explain(console: Console, name: str, log: str, *, as_json: bool) -> None:
             "line": failure.line,
             "help": failure.help,
             "wait": failure.wait,
+            **reply(),
         }
         console.json(result, indent=None)
         return
@@ -225,50 +149,40 @@ def explain(console: Console, name: str, log: str, *, as_json: bool) -> None:
         console.line(f"  help: {failure.help}")
 
 
-def network(console: Console, report: NetworkReport, *, as_json: bool) -> None:
-    """Print the connection to each registry, one row per step, and what to change."""
-    from buildlib.doctor import network as analysis
-
-    advice = analysis.advice(report)
+def clean(console: Console, removed: Sequence[Removed], left: Mapping[Path, str], *, dry: bool, as_json: bool) -> None:
+    """Print what was removed, or what would be in a dry run. `left` is what was not, and why."""
+    ages = [max(0, int(time.time() - entry.changed)) for entry in removed]
     if as_json:
-        result: data.NetworkData = {
-            "legs": analysis.steps_data(report),
-            "clock_skew": round(report.skew, 1),
-            "rate_limit_left": report.left,
-            "advice": list(advice),
-        }
+        rows: list[data.RemovedData] = [
+            {"area": entry.area.title, "path": str(entry.path), "size": entry.size, "age": age}
+            for entry, age in zip(removed, ages, strict=True)
+        ]
+        errors = [BuildError(f"{path}: {why}") for path, why in left.items()]
+        total = sum(entry.size for entry in removed)
+        result: data.CleanData = {"removed": rows, "size": total, "dry": dry, **reply(errors)}
         console.json(result)
-        return
-    rows = ((step.where, step.host, step.name, f"{step.seconds * 1000:.0f} ms", _step(step)) for step in report.steps)
-    console.table(("from", "registry", "step", "time", "result"), rows)
-    for line in advice:
-        console.line(f"  help: {line}")
+    elif removed:
+        console.table(
+            ("of", "size", "age", "path"),
+            (
+                (entry.area.title, size(entry.size), f"{age // 86400} d", str(entry.path))
+                for entry, age in zip(removed, ages, strict=True)
+            ),
+        )
+        console.line(f"{'would remove' if dry else 'removed'} {size(sum(entry.size for entry in removed))}")
+    elif not left:
+        console.line("nothing to remove")
 
 
-def _step(step: ConnectionStep) -> str:
-    return f"{step.failure.kind}: {redact(step.failure.cause)}" if step.failure else step.note
+def lint(console: Console, linted: Linted, fixed: Sequence[str], *, failed: bool) -> None:
+    """Print the result of `lint` as JSON; `lint.command.show` prints the other formats."""
+    from buildlib.lint.command import summary
+    from buildlib.lint.formats import as_data
 
-
-def doctor(
-    console: Console, requirements: Sequence[Requirement], absent: Iterable[Requirement], *, as_json: bool
-) -> None:
-    """Print what the machine has and lacks: one row per requirement."""
-    names = {requirement.what for requirement in absent}
-    rows: list[data.RequirementData] = [
-        {
-            "section": requirement.section,
-            "need": requirement.what,
-            "state": "ok" if requirement.what not in names else "fail" if requirement.required else "warn",
-            "have": requirement.have,
-            "why": requirement.why,
-            "help": [fix.text for fix in requirement.fixes] if requirement.what in names else [],
-        }
-        for requirement in requirements
-    ]
-    if as_json:
-        console.json(rows)
-        return
-    console.table(
-        ("state", "section", "requirement", "found", "why", "help"),
-        ((r["state"], r["section"], r["need"], r["have"], r["why"], " or ".join(r["help"])) for r in rows),
-    )
+    fixable = any(finding.edits for finding in linted.findings)
+    help_text = "buildlib lint --fix" if fixable else "each finding has a help"
+    errors = [BuildError(summary(linted), help_text, "lint")] if failed else []
+    result: data.LintData = {
+        "findings": as_data(linted.findings), "files": len(linted.paths), "fixed": list(fixed), **reply(errors),
+    }  # fmt: skip
+    console.json(result)

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from buildlib.core.cases import CRASHED, FAILED, HOST, IGNORED, PASSED, TIMED_OUT
 from buildlib.process.console import Console
+from buildlib.report.reply import reply
 from buildlib.testing import benches as bench_reports
 from buildlib.testing import counts
 from buildlib.testing import tests as test_reports
 from buildlib.testing.benches import BenchResult
 from buildlib.testing.tests import TestResult
 
+if TYPE_CHECKING:
+    from buildlib.report import results as data
+
 
 def tests(console: Console, results: Sequence[TestResult], *, as_json: bool) -> None:
     """Print the results of `test` and `smoke`: one row per target, and every case that did not pass."""
     if as_json:
-        console.json([test_reports.report(result) for result in results])
+        elements: list[data.TestData] = [{**test_reports.report(r), **reply([r.error])} for r in results]
+        console.json(elements)
         return
     shown = [result for result in results if not result.planned]
     rows = [
@@ -55,7 +61,8 @@ def benches(console: Console, results: Sequence[BenchResult], *, as_json: bool) 
     criterion has printed its own results.
     """
     if as_json:
-        console.json([bench_reports.report(result) for result in results])
+        elements: list[data.BenchData] = [{**bench_reports.report(r), **reply([r.error])} for r in results]
+        console.json(elements)
         return
     rows = [
         (

@@ -111,9 +111,16 @@ def built(done):
 
 
 def results(done):
-    """The results that a command printed as JSON, without the steps of the builds."""
+    """The results that a command printed as JSON, without the steps of the builds, and without what repeats `code` and `error`."""
     assert "Traceback" not in done.err, done
-    return [{key: value for key, value in result.items() if key != "steps"} for result in json.loads(done.out)]
+    found = json.loads(done.out)
+    for result in found:
+        errors = [error["message"] for error in result["errors"]]
+        assert (result["ok"], result["exit_code"], errors) == (
+            result["error"] is None, result["code"], [result["error"]] if result["error"] else [],
+        )  # fmt: skip
+    left = ("steps", "ok", "exit_code", "errors")
+    return [{key: value for key, value in result.items() if key not in left} for result in found]
 
 
 def steps(done):

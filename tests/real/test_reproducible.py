@@ -113,5 +113,5 @@ def test_reproduce_names_what_in_the_project_differs(tmp_path):
     program = (tmp_path / "dist" / "arm64" / "clock").read_bytes()
     assert (same.code, row) == (0, {
         "arch": "arm64", "binary": "clock", "sha256": hashlib.sha256(program).hexdigest(), "identical": True, "difference": "",
-        "origins": [],
+        "origins": [], "ok": True, "exit_code": 0, "errors": [],
     })  # fmt: skip

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from buildlib.cli.cargo_options import CargoOptions, cargo_command
-from buildlib.cli.entry import ARCH, JSON, absolute, exit_code, open_workspace, settings_help
+from buildlib.cli.entry import ARCH, JSON, absolute, open_workspace, settings_help
 from buildlib.process.console import Console
+from buildlib.report.reply import exit_code
 
 
 @cargo_command(

@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from buildlib.cli.entry import ARCH, JSON, command, open_workspace, task
 from buildlib.core.errors import MissingRequirements, UsageError
 from buildlib.process.console import Console
+
+if TYPE_CHECKING:
+    from buildlib.core.requirements import Requirement
+    from buildlib.core.targets import Target
+    from buildlib.process.context import Context
 
 YES = "do not ask"
 
@@ -42,22 +47,31 @@ def doctor(
     if report:
         return _report(console, arch)
     if fix:
-        _fix(c, console, arch, yes)
+        _fix(c, console, arch, yes=yes, as_json=json)
         return 0
     if network:
         return _network(c, console, json)
+    from buildlib.report import doctor_tables
+
+    context = open_workspace(c, console, scope="project")
+    targets = context.targets(tuple(arch), "all")
+    requirements, absent = _requirements(context, targets)
+    doctor_tables.doctor(console, requirements, absent, as_json=json)
+    return MissingRequirements.code if any(one.required for one in absent) else 0
+
+
+def _requirements(
+    context: Context, targets: tuple[Target, ...]
+) -> tuple[tuple[Requirement, ...], tuple[Requirement, ...]]:
+    """What the machine is required to have, and what of that it lacks."""
     from buildlib.core.requirements import missing
     from buildlib.doctor import checks
     from buildlib.process.runner import DryRunner
-    from buildlib.report import tables
 
-    context = open_workspace(c, console, scope="project")
     # Only questions are asked. What other commands cache of the answers is not written.
-    context = replace(context, run=DryRunner(console, os.environ, context.config.retry))
-    requirements = checks.all_requirements(context, context.targets(tuple(arch), "all"))
-    absent = missing(requirements, context.host)
-    tables.doctor(console, requirements, absent, as_json=json)
-    return MissingRequirements.code if any(one.required for one in absent) else 0
+    context = replace(context, run=DryRunner(context.console, os.environ, context.config.retry))
+    requirements = checks.all_requirements(context, targets)
+    return requirements, missing(requirements, context.host)
 
 
 def _report(console: Console, arch: list[str]) -> int:
@@ -73,23 +87,27 @@ def _report(console: Console, arch: list[str]) -> int:
 def _network(c: Any, console: Console, as_json: bool) -> int:
     from buildlib.doctor.network import exit_code
     from buildlib.doctor.network_probe import probe_network
-    from buildlib.report import tables
+    from buildlib.report import doctor_tables
 
     report = probe_network(open_workspace(c, console, scope="project"))
-    tables.network(console, report, as_json=as_json)
+    doctor_tables.network(console, report, as_json=as_json)
     return exit_code(report)
 
 
-@task(iterable=["arch"], help={"arch": f"{ARCH}; default: all", "yes": YES})
+@task(iterable=["arch"], help={"arch": f"{ARCH}; default: all", "yes": YES, "json": JSON})
 @command
-def setup(c: Any, console: Console, arch: list[str], yes: bool = False) -> None:
+def setup(c: Any, console: Console, arch: list[str], yes: bool = False, json: bool = False) -> None:
     """Install what is missing, and nothing else (`doctor --fix`)."""
-    _fix(c, console, arch, yes)
+    _fix(c, console, arch, yes=yes, as_json=json)
 
 
-def _fix(c: Any, console: Console, arch: list[str], yes: bool) -> None:
+def _fix(c: Any, console: Console, arch: list[str], *, yes: bool, as_json: bool) -> None:
     from buildlib.doctor import fix
+    from buildlib.report import doctor_tables
 
     fix.bootstrap(console, os.environ, Path.cwd(), dry=c.config.run.dry, yes=yes)
     context = open_workspace(c, console, scope="project")
-    fix.fix(context, context.targets(tuple(arch), "all"), yes=yes)
+    targets = context.targets(tuple(arch), "all")
+    fix.fix(context, targets, yes=yes)
+    if as_json:
+        doctor_tables.setup(console, *_requirements(context.refreshed(), targets))

@@ -6,21 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from buildlib.cli.cargo_options import CargoOptions, cargo_command
-from buildlib.cli.entry import (
-    ARCH,
-    COMPONENT,
-    JSON,
-    absolute,
-    command,
-    exit_code,
-    open_workspace,
-    settings_help,
-    split,
-    task,
-    with_images,
-)
+from buildlib.cli.entry import ARCH, COMPONENT, JSON, absolute, command, open_workspace, settings_help, split, task
 from buildlib.core.errors import UsageError
 from buildlib.process.console import Console
+from buildlib.report.reply import exit_code
 
 if TYPE_CHECKING:
     from buildlib.process.context import Context
@@ -69,11 +58,11 @@ def image(
     from buildlib.assembly.spec import one_per_platform
     from buildlib.images import image as images
     from buildlib.images.in_container import ContainerOptions
-    from buildlib.report import tables
+    from buildlib.report import image_tables
 
     words = (*arch, *cargo.targets)
     targets = context.targets(words, "native" if load else "all")
-    context, names = with_images(context)
+    context, names = context.with_images()
     if check_bases:
         return _check_bases(context, console, names, tag, as_json=json)
     static = bool(output) and not names
@@ -86,16 +75,16 @@ def image(
         results = images.save(context, options, Path(absolute(output)))
     else:
         results = (images.push if push else images.load if load else images.check)(context, options)
-    tables.image(console, results, as_json=json)
+    image_tables.image(console, results, as_json=json)
     return exit_code(results)
 
 
 def _check_bases(context: Context, console: Console, images: tuple[str, ...], tag: list[str], *, as_json: bool) -> int:
     from buildlib.images.bases import check_bases
-    from buildlib.report import tables
+    from buildlib.report import image_tables
 
     states = check_bases(context, images, (split(tag) or [""])[0])
-    tables.bases(console, states, as_json=as_json)
+    image_tables.bases(console, states, as_json=as_json)
     return 1 if any(state.is_newer for state in states) else 0
 
 
@@ -106,14 +95,14 @@ def _attestations(sbom: bool, provenance: bool) -> tuple[str, ...]:
     return (f"--provenance={'mode=max' if provenance else 'false'}", *(("--sbom=true",) if sbom else ()))
 
 
-@task(help={"write": "write Dockerfile.multiarch, which `image` then uses as it is"})
+@task(help={"write": "write Dockerfile.multiarch, which `image` then uses as it is", "json": JSON})
 @command
-def dockerfile(c: Any, console: Console, write: bool = False) -> None:
+def dockerfile(c: Any, console: Console, write: bool = False, json: bool = False) -> None:
     """The Dockerfile of the images, made from the settings."""
     context = open_workspace(c, console)
     from buildlib.images import workspace_dockerfile
-    from buildlib.report import tables
+    from buildlib.report import texts
 
     root = context.workspace.root
     files = workspace_dockerfile.write(context) if write else workspace_dockerfile.files(context, root)
-    tables.dockerfile(console, files, written=write)
+    texts.dockerfile(console, files, written=write and not context.run.dry, as_json=json)

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from buildlib.cli.entry import command, split, task
-from buildlib.core.errors import MissingRequirements
+from buildlib.cli.entry import JSON, command, split, task
+from buildlib.core.errors import MissingRequirements, UsageError
 from buildlib.core.settings import Config
 from buildlib.process.console import Console
 
@@ -20,6 +20,7 @@ from buildlib.process.console import Console
         "rule": "only this rule, by name or number; may be repeated",
         "fix": "apply the mechanical fixes",
         "strict": "fail for findings of severity info too",
+        "json": JSON,
     },
 )
 @command
@@ -31,8 +32,11 @@ def lint(
     format: str = "",
     fix: bool = False,
     strict: bool = False,
+    json: bool = False,
 ) -> int:
     """Portability problems in Dockerfiles, workflows, Cross.toml and cargo's configuration."""
+    if json and format:
+        raise UsageError("choose one of --json and --format", "--format json prints the findings alone")
     from buildlib.lint import command as linter
     from buildlib.process.runner import DryRunner, Runner
 
@@ -42,14 +46,22 @@ def lint(
     _check_components(console, config, root)
     paths = [Path(word) for word in split(path)] or [Path()]
     linted = linter.lint(paths, config, root, split(rule))
+    fixed: list[str] = []
     if fix:
         run = (DryRunner if c.config.run.dry else Runner)(console, os.environ, config.retry)
         for write in linter.fixes(linted):
             run(write)
             console.note(f"fixed {write.path}")
+            fixed += [] if c.config.run.dry else [str(write.path)]
         linted = linted if c.config.run.dry else linter.lint(paths, config, root, split(rule))
-    linter.show(console, linted, output_format)
-    return 1 if linted.failed or (strict and linted.findings) else 0
+    failed = bool(linted.failed or (strict and linted.findings))
+    if json:
+        from buildlib.report import tables
+
+        tables.lint(console, linted, fixed, failed=failed)
+    else:
+        linter.show(console, linted, output_format)
+    return 1 if failed else 0
 
 
 def _check_components(console: Console, config: Config, root: Path) -> None:

@@ -8,17 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from buildlib.cli.cargo_options import CargoOptions, cargo_command
-from buildlib.cli.entry import (
-    ARCH,
-    COMPONENT,
-    JSON,
-    absolute,
-    command,
-    open_workspace,
-    settings_help,
-    task,
-    with_images,
-)
+from buildlib.cli.entry import ARCH, COMPONENT, JSON, absolute, command, open_workspace, settings_help, task
 from buildlib.process.console import Console
 
 
@@ -52,7 +42,7 @@ def plan(
     context = replace(context, run=DryRunner(console, os.environ, context.config.retry))
     words = (*arch, *cargo.targets)
     targets = context.targets(words, "all")
-    context, names = with_images(context)
+    context, names = context.with_images()
     images = {name: targets_of(context, name, targets, named=bool(words)) for name in names}
     nothing = context.request.no_binaries
     context, builds = (context, []) if nothing else build.plan(context, targets)
@@ -69,33 +59,37 @@ def config(c: Any, console: Console, json: bool = False) -> None:
     tables.config(console, open_workspace(c, console, scope="project").config, as_json=json)
 
 
-@task(help={"output": "the file to write; default: target/buildlib/reports/index.html"})
+@task(help={"output": "the file to write; default: target/buildlib/reports/index.html", "json": JSON})
 @command
-def report(c: Any, console: Console, output: str = "") -> None:
+def report(c: Any, console: Console, output: str = "", json: bool = False) -> None:
     """One HTML page of the last commands: failures, what was compiled and cached, sizes, counts, images, and what ran when."""
     context = open_workspace(c, console, scope="project")
     from buildlib.core.plan import Write
     from buildlib.process import history
     from buildlib.process.context import HISTORY
     from buildlib.process.files import read_text
+    from buildlib.report import texts
     from buildlib.report.history_page import page
 
     file = context.workspace.target_dir / HISTORY
     lines = history.read(read_text(file.with_name(f"{file.name}.1")) + read_text(file))
     path = Path(absolute(output)) if output else context.reports / "index.html"
     context.run(Write(path=path, text=page.page(lines, context.workspace.root.name)))
-    console.line(f"wrote {path}")
+    texts.page(console, path, as_json=json)
 
 
 @task(
     help={
         "for": "the CI system; default: github",
         "install": "the command that installs buildlib; default: from the source of this installation",
+        "json": JSON,
     },
 )
 @command
-def ci(c: Any, console: Console, for_: str = "github", install: str = "") -> None:
+def ci(c: Any, console: Console, for_: str = "github", install: str = "", json: bool = False) -> None:
     """A pipeline for GitHub Actions or GitLab that tests this workspace on all its arches and pushes its images."""
     from buildlib.ci import command as pipelines
+    from buildlib.report import texts
 
-    pipelines.ci(open_workspace(c, console, scope="project"), for_, install)
+    pipeline = pipelines.ci(open_workspace(c, console, scope="project"), for_, install)
+    texts.pipeline(console, pipeline, as_json=json)

@@ -7,22 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from buildlib.cli.cargo_options import CargoOptions, cargo_command
-from buildlib.cli.entry import (
-    ARCH,
-    COMPONENT,
-    JSON,
-    absolute,
-    command,
-    exit_code,
-    open_workspace,
-    settings_help,
-    split,
-    task,
-    with_images,
-)
+from buildlib.cli.entry import ARCH, COMPONENT, JSON, absolute, command, open_workspace, settings_help, split, task
 from buildlib.core.errors import UsageError
 from buildlib.core.request import Request
 from buildlib.process.console import Console
+from buildlib.report.reply import exit_code
 
 
 @cargo_command(
@@ -111,7 +100,7 @@ def smoke(
     from buildlib.testing import smoke as smoke_tests
 
     targets = context.targets(tuple(arch), "all")
-    context, images = with_images(context)
+    context, images = context.with_images()
     options = smoke_tests.SmokeOptions(
         targets=targets if arch else one_per_platform(targets, static=False), named=bool(arch), images=images, tag=tag
     )

@@ -5,6 +5,7 @@ from machines import Machine, Recorder, context
 
 from buildlib.ci.command import ci
 from buildlib.core.errors import UsageError
+from buildlib.report import texts
 
 NOX = "from buildlib.sessions import sessions; sessions()"
 IMAGE = {"dockerfile": "Dockerfile", "context": ".", "secrets": ["NPM_TOKEN"]}
@@ -18,7 +19,8 @@ def run(tmp_path, capsys):
     def run(system="github", folder=".", install="pip install x", **flags):
         root = tmp_path / folder
         root.mkdir(exist_ok=True)
-        ci(context(Machine(), Recorder(), root, **{"arches": ["amd64", "arm64"], **flags}), system, install)
+        made = context(Machine(), Recorder(), root, **{"arches": ["amd64", "arm64"], **flags})
+        texts.pipeline(made.console, ci(made, system, install), as_json=False)
         out, err = capsys.readouterr()
         return out, err.splitlines()
 

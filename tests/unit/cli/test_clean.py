@@ -11,6 +11,7 @@ from buildlib.cli.collection import namespace
 from buildlib.cli.commands import clean
 from buildlib.cli.entry import report_errors
 from buildlib.process.console import Console
+from buildlib.report import tables
 
 MONTH = 31 * 86400
 
@@ -37,7 +38,8 @@ def root(tmp_path, monkeypatch):
     monkeypatch.setattr(
         "buildlib.binaries.dist.read", lambda folder: [{"arch": "arm64"}] * (folder / "manifest.json").exists()
     )
-    context = SimpleNamespace(workspace=SimpleNamespace(root=root, target_dir=root / "target"), dist=root / "dist")
+    workspace = SimpleNamespace(root=root, target_dir=root / "target", components=())
+    context = SimpleNamespace(workspace=workspace, dist=root / "dist")
     monkeypatch.setattr(clean, "open_workspace", lambda *_, **__: context)
     return root
 
@@ -71,7 +73,7 @@ def test_the_options_say_what_goes(root, words, left, capsys):
 
 def test_sizes_and_ages_are_shown(root, capsys, monkeypatch):
     monkeypatch.setattr(time, "time", lambda: root.stat().st_mtime + MONTH + 3600)
-    monkeypatch.setattr(clean, "_size", lambda count: f"{bool(count)}")  # blocks depend on the file system
+    monkeypatch.setattr(tables, "size", lambda count: f"{bool(count)}")  # blocks depend on the file system
     assert run("clean", "--dry-run", "--older-than", "4w") == 0
     assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
         "of      size  age   path",

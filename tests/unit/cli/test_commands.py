@@ -247,7 +247,7 @@ def test_a_log_is_explained(tmp_path, capsys):
     assert first == {
         "file": f"{tmp_path}/a.log", "class": "transient-network", "retry": True, "line": 2,
         "cause": "curl: (52) Empty reply from server",
-        "help": first["help"], "wait": None,
+        "help": first["help"], "wait": None, "ok": True, "exit_code": 0, "errors": [],
     }  # fmt: skip
     assert (second["class"], second["retry"], second["line"]) == ("unknown", False, 1)
     assert run(*words) == 0

@@ -25,7 +25,9 @@ def shape(schema, definitions):
     if schema.get("type") == "array":
         return [shape(schema["items"], definitions)]
     if schema.get("type") == "object":
-        keys = schema.get("properties") or {"*": schema.get("additionalProperties", {})}
+        keys = schema.get("properties", {})
+        if "additionalProperties" in schema or not keys:  # a map, perhaps with keys of its own
+            keys = keys | {"*": schema.get("additionalProperties", {})}
         return {key: shape(value, definitions) for key, value in keys.items()}
     if "anyOf" in schema:
         return "|".join(shape(option, definitions) for option in schema["anyOf"])

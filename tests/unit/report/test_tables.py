@@ -21,7 +21,7 @@ from buildlib.elf import Facts
 from buildlib.machine.selection import select
 from buildlib.machine.workspace import Component
 from buildlib.process.console import Console
-from buildlib.report import tables
+from buildlib.report import image_tables, tables
 from buildlib.rust import cargo
 
 STARTED = Started("--version", "cortex-a53", "64 KiB")
@@ -69,17 +69,37 @@ def test_a_build_as_json_has_all_facts_and_the_error(capsys, entry):
         BuildResult(target=TARGETS["s390x"], status=Status.FAILED, error=CompileFailed("s390x: no")),
     ]
     tables.build(Console({}), results, as_json=True)
+    nothing = {"left_out": [], "unchanged": [], "previous_sizes": {}}
+    error = {"message": "s390x: no", "help": "", "class": "compile"}
     assert json.loads(capsys.readouterr().out) == [
-        {"arch": "arm64", "status": "done", "code": 0, "error": None, "binaries": [entry], "left_out": []},
-        {"arch": "s390x", "status": "failed", "code": 101, "error": "s390x: no", "binaries": [], "left_out": []},
-    ]
+        {"arch": "arm64", "status": "done", "code": 0, "error": None, "binaries": [entry], **nothing, "ok": True, "exit_code": 0,
+         "errors": []},
+        {"arch": "s390x", "status": "failed", "code": 101, "error": "s390x: no", "binaries": [], **nothing, "ok": False,
+         "exit_code": 101, "errors": [error]},
+    ]  # fmt: skip
+
+
+def test_a_build_shows_how_sizes_have_changed_and_what_has_not(printed, entry):
+    grown, shrunk, new = ({**entry, "binary": name} for name in ("grown", "shrunk", "new"))
+    before = {"grown": entry["size"] - 12 * 2**10, "shrunk": entry["size"] + 96, "app": entry["size"]}
+    result = BuildResult(
+        target=ARM64, status=Status.DONE, entries=(entry, grown, shrunk, new), unchanged=frozenset({"app"}),
+        previous_sizes=before,
+    )  # fmt: skip
+    rows = printed(tables.build, [result])[1:]
+    assert [(row[7:13].strip(), row.partition("2.30")[0][13:].strip(), row.split()[-1]) for row in rows] == [
+        ("app", "3.0 MiB", "unchanged"), ("grown", "3.0 MiB (+12.0 KiB)", "done"), ("shrunk", "3.0 MiB (-96 B)", "done"),
+        ("new", "3.0 MiB", "done"),
+    ]  # fmt: skip
 
 
 def test_a_dry_build_has_no_table(printed):
     assert printed(tables.build, [BuildResult(target=ARM64, status=Status.PLANNED)]) == []
 
 
-@pytest.mark.parametrize(("count", "text"), [(0, "0.0 KiB"), (2048, "2.0 KiB"), (3 * 2**20, "3.0 MiB")])
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0.0 KiB"), (2048, "2.0 KiB"), (3 * 2**20, "3.0 MiB"), (3 * 2**29, "1.5 GiB")]
+)
 def test_sizes_have_a_unit(count, text):
     assert tables.size(count) == text
 
@@ -109,7 +129,7 @@ def test_verify_prints_a_line_per_file_and_per_mismatch(printed):
 )  # fmt: skip
 def test_the_builder_is_compared_with_the_settings(printed, exists, differences, lines):
     state = BuilderState(configured=configured(settings()), exists=exists, differences=differences)
-    assert printed(tables.builder, state) == lines
+    assert printed(image_tables.builder, state) == lines
 
 
 def test_explain_prints_whether_a_retry_helps(printed):

@@ -33,6 +33,7 @@ Options:
       --fix            apply the mechanical fixes
       --strict         fail for findings of severity info
                        too
+      --json           print the result as JSON on stdout
 
 Global options:
       --color WHEN  colours in messages and tables; default:

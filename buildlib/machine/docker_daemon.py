@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import cache
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
 NO_DAEMON = "the answer is not that of a Docker daemon"
+SOCKET = "unix:///var/run/docker.sock"
+# Where `docker` looks for plugins beside its configuration: docker/cli, cli-plugins/manager/manager_unix.go.
+PLUGIN_FOLDERS = tuple(
+    Path(folder, "docker") for folder in ("/usr/local/lib", "/usr/local/libexec", "/usr/lib", "/usr/libexec")
+)
 REASON_WIDTH = 200  # characters of a reason; a proxy may answer with a whole page
 
 
@@ -48,6 +54,22 @@ def environment(env: Mapping[str, str]) -> dict[str, str]:
     keys = contexts / "tls" / number / "docker"
     tls = {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(keys)} if keys.is_dir() else {}
     return {**env, "DOCKER_HOST": address, **tls}
+
+
+def has_buildx(env: Mapping[str, str]) -> bool:
+    """Whether files say that `docker buildx` works: its plugin, and a socket of the daemon that this user may open.
+
+    Nobody is asked. False for a daemon elsewhere, of which no file says whether it answers.
+    """
+    folders = (config_folder(env), *PLUGIN_FOLDERS)
+    if not any(os.access(folder / "cli-plugins" / "docker-buildx", os.X_OK) for folder in folders):
+        return False
+    try:
+        address = environment(env).get("DOCKER_HOST") or SOCKET
+    except Exception:  # ContextNotFound; to import its module would take longer than all of this
+        return False
+    scheme, _, path = address.partition("://")
+    return scheme == "unix" and os.access(path, os.R_OK | os.W_OK)
 
 
 def client(env: Mapping[str, str], *, timeout: int) -> DockerClient:

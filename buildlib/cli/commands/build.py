@@ -31,8 +31,9 @@ def build(
     }  # fmt: skip
     context = open_workspace(c, console, flags, cargo.request, recorded=True)
     from buildlib.binaries import build as binaries
-    from buildlib.report import tables
+    from buildlib.report import next_command, tables
 
     results = binaries.build(context, context.targets((*arch, *cargo.targets), "native"))
     tables.build(console, results, as_json=json)
+    next_command.after_build(context, results)
     return exit_code(results)

@@ -36,7 +36,7 @@ def clean(
     """
     from buildlib.binaries import clean_areas
     from buildlib.process import clean as cleaning
-    from buildlib.report import tables
+    from buildlib.report import next_command, tables
 
     age = _seconds(older_than)
     context = open_workspace(c, console, scope="project") if dist or not cache else None
@@ -58,6 +58,9 @@ def clean(
         console.warn(f"{path}: {why}")
     removed = [entry for entry in entries if entry.path not in left]
     tables.clean(console, removed, left, dry=c.config.run.dry, as_json=json)
+    if not left:
+        words = ["build"] if context and context.workspace.components else []
+        next_command.show(console, words, dry=c.config.run.dry and bool(removed))
     return 1 if left else 0
 
 

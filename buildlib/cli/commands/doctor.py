@@ -51,12 +51,13 @@ def doctor(
         return 0
     if network:
         return _network(c, console, json)
-    from buildlib.report import doctor_tables
+    from buildlib.report import doctor_tables, next_command
 
     context = open_workspace(c, console, scope="project")
     targets = context.targets(tuple(arch), "all")
     requirements, absent = _requirements(context, targets)
     doctor_tables.doctor(console, requirements, absent, as_json=json)
+    next_command.after_doctor(context, absent, targets, named=bool(arch))
     return MissingRequirements.code if any(one.required for one in absent) else 0
 
 
@@ -103,7 +104,7 @@ def setup(c: Any, console: Console, arch: list[str], yes: bool = False, json: bo
 
 def _fix(c: Any, console: Console, arch: list[str], *, yes: bool, as_json: bool) -> None:
     from buildlib.doctor import fix
-    from buildlib.report import doctor_tables
+    from buildlib.report import doctor_tables, next_command
 
     fix.bootstrap(console, os.environ, Path.cwd(), dry=c.config.run.dry, yes=yes)
     context = open_workspace(c, console, scope="project")
@@ -111,3 +112,5 @@ def _fix(c: Any, console: Console, arch: list[str], *, yes: bool, as_json: bool)
     fix.fix(context, targets, yes=yes)
     if as_json:
         doctor_tables.setup(console, *_requirements(context.refreshed(), targets))
+    else:
+        next_command.after_setup(context, targets)

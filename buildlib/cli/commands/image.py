@@ -58,7 +58,7 @@ def image(
     from buildlib.assembly.spec import one_per_platform
     from buildlib.images import image as images
     from buildlib.images.in_container import ContainerOptions
-    from buildlib.report import image_tables
+    from buildlib.report import image_tables, next_command
 
     words = (*arch, *cargo.targets)
     targets = context.targets(words, "native" if load else "all")
@@ -76,6 +76,8 @@ def image(
     else:
         results = (images.push if push else images.load if load else images.check)(context, options)
     image_tables.image(console, results, as_json=json)
+    kind = "save" if output else "push" if push else "load" if load else ""
+    next_command.after_image(context, results, options.targets, kind)
     return exit_code(results)
 
 
@@ -101,8 +103,14 @@ def dockerfile(c: Any, console: Console, write: bool = False, json: bool = False
     """The Dockerfile of the images, made from the settings."""
     context = open_workspace(c, console)
     from buildlib.images import workspace_dockerfile
-    from buildlib.report import texts
+    from buildlib.machine.docker_daemon import has_buildx
+    from buildlib.report import next_command, texts
 
     root = context.workspace.root
     files = workspace_dockerfile.write(context) if write else workspace_dockerfile.files(context, root)
-    texts.dockerfile(console, files, written=write and not context.run.dry, as_json=json)
+    written = write and not context.run.dry
+    texts.dockerfile(console, files, written=written, as_json=json)
+    words = ["dockerfile", "--write"]
+    if written:
+        words = next_command.with_builder(context) if has_buildx(context.host.env) else []
+    next_command.show(console, words, dry=write and not written)

@@ -39,6 +39,7 @@ def lint(
         raise UsageError("choose one of --json and --format", "--format json prints the findings alone")
     from buildlib.lint import command as linter
     from buildlib.process.runner import DryRunner, Runner
+    from buildlib.report import next_command
 
     output_format = linter.output_format(console, format)
     root = linter.root_of(Path.cwd())
@@ -61,6 +62,8 @@ def lint(
         tables.lint(console, linted, fixed, failed=failed)
     else:
         linter.show(console, linted, output_format)
+        if not fix and any(finding.edits for finding in linted.findings):
+            next_command.show(console, ["lint", *map(str, paths if path else ()), "--fix"])
     return 1 if failed else 0
 
 

@@ -37,7 +37,7 @@ def plan(
     from buildlib.binaries import build
     from buildlib.images.dockerfile_image import targets_of
     from buildlib.process.runner import DryRunner
-    from buildlib.report import plan_table
+    from buildlib.report import next_command, plan_table
 
     context = replace(context, run=DryRunner(console, os.environ, context.config.retry))
     words = (*arch, *cargo.targets)
@@ -48,15 +48,21 @@ def plan(
     context, builds = (context, []) if nothing else build.plan(context, targets)
     left_out = {} if nothing else build.predict_left_out(context)
     plan_table.plan(console, builds, left_out, plan_table.PlannedImages(context.config.images, images), as_json=json)
+    console.quiet = cargo.request.quiet
+    if builds:
+        next_command.show(console, next_command.planned(context, targets))
+    elif names:
+        next_command.show(console, next_command.image(context, targets, names))
 
 
 @task(help={"json": JSON})
 @command
 def config(c: Any, console: Console, json: bool = False) -> None:
     """Every setting, its value, and what set it."""
-    from buildlib.report import tables
+    from buildlib.report import next_command, tables
 
     tables.config(console, open_workspace(c, console, scope="project").config, as_json=json)
+    next_command.show(console, ["doctor"])
 
 
 @task(help={"output": "the file to write; default: target/buildlib/reports/index.html", "json": JSON})

@@ -22,8 +22,10 @@ def reproduce(
     """
     context = open_workspace(c, console, {**cargo.settings, "backend": backend, "glibc": glibc}, cargo.request)
     from buildlib.binaries import reproduce as binaries
+    from buildlib.report import next_command
     from buildlib.report.reproduce_table import reproduce as table
 
     comparisons = binaries.reproduce(context, context.targets((*arch, *cargo.targets), "native"))
     table(console, comparisons, as_json=json)
+    next_command.after_reproduce(context, comparisons)
     return 1 if any(comparison.difference for comparison in comparisons) else 0

@@ -29,11 +29,12 @@ def test(c: Any, console: Console, cargo: CargoOptions, arch: list[str], cpu: st
     Words after -- are for cargo.
     """
     context = open_workspace(c, console, {"features": cargo.features}, cargo.request, recorded=True)
-    from buildlib.report import test_tables
+    from buildlib.report import next_command, test_tables
     from buildlib.testing import tests
 
     results = tests.test(context, context.targets((*arch, *cargo.targets), "native"), cpu)
     test_tables.tests(console, results, as_json=json)
+    next_command.after_test(context, results)
     return exit_code(results)
 
 
@@ -63,12 +64,13 @@ def bench(
     if not re.fullmatch(r"\d+(\.\d+)?", limit):
         raise UsageError("--limit expects a percentage, for example 1", f"got {limit!r}")
     context = open_workspace(c, console, {"features": cargo.features}, cargo.request, recorded=True)
-    from buildlib.report import test_tables
+    from buildlib.report import next_command, test_tables
     from buildlib.testing import benches
 
     options = benches.BenchOptions(baseline=Path(absolute(baseline)) if baseline else None, limit=float(limit))
     results = benches.bench(context, context.targets((*arch, *cargo.targets), "native"), options)
     test_tables.benches(console, results, as_json=json)
+    next_command.after_bench(context, results)
     return exit_code(results)
 
 
@@ -96,7 +98,7 @@ def smoke(
     request = Request(components=tuple(split(component)))
     context = open_workspace(c, console, {"registry": registry}, request, scope="project", recorded=True)
     from buildlib.assembly.spec import one_per_platform
-    from buildlib.report import test_tables
+    from buildlib.report import next_command, test_tables
     from buildlib.testing import smoke as smoke_tests
 
     targets = context.targets(tuple(arch), "all")
@@ -106,4 +108,5 @@ def smoke(
     )
     results = smoke_tests.smoke(context, options)
     test_tables.tests(console, results, as_json=json)
+    next_command.after_smoke(context, results)
     return exit_code(results)

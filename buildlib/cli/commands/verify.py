@@ -23,7 +23,7 @@ def verify(c: Any, console: Console, path: list[str], run: bool = False, glibc: 
     """The gate alone, on files, directories and images. Nothing is started without --run."""
     from buildlib.binaries import verify as binaries
     from buildlib.image_gate import remote
-    from buildlib.report import tables
+    from buildlib.report import next_command, tables
 
     context = open_workspace(c, console, {"glibc": glibc}, scope="anywhere")
     words = split(path)
@@ -32,4 +32,5 @@ def verify(c: Any, console: Console, path: list[str], run: bool = False, glibc: 
     if files := [Path(word) for word in words if word not in images] or ([] if images else [context.dist]):
         verdicts += binaries.verify(context, files, run=run)
     tables.verify(console, verdicts, as_json=json)
+    next_command.after_verify(context, verdicts, is_dist=not words)
     return 6 if any(verdict.refusals for verdict in verdicts) else 0

@@ -9,8 +9,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from shlex import join
 from typing import TYPE_CHECKING, Any
@@ -200,12 +200,30 @@ def open_workspace(
             open_context, os.environ, Path.cwd(), flags or {}, console, dry=c.config.run.dry, scope=scope,
             command=join(sys.argv[1:]), request=request,
         )  # fmt: skip
-        for name in MEANWHILE:
-            importlib.import_module(name)
+        with _signals_later():
+            for name in MEANWHILE:
+                importlib.import_module(name)
         context = opening.result()
     if recorded:
         console.history = context.history
     return context
+
+
+@contextmanager
+def _signals_later() -> Iterator[None]:
+    """Handle signals at the end. One that interrupts an import may leave the import lock taken, for which other threads then wait."""
+    came: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
+    for number in handlers:
+        signal.signal(number, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if came:
+        signal.raise_signal(came[0])
 
 
 def absolute(folder: str) -> str:

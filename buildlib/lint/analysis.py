@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from buildlib.lint.parsing import shell
-from buildlib.lint.parsing.arch_words import TRIPLE, ArchWord, arches_of_pattern, can_run, find_arch_words
+from buildlib.lint.parsing.arch_words import ArchWord, arches_of_pattern, can_run, find_arch_words
 from buildlib.lint.parsing.containerfile import File, Instruction, Piece, Stage
 from buildlib.lint.parsing.script import VARIABLE, Assignment, Guard, ParsedScript
 from buildlib.lint.parsing.source import Source
+from buildlib.lint.toolchains import FOREIGN, compiling_stages, cross_arches
 
 EXPANSION = re.compile(
     r"\$\{\{.*?\}\}|\$\{(?:[^{}]|\{[^{}]*\})*\}|\$\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)|`[^`]*`|\$(?:\d|[A-Za-z_]\w*)",
@@ -19,18 +20,7 @@ EXPANSION = re.compile(
 )
 CASE = re.compile(r"\$\(\s*case\b.*?\besac\b[^)]*\)", re.DOTALL)
 WHOLE_VARIABLE = re.compile(r"\$\{?(\w+)\}?")
-COMPILES = re.compile(
-    r"\b(?:cargo|cargo-zigbuild|cross)\s+(?:\+\S+\s+)?(?:z?build|zigbuild|install|rustc)\b|\bgo\s+(?:build|install)\b"
-)
-CROSS_COMPILER = re.compile(
-    r"\b(?:gcc|g\+\+)-(?:\d+-)?[\w-]+-linux-gnu\w*|crossbuild-essential-\w+|(?:musl|cross|gcc)-toolchain|musl-cross|crosstool|ct-ng|binutils-[\w-]+-linux-gnu"
-    r"|--target=[\w-]+-(?:linux|elf|eabi)",
-)
 BASH_TABLE = re.compile(r"\(\s*\[")  # an array with keys
-# Variables that cargo, cc and bindgen read for one target only: an image that sets them is made for that target.
-# Variables of an image with a cross toolchain, whose values may be a triple.
-TOOLCHAIN_VARIABLE = re.compile(r"^(?:CROSS_(?:COMPILE|TRIPLE|ROOT|PREFIX)|CMAKE_TOOLCHAIN_FILE)$")
-PER_TARGET = re.compile(r"^CARGO_TARGET_|^(?:CC|CXX|AR|RANLIB|CFLAGS|CXXFLAGS)_(?:\w+_)(?:linux|unknown|none)_\w+$")
 # BuildKit's predefined arguments.
 PLATFORM_ARGS = frozenset(
     f"{side}{part}" for side in ("TARGET", "BUILD") for part in ("PLATFORM", "OS", "ARCH", "VARIANT")
@@ -138,37 +128,26 @@ class Analysis:
         """The architectures that a toolchain stage compiles for."""
         return (self._cross_arches[stage.number] if self.is_toolchain(stage) else None) or frozenset()
 
+    def foreign_arches(self, stage: Stage) -> frozenset[str]:
+        """The architectures of which dpkg accepts packages in a stage besides its own: `dpkg --add-architecture i386`."""
+        found = (FOREIGN.findall(self._texts[one.number]) for one in self.file.ancestry(stage))
+        return frozenset().union(*(arches_of_pattern(word) for words in found for word in words))
+
     @cached_property
     def _cross_arches(self) -> list[frozenset[str] | None]:
-        """The targets of the cross compilers in each stage and its ancestors; None without cross compilers."""
-        arches: list[frozenset[str] | None] = []
-        for stage in self.file.stages:
-            inherited = arches[stage.parent] if stage.parent is not None else None
-            compilers = [match[0] for match in CROSS_COMPILER.finditer(self._text(stage))]
-            triples = (TRIPLE.search(compiler.partition("-")[2]) for compiler in compilers)
-            pairs = [pair for instruction in stage.instructions for pair in instruction.pairs]
-            named = [value.text for name, value in pairs if value and TOOLCHAIN_VARIABLE.match(name.text)]
-            texts = [*(triple[0] for triple in triples if triple), *named]
-            own = frozenset(match.arch for text in texts for match in find_arch_words(text))
-            is_cross = compilers or named or any(PER_TARGET.match(name.text) for name, _ in pairs)
-            arches.append(own | (inherited or frozenset()) if is_cross else inherited)
-        return arches
+        return cross_arches(self.file, self._texts)
 
     @cached_property
     def _compiles(self) -> list[bool]:
-        """Whether a project is compiled in each stage, in an ancestor, or in a stage based on it."""
-        compiles: list[bool] = []
-        for stage in self.file.stages:
-            inherited = stage.parent is not None and compiles[stage.parent]
-            compiles.append(inherited or bool(COMPILES.search(self._text(stage))))
-        for stage in reversed(self.file.stages):
-            if stage.parent is not None and compiles[stage.number]:
-                compiles[stage.parent] = True
-        return compiles
+        return compiling_stages(self.file, self._texts)
 
-    def _text(self, stage: Stage) -> str:
-        """All scripts of a stage."""
-        return " ".join(self._scripts[id(i)].text for i in stage.instructions if id(i) in self._scripts)
+    @cached_property
+    def _texts(self) -> list[str]:
+        """All scripts of each stage."""
+        return [
+            " ".join(self._scripts[id(one)].text for one in stage.instructions if id(one) in self._scripts)
+            for stage in self.file.stages
+        ]
 
     # --- values of variables ---------------------------------------------------------------------------------------
 

@@ -7,14 +7,14 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 
-from buildlib.lint.analysis import CROSS_COMPILER, PLATFORM_ARGS, Analysis, constant_text, variables
+from buildlib.lint.analysis import PLATFORM_ARGS, Analysis, constant_text, variables
+from buildlib.lint.branches import PRINTS, does_nothing, is_unrelated, matters, only_fails, only_prints
 from buildlib.lint.finding import Finding, make_finding
-from buildlib.lint.known_commands import CROSS_PACKAGE, FETCH, INSTALL
+from buildlib.lint.known_commands import FETCH, INSTALL
 from buildlib.lint.parsing.arch_tests import AND, excluded_arches
 from buildlib.lint.parsing.arch_words import can_run, find_arch_words
 from buildlib.lint.parsing.containerfile import Piece, Stage
 from buildlib.lint.parsing.script import VARIABLE, Branch, Choice, Guard, ParsedScript, guard_of
-from buildlib.lint.parsing.shell_tree import FAILING_NAME
 
 # NAME=value.
 SETTING = re.compile(
@@ -30,14 +30,7 @@ LATER_DEFAULT = re.compile(r"\$\{(?P<name>\w+):?[-=](?P<value>\$(?:\w+|\{\w+\}))
 PRINTS_MACHINE = {("uname", "-m"), ("arch",), ("dpkg", "--print-architecture")}
 # What `echo` may print instead: a variable, or the output of uname.
 PRINTED_MACHINE = re.compile(r"\"?(?:\$\{?(?P<name>\w+)\}?|\$\(uname -m\))\"?")
-# In a branch: commands that print, quoted texts, and what writes a file or starts another command.
-PRINTS = re.compile(r"\b(?:echo|printf|cat)\b")
-QUOTED = re.compile(r"\"(?:\\.|[^\"\\`])*\"|'[^']*'", re.DOTALL)
-WRITES = re.compile(r"\||`|>(?!&2)")
 WRITTEN_FILE = re.compile(r">\s*(\"[^\"]*\"|[^\s;&|]+)")
-WORD = re.compile(r"[^\s;&|()\"']+")
-# Commands that download, without http and https: in a text these are usually schemes of URLs.
-DOWNLOADS = re.compile(rf"\b(?:{'|'.join(sorted(FETCH - {'http', 'https'}))})\b")
 
 
 def check(analysis: Analysis) -> Iterator[Finding]:
@@ -70,7 +63,7 @@ class Rejection(NamedTuple):
         """Whether each architecture that is left has a branch of another choice, or is the only one for its default."""
         is_same = self.question == question != "" or self.names & set(variables(Piece(choice.subject, choice.span)))
         left = self.arches.difference(*(branch.arches for branch in choice.branches))
-        has_default = choice.default is not None and not _only_prints(choice.default.text)
+        has_default = choice.default is not None and not only_prints(choice.default.text)
         return bool(is_same) and len(left) <= has_default
 
 
@@ -93,9 +86,9 @@ def _accepted_arches(choice: Choice) -> frozenset[str]:
         # [ $ARCH != amd64 ] && [ $ARCH != arm64 ]
         excluded = [excluded_arches(condition) for condition in AND.split(choice.subject)]
         return frozenset().union(*excluded) if all(excluded) and choice.default is None else frozenset()
-    if choice.default is None or not _only_fails(choice.default):
+    if choice.default is None or not only_fails(choice.default):
         return frozenset()
-    accepted = [branch.arches for branch in choice.branches if not _only_fails(branch)]
+    accepted = [branch.arches for branch in choice.branches if not only_fails(branch)]
     return frozenset().union(*accepted) if all(accepted) else frozenset()
 
 
@@ -113,8 +106,8 @@ def _question(analysis: Analysis, stage: Stage, choice: Choice, script: ParsedSc
 
 def _ignores_others(choice: Choice, script: ParsedScript) -> bool:
     """Whether an architecture that the choice does not name gets no files or wrong ones, without an error."""
-    relevant = [branch for branch in choice.branches if not _is_unrelated(branch, choice)]
-    if choice.default is None or _does_nothing(choice.default):
+    relevant = [branch for branch in choice.branches if not is_unrelated(branch, choice)]
+    if choice.default is None or does_nothing(choice.default):
         covers_others = _translates(choice, script) or _is_extra_step(choice, relevant, script)
     else:
         covers_others = choice.default.fails or _passes_on(choice, choice.default, script)
@@ -133,7 +126,7 @@ def _ignores_others(choice: Choice, script: ParsedScript) -> bool:
     ):
         return False
     branches = (*relevant, *((choice.default,) if choice.default else ()))
-    return len(relevant) > 1 or any(map(_matters, branches))
+    return len(relevant) > 1 or any(map(matters, branches))
 
 
 def _prepares_other(choice: Choice) -> bool:
@@ -143,40 +136,6 @@ def _prepares_other(choice: Choice) -> bool:
         for branch in choice.branches
         for word in find_arch_words(constant_text(branch.text))
     )
-
-
-def _does_nothing(default: Branch) -> bool:
-    """`*) ;;`, and `|| true` after a list."""
-    return not re.sub(r"[();\s\\]|(?<!\S)(?:true|:)(?![^\s;])", "", default.text)
-
-
-def _is_unrelated(branch: Branch, choice: Choice) -> bool:
-    """Whether a branch does nothing, only prints a message, or only installs a cross compiler, which is for the build machine."""
-    if _does_nothing(branch):
-        return True
-    if choice.output == "" and _only_prints(branch.text):
-        return True
-    has_compiler = any(CROSS_PACKAGE.search(word) or CROSS_COMPILER.search(word) for word in WORD.findall(branch.text))
-    return has_compiler and not DOWNLOADS.search(branch.text) and branch.sets <= {"DEBIAN_FRONTEND"}
-
-
-def _only_prints(text: str) -> bool:
-    """Whether each command of a branch prints a message, and none writes a file or starts another command."""
-    return "$(" not in text and _names_of_commands(text) <= {"echo", "printf", "true", ":"}
-
-
-def _only_fails(branch: Branch) -> bool:
-    """Whether a branch does nothing but print a message and end the script; `make || exit 1` does more."""
-    names = _names_of_commands(branch.text) - {"echo", "printf", "true", ":", "exit", "return", "false"}
-    return branch.fails and all(map(FAILING_NAME.match, names))
-
-
-def _names_of_commands(text: str) -> set[str]:
-    """The names of all commands in a branch, with the operators that write a file or start another command."""
-    text = QUOTED.sub("q", text.replace("\\\n", " "))
-    parts = re.split(r";|&&|\n", text.strip(" \t)("))
-    words = (part.replace(">&2", " ").strip("{}() \t").split() for part in parts)
-    return {part[0] for part in words if part} | set(WRITES.findall(text))
 
 
 def _is_extra_step(choice: Choice, relevant: Sequence[Branch], script: ParsedScript) -> bool:
@@ -196,7 +155,7 @@ def _is_extra_step(choice: Choice, relevant: Sequence[Branch], script: ParsedScr
 def _is_optional(choice: Choice, script: ParsedScript) -> bool:
     """Whether the branches only set variables that name no file: GOARM, flags of a compiler. Elsewhere they may be empty."""
     branches = (*choice.branches, *((choice.default,) if choice.default else ()))
-    if any(_matters(branch) or "://" in branch.text or not branch.sets for branch in choice.branches):
+    if any(matters(branch) or "://" in branch.text or not branch.sets for branch in choice.branches):
         return False
     if any(re.sub(r"[();\s\\]|&&|\bexport\b|(?<!\S):(?!\S)", "", SETTING.sub("", branch.text)) for branch in branches):
         return False
@@ -263,11 +222,6 @@ def _sources(choice: Choice, script: ParsedScript) -> set[str]:
     """The variables that hold the architecture: those that the choice compares, those they are set from, and BuildKit's."""
     names = _compared(choice, script)
     return names | (PLATFORM_ARGS if names & PLATFORM_ARGS else set())
-
-
-def _matters(branch: Branch) -> bool:
-    """Whether a branch has the name of an architecture in it, or downloads something."""
-    return any(find_arch_words(constant_text(branch.text))) or bool(DOWNLOADS.search(branch.text))
 
 
 def _is_checked_later(choice: Choice, script: ParsedScript) -> bool:

@@ -1,0 +1,59 @@
+"""What a branch of a choice by architecture does, read from its text."""
+
+from __future__ import annotations
+
+import re
+
+from buildlib.lint.analysis import constant_text
+from buildlib.lint.known_commands import CROSS_PACKAGE, FETCH
+from buildlib.lint.parsing.arch_words import find_arch_words
+from buildlib.lint.parsing.script import Branch, Choice
+from buildlib.lint.parsing.shell_tree import FAILING_NAME
+from buildlib.lint.toolchains import CROSS_COMPILER
+
+# Commands that print, quoted texts, and what writes a file or starts another command.
+PRINTS = re.compile(r"\b(?:echo|printf|cat)\b")
+QUOTED = re.compile(r"\"(?:\\.|[^\"\\`])*\"|'[^']*'", re.DOTALL)
+WRITES = re.compile(r"\||`|>(?!&2)")
+WORD = re.compile(r"[^\s;&|()\"']+")
+# Commands that download, without http and https: in a text these are usually schemes of URLs.
+DOWNLOADS = re.compile(rf"\b(?:{'|'.join(sorted(FETCH - {'http', 'https'}))})\b")
+
+
+def does_nothing(default: Branch) -> bool:
+    """`*) ;;`, and `|| true` after a list."""
+    return not re.sub(r"[();\s\\]|(?<!\S)(?:true|:)(?![^\s;])", "", default.text)
+
+
+def only_prints(text: str) -> bool:
+    """Whether each command of a branch prints a message, and none writes a file or starts another command."""
+    return "$(" not in text and _names_of_commands(text) <= {"echo", "printf", "true", ":"}
+
+
+def only_fails(branch: Branch) -> bool:
+    """Whether a branch does nothing but print a message and end the script; `make || exit 1` does more."""
+    names = _names_of_commands(branch.text) - {"echo", "printf", "true", ":", "exit", "return", "false"}
+    return branch.fails and all(map(FAILING_NAME.match, names))
+
+
+def _names_of_commands(text: str) -> set[str]:
+    """The names of all commands in a branch, with the operators that write a file or start another command."""
+    text = QUOTED.sub("q", text.replace("\\\n", " "))
+    parts = re.split(r";|&&|\n", text.strip(" \t)("))
+    words = (part.replace(">&2", " ").strip("{}() \t").split() for part in parts)
+    return {part[0] for part in words if part} | set(WRITES.findall(text))
+
+
+def matters(branch: Branch) -> bool:
+    """Whether a branch has the name of an architecture in it, or downloads something."""
+    return any(find_arch_words(constant_text(branch.text))) or bool(DOWNLOADS.search(branch.text))
+
+
+def is_unrelated(branch: Branch, choice: Choice) -> bool:
+    """Whether a branch does nothing, only prints a message, or only installs a cross compiler, which is for the build machine."""
+    if does_nothing(branch):
+        return True
+    if choice.output == "" and only_prints(branch.text):
+        return True
+    has_compiler = any(CROSS_PACKAGE.search(word) or CROSS_COMPILER.search(word) for word in WORD.findall(branch.text))
+    return has_compiler and not DOWNLOADS.search(branch.text) and branch.sets <= {"DEBIAN_FRONTEND"}

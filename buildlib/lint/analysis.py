@@ -111,12 +111,12 @@ class Analysis:
         constant_parts = [EXPANSION.split(name) for name in names]
         return [re.compile(".+".join(map(re.escape, parts)), re.IGNORECASE) for parts in constant_parts if any(parts)]
 
-    def may_be_stage(self, image: Piece) -> bool:
-        """Whether an image with variables in its name may be a stage of this file."""
+    def may_be_stage(self, image: Piece, stages: Sequence[Stage] = ()) -> bool:
+        """Whether an image with variables in its name may be one of these stages, or one of all stages of this file."""
         if "$" not in image.text:
             return False
         pattern = re.compile(".*".join(map(re.escape, EXPANSION.split(image.text))), re.IGNORECASE)
-        return any(pattern.fullmatch(stage.name) for stage in self.file.stages if stage.name)
+        return any(pattern.fullmatch(stage.name) for stage in stages or self.file.stages if stage.name)
 
     # --- cross toolchains ------------------------------------------------------------------------------------------
 

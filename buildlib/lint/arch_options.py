@@ -25,6 +25,8 @@ def arch_options(command: Command) -> Iterator[Piece]:
     """The values of such options. BL001 reads all words of package managers and of downloads."""
     if command.name in FETCH | INSTALL | FILTER | MENTION or NO_INSTALLER.match(command.name):
         return
+    if any(word.bare == "--foreign" for word in command.words):  # debootstrap: a system for another machine
+        return
     for flag, following in zip(command.words[1:], [*command.words[2:], None], strict=False):
         option, equals, value = flag.text.partition("=")
         if ARCH_OPTION.fullmatch(option) or (option == "-a" and command.name in ("n", "dotnet-install.sh")):

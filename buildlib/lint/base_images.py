@@ -96,3 +96,19 @@ def constant_platform(stage: Stage) -> tuple[Piece, set[str]] | None:
         f"/{stage.platform.text}", stage.platform.span
     )  # "arm" is a word for an architecture after a slash only
     return stage.platform, {word.arch for word in arch_words(slashed)}
+
+
+def arches_of_source(analysis: Analysis, instruction: Instruction) -> set[str]:
+    """The architectures that the image or the stage in --from of an instruction is always for.
+
+    Other rules report that image or that stage; its files have the same architecture in their paths.
+    """
+    source = instruction.flag("from")
+    if source is None:
+        return set()
+    arches = {word.arch for word in arch_words(source)}
+    for stage in analysis.file.stages:
+        if stage.name.lower() == source.bare.lower():
+            platform = constant_platform(analysis.file.roots[stage.number])
+            arches |= platform[1] if platform else set()
+    return arches

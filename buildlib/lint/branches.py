@@ -15,6 +15,7 @@ from buildlib.lint.toolchains import CROSS_COMPILER
 PRINTS = re.compile(r"\b(?:echo|printf|cat)\b")
 QUOTED = re.compile(r"\"(?:\\.|[^\"\\`])*\"|'[^']*'", re.DOTALL)
 WRITES = re.compile(r"\||`|>(?!&2)")
+ERROR = re.compile(r"\b(?:un|not )supported\b|\bunknown\b|\berror\b|\binvalid\b", re.IGNORECASE)
 WORD = re.compile(r"[^\s;&|()\"']+")
 # Commands that download, without http and https: in a text these are usually schemes of URLs.
 DOWNLOADS = re.compile(rf"\b(?:{'|'.join(sorted(FETCH - {'http', 'https'}))})\b")
@@ -34,6 +35,24 @@ def only_fails(branch: Branch) -> bool:
     """Whether a branch does nothing but print a message and end the script; `make || exit 1` does more."""
     names = _names_of_commands(branch.text) - {"echo", "printf", "true", ":", "exit", "return", "false"}
     return branch.fails and all(map(FAILING_NAME.match, names))
+
+
+def only_notes(branch: Branch) -> bool:
+    """Whether a branch only says that there is nothing to do; a message that names it an error means that it should fail."""
+    return only_prints(branch.text) and not ERROR.search(branch.text) and not matters(branch)
+
+
+def only_skips(branch: Branch) -> bool:
+    """Whether a branch says something at most, and ends the script without an error: `*) echo "none for $ARCH"; exit 0`."""
+    names = _names_of_commands(branch.text)
+    is_success = re.search(r"\bexit(?:[ \t]+0)?[\s;})]*$", branch.text)
+    return bool(is_success) and "exit" in names and names <= {"echo", "printf", "true", ":", "exit"}
+
+
+def only_tests(branch: Branch) -> bool:
+    """Whether a branch is one test, which fails: `*) [ -z "$VARIANT" ] ;;`."""
+    text = QUOTED.sub("q", branch.text)
+    return bool(re.fullmatch(r"\s*(?:\[\[?\s[^|&;]*\s\]\]?|test\s[^|&;]*?)[\s;]*", text))
 
 
 def _names_of_commands(text: str) -> set[str]:

@@ -23,7 +23,14 @@ from buildlib.lint.known_commands import (
     MESSAGE,
     UNPACK,
 )
-from buildlib.lint.parsing.arch_words import TRIPLE, ArchWord, can_run, find_arch_words, without_arch_words
+from buildlib.lint.parsing.arch_words import (
+    TRIPLE,
+    ArchWord,
+    arches_of_pattern,
+    can_run,
+    find_arch_words,
+    without_arch_words,
+)
 from buildlib.lint.parsing.containerfile import Instruction, Piece, Stage
 from buildlib.lint.parsing.script import Command, Guard, ParsedScript
 from buildlib.lint.parsing.source import Span
@@ -37,12 +44,15 @@ ARCHIVE = re.compile(
 INSTALLER = re.compile(r"\d\.\d|linux[-_](?:x86|amd|x64|aarch|arm|ppc|s390|risc)", re.IGNORECASE)
 APT_OPTIONS = re.compile(r"\[[^\[\]\n]*\]")  # of one line of sources.list: [arch=amd64 signed-by=…]
 APT_ARCH = re.compile(r"\barch=(?P<arch>[^\]\s]+)")
+# A source that is a directory of its own: deb https://example.org/apt x64/.
+APT_DIRECTORY = re.compile(r"\bdeb(?:-src)?[ \t]+(?:\[[^\]\n]*\][ \t]+)?\w+://\S+[ \t]+(?P<arch>[\w-]+)/(?=[\s\"']|$)")
 DEB822 = re.compile(r"^\s*Architectures:\s*(?P<arch>\S+)\s*$", re.MULTILINE)
 OTHER_FLAG = re.compile(r"^-(?!-(?:target[_-])?arch=|-cpu=|-platform)")  # electron-builder --x64 is not a package
 TOOLCHAIN_ARCHIVE = re.compile(r"toolchain|\bgcc\b", re.IGNORECASE)
 # Texts with spaces that start with what is taken: a URL, or a line of sources.list.
 TAKEN = re.compile(r"\s*(?:deb(?:-src)?\s|[a-z0-9+]+://)")
 OUTPUT_OPTION = re.compile(r"-[a-zA-Z]*[oO]|--output(?:-document)?|--out|--dest")
+FOREIGN_PACKAGE = re.compile(r"^[\w.+-]+:(?P<arch>\w+)(?:=|$)")
 COPY = frozenset({"cp", "mv", "ln", "install", "rename"})
 DECOMPRESS = frozenset({"gzip", "gunzip", "bzip2", "bunzip2", "xz", "unxz", "zstd", "unzstd", "lzma", "unlzma"})
 # A script's own command for downloads: download_ndk android-ndk-linux-x86_64.zip.
@@ -120,7 +130,8 @@ def new_downloads(analysis: Analysis, stage: Stage) -> Iterator[tuple[Instructio
             name = download.file_name
             is_new = "://" in download.name.text or not (download.is_local and (name, download.guards) in seen)
             seen |= {(name, download.guards), (name, ())}
-            if is_new and not _is_for_toolchain(analysis, stage, download):
+            is_wanted = not _is_for_toolchain(analysis, stage, download) and not _is_foreign(analysis, stage, download)
+            if is_new and is_wanted:
                 yield instruction, download
 
 
@@ -158,9 +169,15 @@ def _is_for_toolchain(analysis: Analysis, stage: Stage, download: Download) -> b
     return all(any(can_run(target, arch) for target in targets) for arch in download.arches)
 
 
+def _is_foreign(analysis: Analysis, stage: Stage, download: Download) -> bool:
+    """Whether it is a package for another architecture, which the stage has told dpkg to accept: `wine32:i386`."""
+    word = FOREIGN_PACKAGE.search(download.name.bare) if download.kind == "package" else None
+    return bool(word and arches_of_pattern(word["arch"]) & analysis.foreign_arches(stage))
+
+
 def _downloads(analysis: Analysis, stage: Stage, instruction: Instruction) -> Iterator[Download]:
     match instruction.kind:
-        case "add" | "copy":
+        case "add" | "copy" if stage.posix:
             yield from _added_files(analysis, stage, instruction)
             for text in instruction.heredocs:
                 yield from _package_sources(analysis, stage, None, text)
@@ -243,7 +260,8 @@ def _package_sources(analysis: Analysis, stage: Stage, script: ParsedScript | No
     """Package sources for one architecture; one that names several is for those."""
     commands = script.commands if script else ()
     options = (list(APT_ARCH.finditer(text.text, *match.span()))[-1:] for match in APT_OPTIONS.finditer(text.text))
-    for match in (*chain.from_iterable(options), *DEB822.finditer(text.text)):
+    directories = APT_DIRECTORY.finditer(text.text)
+    for match in (*chain.from_iterable(options), *DEB822.finditer(text.text), *directories):
         words = list(find_arch_words(constant_text(match["arch"])))
         if len(words) > 1 or "," in match["arch"]:
             continue
@@ -251,7 +269,8 @@ def _package_sources(analysis: Analysis, stage: Stage, script: ParsedScript | No
         guards = [command.guards for command in commands if command.span.start <= at < command.span.end]
         arch = Piece(match["arch"], Span(at, at + len(match["arch"])))
         pieces = [word for command in commands for word in command.words if word.span.start <= at < word.span.end]
-        edits = tuple(Edit(span=arch.span, text=_dpkg_question(word, at)) for word in pieces[-1:])
+        is_debian_name = match.re is not APT_DIRECTORY
+        edits = tuple(Edit(span=arch.span, text=_dpkg_question(word, at)) for word in pieces[-1:] if is_debian_name)
         guard = guards[-1] if guards else ()
         if words:
             yield Download(arch, tuple(words), guard, "package source", edits=edits)

@@ -32,7 +32,7 @@ DOWNLOADS_IN_TEXT = re.compile(
 # Packages for this machine that contain a compiler or libraries for another target, or an emulator.
 CROSS_PACKAGE = re.compile(
     # No \b: there is none between the + of g++ and a dash.
-    r"^(?:gcc|g\+\+|c\+\+|gcc-c\+\+|cpp|pkg-config|pkgconf|gfortran|gobjc|gobjc\+\+|gdc|gm2|gnat|gccgo|clang|binutils|crossbuild-essential|qemu|gdb|musl"
+    r"^build-base-\w|^(?:gcc|g\+\+|c\+\+|gcc-c\+\+|cpp|pkg-config|pkgconf|gfortran|gobjc|gobjc\+\+|gdc|gm2|gnat|gccgo|clang|binutils|crossbuild-essential|qemu|gdb|musl"
     r"|elfutils|llvm|rust-std|mingw|ovmf|edk2)(?![\w+])"
     r"|-cross\b|-dev-\w+-cross|-none-|-elf\b|-eabi\b|-target-|mingw"
     r"|-linux-(?:gnu|musl)\w*-(?:gcc|g\+\+|binutils|gdb|glibc|ld|toolchain|linux-api-headers)\b"

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from buildlib.lint.analysis import PLATFORM_ARGS, Analysis, constant_text, variables
 from buildlib.lint.arch_options import words_of_value
+from buildlib.lint.base_images import arches_of_source
 from buildlib.lint.download_names import DATA
 from buildlib.lint.downloads import ARCHIVE
 from buildlib.lint.known_commands import CROSS_PACKAGE, FETCH, FILTER, INSTALL, MENTION
@@ -56,6 +57,7 @@ class Triple(NamedTuple):
     at: int
     guards: tuple[Guard, ...]
     is_assigned: bool = False  # to a variable; wrong-arch-mapping compares those values itself
+    is_further_target: bool = False  # of a compiler, in addition to the machine's own: rustup target add
 
     @property
     def context(self) -> str:
@@ -118,7 +120,8 @@ def _triples(analysis: Analysis, stage: Stage, instruction: Instruction) -> Iter
         case "copy" | "add" | "workdir" | "volume" | "entrypoint" | "cmd":
             if instruction.kind in ("entrypoint", "cmd"):
                 yield from started_programs(analysis, instruction)
-            yield from _in_pieces(instruction.words, ())
+            arches = arches_of_source(analysis, instruction)
+            yield from (triple for triple in _in_pieces(instruction.words, ()) if triple.arch not in arches)
             if instruction.script:
                 text = instruction.script.text.decode("utf-8", "replace")
                 yield from _in_pieces([Piece(text, Span(instruction.script.start, instruction.span.end))], ())
@@ -160,7 +163,10 @@ def _in_commands(script: ParsedScript) -> Iterator[Triple]:
             )
         if command.name in OTHER_COMMANDS:
             continue
-        yield from _in_pieces((piece for piece in command.words if "://" not in piece.text), command.guards)
+        words = [word.bare for word in command.words]
+        is_further = command.name == "rustup" and "target" in words
+        for triple in _in_pieces((piece for piece in command.words if "://" not in piece.text), command.guards):
+            yield triple._replace(is_further_target=is_further)
         if command.name == "dotnet":
             yield from _runtime_identifiers(command)
         for piece in command.words[1:]:  # make GOARCH=amd64

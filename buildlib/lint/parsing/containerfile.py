@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SHELLS = re.compile(r"(?:.*/)?(?:ba|da|a|z|k)?sh$")
 HEREDOC = re.compile(r"<<-?(?P<quote>[\"']?)(?P<mark>[\w.-]+)(?P=quote)[ \t]*(?P<rest>[^|&;<>]*)$")
+WINDOWS_IMAGE = re.compile(r"/windows(?:/|:)|windowsservercore|nanoserver|/servercore:", re.IGNORECASE)
 # Nodes within an instruction that are read wherever they are.
 NESTED = frozenset({"json_string_array", "heredoc_content", "shell_command"})
 
@@ -145,7 +146,7 @@ def read(source: Source) -> File:
             numbers[name.lower()] = len(stages)
         stage = Stage(
             number=len(stages), name=name, base=base, head=head, platform=head.flag("platform"), parent=parent,
-            instructions=tuple(body), posix=_is_posix(body),
+            instructions=tuple(body), posix=_is_posix(body, stages[parent].posix if parent is not None else _is_linux(base)),
         )  # fmt: skip
         stages.append(stage)
     unparsed = tuple(map(_span, _errors(root)))
@@ -267,6 +268,11 @@ def _shell_text(source: Source, node: Node, end: int) -> Script:
     return Script(bytes(text), node.start_byte)
 
 
-def _is_posix(body: Sequence[Instruction]) -> bool:
+def _is_posix(body: Sequence[Instruction], inherited: bool) -> bool:
+    """Whether the shell of a stage is a POSIX shell; without SHELL it is that of the stage or image in its FROM."""
     shells = [instruction.words[0].text for instruction in body if instruction.kind == "shell" and instruction.words]
-    return all(SHELLS.match(shell) for shell in shells)
+    return all(map(SHELLS.match, shells)) if shells else inherited
+
+
+def _is_linux(image: Piece) -> bool:
+    return not WINDOWS_IMAGE.search(image.text)

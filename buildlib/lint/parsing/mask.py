@@ -35,6 +35,9 @@ HEREDOC = re.compile(
 # name in quotes, or with a backslash.
 PATTERN_EXPANSION = re.compile(rb"(?<=\$\{)(?P<name>\w+)(?P<cut>[#%/][^}\n]+)(?=\})")
 AFTER_ARG = re.compile(rb"^([ \t]*ARG[ \t][^\n#]*[ \t])(#[^\n]*)", re.IGNORECASE | re.MULTILINE)
+# A # within a word of ADD and COPY, and everything else up to the end of the word: https://github.com/a/b.git#v1.
+ADD = re.compile(rb"^[ \t]*(?:ADD|COPY)\b", re.IGNORECASE | re.MULTILINE)
+FRAGMENT = re.compile(rb"(?<=[^\s\\])#")
 # Keys with other characters than letters, digits and _: ENV PKG_CONFIG_PATH_arm-linux=/x. BuildKit takes any text before the =.
 PAIRS = re.compile(rf"^[ \t]*(?:ONBUILD{GAP})?(?:ENV|ARG|LABEL){GAP}".encode(), re.IGNORECASE | re.MULTILINE)
 PAIR = re.compile(
@@ -58,8 +61,20 @@ def _without_unknown_syntax(text: bytes) -> bytes:
         text = PATTERN_EXPANSION.sub(lambda match: match["name"] + b":-".ljust(len(match["cut"]), b"x"), text)
     if b"#" in text:
         text = AFTER_ARG.sub(lambda match: match[1] + b" " * len(match[2]), text)
+        text = _without_fragments(text)
     text = _with_plain_keys(text)
     return USER.sub(lambda match: match["head"] + re.sub(rb"[\"'\\]|(?<=\\)\$", b"x", match["name"]), text)
+
+
+def _without_fragments(text: bytes) -> bytes:
+    """The text with an x for each # within a word of ADD and COPY, which the grammar takes for the start of a comment."""
+    parts, end = [], 0
+    for head in ADD.finditer(text):
+        body = BODY.match(text, head.end())
+        if body and b"#" in body[0]:
+            parts += [text[end : body.start()], FRAGMENT.sub(b"x", body[0])]
+            end = body.end()
+    return b"".join([*parts, text[end:]])
 
 
 def _with_plain_keys(text: bytes) -> bytes:

@@ -267,7 +267,7 @@ class _Reader:
         self.parsed.choices.append(Choice(keyword, subject, *place, *surroundings(node)))
 
     def _branch(self, node: Node, body: Sequence[Node], arches: frozenset[str]) -> Branch:
-        text = " ".join(self.text(child) for child in body)
+        text = "\n".join(self.text(child) for child in body)
         commands = tuple(
             tuple(self.text(word) for word in child.named_children) for child in body if child.type == "command"
         )

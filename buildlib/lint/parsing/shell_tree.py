@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 MAX_DEPTH = 60  # nodes within nodes; what is nested deeper is skipped
 # The grammar (0.25.1) ends a word before its second $NAME, and cannot parse a $ without a name at the end of a word.
 DOLLAR = re.compile(rb"\$(?=\w)|(?<!\\)\$(?![{(\[*@#?!$'\"-])")
+# It cannot parse a command substitution with nothing but a comment in it, which documents one line of a long command.
+COMMENT = re.compile(rb"(?<=[ \t])`#[^`\n]*`(?=[ \t\n\\])")
 # It does not know these operators of test; == stands for them.
 ORDER_OPERATOR = re.compile(rb"(?<=[ \t])\\[<>](?=[ \t])")
 # It fails after "$(case … ;; esac)/: the last ;; is replaced by an equivalent ; or by spaces.
@@ -41,7 +43,7 @@ def _parser() -> Parser:
 
 def parse(text: bytes) -> Node:
     """The root of the syntax tree; every byte keeps its offset. Nodes of type ERROR cover what cannot be parsed."""
-    text = text.translate(ASCII)
+    text = COMMENT.sub(lambda match: b" " * len(match[0]), text.translate(ASCII))
     return (
         _parser()
         .parse(LAST_BRANCH_END.sub(_without_branch_end, ORDER_OPERATOR.sub(b"==", DOLLAR.sub(b"_", text))))

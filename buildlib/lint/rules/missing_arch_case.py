@@ -8,7 +8,17 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 
 from buildlib.lint.analysis import PLATFORM_ARGS, Analysis, constant_text, variables
-from buildlib.lint.branches import PRINTS, does_nothing, is_unrelated, matters, only_fails, only_prints
+from buildlib.lint.branches import (
+    PRINTS,
+    does_nothing,
+    is_unrelated,
+    matters,
+    only_fails,
+    only_notes,
+    only_prints,
+    only_skips,
+    only_tests,
+)
 from buildlib.lint.finding import Finding, make_finding
 from buildlib.lint.known_commands import FETCH, INSTALL
 from buildlib.lint.parsing.arch_tests import AND, excluded_arches
@@ -26,10 +36,10 @@ ASKS_MACHINE = re.compile(
     r"|go env GO(?:HOST)?ARCH|rpm --eval \S*_arch\S*)\s*[)|`]"
 )
 LATER_DEFAULT = re.compile(r"\$\{(?P<name>\w+):?[-=](?P<value>\$(?:\w+|\{\w+\}))\}")
+# A test of the variable NAME that compares it with a number or a truth value.
+IS_FLAG = r"\[\[?\s+[\"']?\$\{?NAME\}?[\"']?\s+(?:-(?:eq|ne|gt|ge|lt|le)|!=|==?)\s+[\"']?(?:\d+|true|false|yes|no)?[\"']?\s+\]"
 # Commands that print the architecture of the machine.
 PRINTS_MACHINE = {("uname", "-m"), ("arch",), ("dpkg", "--print-architecture")}
-# What `echo` may print instead: a variable, or the output of uname.
-PRINTED_MACHINE = re.compile(r"\"?(?:\$\{?(?P<name>\w+)\}?|\$\(uname -m\))\"?")
 WRITTEN_FILE = re.compile(r">\s*(\"[^\"]*\"|[^\s;&|]+)")
 
 
@@ -110,7 +120,13 @@ def _ignores_others(choice: Choice, script: ParsedScript) -> bool:
     if choice.default is None or does_nothing(choice.default):
         covers_others = _translates(choice, script) or _is_extra_step(choice, relevant, script)
     else:
-        covers_others = choice.default.fails or _passes_on(choice, choice.default, script)
+        covers_others = (
+            choice.default.fails
+            or only_skips(choice.default)
+            or only_tests(choice.default)
+            or _passes_on(choice, choice.default, script)
+            or (bool(relevant) and only_notes(choice.default) and _is_extra_step(choice, relevant, script))
+        )
     if _prepares_other(choice):
         return False
     # `if [ … != amd64 ]; then exit 1; fi` is a check, not a choice.
@@ -203,10 +219,16 @@ def _passes_on(choice: Choice, default: Branch, script: ParsedScript) -> bool:
     if any(ASKS_MACHINE.search(value) or subjects & set(VARIABLE.findall(value)) for value in texts):
         return True
     echoes = [words for words in default.commands if words[:1] in (("echo",), ("printf",))]
-    printed = [PRINTED_MACHINE.fullmatch(words[-1]) for words in echoes]
     return any(words in PRINTS_MACHINE for words in default.commands) or any(
-        match and (match["name"] is None or match["name"] in subjects) for match in printed
+        _is_name_with_machine(words[-1], subjects) for words in echoes
     )
+
+
+def _is_name_with_machine(word: str, subjects: Set[str]) -> bool:
+    """Whether a word that a branch prints is a name with the architecture in it, and not a message: `tool-$(uname -m).zip`."""
+    if re.search(r"\s", constant_text(word)):
+        return False
+    return bool(ASKS_MACHINE.search(word) or subjects & set(VARIABLE.findall(word)))
 
 
 def _compared(choice: Choice, script: ParsedScript) -> set[str]:
@@ -228,7 +250,13 @@ def _is_checked_later(choice: Choice, script: ParsedScript) -> bool:
     """Whether the script tests a variable that the branches set, or requires it with ${NAME:?}."""
     names = set().union(*(branch.sets for branch in choice.branches))
     # A test of a longer name counts too: $ARCH_SUFFIX for ARCH.
-    if any(name in script.required or any(tested.startswith(name) for tested in script.tested) for name in names):
+    if any(
+        name in script.required or any(f"{tested}_".startswith(f"{name}_") for tested in script.tested)
+        for name in names
+    ):
+        return True
+    # `FOUND=0` before branches with `FOUND=1`, and `[ "$FOUND" -eq 1 ]` after them.
+    if any(re.search(IS_FLAG.replace("NAME", name), script.text) for name in names):
         return True
     sources = _sources(choice, script)
     for match in LATER_DEFAULT.finditer(script.text):  # ${A:=$TARGETARCH}

@@ -73,7 +73,8 @@ def _check_bases(analysis: Analysis) -> Iterator[Finding]:
 def _check_triples(analysis: Analysis) -> Iterator[Finding]:
     for _, _, triples in relevant_triples(analysis):
         for triple in triples:
-            if not triple.is_assigned and (selected := mismatch(triple.guards, {triple.arch})):
+            is_own = not triple.is_assigned and not triple.is_further_target
+            if is_own and (selected := mismatch(triple.guards, {triple.arch})):
                 text = f"{triple.word} in a branch for {selected}"
                 yield make_finding(analysis.source, RULE, triple.span, text)
 

@@ -111,6 +111,10 @@ class Analysis:
         constant_parts = [EXPANSION.split(name) for name in names]
         return [re.compile(".+".join(map(re.escape, parts)), re.IGNORECASE) for parts in constant_parts if any(parts)]
 
+    def is_stage(self, image: Piece) -> bool:
+        """Whether an image is a stage of this file."""
+        return any(stage.name.lower() == image.bare.lower() for stage in self.file.stages)
+
     def may_be_stage(self, image: Piece, stages: Sequence[Stage] = ()) -> bool:
         """Whether an image with variables in its name may be one of these stages, or one of all stages of this file."""
         if "$" not in image.text:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from buildlib.lint.analysis import constant_text
-from buildlib.lint.known_commands import CROSS_PACKAGE, FETCH
-from buildlib.lint.parsing.arch_words import find_arch_words
+from buildlib.lint.known_commands import CROSS_PACKAGE, FETCH, INSTALL
+from buildlib.lint.parsing.arch_words import arches_of_pattern, find_arch_words
 from buildlib.lint.parsing.script import Branch, Choice
 from buildlib.lint.parsing.shell_tree import FAILING_NAME
 from buildlib.lint.toolchains import CROSS_COMPILER
@@ -15,6 +15,11 @@ from buildlib.lint.toolchains import CROSS_COMPILER
 PRINTS = re.compile(r"\b(?:echo|printf|cat)\b")
 QUOTED = re.compile(r"\"(?:\\.|[^\"\\`])*\"|'[^']*'", re.DOTALL)
 WRITES = re.compile(r"\||`|>(?!&2)")
+# Commands whose result is for the machine on which they run.
+GENERAL = frozenset({
+    "make", "cmake", "ninja", "meson", "./configure", "cargo", "go", "gcc", "cc", "g++", "clang", "rpmbuild", "abuild",
+    *INSTALL - {"dpkg", "rpm", "gdebi", "localinstall"},
+})  # fmt: skip
 ERROR = re.compile(r"\b(?:un|not )supported\b|\bunknown\b|\berror\b|\binvalid\b", re.IGNORECASE)
 WORD = re.compile(r"[^\s;&|()\"']+")
 # Commands that download, without http and https: in a text these are usually schemes of URLs.
@@ -55,6 +60,17 @@ def only_tests(branch: Branch) -> bool:
     return bool(re.fullmatch(r"\s*(?:\[\[?\s[^|&;]*\s\]\]?|test\s[^|&;]*?)[\s;]*", text))
 
 
+def is_general(branch: Branch) -> bool:
+    """Whether a branch compiles something, or installs packages that a package manager chooses, and names no architecture."""
+    words = (word for word in WORD.findall(branch.text) if arches_of_pattern(word))  # "arm" and "x86" too
+    return bool(GENERAL & _names_of_commands(branch.text)) and not names_arch(branch) and not any(words)
+
+
+def names_arch(branch: Branch) -> bool:
+    """Whether an architecture is written out in a branch."""
+    return any(find_arch_words(constant_text(branch.text)))
+
+
 def _names_of_commands(text: str) -> set[str]:
     """The names of all commands in a branch, with the operators that write a file or start another command."""
     text = QUOTED.sub("q", text.replace("\\\n", " "))
@@ -65,7 +81,7 @@ def _names_of_commands(text: str) -> set[str]:
 
 def matters(branch: Branch) -> bool:
     """Whether a branch has the name of an architecture in it, or downloads something."""
-    return any(find_arch_words(constant_text(branch.text))) or bool(DOWNLOADS.search(branch.text))
+    return names_arch(branch) or bool(DOWNLOADS.search(branch.text))
 
 
 def is_unrelated(branch: Branch, choice: Choice) -> bool:

@@ -94,7 +94,7 @@ def _findings(source: Source) -> Iterator[Finding]:
             yield from _pre_build(file)
         case _:
             analysis = Analysis(containerfile.read(source))
-            for rule in DOCKERFILE_RULES:
+            for rule in () if analysis.file.is_for_windows else DOCKERFILE_RULES:
                 yield from rule.check(analysis)
 
 

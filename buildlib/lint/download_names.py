@@ -57,7 +57,7 @@ def download_words(piece: Piece) -> list[ArchWord]:
         words = []  # a file for another system is for no platform of an image
     for braces in BRACES.finditer(text):  # t-{amd64,arm64}.tgz
         inside = [word for word in words if braces.start() < word.start < braces.end()]
-        words = [word for word in words if not (word in inside and _differ(inside))]
+        words = [word for word in words if not (word in inside and differ(inside))]
     if DATA.search(name.strip("\"'")):
         words = [word for word in words if word.end <= len(text) - len(name)]
     return words
@@ -71,7 +71,12 @@ def values_with_arch(
     An ARG with a default is one of them: without --build-arg, every platform gets it. An ARG that FROM uses is not, because the
     whole stage is then for the architecture that it names; nor is a list of several, over which a script loops.
     """
-    for use in VARIABLE_USE.finditer(piece.text) if depth else ():
+    uses = list(VARIABLE_USE.finditer(piece.text) if depth else ())
+    # $([ $TARGETARCH = arm64 ] && echo $URL_ARM64 || echo $URL_AMD64): variables for different architectures, of which one is chosen.
+    named = [word for use in uses for word in find_arch_words((use["braced"] or use["bare"]).replace("_", "-"))]
+    if differ(named):
+        return
+    for use in uses:
         name = use["braced"] or use["bare"]
         for value in analysis.values(stage, script, name):
             if value.is_parameter and (
@@ -105,10 +110,10 @@ def _is_list(value: Piece, words: Sequence[ArchWord]) -> bool:
     parts = value.bare.split()
     if len(parts) > 1 and any(part.startswith("$") for part in parts):
         return True
-    return bool(LIST_SEPARATOR.search(value.bare)) and _differ(words)
+    return bool(LIST_SEPARATOR.search(value.bare)) and differ(words)
 
 
-def _differ(words: Sequence[ArchWord]) -> bool:
+def differ(words: Sequence[ArchWord]) -> bool:
     """Whether there are words for architectures that differ more than amd64 and 386."""
     arches = {word.arch for word in words}
     return any(not can_run(one, other) and not can_run(other, one) for one in arches for other in arches)

@@ -11,7 +11,7 @@ from itertools import chain, pairwise
 
 from buildlib.lint.analysis import Analysis, constant_text
 from buildlib.lint.arch_options import arch_options, words_of_value
-from buildlib.lint.download_names import DATA, URL, download_words, values_with_arch
+from buildlib.lint.download_names import DATA, URL, differ, download_words, values_with_arch
 from buildlib.lint.finding import Edit
 from buildlib.lint.known_commands import (
     CROSS_PACKAGE,
@@ -47,11 +47,14 @@ APT_ARCH = re.compile(r"\barch=(?P<arch>[^\]\s]+)")
 # A source that is a directory of its own: deb https://example.org/apt x64/.
 APT_DIRECTORY = re.compile(r"\bdeb(?:-src)?[ \t]+(?:\[[^\]\n]*\][ \t]+)?\w+://\S+[ \t]+(?P<arch>[\w-]+)/(?=[\s\"']|$)")
 DEB822 = re.compile(r"^\s*Architectures:\s*(?P<arch>\S+)\s*$", re.MULTILINE)
-OTHER_FLAG = re.compile(r"^-(?!-(?:target[_-])?arch=|-cpu=|-platform)")  # electron-builder --x64 is not a package
+OTHER_FLAG = re.compile(
+    r"^-(?!-(?:enablerepo=|target[_-])?arch=|-cpu=|-platform)"
+)  # electron-builder --x64 is not a package
 TOOLCHAIN_ARCHIVE = re.compile(r"toolchain|\bgcc\b", re.IGNORECASE)
 # Texts with spaces that start with what is taken: a URL, or a line of sources.list.
 TAKEN = re.compile(r"\s*(?:deb(?:-src)?\s|[a-z0-9+]+://)")
 OUTPUT_OPTION = re.compile(r"-[a-zA-Z]*[oO]|--output(?:-document)?|--out|--dest")
+CURL_OUTPUT = re.compile(r"-[a-zA-Z]*o|--output")  # -O takes no name
 FOREIGN_PACKAGE = re.compile(r"^[\w.+-]+:(?P<arch>\w+)(?:=|$)")
 COPY = frozenset({"cp", "mv", "ln", "install", "rename"})
 DECOMPRESS = frozenset({"gzip", "gunzip", "bzip2", "bunzip2", "xz", "unxz", "zstd", "unzstd", "lzma", "unlzma"})
@@ -193,12 +196,15 @@ def _downloads(analysis: Analysis, stage: Stage, instruction: Instruction) -> It
 
 def _added_files(analysis: Analysis, stage: Stage, instruction: Instruction) -> Iterator[Download]:
     """Archives and programs of the build context; files of another stage are for that stage's platform."""
-    if instruction.flag("from"):
+    source = instruction.flag("from")
+    if source and (re.search("[/:$]|^\\d+$", source.text) or analysis.is_stage(source)):
         return
     kind = "added file" if instruction.kind == "add" else "copied file"
     for piece in instruction.words[:-1]:
         name = piece.bare.rpartition("/")[2]
         is_url = bool(URL.match(piece.text))
+        if source and piece.bare.startswith("/"):
+            continue  # of an image; a named context has relative paths
         words = download_words(piece)
         if not words:
             for value, found in values_with_arch(analysis, stage, None, piece):
@@ -236,7 +242,9 @@ def _arguments(command: Command, fetching: set[int]) -> Iterator[Piece]:
     name, rest = command.name, command.words[1:]
     urls = [piece for piece in rest if "://" in piece.text]
     if name in FETCH:
-        yield from urls or rest
+        output = CURL_OUTPUT if name == "curl" else OUTPUT_OPTION
+        written = [after for flag, after in pairwise(rest) if output.fullmatch(flag.bare)]
+        yield from urls or (piece for piece in rest if piece not in written)
     elif name in INSTALL and not any(piece.bare.startswith("--add-arch") for piece in rest):
         yield from (
             piece for piece in rest if not CROSS_PACKAGE.search(piece.bare) and not OTHER_FLAG.match(piece.bare)
@@ -260,8 +268,12 @@ def _package_sources(analysis: Analysis, stage: Stage, script: ParsedScript | No
     """Package sources for one architecture; one that names several is for those."""
     commands = script.commands if script else ()
     options = (list(APT_ARCH.finditer(text.text, *match.span()))[-1:] for match in APT_OPTIONS.finditer(text.text))
-    directories = APT_DIRECTORY.finditer(text.text)
-    for match in (*chain.from_iterable(options), *DEB822.finditer(text.text), *directories):
+    matches = (*chain.from_iterable(options), *DEB822.finditer(text.text), *APT_DIRECTORY.finditer(text.text))
+    if any("," in match["arch"] for match in matches) and differ(
+        [word for match in matches for word in find_arch_words(constant_text(match["arch"]))]
+    ):
+        return  # sources for several architectures, each with its own
+    for match in matches:
         words = list(find_arch_words(constant_text(match["arch"])))
         if len(words) > 1 or "," in match["arch"]:
             continue

@@ -29,7 +29,9 @@ OTHER_COMMANDS = FETCH | INSTALL | FILTER | MENTION
 ARCH_PATH = re.compile(
     r"ld-linux-(?:x86-64|aarch64|armhf|riscv64\w*)\.so|ld-musl-(?:x86_64|aarch64|armhf|i386|riscv64)\.(?:so|path)|ld64?\.so\.[12]"
     r"|(?:jvm|java|jdk|openjdk|temurin)[\w./-]*-(?:amd64|arm64|armhf|ppc64el|s390x|riscv64)\b|\blinux_(?:amd64|arm64|386|arm)/"
-    r"|targets/(?:x86_64|aarch64|sbsa)-linux"
+    r"|targets/(?:x86_64|aarch64|sbsa)-linux|\bjre/lib/(?:amd64|i386|aarch64|arm)\b"
+    # What Python builds and where uv installs it.
+    r"|\bbuild/lib\.linux-(?:x86_64|aarch64)-[\w.]+|\bcpython-[\d.]+-linux-(?:x86_64|aarch64)-(?:gnu|musl)\b"
 )
 # Variables that select the target of a compiler.
 TARGET_VARIABLE = re.compile(
@@ -46,6 +48,10 @@ SCRIPT_WORD = re.compile(r"[^\s;&|()\"']+")
 OUTPUT_FLAGS = frozenset({"-o", "--output", "-O", "--out"})
 # After a triple: the rest of the name of a cross compiler.
 CROSS_TOOL = re.compile(r"-(?:gcc|g\+\+|ar|ld|strip|objcopy|cross|[\"']?$)")
+
+
+# Before a triple: the start of the name of a directory with a cross compiler, gcc-linaro-arm-linux-gnueabihf.
+TOOLCHAIN_DIRECTORY = re.compile(r"(?:gcc|clang|binutils|toolchain|cross|linaro)[^/:\s]*[-_]$", re.IGNORECASE)
 
 
 class Triple(NamedTuple):
@@ -274,6 +280,8 @@ def _in_pieces(pieces: Iterable[Piece], guards: tuple[Guard, ...]) -> Iterator[T
         for match in [*TRIPLE.finditer(text), *ARCH_PATH.finditer(text)]:
             is_triple = match.re is TRIPLE
             if CROSS_PACKAGE.search(match[0]) or (is_triple and CROSS_TOOL.match(text, match.end())):
+                continue
+            if is_triple and TOOLCHAIN_DIRECTORY.search(text[: match.start()]):
                 continue
             yield Triple(piece, _arch(match, is_triple), match[0].rstrip("/"), match.start(), guards)
 

@@ -98,7 +98,9 @@ def arches_of_path(path: PurePath) -> frozenset[str]:
 
 
 def _whole_word(word: str) -> set[str]:
-    if word.lower() in ("arm", "386", "x86"):
+    if word.lower() == "x86":
+        return {"386", "amd64"}  # in contrast to ARM
+    if word.lower() in ("arm", "386"):
         return set(arches_of_pattern(word))
     match = _ARCH_WORD.fullmatch(word)
     return {str(match.lastgroup)[1:]} if match else set()

@@ -99,6 +99,11 @@ class File:
             roots.append(stage if stage.parent is None else roots[stage.parent])
         return roots
 
+    @property
+    def is_for_windows(self) -> bool:
+        """Whether all images of FROM are Windows: those exist for amd64 only."""
+        return bool(self.stages) and all(WINDOWS_IMAGE.search(root.base.text) for root in self.roots)
+
     def ancestry(self, stage: Stage) -> Iterator[Stage]:
         """The stage, its parent, the parent of that, and so on."""
         current: Stage | None = stage

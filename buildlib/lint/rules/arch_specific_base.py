@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from buildlib.lint.analysis import Analysis
 from buildlib.lint.base_images import external_images
 from buildlib.lint.finding import Finding, make_finding
+from buildlib.lint.parsing.arch_words import find_arch_words
 
 # Publishers of images for single devices or architectures.
 DEVICE_IMAGE = re.compile(
@@ -21,6 +22,9 @@ def check(analysis: Analysis) -> Iterator[Finding]:
     for image in external_images(analysis):
         if analysis.stage_guards(image.stage) or analysis.is_toolchain(image.stage):
             continue
+        is_named = image.arches & {word.arch for word in find_arch_words(image.stage.name)}
+        if is_named and image.name is image.stage.base and image.stage is not analysis.file.stages[-1]:
+            continue  # the stage's name says its architecture: intended, as with --platform
         if image.is_for_one_arch:
             text = f"{image.name.bare} is for {image.words[0].arch} only"
         elif not image.words and DEVICE_IMAGE.search(image.name.text):

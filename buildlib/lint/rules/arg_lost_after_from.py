@@ -78,6 +78,8 @@ def _check_stage(
             name = use.name
             if name in known or name in reported or name.upper() in PREDEFINED:
                 continue
+            if use.has_default and name in _names([instruction], "arg") and name not in outside:
+                continue  # ARG A=${A:-x}: the default of its own
             is_elsewhere = name in declaring and _is_in_another(analysis, stage, declaring[name])
             if not (name in declared or name in outside or is_elsewhere):
                 continue  # not an ARG
@@ -96,7 +98,13 @@ def _check_stage(
 
 
 def _is_in_another(analysis: Analysis, stage: Stage, numbers: Sequence[int]) -> bool:
-    """Whether one of the stages with these numbers is neither `stage` nor an ancestor of it."""
+    """Whether one of the stages with these numbers is neither `stage` nor an ancestor of it.
+
+    An image that is not an official one may set any variable, also one with the name of another stage's ARG.
+    """
+    image = analysis.with_global_args(analysis.file.roots[stage.number].base.text)
+    if re.search("[/$]", image):
+        return False
     return not {ancestor.number for ancestor in analysis.file.ancestry(stage)}.issuperset(numbers)
 
 

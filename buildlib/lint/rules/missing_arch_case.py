@@ -11,8 +11,10 @@ from buildlib.lint.analysis import PLATFORM_ARGS, Analysis, constant_text, varia
 from buildlib.lint.branches import (
     PRINTS,
     does_nothing,
+    is_general,
     is_unrelated,
     matters,
+    names_arch,
     only_fails,
     only_notes,
     only_prints,
@@ -124,6 +126,8 @@ def _ignores_others(choice: Choice, script: ParsedScript) -> bool:
             choice.default.fails
             or only_skips(choice.default)
             or only_tests(choice.default)
+            or is_general(choice.default)
+            or not (relevant or only_prints(choice.default.text) or names_arch(choice.default))  # a step that some skip
             or _passes_on(choice, choice.default, script)
             or (bool(relevant) and only_notes(choice.default) and _is_extra_step(choice, relevant, script))
         )

@@ -393,7 +393,7 @@ RUN echo "Building for $TARGETPLATFORM" && \\
       *) pip install torch ;; \\
     esac
 """,
-        {M: [5]},
+        {},
     ),
     (
         """FROM ubuntu:22.04

@@ -14,8 +14,12 @@ DATA = re.compile(
     r"\.(?:json|ya?ml|toml|txt|md|csv|xml|patch|diff|list|conf|cfg|ini|sha\d+(?:sums?)?|md5|asc|sig|pem|html?|log|sql|lock|rst|c|h|rs|py"
     r"|go|config|dts|S|s|asm|repo|sources|gpg|minisig|sbom|cdx|spdx|service|env|in|ld|lds|template|tmpl)$"
 )
-# Lists of the packages in a repository, from which scripts read a version.
-INDEX = re.compile(r"/(?:Packages(?:\.\w+)?|(?:In)?Release(?:\.gpg)?|repomd\.xml|APKINDEX\.tar\.gz)[\"']?$")
+# Files in the directory of an architecture that are for every machine: lists of packages, from which scripts read a version; keys;
+# packages of "all" architectures. A keyring (NVIDIA's) contains the package source for its directory.
+NEUTRAL = re.compile(
+    r"/(?:Packages(?:\.\w+)?|(?:In)?Release(?:\.gpg)?|repomd\.xml|APKINDEX\.tar\.gz|[^/]+\.(?:pub|asc|gpg|key|pem|crt)"
+    r"|(?![\w-]*keyring)[^/]+(?:_all\.deb|\.noarch\.rpm))[\"']?$"
+)
 URL = re.compile(r"^[\"']?[a-z0-9+]+://[^/\s]+", re.IGNORECASE)
 # The source of a project, whose name may contain an architecture.
 SOURCE_ARCHIVE = re.compile(
@@ -53,7 +57,7 @@ def download_words(piece: Piece) -> list[ArchWord]:
     if implicit := IMPLICIT_AMD64.search(text):
         start = implicit.start(str(implicit.lastgroup))
         words.append(ArchWord("amd64", text[start : implicit.end()].rstrip("\"'"), start, implicit.end()))
-    if (OTHER_SYSTEM.search(name) and "linux" not in name.lower()) or INDEX.search(text):
+    if (OTHER_SYSTEM.search(name) and "linux" not in name.lower()) or NEUTRAL.search(text):
         words = []  # a file for another system is for no platform of an image
     for braces in BRACES.finditer(text):  # t-{amd64,arm64}.tgz
         inside = [word for word in words if braces.start() < word.start < braces.end()]

@@ -275,8 +275,8 @@ def _package_sources(analysis: Analysis, stage: Stage, script: ParsedScript | No
         return  # sources for several architectures, each with its own
     for match in matches:
         words = list(find_arch_words(constant_text(match["arch"])))
-        if len(words) > 1 or "," in match["arch"]:
-            continue
+        if differ(words) or ("," in match["arch"] and len(words) < 2):
+            continue  # amd64 with i386 is for one kind of machine
         at = text.span.start + len(text.text[: match.start("arch")].encode())
         guards = [command.guards for command in commands if command.span.start <= at < command.span.end]
         arch = Piece(match["arch"], Span(at, at + len(match["arch"])))

@@ -21,6 +21,10 @@ GENERAL = frozenset({
     *INSTALL - {"dpkg", "rpm", "gdebi", "localinstall"},
 })  # fmt: skip
 ERROR = re.compile(r"\b(?:un|not )supported\b|\bunknown\b|\berror\b|\binvalid\b", re.IGNORECASE)
+# Variables of compilers: CC, CC_FOR_TARGET, CGO_CFLAGS, PKG_CONFIG_PATH.
+COMPILER_VARIABLE = re.compile(
+    r"^(?:CC|CXX|LD|AR|AS|STRIP|RANLIB|OBJCOPY|NM)(?:_\w+)?$|^\w*(?:FLAGS|_LINKER|_CC|_CXX)$|^PKG_CONFIG\w*$|^CROSS_COMPILE\w*$|^CGO_\w+$"
+)
 WORD = re.compile(r"[^\s;&|()\"']+")
 # Commands that download, without http and https: in a text these are usually schemes of URLs.
 DOWNLOADS = re.compile(rf"\b(?:{'|'.join(sorted(FETCH - {'http', 'https'}))})\b")
@@ -84,11 +88,17 @@ def matters(branch: Branch) -> bool:
     return names_arch(branch) or bool(DOWNLOADS.search(branch.text))
 
 
-def is_unrelated(branch: Branch, choice: Choice) -> bool:
-    """Whether a branch does nothing, only prints a message, or only installs a cross compiler, which is for the build machine."""
+def is_unrelated(branch: Branch, choice: Choice, *, is_passed_on: bool = False) -> bool:
+    """Whether a branch does nothing, only prints a message, or only installs a cross compiler, which is for the build machine.
+
+    If the architecture `is_passed_on` to the compiler anyway, a branch may also set the compiler and its flags.
+    """
     if does_nothing(branch):
         return True
     if choice.output == "" and only_prints(branch.text):
         return True
     has_compiler = any(CROSS_PACKAGE.search(word) or CROSS_COMPILER.search(word) for word in WORD.findall(branch.text))
-    return has_compiler and not DOWNLOADS.search(branch.text) and branch.sets <= {"DEBIAN_FRONTEND"}
+    if DOWNLOADS.search(branch.text):
+        return False
+    own = {name for name in branch.sets if name != "DEBIAN_FRONTEND"}
+    return (has_compiler and not own) or (is_passed_on and bool(own) and all(map(COMPILER_VARIABLE.match, own)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from buildlib.lint.analysis import Analysis
@@ -12,30 +13,43 @@ from buildlib.lint.parsing import containerfile
 from buildlib.lint.parsing.script import Command, ParsedScript
 from buildlib.lint.parsing.source import Source
 
-# Commands that compile; with the arguments for it, where others do something else.
+# Commands that compile for one machine; with the arguments for it, where others do something else. Not among them are compilers
+# whose output is for every machine (Java, .NET, TypeScript), and installers that may compile, which have no option for a target.
 COMPILERS = {
-    "cargo": {"build", "install", "rustc", "zigbuild"}, "go": {"build", "install"}, "cmake": {"--build"}, "meson": {"compile"},
-    "rustc": None, "gcc": None, "g++": None, "cc": None, "c++": None, "clang": None, "clang++": None, "make": None, "ninja": None,
+    "cargo": {"build", "b", "install", "rustc", "zigbuild", "cook", "cinstall", "cbuild"}, "go": {"build", "install"},
+    "cmake": {"--build"}, "meson": {"compile"}, "bazel": {"build"}, "bazelisk": {"build"}, "swift": {"build"},
+    "zig": {"build", "build-exe"}, "cabal": {"build", "install"}, "stack": {"build", "install"},
+    "rustc": None, "gcc": None, "g++": None, "cc": None, "c++": None, "clang": None, "clang++": None, "gfortran": None, "ghc": None,
+    "make": None, "gmake": None, "ninja": None, "samu": None, "scons": None,
 }  # fmt: skip
+MAKE = ("make", "gmake", "ninja", "samu")
+NO_COMPILATION = ("install", "clean", "distclean", "mrproper", "uninstall")  # as the first goal of make
+MAKE_OPTIONS = ("-C", "--directory", "-f", "--file", "-I", "-o", "-W")  # with a value in the next word
+CHANGES_DIRECTORY = ("cd", "pushd")
+ASKS = ("--version", "-v", "-V", "-dumpmachine", "-dumpversion", "-print-multiarch", "--help")
 # What BuildKit shows of a heredoc: its first line, and "..." in place of the others (summarizeHeredoc in dockerfile2llb).
 HEREDOC = re.compile(r"(?P<flags>(?:--\S+\s+)*)<<-?[\"']?[\w.-]+[\"']?\s*\((?P<first>.*?)(?:\.\.\.)?\)\s*", re.DOTALL)
 MAX_TEXT = 100_000  # characters of a RUN that are parsed; the commands of no Dockerfile known are that long
 
 
 def check(analysis: Analysis) -> Iterator[Finding]:
-    """Report the first compiler in each RUN of a stage for the target platform."""
-    for stage, _, script in analysis.runs():
+    """Report the compilers in the stages for the target platform; none in a file for one architecture, where such a machine builds."""
+    for stage, _, script in analysis.runs() if not analysis.source.arches else ():
         ancestors = analysis.file.ancestry(stage)
         if not is_other_platform(ancestor.platform.text for ancestor in ancestors if ancestor.platform is not None):
             yield from check_script(analysis.source, script)
 
 
 def check_script(source: Source, script: ParsedScript) -> Iterator[Finding]:
-    """Report the first compiler in one RUN for the target platform."""
-    compiler = first_compiler(script)
-    if compiler:
-        text = f"{compiler.name} runs on the target platform, under emulation unless the builder has that platform"
-        yield make_finding(source, "emulated-compile", compiler.span, text)
+    """Report the first compiler in one RUN for the target platform, and the first in each directory that it changes to after that."""
+    is_new = True
+    for command in script.commands:
+        is_new |= command.name in CHANGES_DIRECTORY
+        if not is_new or not _compiles(command):
+            continue
+        is_new = False
+        text = f"{command.name} runs on the target platform, under emulation unless the builder has that platform"
+        yield make_finding(source, "emulated-compile", command.span, text)
 
 
 def is_other_platform(platforms: Iterable[str]) -> bool:
@@ -69,6 +83,15 @@ def _compiles(command: Command) -> bool:
         return False
     verbs = COMPILERS[command.name]
     words = [word.bare for word in command.words[1:]]
-    if command.name == "make" and words and words[0] in ("install", "clean"):
+    if command.name in MAKE and next(_goals(words), "") in NO_COMPILATION:
+        return False
+    if words[:1] and words[0] in ASKS:
         return False
     return verbs is None or bool(verbs & set(words))
+
+
+def _goals(words: list[str]) -> Iterator[str]:
+    """The goals in the arguments of make, without the values of its options and the variables."""
+    for before, word in pairwise(["", *words]):
+        if not word.startswith("-") and not word.isdecimal() and "=" not in word and before not in MAKE_OPTIONS:
+            yield word

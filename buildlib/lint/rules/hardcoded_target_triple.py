@@ -14,24 +14,29 @@ from buildlib.lint.triples import all_triples, relevant_triples
 
 
 def check(analysis: Analysis) -> Iterator[Finding]:
-    """Check all instructions; at most one finding for each instruction and architecture."""
+    """Check all instructions. Each triple is reported once in a stage, each architecture once in an instruction."""
     arches_of_context: dict[str, set[str]] = {}
     for _, _, triples in all_triples(analysis):
         for triple in triples:
             arches_of_context.setdefault(triple.context, set()).add(triple.arch)
     places: set[Span] = set()
-    for _, instruction, triples in relevant_triples(analysis):
+    words: set[tuple[int, str]] = set()
+    for stage, instruction, triples in relevant_triples(analysis):
         downloads = all_downloads(analysis)[id(instruction)]
         downloaded = {arch for download in downloads if not download.guards for arch in download.arches}
         seen: set[str] = set()
         for triple in triples:
             is_listed = len(arches_of_context[triple.context]) > 1
-            # A download for one architecture is unpacked into directories with its name.
-            is_unpacked = triple.arch in downloaded and triple.may_be_archive_directory
+            # A download for one architecture is unpacked into directories with its name, an added file is put there.
+            is_added = instruction.kind in ("add", "copy")
+            is_unpacked = triple.arch in downloaded and (triple.may_be_archive_directory or is_added)
             if triple.guards or is_listed or is_unpacked or triple.arch in seen or triple.span in places:
+                continue
+            if (stage.number, triple.word) in words:
                 continue
             seen.add(triple.arch)
             places.add(triple.span)
+            words.add((stage.number, triple.word))
             text = f"{triple.word} is for {triple.arch} on every platform"
             yield make_finding(analysis.source, "hardcoded-target-triple", triple.span, text)
 

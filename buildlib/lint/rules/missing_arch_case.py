@@ -38,6 +38,8 @@ ASKS_MACHINE = re.compile(
     r"|go env GO(?:HOST)?ARCH|rpm --eval \S*_arch\S*)\s*[)|`]"
 )
 LATER_DEFAULT = re.compile(r"\$\{(?P<name>\w+):?[-=](?P<value>\$(?:\w+|\{\w+\}))\}")
+# Go gets the architecture, so that a compiler for another one fails: GOARCH=$TARGETARCH.
+PASSES_ON = re.compile(r"\bGOARCH=[\"']?\$")
 # A test of the variable NAME that compares it with a number or a truth value.
 IS_FLAG = r"\[\[?\s+[\"']?\$\{?NAME\}?[\"']?\s+(?:-(?:eq|ne|gt|ge|lt|le)|!=|==?)\s+[\"']?(?:\d+|true|false|yes|no)?[\"']?\s+\]"
 # Commands that print the architecture of the machine.
@@ -55,9 +57,11 @@ def check(analysis: Analysis) -> Iterator[Finding]:
         rejected_at = min(
             (choice.span.end for choice in script.choices if _rejects_others(choice)), default=sys.maxsize
         )
+        passed = [script.text, *(f"GOARCH={value.piece.text}" for value in analysis.values(stage, None, "GOARCH"))]
+        is_passed_on = any(map(PASSES_ON.search, passed))
         rejecting = {one for ancestor in analysis.file.ancestry(stage) for one in rejections.get(ancestor.number, ())}
         for choice in script.choices:
-            if choice.span.start > rejected_at or choice.guards or not _ignores_others(choice, script):
+            if choice.span.start > rejected_at or choice.guards or not _ignores_others(choice, script, is_passed_on):
                 continue
             question = _question(analysis, stage, choice, script)
             if not any(one.covers(choice, question) for one in rejecting):
@@ -116,9 +120,9 @@ def _question(analysis: Analysis, stage: Stage, choice: Choice, script: ParsedSc
     return "build" if platform and "BUILDPLATFORM" in platform.text else "target"
 
 
-def _ignores_others(choice: Choice, script: ParsedScript) -> bool:
+def _ignores_others(choice: Choice, script: ParsedScript, is_passed_on: bool) -> bool:
     """Whether an architecture that the choice does not name gets no files or wrong ones, without an error."""
-    relevant = [branch for branch in choice.branches if not is_unrelated(branch, choice)]
+    relevant = [one for one in choice.branches if not is_unrelated(one, choice, is_passed_on=is_passed_on)]
     if choice.default is None or does_nothing(choice.default):
         covers_others = _translates(choice, script) or _is_extra_step(choice, relevant, script)
     else:

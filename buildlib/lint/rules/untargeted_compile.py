@@ -33,6 +33,12 @@ DOTNET_TARGET = re.compile(
 DOTNET_NATIVE = re.compile(
     r"^--(?:self-contained|sc)(?:=true)?$|(?:PublishAot|PublishSingleFile|SelfContained)=true", re.IGNORECASE
 )
+LONGEST_START = 300  # characters of a command that are read
+# What starts the portable files, or something else first: dotnet, a shell, a script, an init.
+DOTNET_STARTS = re.compile(
+    r"\W*(?:\S*/)?(?:(?:dotnet|sh|bash|ash|exec|env|tini|dumb-init|gosu|su-exec|supervisord|python3?|node)\b|\S*(?:entry-?point|\.\w*sh\b|/init\b))",
+    re.IGNORECASE,
+)
 # Where products are without another word, by compiler.
 CARGO_PRODUCTS = re.compile(r"/(?:release|debug)(?:/|$)|(?:^|/)target(?:/|$)|cargo/bin\b")
 GO_PRODUCTS = re.compile(r"/go/bin\b|/release/")
@@ -217,14 +223,23 @@ def _compiles(analysis: Analysis, command: Command) -> bool:
 
 
 def _is_native(analysis: Analysis, words: list[str]) -> bool:
-    """Whether `dotnet publish` writes a program for one machine, and the image starts that and not `dotnet`."""
+    """Whether `dotnet publish` writes a program for one machine, and the image starts that and not `dotnet` or a script."""
     if any(DOTNET_TARGET.search(word) for word in words):
         return False
     if any(DOTNET_NATIVE.search(word) for word in words):
         return True
-    starts = [one for one in analysis.file.stages[-1].instructions if one.kind in ("entrypoint", "cmd")]
+    last = analysis.file.stages[-1].instructions
+    starts = [one for one in last if one.kind in ("entrypoint", "cmd")]
     texts = [
         one.words[0].bare if one.words else one.script.text.decode("utf-8", "replace") if one.script else ""
         for one in starts
     ]
-    return bool(texts) and not any(re.match(r"\W*(?:\S*/)?(?:dotnet|sh|bash|exec)\b", text) for text in texts)
+    own = {
+        word.bare.rpartition("/")[2]
+        for one in last
+        if one.kind in ("copy", "add") and not one.flag("from")
+        for word in one.words
+    }
+    return bool(texts) and not any(
+        DOTNET_STARTS.match(text[:LONGEST_START]) or text.rpartition("/")[2] in own for text in texts
+    )

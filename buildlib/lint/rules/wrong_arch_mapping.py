@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from buildlib.lint.analysis import Analysis, constant_text, mismatch
 from buildlib.lint.base_images import constant_platform, external_images
@@ -29,7 +30,8 @@ NAMES = {
 OWN_NAMES = frozenset({"s390", "ppc64", "arm6", "x8664"})
 # Variables that select no file for the machine: flags, checksums, a compiler for another target.
 UNRELATED_VARIABLE = re.compile(
-    r"^(?:CC|CXX|AR|LD|STRIP|RANLIB|CROSS_COMPILE|QEMU\w*|BUILD_?\w*|HOST\w*|PATH|LDFLAGS|CFLAGS|\w*SHA\w*|\w*SUM\w*|\w*CHECK\w*)$"
+    r"^(?:CC|CXX|AR|LD|STRIP|RANLIB|CROSS_COMPILE|QEMU\w*|BUILD_?\w*|HOST\w*|PATH|LDFLAGS|CFLAGS|\w*SHA\w*|\w*SUM\w*|\w*CHECK\w*"
+    r"|(?:\w+_)?(?:CROSS|OTHER|FOREIGN|OPPOSITE|cross|other|foreign|opposite)(?:_\w+)?)$"
 )
 
 
@@ -133,6 +135,25 @@ def _is_misspelt(word: str, name: str) -> bool:
 
 
 def _check_substitutions(analysis: Analysis, script: ParsedScript) -> Iterator[Finding]:
+    """Substitutions by the name of another architecture; two that exchange both are a cross compiler's, for the other machine."""
+    wrong = [one for one in _substitutions(script) if not any(can_run(old, new) for old in one.old for new in one.new)]
+    exchanged = {(old, new) for one in wrong for old in one.old for new in one.new}
+    for one in wrong:
+        if not any((new, old) in exchanged for old in one.old for new in one.new):
+            text = f"{one.words[0]} is replaced by {one.words[1]}, which is for another architecture"
+            yield make_finding(analysis.source, RULE, one.span, text)
+
+
+class Substitution(NamedTuple):
+    """One word for an architecture is replaced by another, each with the architectures that it means."""
+
+    words: tuple[str, str]
+    old: frozenset[str]
+    new: frozenset[str]
+    span: Span
+
+
+def _substitutions(script: ParsedScript) -> Iterator[Substitution]:
     # `sed -i` changes a file; it does not translate the name of an architecture.
     commands = (command for command in script.commands if not any(word.bare[:2] == "-i" for word in command.words))
     pieces = [piece for command in commands for piece in command.words]
@@ -142,15 +163,12 @@ def _check_substitutions(analysis: Analysis, script: ParsedScript) -> Iterator[F
     for piece in pieces:
         for match in SUBSTITUTION.finditer(piece.text):
             old, new = match["from"] or match["old"], match["to"] or match["new"]
-            machines, arches = arches_of_pattern(old), {word.arch for word in find_arch_words(new)}
+            arches = frozenset(word.arch for word in find_arch_words(new))
             start = piece.span.start + len(piece.text[: match.start()].encode())
             span = Span(start, start + len(match[0].encode()))
-            if not machines or not arches or span in seen:
-                continue
-            seen.add(span)
-            if not any(can_run(machine, arch) for machine in machines for arch in arches):
-                text = f"{old} is replaced by {new}, which is for another architecture"
-                yield make_finding(analysis.source, RULE, span, text)
+            if arches_of_pattern(old) and arches and span not in seen:
+                seen.add(span)
+                yield Substitution((old, new), arches_of_pattern(old), arches, span)
 
 
 def check_cargo_config(file: TomlFile) -> Iterator[Finding]:

@@ -433,7 +433,7 @@ RUN strip target/x86_64-unknown-linux-musl/release/app
 FROM scratch
 COPY --from=builder /app/target/x86_64-unknown-linux-musl/release/app /app
 """,
-        {T: [2, 5, 6, 8]},
+        {T: [2, 8]},
     ),
     (
         """FROM rust:1.72 AS builder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from itertools import dropwhile
+from itertools import dropwhile, takewhile
 from typing import TYPE_CHECKING
 
 from buildlib.lint.parsing.arch_tests import READS_ARCH, TEST, excluded_arches, is_arch_test, tested_arches
@@ -290,6 +290,7 @@ class _Reader:
                 default = self._branch(otherwise, [otherwise], frozenset())
                 subject = before.removesuffix(" && ") or test
                 self._add_choice("if", subject, node, [branch], default, guards)
+        self._two_operands(node, operands, guards)
         for operator, operand in operands:
             self.visit(operand, guards, pipeline)
             pipeline = 0
@@ -298,3 +299,26 @@ class _Reader:
                 guards = (*guards, guard_of(test, tested_arches(test) if operator == "&&" else excluded_arches(test)))
             elif operator == "||" and guards and guards[-1].arches:  # the part after || runs for the others
                 guards = (*guards[:-1], Guard())
+
+    def _two_operands(self, node: Node, operands: Sequence[tuple[str, Node]], guards: tuple[Guard, ...]) -> None:
+        """Read `a || exit 1`, `a && exit 1`, and `a && b` before another command, as an `if` without one of its branches."""
+        tests = list(takewhile(lambda one: one[1].type in TESTS and is_arch_test(self.text(one[1])), operands))
+        rest = [operand for _, operand in operands[len(tests) :]]
+        operators = {operator for operator, _ in tests}
+        if not tests or not rest or len(operators) != 1:
+            return
+        subject = f" {operators.copy().pop()} ".join(self.text(test) for _, test in tests)
+        does_fail = len(rest) == 1 and fails(rest[0], self.failing)
+        body = self._branch(rest[0], rest, tested_arches(subject))
+        if operators == {"||"} and does_fail:
+            empty = self._branch(node, [], tested_arches(subject))
+            self._add_choice("if", subject, node, [empty], body, guards)
+        elif operators == {"&&"} and (does_fail or _is_ignored(node, operands)):
+            self._add_choice("if", subject, node, [body], None, guards)
+
+
+def _is_ignored(node: Node, operands: Sequence[tuple[str, Node]]) -> bool:
+    """Whether the script goes on if a list of && fails: another command follows it. At its end it would be the script's failure."""
+    after = node.next_named_sibling
+    is_sequence = node.parent is not None and node.parent.type in ("program", "compound_statement", "subshell")
+    return is_sequence and after is not None and after.type != "comment" and all(one != "||" for one, _ in operands)

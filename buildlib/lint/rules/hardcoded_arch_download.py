@@ -9,6 +9,7 @@ from buildlib.lint.downloads import Download, all_downloads, new_downloads
 from buildlib.lint.finding import Finding, make_finding
 from buildlib.lint.parsing.arch_words import can_run
 from buildlib.lint.parsing.source import Span
+from buildlib.lint.rejections import is_fixed
 
 LONGEST = 80  # characters of a name in a message
 
@@ -28,7 +29,8 @@ def check(analysis: Analysis) -> Iterator[Finding]:
             neighbors = by_prefix.get((id(instruction), download.prefix), set())
             is_listed = len(download.arches) == 1 and _has_other_arch(neighbors, download)
             is_listed = is_listed or _has_other_arch(by_name[download.generic_name], download)
-            if guards or is_listed or download.span in seen:
+            is_right = is_fixed(analysis, stage, download.piece.span.start, download.arches)
+            if guards or is_listed or is_right or download.span in seen:
                 continue
             seen.add(download.span)
             arches = " and ".join(sorted(download.arches))

@@ -10,6 +10,7 @@ from buildlib.lint.finding import Finding, make_finding
 from buildlib.lint.parsing.arch_words import TRIPLE
 from buildlib.lint.parsing.source import Span
 from buildlib.lint.parsing.toml_file import TomlFile
+from buildlib.lint.rejections import is_fixed
 from buildlib.lint.triples import all_triples, relevant_triples
 
 
@@ -32,7 +33,8 @@ def check(analysis: Analysis) -> Iterator[Finding]:
             is_unpacked = triple.arch in downloaded and (triple.may_be_archive_directory or is_added)
             if triple.guards or is_listed or is_unpacked or triple.arch in seen or triple.span in places:
                 continue
-            if (stage.number, triple.word) in words:
+            is_right = is_fixed(analysis, stage, instruction.span.start, {triple.arch})
+            if is_right or (stage.number, triple.word) in words:
                 continue
             seen.add(triple.arch)
             places.add(triple.span)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence, Set
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence, Set
 
 from buildlib.lint.analysis import PLATFORM_ARGS, Analysis, constant_text, variables
 from buildlib.lint.branches import (
@@ -15,7 +14,6 @@ from buildlib.lint.branches import (
     is_unrelated,
     matters,
     names_arch,
-    only_fails,
     only_notes,
     only_prints,
     only_skips,
@@ -23,19 +21,15 @@ from buildlib.lint.branches import (
 )
 from buildlib.lint.finding import Finding, make_finding
 from buildlib.lint.known_commands import FETCH, INSTALL
-from buildlib.lint.parsing.arch_tests import AND, excluded_arches
+from buildlib.lint.parsing.arch_tests import AND
 from buildlib.lint.parsing.arch_words import can_run, find_arch_words
-from buildlib.lint.parsing.containerfile import Piece, Stage
+from buildlib.lint.parsing.containerfile import Piece
 from buildlib.lint.parsing.script import VARIABLE, Branch, Choice, Guard, ParsedScript, guard_of
+from buildlib.lint.rejections import ASKS_MACHINE, all_rejections, compared_variables, question_of, rejects_others
 
 # NAME=value.
 SETTING = re.compile(
     r"(?<![\w-])(?P<name>[A-Za-z_]\w*)=(?P<value>(?:\"[^\"]*\"|'[^']*'|\$\([^()]*\)|`[^`]*`|[^\s;&\"'`])*)"
-)
-# A command substitution that asks for the architecture.
-ASKS_MACHINE = re.compile(
-    r"(?:\$\(|`)\s*(?:uname -[mp]|arch|dpkg --print-architecture|apk --print-arch"
-    r"|go env GO(?:HOST)?ARCH|rpm --eval \S*_arch\S*)\s*[)|`]"
 )
 LATER_DEFAULT = re.compile(r"\$\{(?P<name>\w+):?[-=](?P<value>\$(?:\w+|\{\w+\}))\}")
 # Go gets the architecture, so that a compiler for another one fails: GOARCH=$TARGETARCH.
@@ -52,72 +46,34 @@ def check(analysis: Analysis) -> Iterator[Finding]:
 
     Choices after an `if` that rejects all other architectures are skipped: they run only on those that it names.
     """
-    rejections = _rejections(analysis)
+    rejections = all_rejections(analysis)
     for stage, _, script in analysis.runs():
-        rejected_at = min(
-            (choice.span.end for choice in script.choices if _rejects_others(choice)), default=sys.maxsize
-        )
+        rejected_at = min((choice.span.end for choice in script.choices if rejects_others(choice)), default=sys.maxsize)
         passed = [script.text, *(f"GOARCH={value.piece.text}" for value in analysis.values(stage, None, "GOARCH"))]
         is_passed_on = any(map(PASSES_ON.search, passed))
         rejecting = {one for ancestor in analysis.file.ancestry(stage) for one in rejections.get(ancestor.number, ())}
-        for choice in script.choices:
-            if choice.span.start > rejected_at or choice.guards or not _ignores_others(choice, script, is_passed_on):
-                continue
-            question = _question(analysis, stage, choice, script)
-            if not any(one.covers(choice, question) for one in rejecting):
-                yield make_finding(analysis.source, "missing-arch-case", choice.span, _message(choice))
+        silent = [
+            choice
+            for choice in script.choices
+            if choice.span.start <= rejected_at and not choice.guards and _ignores_others(choice, script, is_passed_on)
+        ]
+        for first, arches in _chains(silent):
+            question = question_of(analysis, stage, first, script)
+            if not any(one.covers(first, question) for one in rejecting):
+                yield make_finding(analysis.source, "missing-arch-case", first.span, _message(first, arches))
 
 
-class Rejection(NamedTuple):
-    """What a choice says that fails for all architectures but `arches`. `names` are the variables that it compares and sets."""
-
-    arches: frozenset[str]
-    names: frozenset[str]
-    question: str
-
-    def covers(self, choice: Choice, question: str) -> bool:
-        """Whether each architecture that is left has a branch of another choice, or is the only one for its default."""
-        is_same = self.question == question != "" or self.names & set(variables(Piece(choice.subject, choice.span)))
-        left = self.arches.difference(*(branch.arches for branch in choice.branches))
-        has_default = choice.default is not None and not only_prints(choice.default.text)
-        return bool(is_same) and len(left) <= has_default
-
-
-def _rejections(analysis: Analysis) -> Mapping[int, Set[Rejection]]:
-    """The choices in each stage that always run and fail for other architectures: nothing else there is silent for those."""
-    found: dict[int, set[Rejection]] = {}  # equal ones count once: a long script may repeat them
-    for stage, _, script in analysis.runs():
-        for choice in script.choices:
-            arches = frozenset() if choice.guards or choice.is_conditional else _accepted_arches(choice)
-            if arches:
-                names = frozenset(_compared(choice, script)).union(*(branch.sets for branch in choice.branches))
-                question = _question(analysis, stage, choice, script)
-                found.setdefault(stage.number, set()).add(Rejection(arches, names, question))
-    return found
-
-
-def _accepted_arches(choice: Choice) -> frozenset[str]:
-    """The architectures for which a choice does not fail, if it fails for all others; empty if it does not, or that is unknown."""
-    if _rejects_others(choice):
-        # [ $ARCH != amd64 ] && [ $ARCH != arm64 ]
-        excluded = [excluded_arches(condition) for condition in AND.split(choice.subject)]
-        return frozenset().union(*excluded) if all(excluded) and choice.default is None else frozenset()
-    if choice.default is None or not only_fails(choice.default):
-        return frozenset()
-    accepted = [branch.arches for branch in choice.branches if not only_fails(branch)]
-    return frozenset().union(*accepted) if all(accepted) else frozenset()
-
-
-def _question(analysis: Analysis, stage: Stage, choice: Choice, script: ParsedScript) -> str:
-    """Which platform a choice asks for, "build" or "target"; "" if that is unknown."""
-    names = _compared(choice, script)
-    if names & PLATFORM_ARGS:
-        return "build" if any(name.startswith("BUILD") for name in names & PLATFORM_ARGS) else "target"
-    values = [value.text for name in names for one in script.assignments_of.get(name, ()) for value in one.values]
-    if not any(map(ASKS_MACHINE.search, (choice.subject, *values))):
-        return ""
-    platform = analysis.file.roots[stage.number].platform
-    return "build" if platform and "BUILDPLATFORM" in platform.text else "target"
+def _chains(choices: Sequence[Choice]) -> Iterator[tuple[Choice, frozenset[str]]]:
+    """The choices with the architectures that they name; tests that set the same variables, one after another, are one choice."""
+    chains: dict[object, tuple[Choice, frozenset[str]]] = {}
+    for choice in choices:
+        arches = frozenset().union(*(branch.arches for branch in choice.branches))
+        key: object = choice.span
+        if choice.default is None and len(choice.branches) == 1 and choice.branches[0].sets:
+            key = (frozenset(variables(Piece(choice.subject, choice.span))), choice.branches[0].sets)
+        first, known = chains.get(key, (choice, frozenset()))
+        chains[key] = (first, known | arches)
+    yield from chains.values()
 
 
 def _ignores_others(choice: Choice, script: ParsedScript, is_passed_on: bool) -> bool:
@@ -190,14 +146,6 @@ def _is_optional(choice: Choice, script: ParsedScript) -> bool:
     return not names & used
 
 
-def _rejects_others(choice: Choice) -> bool:
-    """Whether what follows runs on the named architectures only.
-
-    After `if [ $ARCH != amd64 ] && [ $ARCH != arm64 ]; then exit 1; fi` that is amd64 and arm64.
-    """
-    return choice.keyword == "if" and "!=" in choice.subject and any(branch.fails for branch in choice.branches)
-
-
 def _translates(choice: Choice, script: ParsedScript) -> bool:
     """Whether the branches only give the subject another spelling, so that other architectures keep their own names.
 
@@ -239,18 +187,9 @@ def _is_name_with_machine(word: str, subjects: Set[str]) -> bool:
     return bool(ASKS_MACHINE.search(word) or subjects & set(VARIABLE.findall(word)))
 
 
-def _compared(choice: Choice, script: ParsedScript) -> set[str]:
-    """The variables that a choice compares, and those they are set from."""
-    names = set(variables(Piece(choice.subject, choice.span)))
-    for name in list(names):
-        for assignment in script.assignments_of.get(name, ()):
-            names |= {source for value in assignment.values for source in variables(value)}
-    return names
-
-
 def _sources(choice: Choice, script: ParsedScript) -> set[str]:
     """The variables that hold the architecture: those that the choice compares, those they are set from, and BuildKit's."""
-    names = _compared(choice, script)
+    names = compared_variables(choice, script)
     return names | (PLATFORM_ARGS if names & PLATFORM_ARGS else set())
 
 
@@ -279,9 +218,9 @@ def _is_checked_later(choice: Choice, script: ParsedScript) -> bool:
     )
 
 
-def _message(choice: Choice) -> str:
-    arches = ", ".join(sorted(set().union(*(branch.arches for branch in choice.branches))))
+def _message(choice: Choice, arches: Set[str]) -> str:
+    names = ", ".join(sorted(arches))
     if choice.default is None:
-        return f"handles {arches} only; other architectures are ignored without an error"
+        return f"handles {names} only; other architectures are ignored without an error"
     default = "*)" if choice.keyword == "case" else "else"
-    return f"`{default}` handles all architectures except {arches} and does not fail"
+    return f"`{default}` handles all architectures except {names} and does not fail"

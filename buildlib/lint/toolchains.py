@@ -9,7 +9,8 @@ from buildlib.lint.parsing.arch_words import TRIPLE, find_arch_words
 from buildlib.lint.parsing.containerfile import File, Stage
 
 COMPILES = re.compile(
-    r"\b(?:cargo|cargo-zigbuild|cross)\s+(?:\+\S+\s+)?(?:z?build|zigbuild|install|rustc)\b|\bgo\s+(?:build|install)\b"
+    r"\b(?:cargo|cargo-zigbuild|cross)\s+(?:\+\S+\s+)?(?:z?build|zigbuild|rustc|install(?=[^&;|]*\s--(?:path|target)))\b"
+    r"|\bgo\s+(?:build\b|install\b(?![^&;|]*@))"
 )
 CROSS_COMPILER = re.compile(
     r"\b(?:gcc|g\+\+)-(?:\d+-)?[\w-]+-linux-gnu\w*|crossbuild-essential-\w+|(?:musl|cross|gcc)-toolchain|musl-cross|crosstool|ct-ng|binutils-[\w-]+-linux-gnu"

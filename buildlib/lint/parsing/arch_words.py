@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import PurePath
 from typing import NamedTuple
 
@@ -40,6 +40,7 @@ _PATTERNS = {
 RUNS = {
     "armv7": {"armv7", "armv6", "arm"}, "armv6": {"armv6", "arm"}, "arm": {"arm", "armv6", "armv7"}, "amd64": {"amd64", "386"},
 }  # fmt: skip
+MACHINES = {"arm": {"arm", "armv6", "armv7"}, "x86": {"386", "amd64"}}
 # "x86_64-unknown-linux-musl", "aarch64-linux-gnu", "arm-linux-gnueabihf": the names of Rust and GNU.
 TRIPLE = re.compile(
     BEFORE + r"(?P<cpu>x86_64|i[3-6]86|aarch64|arm(?:v\w+)?|riscv64(?:gc)?|powerpc64(?:le)?|s390x|loongarch64|mips\w*)"
@@ -109,6 +110,13 @@ def _whole_word(word: str) -> set[str]:
 def can_run(machine: str, arch: str) -> bool:
     """Whether a machine of one architecture runs programs for another."""
     return arch in RUNS.get(machine, {machine})
+
+
+def machine_of(arches: Set[str]) -> str:
+    """The kind of machine that all these architectures are for, such as "arm" for armv6 and armv7; "" for several kinds."""
+    if len(arches) == 1:
+        return min(arches)
+    return next((name for name, kinds in MACHINES.items() if arches and arches <= kinds), "")
 
 
 def without_arch_words(text: str) -> str:

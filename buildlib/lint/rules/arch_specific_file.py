@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 from buildlib.lint.analysis import Analysis
 from buildlib.lint.finding import Finding, make_finding
+from buildlib.lint.parsing.arch_words import machine_of
 
 
 def check(analysis: Analysis) -> Iterator[Finding]:
     """Report it once, at the first FROM. What is in the file is right for that architecture."""
-    arches = analysis.source.arches
-    if len(arches) == 1 and analysis.file.stages:
+    machine = machine_of(analysis.source.arches)
+    if machine and analysis.file.stages:
         first = analysis.file.stages[0].head
-        text = f"by its name, this Dockerfile is for {min(arches)} only"
+        text = f"by its name, this Dockerfile is for {machine} only"
         yield make_finding(analysis.source, "arch-specific-file", first.span, text)

@@ -10,6 +10,7 @@ from pathlib import Path
 from buildlib.lint.analysis import Analysis
 from buildlib.lint.finding import Finding, make_finding
 from buildlib.lint.parsing import containerfile
+from buildlib.lint.parsing.arch_words import machine_of
 from buildlib.lint.parsing.script import Command, ParsedScript
 from buildlib.lint.parsing.source import Source
 
@@ -26,6 +27,7 @@ MAKE = ("make", "gmake", "ninja", "samu")
 NO_COMPILATION = ("install", "clean", "distclean", "mrproper", "uninstall")  # as the first goal of make
 MAKE_OPTIONS = ("-C", "--directory", "-f", "--file", "-I", "-o", "-W")  # with a value in the next word
 CHANGES_DIRECTORY = ("cd", "pushd")
+CONFIGURES = re.compile(r"(?:auto)?configure|Configure|cmake|autogen\.sh|qmake\d*|autoreconf", re.ASCII)
 ASKS = ("--version", "-v", "-V", "-dumpmachine", "-dumpversion", "-print-multiarch", "--help")
 # What BuildKit shows of a heredoc: its first line, and "..." in place of the others (summarizeHeredoc in dockerfile2llb).
 HEREDOC = re.compile(r"(?P<flags>(?:--\S+\s+)*)<<-?[\"']?[\w.-]+[\"']?\s*\((?P<first>.*?)(?:\.\.\.)?\)\s*", re.DOTALL)
@@ -34,7 +36,7 @@ MAX_TEXT = 100_000  # characters of a RUN that are parsed; the commands of no Do
 
 def check(analysis: Analysis) -> Iterator[Finding]:
     """Report the compilers in the stages for the target platform; none in a file for one architecture, where such a machine builds."""
-    for stage, _, script in analysis.runs() if not analysis.source.arches else ():
+    for stage, _, script in analysis.runs() if not machine_of(analysis.source.arches) else ():
         ancestors = analysis.file.ancestry(stage)
         if not is_other_platform(ancestor.platform.text for ancestor in ancestors if ancestor.platform is not None):
             yield from check_script(analysis.source, script)
@@ -43,9 +45,10 @@ def check(analysis: Analysis) -> Iterator[Finding]:
 def check_script(source: Source, script: ParsedScript) -> Iterator[Finding]:
     """Report the first compiler in one RUN for the target platform, and the first in each directory that it changes to after that."""
     is_new = True
+    compilers = {command.span for command in _compilers(script)}
     for command in script.commands:
         is_new |= command.name in CHANGES_DIRECTORY
-        if not is_new or not _compiles(command):
+        if not is_new or command.span not in compilers:
             continue
         is_new = False
         text = f"{command.name} runs on the target platform, under emulation unless the builder has that platform"
@@ -75,16 +78,26 @@ def compiles(run_text: str) -> str:
 
 def first_compiler(script: ParsedScript) -> Command | None:
     """The first command of a script that compiles, None without one."""
-    return next((command for command in script.commands if _compiles(command)), None)
+    return next(_compilers(script), None)
 
 
-def _compiles(command: Command) -> bool:
+def _compilers(script: ParsedScript) -> Iterator[Command]:
+    """The commands that compile. `make install` does after ./configure; elsewhere it copies what another RUN has compiled."""
+    is_configured = False
+    for command in script.commands:
+        is_configured |= bool(CONFIGURES.fullmatch(command.name))
+        if _compiles(command, is_configured=is_configured):
+            is_configured = False
+            yield command
+
+
+def _compiles(command: Command, *, is_configured: bool) -> bool:
     if command.name not in COMPILERS:
         return False
     verbs = COMPILERS[command.name]
     words = [word.bare for word in command.words[1:]]
-    if command.name in MAKE and next(_goals(words), "") in NO_COMPILATION:
-        return False
+    if command.name in MAKE and (goal := next(_goals(words), "")) in NO_COMPILATION:
+        return is_configured and goal == "install"
     if words[:1] and words[0] in ASKS:
         return False
     return verbs is None or bool(verbs & set(words))

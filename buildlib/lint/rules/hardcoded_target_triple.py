@@ -8,7 +8,6 @@ from buildlib.lint.analysis import Analysis
 from buildlib.lint.downloads import all_downloads
 from buildlib.lint.finding import Finding, make_finding
 from buildlib.lint.parsing.arch_words import TRIPLE
-from buildlib.lint.parsing.source import Span
 from buildlib.lint.parsing.toml_file import TomlFile
 from buildlib.lint.rejections import is_fixed
 from buildlib.lint.triples import all_triples, relevant_triples
@@ -20,7 +19,9 @@ def check(analysis: Analysis) -> Iterator[Finding]:
     for _, _, triples in all_triples(analysis):
         for triple in triples:
             arches_of_context.setdefault(triple.context, set()).add(triple.arch)
-    places: set[Span] = set()
+    # hardcoded-arch-download reports the values of variables in downloads.
+    everything = (download for downloads in all_downloads(analysis).values() for download in downloads)
+    places = {one.name.span for one in everything if one.variable and not one.guards}
     words: set[tuple[int, str]] = set()
     for stage, instruction, triples in relevant_triples(analysis):
         downloads = all_downloads(analysis)[id(instruction)]
@@ -31,7 +32,9 @@ def check(analysis: Analysis) -> Iterator[Finding]:
             # A download for one architecture is unpacked into directories with its name, an added file is put there.
             is_added = instruction.kind in ("add", "copy")
             is_unpacked = triple.arch in downloaded and (triple.may_be_archive_directory or is_added)
-            if triple.guards or is_listed or is_unpacked or triple.arch in seen or triple.span in places:
+            if triple.guards or is_listed or is_unpacked or triple.arch in seen:
+                continue
+            if triple.span in places or triple.piece.span in places:
                 continue
             is_right = is_fixed(analysis, stage, instruction.span.start, {triple.arch})
             if is_right or (stage.number, triple.word) in words:

@@ -60,6 +60,22 @@ def test_a_file_for_one_architecture_is_one_information(path, arch):
 
 
 @pytest.mark.parametrize(
+    ("path", "machine"),
+    [
+        ("arm/Dockerfile", "arm"),
+        ("Dockerfile.arm", "arm"),
+        ("x86/Dockerfile", "x86"),
+        ("arm/armv7/Dockerfile", "arm"),
+        ("amd64/arm64/Dockerfile", ""),
+    ],
+)
+def test_a_name_may_be_of_several_architectures_of_one_kind(path, machine):
+    text = "FROM debian:13\nRUN make\n"
+    expected = f"by its name, this Dockerfile is for {machine} only" if machine else "make runs on the target platform"
+    assert [message.partition(",")[0] if not machine else message for *_, message in findings(text, path)] == [expected]
+
+
+@pytest.mark.parametrize(
     ("path", "text", "rules"),
     [
         ("arm64/Dockerfile", "FROM arm64v8/debian\nADD https://e.org/t-arm64.tgz /\n", ["arch-specific-file"]),
@@ -72,6 +88,8 @@ def test_a_file_for_one_architecture_is_one_information(path, arch):
         ("rpi-alpine/Dockerfile", "FROM arm32v6/alpine\n", ["arch-specific-base"]),
         ("kube-proxy-amd64/Dockerfile", "FROM debian\nRUN GOARCH=amd64 go build\n", ["hardcoded-target-triple", "emulated-compile"]),
         ("amd64/arm64/Dockerfile", "FROM debian\n", []),
+        ("Dockerfile.amd64", "FROM rust\nRUN cargo build\n", ["arch-specific-file"]),
+        ("app.Dockerfile", "FROM rust\nRUN cargo build\n", ["emulated-compile"]),
         ("arm64/Cross.toml", "[target.aarch64-unknown-linux-gnu]\nimage = 'a'\n", []),
     ],
 )  # fmt: skip

@@ -19,7 +19,8 @@ from buildlib.lint.parsing.source import Source
 COMPILERS = {
     "cargo": {"build", "b", "install", "rustc", "zigbuild", "cook", "cinstall", "cbuild"}, "go": {"build", "install"},
     "cmake": {"--build"}, "meson": {"compile"}, "bazel": {"build"}, "bazelisk": {"build"}, "swift": {"build"},
-    "zig": {"build", "build-exe"}, "cabal": {"build", "install"}, "stack": {"build", "install"},
+    "zig": {"build", "build-exe"}, "cabal": {"build", "v2-build", "install"}, "stack": {"build", "install"}, "dune": {"build"},
+    "crystal": {"build"}, "shards": {"build"}, "nim": {"c", "cpp"}, "nimble": {"build"}, "dub": {"build"}, "native-image": None,
     "rustc": None, "gcc": None, "g++": None, "cc": None, "c++": None, "clang": None, "clang++": None, "gfortran": None, "ghc": None,
     "make": None, "gmake": None, "ninja": None, "samu": None, "scons": None,
 }  # fmt: skip

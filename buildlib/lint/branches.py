@@ -31,8 +31,8 @@ DOWNLOADS = re.compile(rf"\b(?:{'|'.join(sorted(FETCH - {'http', 'https'}))})\b"
 
 
 def does_nothing(default: Branch) -> bool:
-    """`*) ;;`, and `|| true` after a list."""
-    return not re.sub(r"[();\s\\]|(?<!\S)(?:true|:)(?![^\s;])", "", default.text)
+    """`*) ;;`, `*) break ;;`, and `|| true` after a list."""
+    return not re.sub(r"[();\s\\]|(?<!\S)(?:true|:|break|continue)(?![^\s;])", "", default.text)
 
 
 def only_prints(text: str) -> bool:

@@ -28,7 +28,7 @@ SOURCE_ARCHIVE = re.compile(
 # Files for amd64 without a word for it in their names; those for other architectures have one, or do not exist.
 IMPLICIT_AMD64 = re.compile(
     r"/krallin/tini/releases/download/[^/]+/(?P<tini>tini(?:-static)?)[\"']?$"
-    r"|/alpine-pkg-glibc/releases/download/[^/]+/(?P<glibc>glibc-(?:bin-|dev-)?[^/-]+-r\d+\.apk)"
+    r"|/alpine-pkg-glibc/releases/download/[^/]+/(?P<glibc>glibc-(?!i18n)[^/]+\.apk)[\"']?$"
 )
 GUEST = re.compile(r"qemu[-_](?:(?:system|user|static)[-_])*$", re.IGNORECASE)
 CROSS_ARCHIVE = re.compile(

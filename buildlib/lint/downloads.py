@@ -141,9 +141,10 @@ def new_downloads(analysis: Analysis, stage: Stage) -> Iterator[tuple[Instructio
 def _copies(
     script: ParsedScript | None, downloads: Sequence[Download], names: set[str]
 ) -> set[tuple[str, tuple[Guard, ...]]]:
-    """The files that commands make of downloads: what curl -o writes, what cp and mv write, what gzip -d leaves.
+    """The files that commands make of downloads, or download: what curl -o writes, what cp and mv write, what gzip -d leaves.
 
-    `names` are the file names of all downloads up to these; those of the copies are added.
+    `names` are the file names of all downloads up to `downloads`; those of the copies are added. The name after -o counts as what
+    is downloaded only if the URL is constant and names no architecture.
     """
     places = sorted(download.piece.span.start for download in downloads)
     found: set[tuple[str, tuple[Guard, ...]]] = set()
@@ -152,7 +153,8 @@ def _copies(
         copies: list[str] = []
         if command.name in FETCH:
             at = bisect_left(places, command.span.start)
-            if at < len(places) and places[at] < command.span.end:
+            is_checked = at < len(places) and places[at] < command.span.end
+            if is_checked or any("$" in word.text or "`" in word.text for word in command.words):
                 copies = [after for flag, after in pairwise(words) if OUTPUT_OPTION.fullmatch(flag)]
         elif command.name in COPY and names.intersection(words[1:-1]):
             copies = [word for word in words[-1:] if word not in words[:-1]]

@@ -29,11 +29,17 @@ class Rejection(NamedTuple):
     names: frozenset[str]
     question: str
 
-    def covers(self, choice: Choice, question: str) -> bool:
-        """Whether each architecture that is left has a branch of another choice, or is the only one for its default."""
+    def covers(self, choice: Choice, question: str, script: ParsedScript) -> bool:
+        """Whether each architecture that is left has a branch of another choice, or is the only one for its default.
+
+        The default may be what a variable has before the choice: `A=amd64; if [ … = arm64 ]; then A=arm64; fi`.
+        """
         is_same = self.question == question != "" or self.names & set(variables(Piece(choice.subject, choice.span)))
         left = self.arches.difference(*(branch.arches for branch in choice.branches))
-        has_default = choice.default is not None and not only_prints(choice.default.text)
+        names = frozenset().union(*(branch.sets for branch in choice.branches))
+        before = (one for name in names for one in script.assignments_of.get(name, ()) if not one.guards)
+        is_set = any(one.span.start < choice.span.start for one in before)
+        has_default = is_set if choice.default is None else not only_prints(choice.default.text)
         return bool(is_same) and len(left) <= has_default
 
 

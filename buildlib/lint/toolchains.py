@@ -30,6 +30,8 @@ TOOLCHAIN_PATH = re.compile(
     r"(?:tool-?chains?|sysroot|linaro|bootlin|gcc-arm|arm-gnu|x-tools|cross)(?![a-z])|(?<![a-z])gcc-(?:\d[\d.]*-)?(?=[a-z])",
     re.IGNORECASE,
 )
+# Directories for a target in a variable, which ENV adds to PATH: /opt/x-tools/$TARGET/bin.
+CROSS_DIRECTORY = re.compile(r"/(?:x-tools|sysroots?)/\$")
 WORD = re.compile(r"[^\s\"'=;&|()]+")
 FOREIGN = re.compile(r"\bdpkg\s+--add-architecture[ =]+[\"']?(\w+)")
 
@@ -57,12 +59,20 @@ def cross_arches(file: File, texts: Sequence[str]) -> list[frozenset[str] | None
         archives = [
             path for path in paths if TOOLCHAIN_PATH.search(path) and TRIPLE.search(path) and "rust" not in path
         ]
+        directories = [path for value in values for path in WORD.findall(value) if CROSS_DIRECTORY.search(path)]
         named = [value.text for name, value in pairs if value and TOOLCHAIN_VARIABLE.match(name.text)]
         image = [stage.base.text] if stage.parent is None and CROSS_BASE.search(stage.base.text) else []
         targets = [match[0] for path in archives for match in TRIPLE.finditer(path)]
         found = [*(triple[0] for triple in triples if triple), *targets, *named, *image]
         own = frozenset(match.arch for text in found for match in find_arch_words(text))
-        is_cross = compilers or archives or named or image or any(PER_TARGET.match(name.text) for name, _ in pairs)
+        is_cross = (
+            compilers
+            or archives
+            or directories
+            or named
+            or image
+            or any(PER_TARGET.match(name.text) for name, _ in pairs)
+        )
         if stage.name:
             numbers[stage.name.lower()] = stage.number
         arches.append(own | (inherited or frozenset()) if is_cross else inherited)

@@ -8,7 +8,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
-from buildlib.lint.analysis import PLATFORM_ARGS, Analysis, constant_text, variables
+from buildlib.lint.analysis import PLATFORM_ARGS, Analysis, arch_words, constant_text, variables
 from buildlib.lint.arch_options import words_of_value
 from buildlib.lint.base_images import arches_of_source
 from buildlib.lint.download_names import DATA
@@ -175,6 +175,13 @@ def _in_commands(script: ParsedScript) -> Iterator[Triple]:
             yield triple._replace(is_further_target=is_further)
         if command.name == "dotnet":
             yield from _runtime_identifiers(command)
+        if command.name == "Configure":  # of OpenSSL: ./Configure linux-x86_64
+            targets = (piece for piece in command.words[1:] if piece.bare.startswith("linux-"))
+            yield from (
+                Triple(piece, word.arch, word.word, word.start, command.guards)
+                for piece in targets
+                for word in arch_words(piece)
+            )
         for piece in command.words[1:]:  # make GOARCH=amd64
             name, equals, value = piece.text.partition("=")
             if equals and TARGET_VARIABLE.match(name):
@@ -230,6 +237,7 @@ def started_programs(analysis: Analysis, instruction: Instruction) -> Iterator[T
             or ARCH_PATH.search(text)
             or DATA.search(piece.bare)
             or is_made_here(analysis, piece.bare)
+            or piece.bare.rpartition("/")[2].startswith("qemu-")
         ):
             continue
         word = found_words[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -124,6 +125,19 @@ class ParsedScript:
                 for name in VARIABLE.findall(value.text):
                     copies.setdefault(name, set()).add(assignment.name)
         return {name: frozenset(names) for name, names in copies.items()}
+
+    def is_read(self, name: str, start: int, end: int) -> bool:
+        """Whether a variable is read between two places in the file."""
+        places = self._uses_of.get(name, ())
+        at = bisect_left(places, start)
+        return at < len(places) and places[at] < end
+
+    @cached_property
+    def _uses_of(self) -> Mapping[str, Sequence[int]]:
+        uses: dict[str, list[int]] = {}
+        for use in sorted(self.uses, key=lambda use: use.span.start):
+            uses.setdefault(use.name, []).append(use.span.start)
+        return uses
 
     @cached_property
     def required(self) -> frozenset[str]:

@@ -131,6 +131,10 @@ class _Reader:
         while len(words) > 1 and words[0].bare in PREFIXES:
             self._env_assignments(words[1:], guards)
             words = list(dropwhile(lambda word: word.text.startswith("-") or "=" in word.text, words[1:]))
+        if [word.bare for word in words[1:3]] == ["-m", "pip"] and words[0].bare.rpartition("/")[2].startswith(
+            "python"
+        ):
+            words = words[2:]
         script = script_argument(words)
         command = Command(tuple(word for word in words if word is not script), self.span(node), guards, pipeline)
         self.parsed.commands.append(command)

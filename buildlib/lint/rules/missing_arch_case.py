@@ -57,23 +57,34 @@ def check(analysis: Analysis) -> Iterator[Finding]:
             for choice in script.choices
             if choice.span.start <= rejected_at and not choice.guards and _ignores_others(choice, script, is_passed_on)
         ]
-        for first, arches in _chains(silent):
+        for first, arches in _chains(silent, script):
             question = question_of(analysis, stage, first, script)
-            if not any(one.covers(first, question) for one in rejecting):
+            if not any(one.covers(first, question, script) for one in rejecting):
                 yield make_finding(analysis.source, "missing-arch-case", first.span, _message(first, arches))
 
 
-def _chains(choices: Sequence[Choice]) -> Iterator[tuple[Choice, frozenset[str]]]:
-    """The choices with the architectures that they name; tests that set the same variables, one after another, are one choice."""
-    chains: dict[object, tuple[Choice, frozenset[str]]] = {}
+def _chains(choices: Sequence[Choice], script: ParsedScript) -> Iterator[tuple[Choice, frozenset[str]]]:
+    """The choices with the architectures that they name; tests that set the same variables, one after another, are one choice.
+
+    They are several if something between them reads one of the variables.
+    """
+    chains: list[tuple[Choice, frozenset[str]]] = []
+    last: dict[
+        object, tuple[int, Choice]
+    ] = {}  # the number of the chain and its last choice, by what they compare and set
     for choice in choices:
         arches = frozenset().union(*(branch.arches for branch in choice.branches))
-        key: object = choice.span
-        if choice.default is None and len(choice.branches) == 1 and choice.branches[0].sets:
-            key = (frozenset(variables(Piece(choice.subject, choice.span))), choice.branches[0].sets)
-        first, known = chains.get(key, (choice, frozenset()))
-        chains[key] = (first, known | arches)
-    yield from chains.values()
+        if choice.default is None and len(choice.branches) == 1 and (names := choice.branches[0].sets):
+            key = (frozenset(variables(Piece(choice.subject, choice.span))), names)
+            number, before = last.get(key, (-1, choice))
+            is_read = any(script.is_read(name, before.span.end, choice.span.start) for name in names)
+            if number >= 0 and not is_read:
+                chains[number] = (chains[number][0], chains[number][1] | arches)
+                last[key] = (number, choice)
+                continue
+            last[key] = (len(chains), choice)
+        chains.append((choice, arches))
+    yield from chains
 
 
 def _ignores_others(choice: Choice, script: ParsedScript, is_passed_on: bool) -> bool:

@@ -47,9 +47,8 @@ APT_ARCH = re.compile(r"\barch=(?P<arch>[^\]\s]+)")
 # A source that is a directory of its own: deb https://example.org/apt x64/.
 APT_DIRECTORY = re.compile(r"\bdeb(?:-src)?[ \t]+(?:\[[^\]\n]*\][ \t]+)?\w+://\S+[ \t]+(?P<arch>[\w-]+)/(?=[\s\"']|$)")
 DEB822 = re.compile(r"^\s*Architectures:\s*(?P<arch>\S+)\s*$", re.MULTILINE)
-OTHER_FLAG = re.compile(
-    r"^-(?!-(?:enablerepo=|target[_-])?arch=|-cpu=|-platform)"
-)  # electron-builder --x64 is not a package
+# electron-builder --x64 is not a package.
+OTHER_FLAG = re.compile(r"^-(?!-(?:enablerepo=|target[_-])?arch=|-cpu=|-platform)")
 TOOLCHAIN_ARCHIVE = re.compile(r"toolchain|\bgcc\b", re.IGNORECASE)
 # Texts with spaces that start with what is taken: a URL, or a line of sources.list.
 TAKEN = re.compile(r"\s*(?:deb(?:-src)?\s|[a-z0-9+]+://)")
@@ -143,8 +142,8 @@ def _copies(
 ) -> set[tuple[str, tuple[Guard, ...]]]:
     """The files that commands make of downloads, or download: what curl -o writes, what cp and mv write, what gzip -d leaves.
 
-    `names` are the file names of all downloads up to `downloads`; those of the copies are added. The name after -o counts as what
-    is downloaded only if the URL is constant and names no architecture.
+    `names` are the file names up to `downloads`; those of the copies are added. With a constant URL without an architecture, the
+    name after -o tells it.
     """
     places = sorted(download.piece.span.start for download in downloads)
     found: set[tuple[str, tuple[Guard, ...]]] = set()

@@ -14,6 +14,7 @@ from buildlib.lint.base_images import arches_of_source
 from buildlib.lint.download_names import DATA
 from buildlib.lint.downloads import ARCHIVE
 from buildlib.lint.known_commands import CROSS_PACKAGE, FETCH, FILTER, INSTALL, MENTION
+from buildlib.lint.made_files import is_made_here
 from buildlib.lint.parsing.arch_words import (
     OTHER_SYSTEM,
     TRIPLE,
@@ -45,7 +46,6 @@ LIBC = re.compile(r"(?<=-linux-)(?:gnu|musl)\w*")
 
 SYSTEM_DIRECTORY = re.compile(r"(?<=/)(?P<name>linux[-_][\w-]+|[\w-]+[-_]linux)(?=[/:]|$)")
 SCRIPT_WORD = re.compile(r"[^\s;&|()\"']+")
-OUTPUT_FLAGS = frozenset({"-o", "--output", "-O", "--out"})
 # After a triple: the rest of the name of a cross compiler.
 CROSS_TOOL = re.compile(r"-(?:gcc|g\+\+|ar|ld|strip|objcopy|cross|[\"']?$)")
 
@@ -242,24 +242,6 @@ def started_programs(analysis: Analysis, instruction: Instruction) -> Iterator[T
             continue
         word = found_words[0]
         yield Triple(piece, word.arch, word.word, word.start, ())
-
-
-def is_made_here(analysis: Analysis, path: str) -> bool:
-    """Whether a command of the file gives a file this name, as -o or as the last word of cp, mv and the like do."""
-    name = path.rpartition("/")[2]
-    for stage in analysis.file.stages:
-        for instruction in stage.instructions:
-            if instruction.kind in ("copy", "add") and instruction.words and instruction.words[-1].bare.endswith(name):
-                return True
-            script = analysis.script(stage, instruction)
-            for command in script.commands if script else ():
-                words = [word.bare for word in command.words]
-                outputs = [after for flag, after in pairwise(words) if flag in OUTPUT_FLAGS]
-                if command.name in ("cp", "mv", "ln", "install"):
-                    outputs.append(words[-1])
-                if any(output.endswith(name) for output in outputs):
-                    return True
-    return False
 
 
 def _runtime_identifiers(command: Command) -> Iterator[Triple]:

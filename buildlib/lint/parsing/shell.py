@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from itertools import dropwhile, takewhile
+from itertools import dropwhile
 from typing import TYPE_CHECKING
 
-from buildlib.lint.parsing.arch_tests import READS_ARCH, TEST, excluded_arches, is_arch_test, tested_arches
+from buildlib.lint.parsing.arch_tests import READS_ARCH, excluded_arches, is_arch_test, tested_arches
 from buildlib.lint.parsing.arch_words import arches_of_pattern
 from buildlib.lint.parsing.containerfile import Piece, Script
 from buildlib.lint.parsing.script import Assignment, Branch, Choice, Command, Guard, ParsedScript, Use, guard_of
+from buildlib.lint.parsing.shell_lists import TESTS, list_choices
 from buildlib.lint.parsing.shell_tree import MAX_DEPTH, fails, if_clauses, list_operands, parse, surroundings
 from buildlib.lint.parsing.shell_words import PREFIXES, script_argument, unquoted
 from buildlib.lint.parsing.source import Span
@@ -29,8 +30,6 @@ OTHER_SYSTEM = re.compile(
 )
 # Keywords of `if` and `case`.
 BRANCH_KEYWORDS = frozenset({"case", "esac", ";;", "if", "then", "elif", "else", "fi"})
-# Types of the nodes that may test the architecture.
-TESTS = ("test_command", "negated_command", "command", "pipeline")
 
 
 def read(script: Script) -> ParsedScript:
@@ -131,9 +130,7 @@ class _Reader:
         while len(words) > 1 and words[0].bare in PREFIXES:
             self._env_assignments(words[1:], guards)
             words = list(dropwhile(lambda word: word.text.startswith("-") or "=" in word.text, words[1:]))
-        if [word.bare for word in words[1:3]] == ["-m", "pip"] and words[0].bare.rpartition("/")[2].startswith(
-            "python"
-        ):
+        if [word.bare for word in words[1:3]] == ["-m", "pip"]:  # of python
             words = words[2:]
         script = script_argument(words)
         command = Command(tuple(word for word in words if word is not script), self.span(node), guards, pipeline)
@@ -283,18 +280,10 @@ class _Reader:
         Only the first operand belongs to the pipeline, although the grammar may parse a | b && c as a | (b && c).
         """
         operands = list(list_operands(node))
-        before = ""  # the tests that lead to the next operand
-        for (first, condition), (second, then), (_, otherwise) in zip(
-            operands, operands[1:], operands[2:], strict=False
-        ):
-            test = self.text(condition)
-            before = before + test + " && " if first == "&&" and condition.type in TESTS and TEST.match(test) else ""
-            if (first, second) == ("&&", "||") and is_arch_test(test):  # the same as `if a; then b; else c; fi`
-                branch = self._branch(then, [then], tested_arches(test))
-                default = self._branch(otherwise, [otherwise], frozenset())
-                subject = before.removesuffix(" && ") or test
-                self._add_choice("if", subject, node, [branch], default, guards)
-        self._two_operands(node, operands, guards)
+        for choice in list_choices(node, operands, self.text, self.failing):
+            branch = self._branch(choice.branch[0] if choice.branch else node, choice.branch, choice.arches)
+            default = self._branch(choice.default[0], choice.default, frozenset()) if choice.default else None
+            self._add_choice("if", choice.subject, node, [branch], default, guards)
         for operator, operand in operands:
             self.visit(operand, guards, pipeline)
             pipeline = 0
@@ -303,26 +292,3 @@ class _Reader:
                 guards = (*guards, guard_of(test, tested_arches(test) if operator == "&&" else excluded_arches(test)))
             elif operator == "||" and guards and guards[-1].arches:  # the part after || runs for the others
                 guards = (*guards[:-1], Guard())
-
-    def _two_operands(self, node: Node, operands: Sequence[tuple[str, Node]], guards: tuple[Guard, ...]) -> None:
-        """Read `a || exit 1`, `a && exit 1`, and `a && b` before another command, as an `if` without one of its branches."""
-        tests = list(takewhile(lambda one: one[1].type in TESTS and is_arch_test(self.text(one[1])), operands))
-        rest = [operand for _, operand in operands[len(tests) :]]
-        operators = {operator for operator, _ in tests}
-        if not tests or not rest or len(operators) != 1:
-            return
-        subject = f" {operators.copy().pop()} ".join(self.text(test) for _, test in tests)
-        does_fail = len(rest) == 1 and fails(rest[0], self.failing)
-        body = self._branch(rest[0], rest, tested_arches(subject))
-        if operators == {"||"} and does_fail:
-            empty = self._branch(node, [], tested_arches(subject))
-            self._add_choice("if", subject, node, [empty], body, guards)
-        elif operators == {"&&"} and (does_fail or _is_ignored(node, operands)):
-            self._add_choice("if", subject, node, [body], None, guards)
-
-
-def _is_ignored(node: Node, operands: Sequence[tuple[str, Node]]) -> bool:
-    """Whether the script goes on if a list of && fails: another command follows it. At its end it would be the script's failure."""
-    after = node.next_named_sibling
-    is_sequence = node.parent is not None and node.parent.type in ("program", "compound_statement", "subshell")
-    return is_sequence and after is not None and after.type != "comment" and all(one != "||" for one, _ in operands)

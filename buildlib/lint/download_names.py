@@ -14,10 +14,10 @@ DATA = re.compile(
     r"\.(?:json|ya?ml|toml|txt|md|csv|xml|patch|diff|list|conf|cfg|ini|sha\d+(?:sums?)?|md5|asc|sig|pem|html?|log|sql|lock|rst|c|h|rs|py"
     r"|go|config|dts|S|s|asm|repo|sources|gpg|minisig|sbom|cdx|spdx|service|env|in|ld|lds|template|tmpl)$"
 )
-# Files in the directory of an architecture that are for every machine: lists of packages, from which scripts read a version; keys;
-# packages of "all" architectures. A keyring (NVIDIA's) contains the package source for its directory.
+# Files in the directory of an architecture that are for every machine: lists of packages, from which scripts read a version; keys,
+# checksums; packages of "all" architectures. A keyring (NVIDIA's) contains the package source for its directory.
 NEUTRAL = re.compile(
-    r"/(?:Packages(?:\.\w+)?|(?:In)?Release(?:\.gpg)?|repomd\.xml|APKINDEX\.tar\.gz|[^/]+\.(?:pub|asc|gpg|key|pem|crt)"
+    r"/(?:Packages(?:\.\w+)?|(?:In)?Release(?:\.gpg)?|repomd\.xml|APKINDEX\.tar\.gz|[^/]+\.(?:pub|asc|gpg|key|pem|crt|pin|sha\d+(?:sum)?|md5|sig)"
     r"|(?![\w-]*keyring)[^/]+(?:_all\.deb|\.noarch\.rpm))[\"']?$"
 )
 URL = re.compile(r"^[\"']?[a-z0-9+]+://[^/\s]+", re.IGNORECASE)

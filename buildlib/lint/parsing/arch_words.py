@@ -10,7 +10,7 @@ from typing import NamedTuple
 # Spellings in file names and packages, by the architecture's short name. `arm` is 32-bit ARM of an unknown version;
 # `armv6` includes older ones.
 WORDS = {
-    "amd64": r"x86[_-]64(?:[_-]?v[1-4])?|amd64(?:v[1-4])?|x64|x86_64bit|linux-?64|linuxx64|linuxamd64"
+    "amd64": r"x86[_-]64(?:[_-]?v[1-4])?|amd64(?:v[1-4])?|x64|x86_64bit|x86_64linux\d?|linux-?64|linuxx64|linuxamd64"
     r"|(?:(?<=linux[-_])|(?<=ubuntu[-_]))64(?:-?bit)?",
     "arm64": r"arm64(?:/?v8)?(?!-v8a)|aarch[_-]?64|armv8l?|(?<=linux[-_])arm-?64|linuxarm64|(?<=/)sbsa(?=/)",
     "armv7": r"armv7(?:l|hf|a|-a)?|arm/v7|arm-v7|arm32v7|arm-?hf|armv7hl",

@@ -3,6 +3,7 @@
 The packages, lowest layer first; each imports only packages before it (the contracts are in pyproject.toml):
 
     core        shared data types: targets, plans, requirements, settings, errors
+    display     text for users: escaped, in tables, and how far a step is
     elf         what is in a program or a library, and whether it fits a target
     image_layers the files of an image's layers, which are not unpacked
     failures    a failed log -> class, cause, help, whether to retry

@@ -41,8 +41,8 @@ HELP = {
     "locked": "Cargo.lock must be up to date; the default if there is one",
     "frozen": "the same as --locked --offline",
     "jobs": "how many jobs cargo runs at once",
-    "verbose": "cargo shows its command lines; twice for build scripts too",
-    "quiet": "cargo shows only errors",
+    "verbose": "all that cargo prints, with its command lines; twice for build scripts too",
+    "quiet": "only warnings, errors and the result",
 }
 
 

@@ -24,9 +24,9 @@ from buildlib.core.errors import BuildError, InternalError, Interrupted, UsageEr
 from buildlib.core.request import Request
 from buildlib.core.settings import help_text
 from buildlib.core.targets import suggestion
+from buildlib.display.terminal import COLORS, Color
 from buildlib.process.console import Console
 from buildlib.process.files import disk_error
-from buildlib.process.terminal import COLORS, Color
 
 if TYPE_CHECKING:
     from buildlib.process.context import Context, Scope
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 ARCH = "amd64, arm64, armv7, …; all, native; may be repeated or hold commas"
 COMPONENT = "a binary of the workspace, PACKAGE/BINARY, an image of the settings, or all; default: all"
 JSON = "print the result as JSON on stdout"
-MEANWHILE = ("buildlib.binaries.build", "buildlib.report.tables", "rich.console", "rich.table")
+MEANWHILE = ("buildlib.binaries.build", "buildlib.report.tables", "rich.console")
 TERMINATED = 143  # 128 + SIGTERM, as shells report it
 
 
@@ -194,7 +194,7 @@ def open_workspace(
     from buildlib.process.context import open_context
 
     request = request or Request()
-    console.quiet = console.quiet or request.quiet
+    console.quiet, console.verbose = console.quiet or request.quiet, bool(request.verbose)
     with ThreadPoolExecutor(max_workers=1) as pool:
         opening = pool.submit(
             open_context, os.environ, Path.cwd(), flags or {}, console, dry=c.config.run.dry, scope=scope,

@@ -50,6 +50,12 @@ class Step:
     timeout: float | None = None  # seconds
     terminal: bool = False  # it may ask the user, as sudo does for a password
     decoder: Callable[[], Decoder] | None = None  # makes what decodes the stderr of one try
+    # How far it is: what cargo counts ("crate", "test binary"; "" for another tool) and of how many, 0 for unknown; for another
+    # tool, what a line of its output says about that, "" for nothing. `first` is why a first run may be silent for long at its end.
+    counts: str = ""
+    total: int = 0
+    position: Callable[[str], str] | None = None
+    first: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

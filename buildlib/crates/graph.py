@@ -96,7 +96,8 @@ def question(context: Context, target: Target, *, tests: bool) -> Step:
     )  # fmt: skip
     # The wrappers of rustc are no part of the question, and may be missing.
     env = {"RUSTC_BOOTSTRAP": "1", "RUSTC": str(toolchain.rustc), "RUSTC_WRAPPER": "", "RUSTC_WORKSPACE_WRAPPER": ""}
-    return Step(title="crate graph", argv=argv, env=env, cwd=context.host.cwd, stdout="keep", quiet=True, attempts=10)
+    return Step(title="crate graph", argv=argv, env=env, cwd=context.host.cwd, stdout="keep", quiet=True, attempts=10,
+                counts="crate")  # fmt: skip
 
 
 def _build_flags(context: Context) -> tuple[str, ...]:

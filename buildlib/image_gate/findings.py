@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from buildlib.process.escaping import one_line
+from buildlib.display.escaping import one_line
 
 SHOWN = 20  # findings of one image that are printed; the others are counted
 

@@ -142,11 +142,12 @@ class DockerfileAssembly(Assembly):
     def check_layouts(self, layouts: Layouts) -> None:
         """Every file of every platform passes the gate, and a container of each does what the settings promise."""
         began, console = time.monotonic(), self.context.console
-        self._refuse(
-            f"{platform}: {line}"
-            for platform, content in self._contents(layouts).items()
-            for line in lines(gate.check(content, platform, foreign=self.image.settings.foreign, scans=self.scans))
-        )
+        with console.busy(f"{self.name} · check every file"):
+            self._refuse(
+                f"{platform}: {line}"
+                for platform, content in self._contents(layouts).items()
+                for line in lines(gate.check(content, platform, foreign=self.image.settings.foreign, scans=self.scans))
+            )
         console.note(
             f"{self.name}: every file fits its platform ({time.monotonic() - began:.1f} s); starting a container of each"
         )
@@ -156,9 +157,11 @@ class DockerfileAssembly(Assembly):
         for folder in dict.fromkeys(layouts.folders.values()):
             inside = [platform for platform, other in layouts.folders.items() if other == folder]
             images = {by_platform[platform]: layouts.images[platform] for platform in inside}
+            with console.busy(f"{self.name} · start containers"):
+                suites = run_layout(self.context, folder, images, expected)
             self._refuse(
                 f"{target.oci}: {case.name}: {case.detail}"
-                for target, suite in run_layout(self.context, folder, images, expected).items()
+                for target, suite in suites.items()
                 for case in suite.cases if case.result == FAILED
             )  # fmt: skip
         console.note(f"{self.name}: started on {', '.join(layouts.images)} ({time.monotonic() - began:.1f} s)")

@@ -8,8 +8,8 @@ from typing import Any, TypedDict
 from urllib.parse import quote
 
 from buildlib import __version__
+from buildlib.display.escaping import command_data, command_property, one_line
 from buildlib.lint.finding import SEVERITIES, Finding, rules
-from buildlib.process.escaping import command_data, command_property, one_line
 
 FORMATS = ("text", "json", "sarif", "github")
 SARIF_LEVELS = {"error": "error", "warning": "warning", "info": "note"}

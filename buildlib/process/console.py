@@ -6,44 +6,41 @@ Text from elsewhere is printed through `escaping`, so that it cannot control the
 from __future__ import annotations
 
 import os
-import re
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cached_property
-from itertools import zip_longest
 from pathlib import Path
 from shlex import join
 from typing import TYPE_CHECKING, Any, TextIO
 
 from buildlib.core.errors import BuildError
-from buildlib.process import escaping, terminal
+from buildlib.display import escaping, terminal, text_table
+from buildlib.display.progress import SHORT, Progress, with_holder
+from buildlib.display.status import Status
+from buildlib.display.terminal import Color
 from buildlib.process.history import NO_HISTORY, History
-from buildlib.process.terminal import Color
 
 if TYPE_CHECKING:
     from rich.console import Console as Rich
     from rich.text import Text
 
-# cargo's progress; on a terminal it updates the status line instead of scrolling by.
-PROGRESS = re.compile(
-    r"^\s*(Compiling|Downloaded|Downloading|Updating|Locking|Fresh|Finished|Checking|Adding|Unpacking|Blocking)\b"
-)
-
 
 class Console:
-    """Plain lines in pipes and CI, a status line on a terminal, folds and annotations in GitHub Actions.
+    """Plain lines in pipes and CI, a line per running step on a terminal, folds and annotations in GitHub Actions.
 
-    All text is printed literally: `[bold]` is no markup. Control characters are escaped, and so is what the stream's encoding
-    does not have.
+    `quiet` shows warnings and errors alone, `verbose` everything: what a terminal shows otherwise is a line per step, and the
+    titles and command lines of those that have more to say. All text is printed literally: `[bold]` is no markup. Control
+    characters are escaped, and so is what the stream's encoding does not have.
     """
 
     def __init__(self, env: Mapping[str, str], *, quiet: bool = False, color: Color = "auto") -> None:
         for stream in (sys.stdout, sys.stderr):
             terminal.escape_unencodable(stream)
         self.github = env.get("GITHUB_ACTIONS") == "true"
-        # The variables of Azure Pipelines and TeamCity.
-        self.read_by_ci = self.github or not {"TF_BUILD", "TEAMCITY_VERSION"}.isdisjoint(env)
+        other_systems = {"TF_BUILD", "TEAMCITY_VERSION"}  # the variables of Azure Pipelines and TeamCity
+        self.read_by_ci = self.github or not other_systems.isdisjoint(env)
         self.summary = Path(env["GITHUB_STEP_SUMMARY"]) if self.github and env.get("GITHUB_STEP_SUMMARY") else None
         self.quiet = quiet
         self.history: History = NO_HISTORY  # where errors are recorded
@@ -51,10 +48,17 @@ class Console:
             terminal.is_terminal(sys.stderr) and not self.github and "CI" not in env and env.get("TERM") != "dumb"
         )
         self._wanted = terminal.wanted_colours(color, env)
-        self._show_status: Callable[[str], None] | None = None
+        self.verbose = False
+        self._status = Status(sys.stderr if self.interactive else None, self.note)
+        self._headlines: list[str] = []  # of folds, not shown yet
         self._warned: set[str] = set()
         self.as_json = False  # whether the result is printed as JSON
         self.has_document = False  # whether it has been: a JSON document must be the only one
+
+    @property
+    def compact(self) -> bool:
+        """Whether a step is one line, as long as it has nothing to say."""
+        return self.interactive and not (self.verbose or self.quiet)
 
     @property
     def colour(self) -> bool:
@@ -65,14 +69,18 @@ class Console:
     def _err(self) -> Rich:
         return terminal.rich_console(sys.stderr, self.colour)
 
-    @cached_property
-    def _out(self) -> Rich:
-        by_default = self.interactive and terminal.is_terminal(sys.stdout)
-        return terminal.rich_console(sys.stdout, by_default if self._wanted is None else self._wanted)
-
     def _message(self, text: str, style: str = "") -> None:
         """Print to stderr: text from elsewhere, with its control characters escaped."""
+        self._show_headlines()
         self._print(self._safe(escaping.printable(text)), style)
+
+    def _show_headlines(self) -> None:
+        """Show the headlines of the folds that were silent so far."""
+        if self._headlines:
+            with self._status.printing():
+                titles, self._headlines = self._headlines, []
+                for title in titles:
+                    self._print(self._safe(escaping.printable(f"▸ {title}")), "bold")
 
     def _safe(self, text: str) -> str:
         """The text without commands of a CI system, if one reads it."""
@@ -83,8 +91,9 @@ class Console:
         if sys.stderr is None:  # the command was started with stderr closed; rich would print to stdout instead
             return
         try:
-            if self.interactive:  # rich keeps the status line below what is printed
-                self._err.print(text, style=style or None, soft_wrap=True)
+            if self.interactive:
+                with self._status.printing():
+                    self._err.print(text, style=style or None, soft_wrap=True)
             else:
                 shown = terminal.coloured(str(text), style) if self.colour else text
                 sys.stderr.write(f"{shown}\n")
@@ -98,12 +107,19 @@ class Console:
 
     @contextmanager
     def fold(self, title: str) -> Iterator[None]:
-        """Group the output of one part of the work: a fold in GitHub Actions, a headline elsewhere."""
-        if not self.quiet:
+        """Group the output of one part of the work: a fold in GitHub Actions, a headline elsewhere.
+
+        On a terminal the headline is shown once there is something to show below it.
+        """
+        if self.compact:
+            self._headlines.append(title)
+        elif not self.quiet:
             self._headline("group", title, f"▸ {title}", "bold")
         try:
             yield
         finally:
+            if title in self._headlines:
+                self._headlines.remove(title)
             if self.github and not self.quiet:
                 self._print("::endgroup::")
 
@@ -115,20 +131,28 @@ class Console:
             self._message(plain, style)
 
     @contextmanager
-    def working(self, title: str) -> Iterator[None]:
-        """Show a status line while one command runs, on a terminal only."""
-        if not self.interactive or self.quiet:
-            yield
+    def working(self, progress: Progress) -> Iterator[Callable[[], None] | None]:
+        """Show how far a step is until the end of the block, which has to call what it gets several times a second, if anything."""
+        if self.quiet:
+            yield None
             return
-        from rich.text import Text
+        with self._status.showing(progress):
+            yield self._status.tick
 
-        title = escaping.one_line(title)
-        with self._err.status(Text(title)) as status:
-            self._show_status = lambda text: status.update(Text(f"{title} · {escaping.one_line(text)}"))
-            try:
-                yield
-            finally:
-                self._show_status = None
+    @contextmanager
+    def waiting(self, text: str, holder: str) -> Iterator[Callable[[], object]]:
+        """Show what this command waits for, for whom, and how long, until the end of the block; as of `working`."""
+        if not self.interactive:
+            self.note(with_holder(text, holder))
+        with self.working(Progress(title=text, started=time.monotonic(), holder=holder)) as tick:
+            yield tick or (lambda: None)
+
+    @contextmanager
+    def busy(self, title: str) -> Iterator[None]:
+        """Show what this command itself does, and how long, until the end of the block."""
+        shown = self.working(Progress(title=title, started=time.monotonic(), delay=SHORT))
+        with shown as tick, self._status.ticking() if tick else nullcontext():
+            yield
 
     def command(self, argv: Sequence[str]) -> None:
         """Show a command line."""
@@ -137,12 +161,7 @@ class Console:
 
     def output(self, line: str) -> None:
         """Show a line of a tool's output. Colours in it are the tool's."""
-        progress = PROGRESS.match(line)
-        if progress and self._show_status:
-            self._show_status(line.strip())
-            return
-        if progress and self.quiet:
-            return
+        self._show_headlines()
         # At a carriage return a terminal would show the rest over what was there, and GitHub's runner begins a line.
         for part in filter(None, line.split("\r")) if "\r" in line else (line,):
             text = self._safe(escaping.tool_output(part))
@@ -153,10 +172,17 @@ class Console:
             else:
                 self._print(text if self._wanted is not False else terminal.without_colours(text))
 
-    def done(self, seconds: float, note: str = "") -> None:
-        """Show that a command has succeeded, and how long it took."""
-        if not self.quiet:
-            self._message(f"  ✓ {seconds:.1f}s{f' · {note}' if note else ''}", "green")
+    def done(self, seconds: float, note: str = "", *, title: str = "", code: int = 0) -> None:
+        """Show that a command has ended, and how long it took: in the only line about it on a terminal, with its `title`."""
+        if self.quiet:
+            return
+        mark, style = ("✗", "bold red") if code else ("✓", "green")
+        parts = (f"{seconds:.1f}s", f"exit code {code}" if code else note)
+        if self.compact:
+            text = " · ".join(filter(None, (f"{mark} {title}", *reversed(parts))))
+            self._print(self._safe(escaping.printable(text)), style)
+        else:
+            self._message(" · ".join(filter(None, (f"  {mark} {parts[0]}", parts[1]))), style)
 
     def note(self, text: str) -> None:
         """Show a line of information."""
@@ -185,23 +211,19 @@ class Console:
 
     # --- results --------------------------------------------------------------------------------------
 
-    def table(self, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Print a table, also to the job's summary page in GitHub Actions. BuildError if stdout cannot be written."""
-        from rich.table import Table
-        from rich.text import Text
+    def table(
+        self, head: Sequence[str], rows: Iterable[Sequence[str]], important: Sequence[str] = (), below: str = ""
+    ) -> None:
+        """Print a table, also to the job's summary page in GitHub Actions. BuildError if stdout cannot be written.
 
+        A terminal that is too narrow for all columns gets those that matter: `important` has their titles, the most important
+        first; the others follow from left to right. The column `below` is then in lines of its own below the rows.
+        """
         head, *rows = [tuple(self._safe(escaping.one_line(cell)) for cell in row) for row in (head, *rows)]
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for title in head:
-            table.add_column(Text(title))
-        for row in rows:
-            table.add_row(*map(Text, row))
-        with writing_to_stdout():
-            # A pipe has no width; a guess that is too narrow would fold digests. For GitHub's runner nothing is folded at all: a
-            # part of a cell would begin a line there, where it may be a command.
-            if self.github:
-                self._out.width = _width(head, *rows)
-            self._out.print(table, soft_wrap=True)
+        width = terminal.width(sys.stdout) if terminal.is_terminal(sys.stdout) else None
+        title, *lines, omitted = text_table.lines(head, rows, important, below, width)
+        more = (self._coloured(f"not shown in {width} columns: {omitted}", "bright_black"),) if omitted else ()
+        self._result("\n".join((self._coloured(title, "bold"), *lines, *more)))
         if self.summary:
             text = "".join(map(escaping.markdown_row, (head, ("---",) * len(head), *rows)))
             # A summary page that cannot be written must not change the result.
@@ -210,10 +232,8 @@ class Console:
 
     def json(self, data: Any, *, indent: int | None = 2) -> None:
         """Print JSON, in one line if `indent` is None. BuildError if stdout cannot be written."""
-        text = escaping.json_text(data, indent=indent, ascii_only=not terminal.is_utf8(sys.stdout))
         self.has_document = self.has_document or indent is not None
-        with writing_to_stdout():
-            print(text, file=sys.stdout)
+        self._result(escaping.json_text(data, indent=indent, ascii_only=not terminal.is_utf8(sys.stdout)))
 
     def failure(self, text: str) -> None:
         """Print a line of a result that is a failure, such as a failed test; also an annotation in GitHub Actions."""
@@ -223,17 +243,20 @@ class Console:
 
     def line(self, text: str) -> None:
         """Print one or more lines of a result. BuildError if stdout cannot be written."""
-        text = self._safe(escaping.printable(text))
-        with writing_to_stdout():
-            print(text, file=sys.stdout)
+        self._result(self._safe(escaping.printable(text)))
 
     def commands(self, lines: Iterable[str]) -> None:
         """Print lines for GitHub's runner, which are commands already. BuildError if stdout cannot be written."""
-        text = "".join(f"{line}\n" for line in lines)
-        with writing_to_stdout():
-            print(text, end="", file=sys.stdout)
+        self._result("".join(f"{line}\n" for line in lines), end="")
 
-    # --- questions ---------------------------------------------------------------------------------------
+    def _result(self, text: str, end: str = "\n") -> None:
+        with self._status.printing(), writing_to_stdout():
+            print(text, end=end, file=sys.stdout)
+
+    def _coloured(self, text: str, style: str) -> str:
+        """A part of a result in a style, if stdout has colours."""
+        by_default = self.interactive and terminal.is_terminal(sys.stdout)
+        return terminal.coloured(text, style) if (by_default if self._wanted is None else self._wanted) else text
 
     def confirm(self, question: str) -> bool:
         """Ask the user at the terminal a yes/no question. False without a terminal."""
@@ -265,9 +288,8 @@ def writing_to_stdout() -> Iterator[None]:
         if error.filename:
             raise
         discard(sys.stdout)
-        raise BuildError(
-            f"stdout: {error.strerror or error}", "free some space, or redirect the output elsewhere"
-        ) from None
+        help_text = "free some space, or redirect the output elsewhere"
+        raise BuildError(f"stdout: {error.strerror or error}", help_text) from None
 
 
 def discard(stream: TextIO) -> None:
@@ -276,8 +298,3 @@ def discard(stream: TextIO) -> None:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())
         os.close(null)
-
-
-def _width(*rows: Sequence[str]) -> int:
-    """How many columns of a terminal a table with these rows takes at most; a character takes up to two."""
-    return sum(2 + 2 * max(map(len, cells)) for cells in zip_longest(*rows, fillvalue=""))

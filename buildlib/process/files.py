@@ -7,12 +7,17 @@ import errno
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from buildlib.core.errors import BuildError
 from buildlib.core.plan import AtomicUpdate, CopyFiles, Install, Link, OciLayout
+from buildlib.machine import lock_holders
 
+Waiting = Callable[[str], AbstractContextManager[Callable[[], object]]]
+PAUSE = 0.1  # seconds between two tries to get a lock
 IN_THE_WAY = "a file is where a directory belongs: remove it, or write elsewhere with --dist, --target-dir"
 # What flock(2) answers on a file system without locks: NFS without its lock daemon, some FUSE and 9p mounts.
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
@@ -187,13 +192,13 @@ def remove_tree(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, waiting: Callable[[], object], warn: Callable[[str], object] | None = None) -> Iterator[None]:
+def locked(folder: Path, waiting: Waiting, warn: Callable[[str], object] | None = None) -> Iterator[None]:
     """Create a directory and hold its lock, which one process at a time has.
 
-    `waiting` is called before waiting for a process that holds the lock. The kernel releases a lock when its holder
-    ends, so none becomes stale. On a file system without locks the work continues without one, and `warn` gets one line
-    about it: commands that run at the same time may then repeat each other's work, but every file is still written
-    atomically.
+    `waiting` is entered while another process holds the lock: it gets what is known of that, and what it returns is called
+    several times a second. The kernel releases a lock when its holder ends, so none becomes stale. On a file system without
+    locks the work continues without one, and `warn` gets one line about it: commands that run at the same time may then repeat
+    each other's work, but every file is still written atomically.
 
     Raises:
         BuildError: The directory cannot be created or opened.
@@ -230,16 +235,26 @@ def _is_at(handle: int, folder: Path) -> bool:
         return False
 
 
-def _acquire(handle: int, folder: Path, waiting: Callable[[], object]) -> bool:
+def _acquire(handle: int, folder: Path, waiting: Waiting) -> bool:
     """Wait for the lock. False where the file system has no locks."""
+    has_locks = _try_lock(handle, folder)
+    if has_locks is None:
+        with waiting(lock_holders.of_directory(handle)) as tick:
+            while (has_locks := _try_lock(handle, folder)) is None:
+                time.sleep(PAUSE)
+                tick()
+    return has_locks
+
+
+def _try_lock(handle: int, folder: Path) -> bool | None:
+    """Lock without waiting: None while another process holds the lock, False where the file system has none."""
     try:
         with _named(folder):
             return _flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        waiting()
+        return None
     except OSError as error:
         raise disk_error(error) from None
-    return _flock(handle, fcntl.LOCK_EX)
 
 
 def _flock(handle: int, operation: int) -> bool:

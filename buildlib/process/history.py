@@ -10,11 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from buildlib.process.escaping import json_text
+from buildlib.display.escaping import json_text
+from buildlib.display.progress import Run
 from buildlib.process.files import append
 
 FAILURE_LOG = ".build-failures.log"  # beside Cargo.toml: one JSON object per failed attempt
 MAX_BYTES = 4_000_000  # enough for a few hundred commands
+LONGEST = 1e6  # seconds of a step; more is no time
+RECENT = 500_000  # bytes at the end, in which earlier runs of a step are looked for
 
 
 class History:
@@ -36,6 +39,24 @@ class History:
         with self.lock, contextlib.suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             append(self.path, json_text({**self.run, "kind": kind, **facts}), MAX_BYTES)
+
+    def earlier(self, key: str) -> list[Run]:
+        """The recent runs of a step that succeeded, oldest first. `key` identifies it, and is a part of its lines."""
+        if not self.path or not key:
+            return []
+        try:
+            with self.path.open("rb") as file:
+                file.seek(max(self.path.stat().st_size - RECENT, 0))
+                text = file.read(2 * RECENT).decode("utf-8", "replace")
+        except OSError:
+            return []
+        runs = []
+        for entry in read("\n".join(line for line in text.splitlines() if key in line)):
+            with contextlib.suppress(KeyError, TypeError, ValueError):
+                run = Run(total=int(entry["total"]), worked=int(entry["worked"]), seconds=float(entry["seconds"]))
+                if entry["key"] == key and entry["code"] == 0 and 0 <= run.seconds < LONGEST:  # NaN is not, either
+                    runs.append(run)
+        return runs
 
 
 NO_HISTORY = History(None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from buildlib.core.plan import Artifact, Step
+from buildlib.display.progress import Progress, counted, with_holder
 from buildlib.machine.workspace import LIBRARIES
 from buildlib.process.console import Console
 from buildlib.process.crate_times import CrateTimes
@@ -18,6 +20,7 @@ KINDS = {suffix: kind for kind, suffix in LIBRARIES.items()}  # of a target, by 
 TAIL = 5000  # lines of output that are kept, to classify a failure; its cause may be far above the end
 TAIL_SIZE = 1 << 24  # characters of them, all together
 MAX_LINE = 1 << 24  # bytes; a longer line is read as several, so that one without an end does not fill the memory
+CHUNK = 1 << 16  # bytes that are read at once
 MAX_KEPT = 1 << 20  # characters of a kept line; of a longer one the middle is left out
 
 
@@ -44,13 +47,17 @@ class Tail(deque[str]):
 
 
 class OutputReader:
-    """Reads both streams of a step, each in a thread of its own. `translate` is applied to each line before it is shown."""
+    """Reads both streams of a step, each in a thread of its own. `translate` is applied to each line before it is shown.
 
-    def __init__(self, step: Step, console: Console, translate: Callable[[str], str]) -> None:
-        self.step, self.console, self.translate = step, console, translate
+    `progress` is updated, and what it shows of cargo's output is not shown as lines, unless the user asks for all of it.
+    """
+
+    def __init__(self, step: Step, console: Console, translate: Callable[[str], str], progress: Progress) -> None:
+        self.step, self.console, self.translate, self.progress = step, console, translate, progress
         self.stdout: list[str] = []
         self.tail = Tail()
         self.decoder = step.decoder() if step.decoder else None
+        self.blocking: Callable[[], str] = str  # says which command holds a lock that the step waits for
         # What cargo's messages say: what was built, and how many crates were compiled or up to date.
         self.artifacts: list[Artifact] = []
         self.compiled = self.fresh = 0
@@ -69,18 +76,33 @@ class OutputReader:
     def read_stderr(self, pipe: IO[bytes]) -> None:
         """Read stderr to its end, and show what the step's decoder makes of it."""
         with suppress(BrokenPipeError):
+            if self.step.counts:
+                for line in _lines_and_bars(pipe):
+                    self._show_cargo(line)
+                return
             for line in _lines(pipe):
-                if self.step.stdout == "json":
-                    self.crates.line(line)
                 for shown in self.decoder.lines(line.rstrip("\n")) if self.decoder else (line,):
                     self._show(shown)
             for shown in self.decoder.end() if self.decoder else ():
                 self._show(shown)
 
-    def _show(self, line: str) -> None:
+    def _show_cargo(self, line: str) -> None:
+        """Show a line of cargo's stderr that says more than how far it is."""
+        text, is_progress = self.progress.cargo_line(line, time.monotonic())
+        self.crates.line(text)
+        if is_progress and self.progress.waiting:
+            self.progress.holder = holder = self.blocking()
+            if not self.console.interactive:
+                self.console.note(with_holder(f"{self.step.title}: {self.progress.waiting}", holder))
+        if text or not is_progress:
+            self._show(text, hidden=is_progress and not self.console.verbose)
+
+    def _show(self, line: str, *, hidden: bool = False) -> None:
         line = self.translate(line.rstrip("\n"))
         self.tail.append(shortened(line))
-        if not (self.step.quiet or self.step.held):
+        if self.step.position:
+            self.progress.at(self.step.position(line), time.monotonic())
+        if not (hidden or self.step.quiet or self.step.held):
             self.console.output(line)
 
     def _read_message(self, line: str) -> bool:
@@ -91,6 +113,7 @@ class OutputReader:
                 self._read_artifact(message)
             elif message["reason"] == "build-script-executed":
                 self.crates.executed(message)
+                self.progress.finished("", time.monotonic(), fresh=True)  # it does not say whether it ran
         except (ValueError, KeyError, TypeError, RecursionError):
             return False
         return True
@@ -107,6 +130,7 @@ class OutputReader:
             files = {path: KINDS[path.suffix] for path in paths if KINDS[path.suffix] in target["crate_types"]}
         if not fresh:
             self.crates.compiled(message)
+        self.progress.finished("" if "custom-build" in kinds else str(name), time.monotonic(), fresh=fresh)
         self.fresh += fresh
         self.compiled += not fresh
         self.artifacts += [
@@ -114,11 +138,11 @@ class OutputReader:
         ]
 
     def summary(self) -> str:
-        """How many crates cargo has compiled; "" for a step without cargo's messages."""
-        if self.step.stdout != "json":
-            return ""
-        crates = "crate" if self.compiled == 1 else "crates"
-        return f"{self.compiled} {crates} compiled" if self.compiled else "nothing to compile"
+        """How many crates cargo has compiled, or test binaries started; "" for a step of another tool."""
+        if self.step.stdout == "json":
+            return f"{counted(self.compiled, 'crate')} compiled" if self.compiled else "nothing to compile"
+        number = self.progress.done + len(self.progress.running)
+        return counted(number, self.step.counts) if self.step.counts and number else ""
 
 
 def _lines(pipe: IO[bytes]) -> Iterator[str]:
@@ -126,3 +150,17 @@ def _lines(pipe: IO[bytes]) -> Iterator[str]:
     with pipe:
         while line := pipe.readline(MAX_LINE):
             yield line.decode("utf-8", "replace")
+
+
+def _lines_and_bars(pipe: IO[bytes]) -> Iterator[str]:
+    """Lines without their ends. What ends with a carriage return so far is one too: progress bars come long before a line's end."""
+    rest = b""
+    with pipe:
+        while data := pipe.read1(CHUNK):  # type: ignore[attr-defined]
+            *lines, rest = (rest + data).split(b"\n")
+            if rest.endswith(b"\r") or len(rest) > MAX_LINE:
+                lines.append(rest)
+                rest = b""
+            yield from (line.decode("utf-8", "replace") for line in lines)
+        if rest:
+            yield rest.decode("utf-8", "replace")

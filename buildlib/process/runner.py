@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -28,11 +30,13 @@ from buildlib.core.plan import (
     Write,
 )
 from buildlib.core.settings import Retry
+from buildlib.display.escaping import json_text
+from buildlib.display.progress import BAR_ENVIRONMENT, SHORT, Progress
 from buildlib.failures.classify import Failure, classify
 from buildlib.failures.redact import redact, redact_argv, secret_values
+from buildlib.machine import lock_holders
 from buildlib.process.children import PATIENCE, end_all, wait
 from buildlib.process.console import Console
-from buildlib.process.escaping import json_text
 from buildlib.process.files import (
     append,
     copy_files,
@@ -114,7 +118,7 @@ class Runner:
 
     def locked(self, folder: Path, waiting: str) -> contextlib.AbstractContextManager[None]:
         """Create a directory and hold its lock. While another command holds it, `waiting` is shown. Errors as of `files.locked`."""
-        return locked(folder, lambda: self.console.note(waiting), self.console.warn)
+        return locked(folder, lambda holder: self.console.waiting(waiting, holder), self.console.warn)
 
     def job(self, job: Job) -> Outcome:
         """Execute the steps of `job` in order. Returns the outcome of the first that fails, or of the last."""
@@ -180,17 +184,22 @@ class Runner:
     def _run_once(self, step: Step, decoders: list[Decoder]) -> Outcome:
         if self.stopped.is_set():
             raise Interrupted("interrupted")
-        if not step.quiet:
-            self.console.command(tuple(map(self.translate, step.argv)))
+        argv = tuple(map(self.translate, step.argv))
+        if not step.quiet and (step.terminal or not self.console.compact):
+            self.console.command(argv)
         started_at, start = time.time(), time.monotonic()
-        reader = OutputReader(step, self.console, self.translate)
+        progress, key = self._progress(step, start)
+        reader = OutputReader(step, self.console, self.translate, progress)
         decoders += (reader.decoder,) if reader.decoder else ()
         process = self._start(step)
+        reader.blocking = partial(lock_holders.blocking, process.pid)
         threads = [_thread(reader.read_stdout, process.stdout), _thread(reader.read_stderr, process.stderr)]
         self.running.add(process)
-        with self.console.working(step.title) if not step.quiet else contextlib.nullcontext():
+        # What asks the user something at the terminal must not be overwritten.
+        shown = contextlib.nullcontext() if step.terminal else self.console.working(progress)
+        with shown as tick:
             try:
-                code = wait(process, step, reader.decoder)
+                code = wait(process, step, reader.decoder, tick)
             except BuildError as error:  # of the decoder, which quotes the step's output
                 message = redact(self.translate(error.message), self.secrets())
                 raise type(error)(message, error.help, error.kind) from None
@@ -201,16 +210,30 @@ class Runner:
                     thread.join(PATIENCE)
         seconds = time.monotonic() - start
         if not step.quiet:
-            self.history("step", title=step.title, at=round(started_at, 3), seconds=round(seconds, 3), code=code)
+            counted = {"key": key, "total": progress.done, "worked": progress.worked} if step.counts else {}
+            self.history(
+                "step", title=step.title, at=round(started_at, 3), seconds=round(seconds, 3), code=code, **counted
+            )
             if step.stdout == "json":
                 crates = reader.crates.slowest(SLOWEST)
                 self.history("crates", title=step.title, compiled=reader.compiled, fresh=reader.fresh, slowest=crates)
-        if code == 0 and not step.quiet:
-            self.console.done(seconds, reader.summary())
+            self.console.done(seconds, reader.summary(), title=step.title, code=code)
+            if code and self.console.compact:
+                self.console.command(argv)
         return Outcome(
             step=step, code=code, seconds=seconds, stdout="".join(reader.stdout), output="\n".join(reader.tail),
             artifacts=tuple(reader.artifacts), decoders=tuple(decoders),
         )  # fmt: skip
+
+    def _progress(self, step: Step, start: float) -> tuple[Progress, str]:
+        """The state of a step that starts now, with what is known of earlier runs of the same command line; and its key."""
+        words = "\0".join((step.title, *step.argv))
+        key = hashlib.sha256(words.encode("utf-8", "surrogateescape")).hexdigest()[:16] if step.counts else ""
+        earlier = [] if self.console.quiet or step.quiet else self.history.earlier(key)
+        return Progress(
+            title=step.title, started=start, counts=step.counts, total=step.total, first=step.first, earlier=earlier,
+            delay=SHORT if step.quiet else 0.0,
+        ), key  # fmt: skip
 
     def _start(self, step: Step) -> subprocess.Popen[bytes]:
         env = step_environment(self.env, step)
@@ -218,6 +241,8 @@ class Runner:
             env["CARGO_TERM_COLOR"] = "never"  # its output is read, and quoted in messages
         elif self.console.colour:
             env.setdefault("CARGO_TERM_COLOR", "always")
+        if step.counts == "crate" and not self.console.quiet:
+            env |= BAR_ENVIRONMENT
         try:
             # A process group of its own: the runner passes Ctrl-C on to all of the step's children at once. A step that reads
             # from the terminal must stay in the terminal's foreground group, or the kernel stops it (SIGTTIN).

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import TYPE_CHECKING
 
+from buildlib.display.escaping import printable
 from buildlib.failures.redact import redact, redact_argv, secret_values
-from buildlib.process.escaping import printable
 
 if TYPE_CHECKING:
     from buildlib.doctor.bug_report import Section

@@ -60,7 +60,8 @@ def doctor(
     console.table(
         ("state", "section", "requirement", "found", "why", "help"),
         ((r["state"], r["section"], r["need"], r["have"], r["why"], " or ".join(r["help"])) for r in rows),
-    )
+        important=("state", "requirement"), below="help",
+    )  # fmt: skip
 
 
 def setup(console: Console, requirements: Sequence[Requirement], absent: Iterable[Requirement]) -> None:

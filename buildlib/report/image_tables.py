@@ -40,6 +40,7 @@ def image(console: Console, images: Sequence[ImageResult], *, as_json: bool) -> 
                  i.status.value)
                 for i in images
             ),
+            important=("image", "status", "digest"),
         )  # fmt: skip
 
     for image in images:

@@ -50,6 +50,7 @@ def plan(
                 )
                 for build, step in compiles
             ),
+            below="command",
         )  # fmt: skip
     for reason in left_out.values():
         console.line(f"left out: {reason}")

@@ -44,6 +44,7 @@ def build(console: Console, results: Sequence[BuildResult], *, as_json: bool) ->
         console.table(
             ("arch", "binary", "size", "glibc", "backend", "sha256", "started", "status"),
             [_binary(result, entry) for result in results for entry in result.entries or (None,)],
+            important=("arch", "binary", "status", "size", "started"),
         )
 
 

@@ -34,7 +34,8 @@ def tests(console: Console, results: Sequence[TestResult], *, as_json: bool) -> 
         for r in shown
     ]  # fmt: skip
     if rows:
-        console.table(("arch", "ran on", "emulator", "passed", "failed", "ignored", "time", "status"), rows)
+        head = ("arch", "ran on", "emulator", "passed", "failed", "ignored", "time", "status")
+        console.table(head, rows, important=("arch", "status", "failed", "passed", "time"))
     for result in shown:
         _failures(console, result)
         if names := [suite.name for suite in result.suites if suite.ran_on == HOST]:
@@ -77,7 +78,8 @@ def benches(console: Console, results: Sequence[BenchResult], *, as_json: bool) 
         for row in counts.rows(result.counted)
     ]
     if rows:
-        console.table(("arch", "body", "plain", "path", "instructions", "ratio"), rows)
+        head = ("arch", "body", "plain", "path", "instructions", "ratio")
+        console.table(head, rows, important=("arch", "body", "ratio"))
     for result in results:
         if not any(counts.PLAIN in name.split("/") for name in result.counted):
             for name, value in result.counted.items():

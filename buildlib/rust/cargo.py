@@ -24,6 +24,8 @@ STALE = ("CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "CARGO_PKG_*", "CARGO_BUIL
 # Profiles whose directory has another name (the Cargo Book, "Custom profiles").
 PROFILE_DIRECTORIES = {"dev": "debug", "test": "debug", "bench": "release"}
 
+FIRST = {"zig": "the first link with zig compiles a C library"}  # half a minute on two cores
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Toolset:
@@ -48,13 +50,15 @@ class Invocation:
     target_dir: Path
     tools: Path  # the directory of the scripts
     cwd: Path  # the user's own: cargo looks for its configuration there and above
+    first: str = ""  # why its first link may take long
 
     def step(self, title: str, argv: tuple[str, ...]) -> Step:
         """Return the step that runs `argv`, a command line that compiles.
 
         It is retried, because a download may break. A retry keeps what is downloaded and compiled already.
         """
-        return Step(title=title, argv=argv, env=self.env, unset=STALE, cwd=self.cwd, stdout="json", attempts=10)
+        return Step(title=title, argv=argv, env=self.env, unset=STALE, cwd=self.cwd, stdout="json", attempts=10,
+                    counts="crate", first=self.first)  # fmt: skip
 
 
 def invocation(host: Host, config: Config, workspace: Workspace, request: Request, toolset: Toolset) -> Invocation:
@@ -80,7 +84,7 @@ def invocation(host: Host, config: Config, workspace: Workspace, request: Reques
     )  # fmt: skip
     return Invocation(
         program=backend.program(host, compiler.toolchain if compiler else None), triple=backend.triple(target), flags=flags,
-        env=env, scripts=scripts, target_dir=target_dir, tools=tools, cwd=host.cwd,
+        env=env, scripts=scripts, target_dir=target_dir, tools=tools, cwd=host.cwd, first=FIRST.get(backend.name, ""),
     )  # fmt: skip
 
 

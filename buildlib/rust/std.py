@@ -101,12 +101,12 @@ def _install_pin(rustup: str, channel: str, target: Target) -> Job:
 
 def _target_add(rustup: str, toolchain: Toolchain, target: Target) -> Job:
     argv = (rustup, "target", "add", target.triple, "--toolchain", toolchain.sysroot.name)
-    return Job(name=f"std for {target.name} from rustup", steps=(_fetch(f"std for {target.name}", argv),))
+    return Job(name=f"std for {target.name} from rustup", steps=(_fetch(f"download std for {target.name}", argv),))
 
 
 def _component_add(rustup: str, toolchain: Toolchain) -> Job:
     argv = (rustup, "component", "add", "rust-src", "--toolchain", toolchain.sysroot.name)
-    return Job(name=f"sources of {toolchain}", steps=(_fetch("Rust sources", argv),))
+    return Job(name=f"sources of {toolchain}", steps=(_fetch("download the sources of Rust", argv),))
 
 
 def _fetch(title: str, argv: tuple[str, ...]) -> Step:
@@ -139,8 +139,7 @@ def build_std(toolchain: Toolchain, target: Target, library: Path) -> Job:
         },
         unset=("RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_PROFILE_*", "CARGO_INCREMENTAL",
                "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"),
-        cwd=scratch,
-        attempts=5,
+        cwd=scratch, attempts=5, counts="crate",
     )  # fmt: skip
     return Job(
         name=f"std for {target.name} from source",

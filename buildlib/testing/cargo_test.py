@@ -110,10 +110,10 @@ def _steps(
         "--target-dir", str(line.target_dir),
     )  # fmt: skip
     probe_step = replace(
-        compile_step, title=f"{target.name} · probe", argv=probe_argv, stdout="keep", quiet=True, attempts=1
+        compile_step, title=f"{target.name} · probe", argv=probe_argv, stdout="keep", quiet=True, attempts=1, counts=""
     )
     run = Step(title=f"{target.name} · test", argv=(*argv, "--no-fail-fast", *for_binaries), stdout="both", env=line.env,
-               unset=STALE, cwd=line.cwd)  # fmt: skip
+               unset=STALE, cwd=line.cwd, counts="test binary")  # fmt: skip
     return None if "--doc" in for_cargo else compile_step, probe_step, run
 
 

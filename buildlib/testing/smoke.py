@@ -83,12 +83,13 @@ def _check_target(
     inside = [subject for subject in subjects if target in subject.targets]
     with context.console.fold(f"{target.name} · smoke"):
         began = time.monotonic()
-        suites = tuple(daemon.concurrently(lambda subject: _check_subject(daemon, target, registry, subject), inside))
+        with context.console.busy(f"{target.name} · smoke"):
+            suites = daemon.concurrently(lambda subject: _check_subject(daemon, target, registry, subject), inside)
         machines = (case.detail for suite in suites for case in suite.cases
                     if (case.name, case.result) == ("machine", PASSED))  # fmt: skip
         machine = next(machines, "")
         result = TestResult(
-            session="smoke", target=target, emulator="" if is_native(context.host, target) else "binfmt", suites=suites,
+            session="smoke", target=target, emulator="" if is_native(context.host, target) else "binfmt", suites=tuple(suites),
             ran_on={"machine": machine} if machine else {}, seconds=time.monotonic() - began,
         )  # fmt: skip
         failed = [

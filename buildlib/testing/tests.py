@@ -158,14 +158,13 @@ def _run(context: Context, tests: TestPlan, result: TestResult) -> TestResult:
             for action in tests.scripts:
                 context.run(action)
             result = replace(result, ran_on=_probe(context, tests))
-            if tests.compile:
-                _compile(context, tests)
+            total = _compile(context, tests)
             if tests.compiles_only:
                 return replace(result, planned=context.run.dry)
             result = replace(result, children=_find_children(context, tests, result))
             if tests.record:
                 context.run(Write(path=tests.record, text=""))
-            outcome = context.run(tests.run)
+            outcome = context.run(replace(tests.run, total=total))
             doc_tests = context.run(tests.doc_tests) if tests.doc_tests else None
             if tests.runner and result.children in (BOTH, LAUNCHERS):
                 context.run(tests.runner.restore_programs())
@@ -221,9 +220,10 @@ def _probe(context: Context, tests: TestPlan) -> Mapping[str, Any]:
     return dict(facts)
 
 
-def _compile(context: Context, tests: TestPlan) -> None:
+def _compile(context: Context, tests: TestPlan) -> int:
+    """Compile the tests, check what they were compiled for, and return the number of their binaries."""
     if tests.compile is None:
-        return
+        return 0
     outcome = context.run(tests.compile)
     if not outcome:
         raise compile_error(tests.target, outcome)
@@ -232,6 +232,7 @@ def _compile(context: Context, tests: TestPlan) -> None:
             # Unit tests of a proc macro link the compiler's own library, which is the host's. Its integration tests are the target's.
             for_host = artifact.kind == "proc-macro"
             check_machine(artifact.path, native(context.host.machine) if for_host else tests.target)
+    return len(outcome.tests)
 
 
 def check_machine(path: Path, target: Target) -> None:

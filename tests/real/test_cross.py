@@ -108,7 +108,7 @@ def test_cross_compiles_in_a_container_and_does_not_change_rustup(
     (hello / "Cross.toml").write_text(f'[target.aarch64-unknown-linux-gnu]\nimage = "{cross_image}"\n')
     env = {**docker, **rustup_home, "PATH": f"{cross_program}:{os.environ['PATH']}"}
     before = run("rustup", "toolchain", "list", env=env).out
-    built = run(BUILDLIB, "build", "--arch", "arm64", "--backend", "cross", "--json", cwd=hello, env=env)
+    built = run(BUILDLIB, "build", "--arch", "arm64", "--backend", "cross", "-v", "--json", cwd=hello, env=env)
     assert built.code == 0 and "Compiling hello v1.2.3 (/project)" in built.err, built  # /project: inside the container
     assert '"backend": "cross"' in built.out and '"started": "--version"' in built.out
     started = run("qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu", hello / "dist" / "arm64" / "hello")

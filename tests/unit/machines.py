@@ -93,7 +93,11 @@ class Recorder:
 
     def locked(self, folder, waiting):
         """As of the runners: a dry run holds no lock."""
-        return nullcontext() if self.dry else locked(folder, lambda: self.console.note(waiting), self.console.warn)
+        return (
+            nullcontext()
+            if self.dry
+            else locked(folder, lambda holder: self.console.waiting(waiting, holder), self.console.warn)
+        )
 
     def job(self, job):
         """A job that fails does so in its first command."""

@@ -28,7 +28,10 @@ def verify(c: Any, console: Console, path: list[str], run: bool = False, glibc: 
     context = open_workspace(c, console, {"glibc": glibc}, scope="anywhere")
     words = split(path)
     images = [word for word in words if remote.is_reference(word)]
-    verdicts = [verdict for word in images for verdict in remote.verify(context, word)]
+    verdicts = []
+    for word in images:
+        with console.busy(f"verify {word}"):
+            verdicts += remote.verify(context, word)
     if files := [Path(word) for word in words if word not in images] or ([] if images else [context.dist]):
         verdicts += binaries.verify(context, files, run=run)
     tables.verify(console, verdicts, as_json=json)

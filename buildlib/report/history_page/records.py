@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from buildlib.process.escaping import printable
+from buildlib.display.escaping import printable
 
 LONGEST, LONGEST_MESSAGE = 160, 1500  # characters of a name, and of a message
 LARGEST = 1e18  # above it a number is not a size, a time or a count

@@ -5,10 +5,12 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 
 from buildlib.core.errors import BuildError, UsageError
+from buildlib.display.progress import Progress
 from buildlib.process.console import Console
 
 GITHUB = {"GITHUB_ACTIONS": "true", "CI": "true"}
@@ -18,9 +20,10 @@ MARKUP = ("[/b]", "[/var/lib/x]", "[optimized]", "[registry]", "[bold red]x[/]",
 
 def test_lines_are_plain_without_a_terminal(capsys):
     console = Console({})
-    with console.fold("arm64"), console.working("compile"):
+    with console.fold("arm64"), console.working(Progress(title="compile", started=0.0)) as tick:
         console.command(("cargo", "build", "--config", "a b"))
         console.output("   Compiling x v1.0.0")
+        tick()
         console.output("[bold] is not markup, \x1b[31mand colours are the tool's\x1b[0m")
     console.done(1.25, "2 crates compiled")
     printed = capsys.readouterr()
@@ -86,33 +89,141 @@ def test_markup_is_printed_literally(capsys, env, text):
     printed = capsys.readouterr()
     assert printed.out == "" and printed.err.count(text) == 8
 
-    console.table((text,), [(text,), ("a", text)])
+    console.table((text[0], text), [("", text), ("a", text)])
     console.line(text)
     console.failure(text)
     console.json([text])
     out = capsys.readouterr().out.splitlines()
-    width = max(len(text), 1)
-    assert [line.rstrip() for line in out[:3]] == [text, text, f"{'a':{width}}  {text}"]
+    assert out[:3] == [f"{text[0]}  {text}", f"   {text}", f"a  {text}"]
     assert out[3:5] == [text, f"✗ {text}"]
     assert json.loads("\n".join(out[5:])) == [text]
 
 
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def opened(monkeypatch):
+    """A terminal at stderr and stdout."""
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setenv("COLUMNS", "60")
+    return stream
+
+
 @pytest.mark.parametrize("text", MARKUP)
 def test_markup_is_literal_on_a_terminal_too(monkeypatch, text):
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
+    terminal = opened(monkeypatch)
     console = Console({"TERM": "xterm-256color"})
     assert console.interactive and console.colour
-    with console.working(text):
-        console.output(f"   Compiling {text}")  # moves the status line
+    with console.working(Progress(title=text, started=time.monotonic(), current=f"Compiling {text}")) as tick:
+        tick()
         console.output(f"out {text}")
+    assert terminal.getvalue() == f"{text} · Compiling {text} · 0:00\r\x1b[Jout {text}\n"
+
+
+def test_on_a_terminal_a_step_without_news_is_one_line(monkeypatch):
+    terminal = opened(monkeypatch)
+    console = Console({"TERM": "xterm", "NO_COLOR": "1"})
+    with console.fold("arm64 · zig"):
+        console.done(1.25, "2 crates compiled", title="arm64 · compile")
+    with console.fold("amd64 · zig"), console.fold("inner"):
+        console.warn("unused")
+        console.output("more")
+        console.done(3.0, title="amd64 · compile", code=101)
+    with console.fold("armv7 · zig"):
+        console.done(1.0, title="armv7 · compile")
+    assert terminal.getvalue().splitlines() == [
+        "✓ arm64 · compile · 2 crates compiled · 1.2s",
+        "▸ amd64 · zig", "▸ inner", "warning: unused", "more",
+        "✗ amd64 · compile · exit code 101 · 3.0s",
+        "✓ armv7 · compile · 1.0s",
+    ]  # fmt: skip
+
+
+def test_verbose_shows_on_a_terminal_what_a_pipe_gets(capsys, monkeypatch):
+    terminal = opened(monkeypatch)
+
+    def everything(env):
+        console = Console({"NO_COLOR": "1", **env})
+        console.verbose = True
+        with console.fold("arm64"):
+            console.command(("cargo", "build"))
+            console.output("   Compiling x")
+            console.done(1.0, "1 crate compiled", title="arm64 · compile")
+
+    everything({"TERM": "xterm"})
     shown = terminal.getvalue()
-    # rich colours the words of a status line one by one, but the text itself stays.
-    assert f"{text} · Compiling {text}" in shown and f"out {text}" in shown
+    terminal.truncate(0)
+    terminal.seek(0)
+    everything({"CI": "1"})
+    assert shown == terminal.getvalue() == "▸ arm64\n  + cargo build\n   Compiling x\n  ✓ 1.0s · 1 crate compiled\n"
+
+
+@pytest.mark.parametrize("env", [{"TERM": "dumb"}, {"TERM": "xterm", "CI": "true"}, {"GITHUB_ACTIONS": "true"}])
+def test_nothing_is_drawn_where_a_line_cannot_be_replaced(monkeypatch, env):
+    terminal = opened(monkeypatch)
+    console = Console(env)
+    with console.working(Progress(title="a", started=time.monotonic() - 29)) as tick:
+        tick()
+    assert terminal.getvalue() == ""
+
+
+def test_results_are_printed_above_the_lines_of_steps(monkeypatch):
+    terminal = opened(monkeypatch)
+    console = Console({"TERM": "xterm", "NO_COLOR": "1"})
+    with console.working(Progress(title="a", started=time.monotonic())) as tick:
+        tick()
+        console.line("result")
+    assert terminal.getvalue() == "a · 0:00\r\x1b[Jresult\n"
+
+
+def test_a_wait_is_a_line_in_a_pipe_and_a_status_on_a_terminal(capsys, monkeypatch):
+    with Console({}).waiting("waiting for another build", "cargo, process 7") as tick:
+        tick()
+    assert capsys.readouterr().err == "  waiting for another build (cargo, process 7)\n"
+    with Console({}, quiet=True).waiting("waiting", "") as tick:
+        tick()
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setenv("COLUMNS", "60")
+    with Console({"TERM": "xterm"}).waiting("waiting", "cargo, process 7") as tick:
+        tick()
+    assert sys.stderr.getvalue() == "waiting · cargo, process 7 · 0:00\r\x1b[J"
+
+
+def test_the_commands_own_work_is_a_status_that_leaves_nothing(monkeypatch):
+    terminal = opened(monkeypatch)
+    console = Console({"TERM": "xterm", "NO_COLOR": "1"})
+    with console.busy("verify acme/app:1"):
+        pass
+    assert terminal.getvalue() == ""  # nobody can read what is there for a moment
+    monkeypatch.setattr("buildlib.process.console.SHORT", 0.0)
+    end = time.monotonic() + 30
+    with console.busy("verify acme/app:1"):
+        while not terminal.getvalue() and time.monotonic() < end:
+            time.sleep(0.01)
+    assert re.fullmatch(r"(?s)verify acme/app:1 · 0:00.*\r\x1b\[J", terminal.getvalue())
+    console.quiet = True
+    with console.busy("verify other/app:1"):
+        time.sleep(0.3)
+    assert "other" not in terminal.getvalue()
+
+
+def test_a_narrow_terminal_gets_fewer_columns_and_a_pipe_all(capsys, monkeypatch):
+    terminal = opened(monkeypatch)
+    head, rows = ("arch", "binary", "sha256", "status"), [("arm64", "x" * 30, "9cb72f5b391b" * 2, "done")]
+    Console({"TERM": "xterm", "NO_COLOR": "1"}).table(head, rows, important=("arch", "status"))
+    assert terminal.getvalue().splitlines() == [
+        f"arch   {'binary':30}  status", f"arm64  {'x' * 30}  done", "not shown in 60 columns: sha256",
+    ]  # fmt: skip
+    monkeypatch.undo()
+    Console({}).table(head, rows, important=("arch", "status"))
+    assert capsys.readouterr().out.splitlines() == [
+        f"arch   {'binary':30}  {'sha256':24}  status", f"arm64  {'x' * 30}  {'9cb72f5b391b' * 2}  done",
+    ]  # fmt: skip
 
 
 def test_tables_are_also_on_the_summary_page(capsys, tmp_path):
@@ -153,10 +264,10 @@ def test_results_go_to_stdout(capsys):
 
 def test_quiet_prints_only_problems(capsys):
     console = Console({}, quiet=True)
-    with console.fold("x"):
+    with console.fold("x"), console.working(Progress(title="x", started=0.0)) as tick:
         console.command(("cargo",))
-        console.output("   Compiling x v1.0.0")
         console.note("n")
+        assert tick is None
         console.done(1.0)
     console.warn("w")
     assert capsys.readouterr().err == "warning: w\n"

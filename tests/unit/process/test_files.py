@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import fcntl
 import os
@@ -85,20 +86,34 @@ def test_a_log_is_rotated(tmp_path):
 # --- locks --------------------------------------------------------------------------------------------------------
 
 
+def reporting(report):
+    """What is entered during a wait: `report` gets what is known of the holder."""
+
+    @contextlib.contextmanager
+    def waiting(holder):
+        report(holder)
+        yield lambda: None
+
+    return waiting
+
+
+NEVER = reporting(lambda _: pytest.fail("nothing to wait for"))
+
+
 def test_one_holds_the_lock_and_the_next_reports_that_it_waits(tmp_path):
     events, waits = [], threading.Event()
 
     def second():
-        with locked(tmp_path, lambda: (events.append("waiting"), waits.set())):
+        with locked(tmp_path, reporting(lambda holder: (events.append(holder), waits.set()))):
             events.append("second")
 
-    with locked(tmp_path, lambda: events.append("never")):
+    with locked(tmp_path, NEVER):
         thread = threading.Thread(target=second)
         thread.start()
         assert waits.wait(60)
         events.append("first is done")
     thread.join(60)
-    assert events == ["waiting", "first is done", "second"]
+    assert events[1:] == ["first is done", "second"] and events[0].endswith(f", process {os.getpid()}")
 
 
 def with_lock(folder):
@@ -114,12 +129,12 @@ def test_a_directory_that_is_removed_during_the_wait_is_made_again(tmp_path):
     folder, waits, seen = tmp_path / "d", threading.Event(), []
 
     def second():
-        with locked(folder, waits.set):
+        with locked(folder, reporting(lambda _: waits.set())):
             seen.append(folder.is_dir())
             with pytest.raises(BlockingIOError):  # the lock is that of the new directory
                 with_lock(folder)
 
-    with locked(folder, lambda: None):
+    with locked(folder, NEVER):
         thread = threading.Thread(target=second)
         thread.start()
         assert waits.wait(60)
@@ -130,7 +145,7 @@ def test_a_directory_that_is_removed_during_the_wait_is_made_again(tmp_path):
 
 def test_where_inode_numbers_do_not_last_the_work_is_done(tmp_path, monkeypatch):
     monkeypatch.setattr("os.path.samestat", lambda *_: False)
-    with locked(tmp_path, lambda: None):
+    with locked(tmp_path, NEVER):
         (tmp_path / "f").touch()
     assert (tmp_path / "f").exists()
 
@@ -152,9 +167,9 @@ def test_a_file_system_without_locks_is_used_without_one(tmp_path, monkeypatch, 
     """As NFS without its lock daemon: the work is done, after one warning."""
     monkeypatch.setattr(fcntl, "flock", refusing(number))
     waits, warnings = [], []
-    with locked(tmp_path / "d", lambda: waits.append(1), warnings.append):
+    with locked(tmp_path / "d", reporting(waits.append), warnings.append):
         (tmp_path / "d" / "f").touch()
-    with locked(tmp_path / "d", lambda: waits.append(1)):
+    with locked(tmp_path / "d", reporting(waits.append)):
         pass
     assert (waits, warnings) == (
         [], [f"{tmp_path}/d: the file system has no locks; do not run two commands there at the same time"],
@@ -168,33 +183,30 @@ def test_a_log_is_written_without_locks(tmp_path, monkeypatch):
 
 
 def test_locks_that_end_while_one_waits(tmp_path, monkeypatch):
-    blocking = []
+    errors = [BlockingIOError(errno.EWOULDBLOCK, "busy")] * 2 + [OSError(errno.ENOLCK, "No locks available")]
 
     def flock(handle, operation):
-        if operation & fcntl.LOCK_NB:
-            raise BlockingIOError(errno.EWOULDBLOCK, "busy")
-        blocking.append(operation)
-        raise OSError(errno.ENOLCK, "No locks available")
+        raise errors.pop(0)
 
     monkeypatch.setattr(fcntl, "flock", flock)
     waits, warnings = [], []
-    with locked(tmp_path, lambda: waits.append(1), warnings.append):
+    with locked(tmp_path, reporting(waits.append), warnings.append):
         pass
-    assert (blocking, waits, len(warnings)) == ([fcntl.LOCK_EX], [1], 1)
+    assert (errors, waits, len(warnings)) == ([], [""], 1)
 
 
 def test_another_error_is_reported_with_the_directory(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", refusing(errno.EIO))
-    with pytest.raises(BuildError) as caught, locked(tmp_path, lambda: None):
+    with pytest.raises(BuildError) as caught, locked(tmp_path, NEVER):
         pass
     assert caught.value.message == f"{tmp_path}: Input/output error"
     (tmp_path / "file").touch()
-    with pytest.raises(BuildError, match="file"), locked(tmp_path / "file", lambda: None):
+    with pytest.raises(BuildError, match="file"), locked(tmp_path / "file", NEVER):
         pass
 
 
 def test_an_error_of_the_work_is_not_one_of_the_lock(tmp_path):
-    with pytest.raises(BlockingIOError, match="work"), locked(tmp_path, lambda: None):
+    with pytest.raises(BlockingIOError, match="work"), locked(tmp_path, NEVER):
         raise BlockingIOError("work")
 
 

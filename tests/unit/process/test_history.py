@@ -7,6 +7,8 @@ import pytest
 from buildlib.core.errors import BuildError
 from buildlib.core.plan import Step
 from buildlib.core.settings import Retry
+from buildlib.display.progress import Run
+from buildlib.process import history as module
 from buildlib.process.console import Console
 from buildlib.process.history import NO_HISTORY, History, read
 from buildlib.process.runner import Runner
@@ -80,3 +82,50 @@ def test_a_compilation_is_recorded_with_its_crates_and_a_failed_try_with_its_hel
         "kind": "failure", "title": "arm64 · compile", "help": True, "class": "resource", "attempt": 1, "wait": None,
         "cause": "error: linking with `cc` failed: No space left on device",
     }  # fmt: skip
+
+
+# --- earlier runs -----------------------------------------------------------------------------------------------
+
+
+def step(**facts):
+    entry = {
+        "run": "r",
+        "command": "c",
+        "kind": "step",
+        "key": "k1",
+        "code": 0,
+        "total": 8,
+        "worked": 7,
+        "seconds": 1.5,
+    }
+    return json.dumps(entry | facts)
+
+
+def test_earlier_runs_of_a_step_are_found(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    path.write_text("\n".join((
+        step(seconds=9.0), step(key="other", title="k1"), step(code=101), step(total="x"), step(total=None), "{", '"k1"', "[]",
+        json.dumps({"key": "k1"}), step().replace('"total": 8, ', ""), step(worked=2, seconds=3),
+    )))  # fmt: skip
+    runs = [Run(total=8, worked=7, seconds=9.0), Run(total=8, worked=2, seconds=3.0)]
+    assert History(path).earlier("k1") == runs
+    assert (History(path).earlier(""), NO_HISTORY.earlier("k1"), History(tmp_path / "absent").earlier("k1")) == (
+        [],
+        [],
+        [],
+    )
+    assert History(tmp_path).earlier("k1") == []  # a directory
+
+
+def test_only_the_end_of_a_long_history_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "RECENT", 1000)
+    path = tmp_path / "journal.jsonl"
+    path.write_text("".join(f"{step(seconds=number)}\n" for number in range(100)))
+    assert [run.seconds for run in History(path).earlier("k1")] == [float(number) for number in range(91, 100)]
+
+
+@pytest.mark.parametrize("seconds", ["NaN", "Infinity", "-1", "1e300"])
+def test_what_is_no_time_is_not_used(tmp_path, seconds):
+    path = tmp_path / "journal.jsonl"
+    path.write_text(step().replace("1.5", seconds))
+    assert History(path).earlier("k1") == []

@@ -4,9 +4,15 @@ import json
 import pytest
 
 from buildlib.core.plan import Step
+from buildlib.display.progress import Progress
 from buildlib.process import output_reader
 from buildlib.process.console import Console
 from buildlib.process.output_reader import OutputReader
+
+
+def reader_of(step, console=None, translate=str):
+    """A reader of a step that has just started."""
+    return OutputReader(step, console or Console({}), translate, Progress(title="t", started=0.0, counts=step.counts))
 
 
 def artifact(**changes):
@@ -23,7 +29,7 @@ def paths(reader):
 
 def read(*lines, stdout="json", **more):
     """A reader that has read these lines of stdout."""
-    reader = OutputReader(Step(title="t", argv=("x",), stdout=stdout, **more), Console({}), str)
+    reader = reader_of(Step(title="t", argv=("x",), stdout=stdout, **more))
     reader.read_stdout(io.BytesIO("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")))
     return reader
 
@@ -106,13 +112,13 @@ def test_a_step_ends_when_nobody_reads_what_is_shown(monkeypatch):
 
     monkeypatch.setattr(Console, "output", broken)
     pipe = io.BytesIO(b"a\nb\n")
-    reader = OutputReader(Step(title="t", argv=("x",)), Console({}), str)
+    reader = reader_of(Step(title="t", argv=("x",)))
     reader.read_stderr(pipe)
     assert pipe.closed
 
 
 def test_lines_are_translated_before_they_are_shown_and_read(capsys):
-    reader = OutputReader(Step(title="t", argv=("x",)), Console({}), lambda line: line.replace("127.0.0.1:1/", ""))
+    reader = reader_of(Step(title="t", argv=("x",)), translate=lambda line: line.replace("127.0.0.1:1/", ""))
     reader.read_stderr(io.BytesIO(b"pushing 127.0.0.1:1/ghcr.io/a\n"))
     assert list(reader.tail) == ["pushing ghcr.io/a"]
     assert capsys.readouterr().err == "pushing ghcr.io/a\n"
@@ -146,9 +152,86 @@ class Upper:
 
 
 def test_a_decoder_reads_stderr_in_place_of_the_user(capsys):
-    reader = OutputReader(Step(title="t", argv=("x",), decoder=Upper), Console({}), lambda line: line.replace("B", "*"))
+    reader = reader_of(Step(title="t", argv=("x",), decoder=Upper), translate=lambda line: line.replace("B", "*"))
     reader.read_stdout(io.BytesIO(b"out\n"))
     reader.read_stderr(io.BytesIO(b"ab\n-\nc"))
     shown = ["out", "A*", "ab!", "C", "c!", "the end"]
     assert (list(reader.tail), capsys.readouterr().err.splitlines()) == (shown, shown)
     assert isinstance(reader.decoder, Upper)
+
+
+# --- what cargo prints of its progress ----------------------------------------------------------------------------------
+
+CARGO = (
+    b"    Updating crates.io index\n   Compiling dep v1.0.0\n    Building [====>   ] 1/3: dep\r"
+    b"warning: unused variable: `x`\n\n    Building [====>   ] 2/3: app(bin)\r    Finished `release` profile\n   odd line\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("verbose", "shown"),
+    [
+        (False, ["warning: unused variable: `x`", "", "   odd line"]),
+        (True, [
+            "    Updating crates.io index", "   Compiling dep v1.0.0", "warning: unused variable: `x`", "",
+            "    Finished `release` profile", "   odd line",
+        ]),
+    ],
+)  # fmt: skip
+def test_progress_of_cargo_is_shown_as_lines_only_if_the_user_asks_for_it(capsys, verbose, shown):
+    console = Console({})
+    console.verbose = verbose
+    reader = reader_of(Step(title="t", argv=("x",), counts="crate"), console)
+    reader.read_stderr(io.BytesIO(CARGO))
+    assert capsys.readouterr().err.splitlines() == shown
+    assert (reader.progress.done, reader.progress.total) == (2, 3)
+    assert "   Compiling dep v1.0.0" in reader.tail and not any("Building" in line for line in reader.tail)
+
+
+def test_a_bar_is_read_before_its_line_is_complete():
+    """A build script may run for minutes before anything else is printed."""
+    parts = [
+        b"   Compiling a v1\n    Buil",
+        b"ding [> ] 0/7: a\r",
+        b"    Building [> ] 1/7: b\r",
+        b"error: no\r\n",
+        b"tail",
+    ]
+
+    class Pipe(io.BytesIO):
+        def read1(self, size):
+            assert size > 0
+            totals.append(reader.progress.total)
+            return parts.pop(0) if parts else b""
+
+    totals = []
+    reader = reader_of(Step(title="t", argv=("x",), counts="crate"))
+    reader.read_stderr(Pipe())
+    assert totals == [0, 0, 7, 7, 7, 7] and list(reader.tail) == ["   Compiling a v1", "error: no\r", "tail"]
+
+
+def test_the_lines_of_other_tools_are_not_cargos(capsys):
+    reader = reader_of(Step(title="t", argv=("x",), position=lambda line: line.partition("at ")[2]))
+    reader.read_stderr(io.BytesIO(b"   Compiling x v1\nat 2/3\n"))
+    assert capsys.readouterr().err == "   Compiling x v1\nat 2/3\n" and reader.progress.current == "2/3"
+
+
+def test_a_wait_for_a_lock_is_one_line_that_names_its_holder(capsys):
+    reader = reader_of(Step(title="arm64 \xb7 compile", argv=("x",), counts="crate"))
+    reader.blocking = lambda: "cargo build, process 7"
+    reader.read_stderr(io.BytesIO(b"    Blocking waiting for file lock on build directory\n"))
+    waiting = "waiting for file lock on build directory"
+    assert capsys.readouterr().err == f"  arm64 \xb7 compile: {waiting} (cargo build, process 7)\n"
+    assert (reader.progress.waiting, reader.progress.holder) == (waiting, "cargo build, process 7")
+    reader.read_stdout(io.BytesIO(f"{artifact()}\n".encode()))
+    assert reader.progress.waiting == waiting  # no message of a JSON step
+
+
+@pytest.mark.parametrize(
+    ("done", "running", "summary"),
+    [(0, {}, ""), (0, {"a": None}, "1 test binary"), (2, {"a": None}, "3 test binaries")],
+)
+def test_the_summary_counts_test_binaries(done, running, summary):
+    reader = reader_of(Step(title="t", argv=("x",), stdout="both", counts="test binary"))
+    reader.progress.done, reader.progress.running = done, running
+    assert reader.summary() == summary

@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from buildlib.core.plan import Artifact, AtomicUpdate, CopyFiles, Install, Job, 
 from buildlib.core.settings import Retry
 from buildlib.failures.classify import Failure
 from buildlib.process.console import Console
+from buildlib.process.history import History
 from buildlib.process.runner import DryRunner, Runner, step_environment
 
 pytestmark = pytest.mark.processes
@@ -113,6 +115,68 @@ def test_the_messages_of_cargo_are_read(runner, capsys):
     assert (outcome.artifacts, outcome.tests) == ((build_script, app, *tests), tests)
     shown = capsys.readouterr().err.splitlines()
     assert shown[-3:-1] == ["not json", "{not json either}"] and shown[-1].endswith(" · 5 crates compiled")
+
+
+# --- progress -------------------------------------------------------------------------------------------------------
+
+
+def test_the_bar_of_cargo_is_asked_for_where_it_is_read(runner):
+    code = "import os; print(sorted(name for name in os.environ if name.startswith('CARGO_TERM_PROGRESS')))"
+    names = "['CARGO_TERM_PROGRESS_WHEN', 'CARGO_TERM_PROGRESS_WIDTH']\n"
+    assert runner(python(code, stdout="keep", counts="crate")).stdout == names
+    # Tests may start a cargo of their own, and read what it prints.
+    assert runner(python(code, stdout="keep", counts="test binary")).stdout == "[]\n"
+    runner.console.quiet = True
+    assert runner(python(code, stdout="keep", counts="crate")).stdout == "[]\n"
+
+
+def test_the_history_of_a_command_line_tells_what_is_left(tmp_path):
+    history = History(tmp_path / "journal.jsonl", "build")
+    runner = Runner(Console({}), os.environ, RETRY, history=history)
+    bar = "import sys; print('    Building [=> ] 3/7: a\\r', end='', file=sys.stderr)"
+    step = python(bar, counts="crate")
+    assert runner(step) and not runner(python("import sys; sys.exit(1)", counts="crate"))
+    assert runner(python("pass"))
+    lines = map(json.loads, (tmp_path / "journal.jsonl").read_text().splitlines())
+    entries = [line for line in lines if line["kind"] == "step"]
+    assert [(entry["code"], entry.get("total"), entry.get("worked")) for entry in entries] == [
+        (0, 3, 0), (1, 0, 0), (0, None, None),
+    ]  # fmt: skip
+    progress, key = runner._progress(step, 5.0)
+    assert (progress.started, progress.total, len(progress.earlier), key) == (5.0, 3, 1, entries[0]["key"])
+    assert runner._progress(python("other", counts="crate"), 5.0)[0].earlier == []
+    runner.console.quiet = True
+    assert runner._progress(step, 5.0)[0].earlier == []
+
+
+def test_a_step_that_fails_on_a_terminal_shows_its_command_line(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    runner = Runner(Console({"TERM": "xterm", "NO_COLOR": "1"}), os.environ, RETRY)
+    assert runner(python("pass")) and not runner(python("import sys; sys.exit(3)"))
+    shown = re.sub(r"\d+\.\ds|t · \d:\d\d|\r\x1b\[J", "", sys.stderr.getvalue()).splitlines()
+    assert shown == ["✓ t · ", "✗ t · exit code 3 · ", f"  + {sys.executable} -c 'import sys; sys.exit(3)'"]
+
+
+def test_a_question_is_shown_while_its_answer_takes_long(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    runner = Runner(Console({"TERM": "xterm", "NO_COLOR": "1"}), os.environ, RETRY)
+    assert runner(python("import time; time.sleep(0.6)", quiet=True))
+    assert sys.stderr.getvalue() == ""
+    monkeypatch.setattr("buildlib.process.runner.SHORT", 0.0)
+    assert runner(python("import time; time.sleep(1)", quiet=True))
+    assert re.fullmatch(r"t · 0:0\d(\r\x1b\[Jt · 0:0\d)*\r\x1b\[J", sys.stderr.getvalue())
+
+
+def test_a_step_that_asks_at_the_terminal_is_not_drawn_over(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    runner = Runner(Console({"TERM": "xterm", "NO_COLOR": "1"}), os.environ, RETRY)
+    assert runner(python("import time; time.sleep(0.6)", terminal=True))
+    assert "\r" not in sys.stderr.getvalue() and sys.stderr.getvalue().startswith("  + ")
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
 
 
 def test_output_can_be_shown_and_kept(runner, capsys):

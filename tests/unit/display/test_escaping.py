@@ -10,8 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from buildlib.core.errors import BuildError
+from buildlib.display.escaping import json_text, one_line, printable, tool_output, without_commands
+from buildlib.display.progress import Progress
 from buildlib.process.console import Console
-from buildlib.process.escaping import json_text, one_line, printable, tool_output, without_commands
 
 GITHUB = {"GITHUB_ACTIONS": "true", "CI": "true"}
 TERMINAL = {"TERM": "xterm-256color"}
@@ -143,7 +144,8 @@ def test_the_runner_would_take_these_for_commands(text):
 
 
 def print_everything(console, text):
-    with console.fold(text), console.working(text):
+    with console.fold(text), console.working(Progress(title=text, started=0.0)) as tick:
+        tick()
         console.command((text,))
         console.output(text)
         console.note(text)

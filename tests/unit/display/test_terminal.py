@@ -6,8 +6,8 @@ import re
 import pytest
 
 from buildlib.core.errors import BuildError
+from buildlib.display.terminal import coloured, wanted_colours, without_colours
 from buildlib.process.console import Console
-from buildlib.process.terminal import coloured, wanted_colours, without_colours
 
 SGR = re.compile(r"\x1b\[[0-9;:]*m")
 TEXT = "a\tb ✓ [bold] https://x.test/y 1.0 漢"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import codecs
 import io
+import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, TextIO
 
 if TYPE_CHECKING:
@@ -17,7 +19,6 @@ _SGR = re.compile(r"\x1b\[[0-9;:]*m")
 # ECMA-48, as rich writes them for the same styles.
 _CODES = {"bold": "1", "bright_black": "90", "green": "32", "yellow": "33", "bold red": "1;31"}
 _OFF = ("", "0", "false")
-PIPE_WIDTH = 200  # columns: a pipe has no width, and a guess that is too narrow would fold digests
 
 
 def wanted_colours(choice: Color, env: Mapping[str, str]) -> bool | None:
@@ -46,9 +47,27 @@ def without_colours(text: str) -> str:
     return _SGR.sub("", text)
 
 
+def columns(text: str) -> int:
+    """How many columns of a terminal a text in one line takes: two for a character of Chinese or Japanese, none for an accent."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
 def is_terminal(stream: TextIO | None) -> bool:
     """Whether the stream is open and a terminal."""
     return stream is not None and stream.isatty()
+
+
+def width(stream: TextIO) -> int:
+    """The columns of a terminal, also after it was resized. $COLUMNS is asked where the terminal does not know, then it is 80."""
+    with suppress(OSError, ValueError):
+        if known := os.get_terminal_size(stream.fileno()).columns:
+            return known
+    text = os.environ.get("COLUMNS", "")
+    return int(text) if text.isdecimal() and int(text) else 80
 
 
 def is_utf8(stream: TextIO | None) -> bool:
@@ -66,7 +85,7 @@ def escape_unencodable(stream: TextIO | None) -> None:
 
 
 def rich_console(stream: TextIO, colour: bool) -> Rich:
-    """A console of rich for the stream. Its width is that of the terminal, with and without colours."""
+    """A console of rich for a terminal. Its width is that of the terminal, with and without colours."""
     from rich.console import Console as Rich
 
     class Output(Rich):
@@ -74,10 +93,8 @@ def rich_console(stream: TextIO, colour: bool) -> Rich:
             """Let BrokenPipeError through; rich would exit with code 1 from here."""
             raise  # noqa: PLE0704  called while the error is handled
 
-    terminal = is_terminal(stream)
-    # Without a colour system rich writes no bold either; what a pipe can show is not asked for.
-    system: Literal["auto", "standard"] | None = ("auto" if terminal else "standard") if colour else None
+    # Without a colour system rich writes no bold either.
     return Output(
-        file=stream, force_terminal=colour or None, no_color=not colour, color_system=system, markup=False, highlight=False,
-        emoji=False, width=None if terminal else PIPE_WIDTH,
+        file=stream, force_terminal=colour or None, no_color=not colour, color_system="auto" if colour else None, markup=False,
+        highlight=False, emoji=False,
     )  # fmt: skip

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from buildlib.builder.positions import position
 from buildlib.core.errors import BuildError
 from buildlib.core.plan import Outcome, Step, words
 from buildlib.core.targets import Target
@@ -51,7 +52,8 @@ def build_step(
         *_pairs("--build-context", inputs.contexts), *_pairs("--build-arg", inputs.args), *_pairs("--label", inputs.labels),
         *inputs.more, *more, str(inputs.context),
     )  # fmt: skip
-    return Step(title=title, argv=argv, env={"SOURCE_DATE_EPOCH": str(inputs.epoch)}, attempts=10, held=True)
+    env = {"SOURCE_DATE_EPOCH": str(inputs.epoch)}
+    return Step(title=title, argv=argv, env=env, attempts=10, held=True, position=position)
 
 
 def _pairs(flag: str, values: Mapping[str, str]) -> tuple[str, ...]:

@@ -204,13 +204,16 @@ def test_a_terminal_that_goes_ends_a_command_unless_nohup_ignores_it(monkeypatch
 
 def test_a_signal_waits_for_the_end_of_an_import():
     """Of a few Ctrl-C in the first half second, one left the import lock taken, and the command hung."""
-    steps, before = [], signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), _signals_later():
-        signal.raise_signal(signal.SIGINT)
-        steps.append("imported")
-    assert (steps, signal.getsignal(signal.SIGINT)) == (["imported"], before)
-    with _signals_later():
-        steps.append("nothing came")
+    steps, before = [], signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background a shell ignores it
+    try:
+        with pytest.raises(KeyboardInterrupt), _signals_later():
+            signal.raise_signal(signal.SIGINT)
+            steps.append("imported")
+        assert (steps, signal.getsignal(signal.SIGINT)) == (["imported"], signal.default_int_handler)
+        with _signals_later():
+            steps.append("nothing came")
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_an_unexpected_error_is_one_line_and_exit_code_70(monkeypatch, capsys):

@@ -219,7 +219,9 @@ def test_paths_with_spaces_quotes_and_non_ascii_letters(workspace):
     assert sorted(files_in_dist(project)) == [
         "dist/SHA256SUMS",
         "dist/arm64-musl/hello",
+        "dist/arm64-musl/hello.cdx.json",
         "dist/arm64/hello",
+        "dist/arm64/hello.cdx.json",
         "dist/manifest.json",
     ]
 

@@ -190,10 +190,14 @@ def test_programs_load_the_libraries_of_their_packages(built, project):
         assert (app["started"], app["floor"]) == ("--version", "2.34")
         assert read(project / "dist" / arch / "app.libs" / "libinner.so.1").machine == find_target(arch).elf.machine
         assert "libraries" not in entries[f"{arch}/alone"]
+        sbom = json.loads((project / "dist" / app["sbom"]["path"]).read_text())
+        assert [(part["name"], part["purl"].partition("?")[0]) for part in sbom["components"] if "lib" in part["name"]] == [
+            ("libgreet.so.1", "pkg:deb/debian/libgreet1@1.0-1"), ("libinner.so.1", "pkg:deb/debian/libinner1@1.0-1"),
+        ]  # fmt: skip
         note = f"{arch}: programs will require glibc 2.34, as libinner.so.1 (libinner1) does"
         assert note in built.err
     sums = run("sha256sum", "--check", "--strict", "SHA256SUMS", cwd=project / "dist")
-    assert (sums.code, sums.out.count("OK")) == (0, 12)
+    assert (sums.code, sums.out.count("OK")) == (0, 18)
 
 
 def test_nothing_is_downloaded_or_compiled_again(built, build, project):

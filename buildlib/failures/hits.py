@@ -10,7 +10,7 @@ from functools import cache, partial
 from itertools import count, takewhile
 
 from buildlib.failures.log import Line, Log
-from buildlib.failures.noise import NOISE, RETRYING, WARNING, WRAPPER, nameless, unquoted
+from buildlib.failures.noise import CANCELED, NOISE, RETRYING, WARNING, WRAPPER, nameless, unquoted
 from buildlib.failures.rule import Rule, rules
 from buildlib.failures.sections import TestOutput
 
@@ -159,7 +159,8 @@ def _failed_step(log: Log) -> tuple[str, str]:
 
     "" and "" when the last error is not about a process.
     """
-    errors = (line for line in map(log.line, log.having("error: ", 20)) if not WRAPPER.match(line.text))
+    lines = map(log.line, log.having("error: ", 20))
+    errors = (line for line in lines if not WRAPPER.match(line.text) and not CANCELED.match(line.text))
     error = next((line for line in errors if line.text.startswith("ERROR: ")), None)
     if error is None or PROCESS_FAILED not in error.text:
         return "", ""

@@ -16,10 +16,13 @@ from functools import cache, cached_property
 from itertools import accumulate, chain
 from typing import Any
 
-from buildlib.failures.prefix import split, spoken
+from buildlib.failures.prefix import split, spoken, without_names
 
-# ECMA-48: control sequences, then operating system commands, which end with BEL or ST, then the two-character ones.
-ESCAPES = re.compile(r"\x1b(?:\[[0-9;:?<=>]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[@-Z\\^_()][0-9A-B]?)")
+# ECMA-48: control sequences, then commands and strings, which end with BEL or ST, then the two-character ones. The last are
+# colours in a log that was copied from a page or through `cat -v`.
+ESCAPES = re.compile(
+    r"\x1b(?:\[[0-9;:?<=>]*[ -/]*[@-~]|[\]_PX^][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[@-Z\\()][0-9A-B]?)|(?:\^\[|␛)\[[0-9;]*[mK]"
+)
 WORD = re.compile("[a-z]{3,}")
 SHORT = 20_000  # characters in which looking for a phrase is faster than finding its words
 WINDOW = 50_000  # characters of the last part of a log that is searched by itself: it decides in most cases
@@ -27,6 +30,9 @@ MAX_ROW = 20_000  # characters of a line that are looked at; a linker's command 
 WIDTH = 1000  # characters of a neighbour that are looked at, at both ends; a linker's command line has many thousands
 # Where GitHub ends the step that failed; the lines after it are about cleaning up.
 GITHUB_END = "##[error]process completed with exit code"
+# Between these GitHub's runner shows what a step is going to run, with comments (src/Runner.Worker/Handlers/ScriptHandler.cs).
+GITHUB_RUN, GITHUB_RUN_END = "##[group]Run ", "##[endgroup]"
+MAX_SCRIPT = 2000  # lines of such a script
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +63,12 @@ class Log:
         text = _plain(output)
         is_raw_json = '"vertexes"' in text or '"statuses"' in text
         rows = _plain_progress(text.split("\n")) if is_raw_json else _rows(text.split("\n"))
-        if not is_raw_json and (text.startswith("{") or "\n{" in text):
-            rows = [(number, line) for number, row in rows for line in spoken(row) or (row,)]
+        if not is_raw_json:
+            if text.startswith("{") or "\n{" in text:
+                rows = [(number, line) for number, row in rows for line in spoken(row) or (row,)]
+            rows = without_names(rows)
+            if "#" in text and GITHUB_RUN in text:
+                rows = _without_scripts(rows)
         end = len(rows)
         if GITHUB_END in text.lower():
             end = max((i for i, (_, row) in enumerate(rows) if GITHUB_END in row.lower()), default=end)
@@ -149,7 +159,9 @@ def _ends(row: str) -> str:
 
 def _plain(output: str) -> str:
     """Remove colours; of a line that was overwritten (a progress bar) keep the last version."""
-    text = ESCAPES.sub("", output) if "\x1b" in output else output
+    # One character is found much faster than three.
+    marked = "\x1b" in output or "␛" in output or ("^" in output and "^[[" in output)
+    text = ESCAPES.sub("", output) if marked else output
     if "\r" in text:
         text = "\n".join(row.rstrip("\r").rpartition("\r")[2] for row in text.split("\n"))
     return text
@@ -159,6 +171,21 @@ def _rows(lines: list[str]) -> list[tuple[int, str]]:
     """The lines with their numbers, of several blank ones the first: a file may have millions of them."""
     pairs = enumerate(zip(chain(("-",), lines), lines, strict=False), 1)
     return [(number, line) for number, (before, line) in pairs if line or before]
+
+
+def _without_scripts(rows: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """The rows without the scripts that GitHub's runner shows before it runs them: what is written there has not happened."""
+    kept, at = [], 0
+    while at < len(rows):
+        end = None
+        if GITHUB_RUN in rows[at][1]:
+            following = range(at + 1, min(at + MAX_SCRIPT, len(rows)))
+            end = next((index for index in following if "##[" in rows[index][1]), None)
+        if end is not None and GITHUB_RUN_END in rows[end][1]:
+            at = end
+        kept.append(rows[at])
+        at += 1
+    return kept
 
 
 def _plain_progress(rows: list[str]) -> list[tuple[int, str]]:

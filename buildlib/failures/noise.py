@@ -21,14 +21,16 @@ NOISE = re.compile(
       | (?:Compiling|Download(?:ed|ing)|Updating|Checking|Fresh|Finished|Running|Locking|Adding|Unpacking|Documenting
           |Fetch(?:ing|ed)
         |Replaced)\s
-      | (?:Get|Hit):\d+\s | \++\s\S | \#\#\[(?:command|group|debug)\] | >\s*\[.*\]\s+(?:RUN|COPY|FROM|ADD)\b
+      | (?:Get|Hit):\d+\s | [+$]+\s\S | \#\s | echo\s["'] | (?:\#\#)?\[(?:command|group|debug|section)\]
+      | >\s*\[.*\]\s+(?:RUN|COPY|FROM|ADD)\b
       | (?:=\s)?help:\s | some\sarguments\sare\somitted | "[^"]*"\s+(?:"|-cc1\b) | running:?\s | Command\sfailed:\scd\s
       | stack\sbacktrace:$ | \d{1,3}:\s+(?:<unknown>|0x[\da-f]+\b|\w+::|<\S+\sas\s) | error:\s\S+:\scargo\sexited\swith\scode\s
       | error:\s\S+:\scargo\sended\swith\s
       | HEAD\sis\snow\sat\s | Switched\sto\s | commit\s[\da-f]{4,40}\b | (?:Your\sbranch|Merge|Checking\sout|Submodule\spath)\b
       | [*|\\/\s]+[\da-f]{7,40}\s | \[[\w./-]+\s(?:\(root-commit\)\s)?[\da-f]{7,40}\]\s | (?:Author|Date|Subject):\s
       | <\s(?!HTTP/|x-ratelimit-remaining)[\w-]+:\s | \[[^\]]*\d+/\d+\]\s+(?:RUN|COPY|FROM|ADD|ENV|WORKDIR)\b
-      | (?:INFO|DEBUG|TRACE|Step\s\d+/\d+)\b
+      | (?:INFO|DEBUG|TRACE|(?:\[\d+/\d+\]\s)?(?:Step|STEP)\s\d+(?:/\d+)?(?=:|\s:))\b
+      | (?:---|~~~|\+\+\+)\s+:\w+:\s | (?:TASK|PLAY|RUNNING\sHANDLER)\s\[ | \{\s\(
       | \d{4}/\d\d/\d\d\s\d\d:\d\d:\d\d\shttp2:\sserver(?:\sconnection\serror\sfrom|:\serror\sreading\spreface)\s
       | (?:ERROR:\s*)?(?:failed\sto\s(?:solve|build):\s*)*(?:Canceled:\s*)?(?:failed\s.*:\s)?context\scanceled\s*$
       | CANCELED\s*$
@@ -50,6 +52,8 @@ WRAPPER = re.compile(
       | ninja:\s(?:build\sstopped|fatal:\ssubcommand) | FAILED:\s\S | samu:\ssubcommand
       | error:\s[Rr]ecipe\s | task:\s(?:\[|Failed\sto\srun\stask)
       | npm\s(?:error|ERR!)\s*(?:$|(?:code\s(?:\d+$|ELIFECYCLE)|path|command|errno\s\d
+          |(?:4\d\d|notarget|notsup|network|enoent)\s*$|404\s+(?:Note\sthat|tarball,\sfolder|This\spackage\sname)
+          |(?:403|notarget)\s+(?:In\smost\scases|a\spackage\sversion|on\sa\sserver)|need\sauth\sYou\sneed
           |workspace|location|Lifecycle|Exit\sstatus|Failed\sat|A\scomplete|This\sis\sprobably|\S+@\S+\s\w+:\s))
       | error\sCommand\sfailed\swith\sexit\scode | ELIFECYCLE\b | error:\sscript\s".*"\sexited | info\sVisit\shttps://yarnpkg
       | [\w.-]+:\s(?:exit\s\d+\s\(|FAIL\b|commands\sfailed) | evaluation\sfailed\b | ERROR:\s+InvocationError
@@ -65,6 +69,8 @@ WRAPPER = re.compile(
       | (?:The\s)?command\s.*(?:exited|failed)\swith\s(?:exit\s)?(?:code|status)?\s*\d+
       | command\sfailed\swith\sexit\sstatus | (?:error:\s)?exit\s(?:status|code):?\s\d+$ | \S+:\s(?:line\s)?\d+:\sexit:\s\d+$
       | Error\sresponse\sfrom\sbuild\sscript | Post\sjob\scleanup
+      | failed\sto\srun:\s\S*/bootstrap\s | Build\scompleted\sunsuccessfully\sin\s
+      | (?:\#\#\[error\])?(?:Bash|PowerShell)\sexited\swith\scode
     )""",
     re.VERBOSE,
 )

@@ -105,6 +105,46 @@ def test_the_table_of_phrases_is_current():
     assert phrases.PAGE.read_text(encoding="utf-8") == phrases.page(), "run `python tests/unit/phrases.py`"
 
 
+TIMEOUT = 'Error: Get "https://registry-1.docker.io/v2/": net/http: TLS handshake timeout'
+
+
+@pytest.mark.parametrize(
+    "passed",
+    ["PASS src/a.test.ts\nTests:       1 passed, 1 total", "  12 passing (2s)", "1..2\nok 1 a\nok 2 b", "ok  \texample.com/a\t0.1s",
+     "[INFO] Running com.acme.ApiTest\n[INFO] Tests run: 3, Failures: 0, Errors: 0, Skipped: 0, Time elapsed: 0.1 s",
+     "[ RUN      ] Net.Get\n[       OK ] Net.Get (3 ms)", "    a_test.go:3: skipped\n--- SKIP: TestA (0.00s)\nok  \ta\t0.1s"],
+)  # fmt: skip
+def test_what_follows_tests_that_passed_is_not_their_output(passed):
+    assert classify(f"{passed}\n{TIMEOUT}").cause == TIMEOUT
+
+
+@pytest.mark.parametrize(
+    "log",
+    ["build\tRetry 503 Bad Gateway\t2024-05-07T10:11:12.1234567Z a\nbuild\tRetry 503 Bad Gateway\tb failed\n",
+     "##[group]Run : work around spurious network errors in curl 8.0\n: connection reset by peer\n##[endgroup]\nfailed\n",
+     "2024-05-07T10:11:12.1234567Z ##[group]Run echo\n2024-05-07T10:11:12.1Z ^[[36;1mecho '502 Bad Gateway'^[[0m\n"
+     "2024-05-07T10:11:12.1234567Z ##[endgroup]\n2024-05-07T10:11:12.1234567Z failed\n"],
+)  # fmt: skip
+def test_what_a_step_is_called_and_will_run_is_not_what_happened(log):
+    assert (classify(log).kind, classify(log).cause.split()[-1]) == ("unknown", "failed")
+
+
+@pytest.mark.parametrize(
+    ("log", "cause"),
+    [("    default: {0}\n    default:   % Total\n    default: tar: Error is not recoverable: exiting now\n", "{0}"),
+     ("> {0}\n>\n> tar: Error is not recoverable: exiting now\n", "{0}"), ("# {0}\n#   a\n# tar: Child returned status 1\n", "{0}"),
+     ("error: a\nerror:   b\nerror: c\n", "error: c"), ("tar: {0}\ntar: a\ntar: Exiting\n", "tar: {0}")],
+)  # fmt: skip
+def test_what_most_lines_begin_with_is_not_the_tools(log, cause):
+    reset = "curl: (56) Recv failure: Connection reset by peer"
+    assert classify(log.format(reset)).cause == cause.format(reset)
+
+
+def test_a_script_that_the_log_ends_in_is_read():
+    """Without the end of the group, what follows may be the output."""
+    assert classify(f"##[group]Run a\n{TIMEOUT}").cause == TIMEOUT
+
+
 HOST = "registry.example.test"
 REQUESTS = {  # what BuildKit puts before the message of Go's net/http
     "token": f'failed to authorize: failed to fetch oauth token: Post "https://{HOST}/token": ',

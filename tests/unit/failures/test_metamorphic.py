@@ -53,6 +53,11 @@ PREFIXES = {
     "job": "[build] ",
     "act": "[CI/build]   | ",
     "BuildKit": "#9 12.34 ",
+    "syslog": "Jun 15 10:16:11 host builder[12]: ",
+    "gh run view": "Build and test\tRetry after 503 Service Unavailable\t2024-05-07T10:11:12.1234567Z ",
+    "Cloud Build": 'Step #1 - "timeout": ',
+    "Earthly": "               +build | ",
+    "OBS": "[  112s] ",
 }
 # What tools print when all is well, with words of failures in names.
 NEIGHBOURS = {

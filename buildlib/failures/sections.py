@@ -13,29 +13,45 @@ from buildlib.failures.log import Log
 from buildlib.failures.noise import WRAPPER
 
 MOST = 2000  # boundaries of one kind that are looked at, the last ones
-# libtest (rust-lang/rust library/test/src/formatters/pretty.rs), nextest (reporter/displayer/imp.rs), Go's testing, pytest, Jest.
+# libtest (rust-lang/rust library/test/src/formatters/pretty.rs), nextest (reporter/displayer/imp.rs), Go's testing, pytest, Jest;
+# below them unittest, Vitest, Mocha, RSpec, Surefire, Gradle, GoogleTest, CTest, bats, PHPUnit, ExUnit (rules/test_runners.toml).
 # Rust names the thread of a test after it, and a test within a module has a path: a::b.
 BEGIN = re.compile(
     r"""running\s\d+\stests?$ | test\s.+\s\.\.\.(?:\s|$) | ----\s.+\s(?:stdout|stderr)\s---- | failures:$
       | thread\s'[^']*::[^']*'(?:\s\(\d+\))?\spanicked\sat\s | Test\sexecutable\sfailed
       | (?:PASS|FAIL|ABORT|TIMEOUT|LEAK|FLAKY|SIG[A-Z]+|TRY\s\d+\s\w+)\s+\[\s*[\d.>] | ---\sSTD(?:OUT|ERR):\s | (?:stdout|stderr)\s───
-      | ---\sFAIL:\s | ===\s(?:RUN|CONT)\s | =+\s(?:FAILURES|ERRORS)\s=+$ | ●\s.+\s›\s""",
+      | ---\sFAIL:\s | ===\s(?:RUN|CONT)\s | \w+_test\.go:\d+:\s | =+\s(?:FAILURES|ERRORS)\s=+$ | _{3,}\s\S.*\s_{3,}$ | ●\s\S
+      | (?:FAIL|ERROR):\s\w+\s\([\w.]+\)$ | (?:FAIL|PASS)\s+\S+\.(?:test|spec)\.\w+ | ⎯+\sFailed\s(?:Tests|Suites)\s
+      | \d+\sfailing$ | Failures:$ | \[?(?:INFO\]\s)?Running\s[\w.]+(?:Test|Tests|IT|Spec)$ | .*<<<\s(?:FAILURE|ERROR)!
+      | [\w.$]+\s>\s.+\sFAILED$ | \[\sRUN\s+\]\s | \d+/\d+\sTest\s+\#\d+:\s.*\*\*\* | not\sok\s\d+\s
+      | There\s(?:was|were)\s\d+\s(?:failure|error)s?:$ | 1\)\s\S.*:$
+      | \d+\)\s(?:test\s.+\s\([\w.]+\)|Failure:|Error:)$""",
     re.VERBOSE,
 )
 END = re.compile(
     r"""test\sresult:\s | error:\s(?:test|doctest|bench)\sfailed | error:\s\d+\stargets?\sfailed | error:\stest\srun\sfailed
       | error:\sUnrecognized\soption | Summary\s\[ | (?:FAIL|ok)\s*\t | FAIL$ | =+\s.*\b(?:summary|failed|passed)\b | Test\sSuites:\s
-      | ERROR:\s | (?:Compiling|Running|Finished|Doc-tests|Starting)\s | error:\s(?:could\snot\scompile|failed\sto\srun\scustom)""",
+      | ERROR:\s(?!\w+\s\([\w.]+\)$) | (?:Compiling|Finished|Doc-tests|Starting)\s
+      | error:\s(?:could\snot\scompile|failed\sto\srun\scustom)
+      | Running\s(?![\w.]+(?:Test|Tests|IT|Spec)$) | Tests\srun:(?!.*<<<) | Ran\s\d+\stests?\sin\s | FAILED\s\((?:failures|errors)=
+      | Test\sFiles\s | Tests:\s | \d+\s(?:examples?|tests?),\s\d+\sfailures? | \d+\sruns,\s\d+\sassertions
+      | BUILD\s(?:FAILURE|FAILED)$ | FAILURE:\sBuild\s | \d+\stests?\scompleted, | >\sTask\s: | \d+%\stests\spassed
+      | \[\s+(?:OK|FAILED|PASSED|SKIPPED)\s+\]\s
+      | ok\s\d+\s | FAILURES!$ | ERRORS!$ | Failed!\s""",
     re.VERBOSE,
 )
 PHRASES = (
     "running ", "test ", "---- ", "failures:", "panicked at", "test executable", "fail [", "pass [", "abort [", "timeout [",
-    "leak [", "flaky [", "sig", "try ", "stdout", "stderr", "--- fail: ", "=== run", "=== cont", "= failures", "= errors", " › ",
+    "leak [", "flaky [", "sig", "try ", "stdout", "stderr", "--- fail: ", "=== run", "=== cont", "= failures", "= errors", "● ",
+    "_test.go:", "___ ", "fail: test", "error: test", ".test.", ".spec.", "⎯ failed ", " failing", "<<< failure!", "<<< error!", " > ",
+    "[ run  ", ".***", "not ok ", "there was ", "there were ", ") test ", ") failure:", ") error:", "1) ",
 )  # fmt: skip
 ENDS = (
     "test result:", "failed, to rerun", "targets failed", "target failed", "test run failed", "unrecognized option", "summary",
     "fail\t", "fail", "ok", "failed in", "passed in", "test suites:", "error: ", "compiling ", "finished ", "doc-tests ",
-    "starting ", "make", "exit", "recipe",
+    "starting ", "make", "exit", "recipe", "running ", "tests run:", "tests in ", "test in ", "failed (", "test files", "tests: ",
+    "failure", "assertions", "build failed", "tests completed,", "test completed,", "> task :", "passed", "skipped", "errors!",
+    "failed!",
 )  # fmt: skip
 
 

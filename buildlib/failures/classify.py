@@ -14,7 +14,7 @@ from buildlib.core.errors import BuildError, MissingRequirements, NetworkError
 from buildlib.failures import process_output
 from buildlib.failures.hits import MAX_LINES, NEAR, Hit, Hits, shortened
 from buildlib.failures.log import Line, Log
-from buildlib.failures.noise import CANCELED, NOISE, SUCCESS, WARNING, WRAPPER, unquoted
+from buildlib.failures.noise import CANCELED, HEADLINE, NOISE, SUCCESS, WARNING, WRAPPER, unquoted
 from buildlib.failures.rule import Rule
 
 REACH = 300  # lines: how far above its echo a cause is looked for; rustc and apt print it within these
@@ -49,7 +49,7 @@ SECONDS = {
 }
 MACHINE = ("resource", "emulation")
 # What a tool that tries again warns about; after its last warning a log has at most so many lines.
-ENDLESS = ("transient-network", "rate-limited", "resource", "certificate", "auth")
+ENDLESS = ("transient-network", "rate-limited", "resource", "certificate", "auth", "builder")
 TAIL = 15
 # What an exit code means when the output says nothing, by code and program ("" is any). SIGKILL (128 + 9) is how the kernel
 # reclaims memory; docker run and clap have codes of their own for a daemon that failed and for a wrong argument.
@@ -135,7 +135,9 @@ def _unfinished(log: Log, hits: Hits) -> Hit | None:
         return None
     end = min(len(log), last.line.index + 4 * TAIL)
     after = [line.text for line in map(log.line, range(last.line.index + 1, end)) if line.text]
-    said_more = any(SUCCESS.match(text) or (ERROR.match(text) and not _states_nothing(text)) for text in after)
+    said_more = "Caused by:" in after or any(
+        SUCCESS.match(text) or (ERROR.match(text) and not _states_nothing(text)) for text in after
+    )
     if end < len(log) or len(after) > TAIL or said_more:
         return None
     return last
@@ -143,7 +145,7 @@ def _unfinished(log: Log, hits: Hits) -> Hit | None:
 
 def _states_nothing(text: str) -> bool:
     """Whether a line only says that something ended: a program that was started, the job from outside, or a step with it."""
-    return any(pattern.match(text) for pattern in (WRAPPER, CANCELED, NOISE))
+    return any(pattern.match(text) for pattern in (WRAPPER, CANCELED, NOISE, HEADLINE))
 
 
 def _cause(log: Log, hit: Hit, hits: Hits) -> Hit:

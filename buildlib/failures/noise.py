@@ -80,9 +80,13 @@ CANCELED = re.compile(
     r"""\s*(?:\#\#\[error\]|::error::|Error:\s|ERROR:\s)?\s*(?:The\soperation\swas\scancell?ed\.
       | The\srunner\shas\sreceived\sa\sshutdown\ssignal | The\s(?:action|background\sstep)\s'.*'\shas\stimed\sout\safter\s
       | The\sjob\s(?:running\son\srunner\s.*\s)?has\sexceeded\sthe\smaximum\sexecution\stime
-      | Job\sfailed:\s(?:cancell?ed|aborted|execution\stook\slonger\sthan\s))""",
+      | Job\sfailed:\s(?:cancell?ed|aborted|execution\stook\slonger\sthan\s)
+      | WARNING:\s(?:step_|after_)script\scould\snot\srun\sto\scompletion\sbecause\s)""",
     re.VERBOSE,
 )
+
+# cargo's headline about a dependency: the reason is below it, or above in the warnings about its tries.
+HEADLINE = re.compile(r"error: failed to (?:get `[^`]+` as a dependency of|load source for (?:a )?dependency)\b")
 
 
 def unquoted(text: str) -> str:

@@ -21,7 +21,7 @@ PREFIX = re.compile(
           (?:(?:[A-Z]{3,4}\ )?\d{4}\ )?(?:[\w.-]+\ [\w./-]+\[\d+\]:\ )?
       | \[Container\]\ \d{4}/\d\d/\d\d\ \d\d:\d\d:\d\d(?:\.\d+)?[ ]
       | [IEF]\d{4}\ \d\d:\d\d:\d\d\.\d{6}\ {1,7}\d+\ [\w.-]+\.\w+:\d+\]\ | \[\ {0,6}\d{1,9}\.\d{6}\][ ]
-      | \[\ {0,5}(?:\d+[hm])*\d+s\]\ | \[\d\d:\d\d:\d\d\][A-Za-z ]?:\ {1,3} | \[Step\ \d+/\d+\]\ {1,3}
+      | \[\ {0,5}(?:\d+[hm])*\d+s\]\ | \[\d\d:\d\d:\d\d\](?:[A-Za-z ]?:\ {1,3}|\t) | \[Step\ \d+/\d+\]\ {1,3}
       # Google Cloud Build, Earthly
       | Step\ \#\d+(?:\ -\ "[^"]*")?:\ | \ {0,40}\+[\w./-]+(?:\ \*failed\*)?\ \|[ ]
       # BuildKit's step and seconds
@@ -36,7 +36,7 @@ PREFIX = re.compile(
       # cargo -vv about a build script's output: the crate
       | \[[a-zA-Z][\w-]*\ \d+\.\d+\.\d+[^\]\s]*\][ ]
       # docker compose and foreman: the service
-      | [A-Za-z][\w.-]*\s+\|\ ?
+      | (?!(?:INFO|DEBUG|TRACE|WARNING)\b)[A-Za-z][\w.-]*\s+\|\ ?
       # turbo: package and task
       | (?:@[\w.-]+/)?[A-Za-z][\w.-]*:(?:build|test|lint|check|ci|docker)(?::[\w-]+)*:\ """,
     re.VERBOSE,

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from buildlib.failures.log import Line
-from buildlib.failures.noise import WRAPPER
+from buildlib.failures.noise import CANCELED, WRAPPER
 
 # What follows the output: cargo about the next crate, and the programs that called cargo.
 END = re.compile(
@@ -57,7 +57,7 @@ def _indented(lines: Iterable[Line]) -> Iterator[Line]:
     for line in lines:
         if line.text.startswith(("--- stdout", "--- stderr")):
             margin = line.indent
-        elif END.match(line.text) or WRAPPER.match(line.text) or _is_outside(line, margin):
+        elif any(end.match(line.text) for end in (END, WRAPPER, CANCELED)) or _is_outside(line, margin):
             return
         yield line
 

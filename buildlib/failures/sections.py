@@ -22,7 +22,7 @@ BEGIN = re.compile(
       | (?:PASS|FAIL|ABORT|TIMEOUT|LEAK|FLAKY|SIG[A-Z]+|TRY\s\d+\s\w+)\s+\[\s*[\d.>] | ---\sSTD(?:OUT|ERR):\s | (?:stdout|stderr)\s───
       | ---\sFAIL:\s | ===\s(?:RUN|CONT)\s | \w+_test\.go:\d+:\s | =+\s(?:FAILURES|ERRORS)\s=+$ | _{3,}\s\S.*\s_{3,}$ | ●\s\S
       | (?:FAIL|ERROR):\s\w+\s\([\w.]+\)$ | (?:FAIL|PASS)\s+\S+\.(?:test|spec)\.\w+ | ⎯+\sFailed\s(?:Tests|Suites)\s
-      | \d+\sfailing$ | Failures:$ | \[?(?:INFO\]\s)?Running\s[\w.]+(?:Test|Tests|IT|Spec)$ | .*<<<\s(?:FAILURE|ERROR)!
+      | \d+\sfailing$ | Failures:$ | \[?(?:INFO\]\s)?Running\s[\w.]+(?:Test|Tests|IT|Spec)$ | .*<<<\s(?:FAILURE|ERROR)S?!
       | [\w.$]+\s>\s.+\sFAILED$ | \[\sRUN\s+\]\s | \d+/\d+\sTest\s+\#\d+:\s.*\*\*\* | not\sok\s\d+\s
       | There\s(?:was|were)\s\d+\s(?:failure|error)s?:$ | 1\)\s\S.*:$
       | \d+\)\s(?:test\s.+\s\([\w.]+\)|Failure:|Error:)$""",
@@ -43,7 +43,7 @@ END = re.compile(
 PHRASES = (
     "running ", "test ", "---- ", "failures:", "panicked at", "test executable", "fail [", "pass [", "abort [", "timeout [",
     "leak [", "flaky [", "sig", "try ", "stdout", "stderr", "--- fail: ", "=== run", "=== cont", "= failures", "= errors", "● ",
-    "_test.go:", "___ ", "fail: test", "error: test", ".test.", ".spec.", "⎯ failed ", " failing", "<<< failure!", "<<< error!", " > ",
+    "_test.go:", "___ ", "fail: test", "error: test", ".test.", ".spec.", "⎯ failed ", " failing", "<<< failure", "<<< error", " > ",
     "[ run  ", ".***", "not ok ", "there was ", "there were ", ") test ", ") failure:", ") error:", "1) ",
 )  # fmt: skip
 ENDS = (

@@ -11,6 +11,7 @@ import pytest
 from testbed import BUILDLIB, HERE, KEYRING, debian_mirror, install_packages, run, skip_or_fail
 
 from buildlib.machine.host import cache_folder
+from buildlib.machine.rust_toolchains import STD_VERSION
 
 CROSS = "0.2.5"
 IMAGE = "buildlib-test/cross-arm64"
@@ -97,7 +98,7 @@ def managed_sysroot(rust):
     argv = (BUILDLIB, "build", "--arch", "arm64", "--target-dir", target, "--dist", target / "dist")
     built = run(*argv, cwd=hello, env=rust)
     assert built.code == 0, built
-    (root,) = cache_folder().glob(f"sysroots/{run('/usr/bin/rustc', '--version').out.split()[1]}-*")
+    (root,) = cache_folder().glob(f"sysroots/{run('/usr/bin/rustc', '--version').out.split()[1]}-*-{STD_VERSION}")
     return root
 
 

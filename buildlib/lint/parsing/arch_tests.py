@@ -18,6 +18,10 @@ EQUALS = re.compile(
     r"(?<![!<>=])==?\s*(?P<word>[\"']?[\w./*-]+[\"']?)|(?P<first>[\"']?[\w./-]+[\"']?)\s*(?<![!<>=])==?\s*[\"']?\$"
 )
 UNEQUAL = re.compile(r"!=\s*(?P<word>[\"']?[\w./*-]+[\"']?)|(?P<first>[\"']?[\w./-]+[\"']?)\s*!=\s*[\"']?\$")
+# `case` patterns for systems other than Linux: images are for Linux only, so these branches never run.
+OTHER_SYSTEM = re.compile(
+    r"[\"'*]*(?:darwin|mac_?os|osx|windows|mingw|msys|cygwin|freebsd|openbsd|netbsd|sunos)", re.IGNORECASE
+)
 AND, OR = re.compile(r"&&|\s-a\s"), re.compile(r"\|\||\s-o\s")
 TEST = re.compile(r"^\s*!?\s*(?:\[|test\b|.*\|\s*e?grep\b|e?grep\b)", re.DOTALL)
 # Tests that lint cannot read: a program for an interpreter, which exits; a command or function of this name.

@@ -32,7 +32,7 @@ HEREDOC = re.compile(
     re.DOTALL,
 )
 # What the grammar does not know: ${NAME#pattern}, %, / and their doubles; words after an ARG (BuildKit takes a # for one); a user
-# name in quotes, or with a backslash.
+# name in quotes, or with a backslash; a directory with spaces, which WORKDIR takes as they are.
 PATTERN_EXPANSION = re.compile(rb"(?<=\$\{)(?P<name>\w+)(?P<cut>[#%/][^}\n]+)(?=\})")
 AFTER_ARG = re.compile(rb"^([ \t]*ARG[ \t][^\n#]*[ \t])(#[^\n]*)", re.IGNORECASE | re.MULTILINE)
 # A # within a word of ADD and COPY, and everything else up to the end of the word: https://github.com/a/b.git#v1.
@@ -43,6 +43,11 @@ PAIRS = re.compile(rf"^[ \t]*(?:ONBUILD{GAP})?(?:ENV|ARG|LABEL){GAP}".encode(), 
 PAIR = re.compile(
     rb"(?P<gap>(?:(?<=\n)[ \t]*#[^\n]*\n|\s|\\\n)*)(?P<key>[^\s=\\]+)(?P<value>=(?:\"(?:\\.|[^\"\\])*\"|'[^']*'|\\.|[^\s\"'\\])*)?",
     re.DOTALL,
+)
+# What the grammar takes for more than text in a value of ENV and LABEL: $(id -u), `id`.
+SUBSTITUTION = re.compile(rb"`|\$\(")
+WORKDIR = re.compile(
+    rb"^(?P<head>[ \t]*WORKDIR[ \t]+)(?P<path>[^\n\\]*[^\s\\])(?=[ \t]*$)", re.IGNORECASE | re.MULTILINE
 )
 USER = re.compile(rb"^(?P<head>[ \t]*USER[ \t]+)(?P<name>[^\n\\]\S*|\\\$\S*)", re.IGNORECASE | re.MULTILINE)
 
@@ -62,7 +67,7 @@ def _without_unknown_syntax(text: bytes) -> bytes:
     if b"#" in text:
         text = AFTER_ARG.sub(lambda match: match[1] + b" " * len(match[2]), text)
         text = _without_fragments(text)
-    text = _with_plain_keys(text)
+    text = WORKDIR.sub(_without_spaces, _with_plain_pairs(text))
     return USER.sub(lambda match: match["head"] + re.sub(rb"[\"'\\]|(?<=\\)\$", b"x", match["name"]), text)
 
 
@@ -77,8 +82,8 @@ def _without_fragments(text: bytes) -> bytes:
     return b"".join([*parts, text[end:]])
 
 
-def _with_plain_keys(text: bytes) -> bytes:
-    """The text with an x for each character of a key that the grammar does not know."""
+def _with_plain_pairs(text: bytes) -> bytes:
+    """The text with an x for each character of a key, and of a value with a substitution, that the grammar does not know."""
     parts, end = [], 0
     for head in PAIRS.finditer(text):
         body = BODY.match(text, head.end())
@@ -87,9 +92,27 @@ def _with_plain_keys(text: bytes) -> bytes:
             parts += [text[end : pair.start("key")], re.sub(rb"\W", b"x", pair["key"])]
             end = pair.end("key")
             at = pair.end()
-            if pair["value"] is None:  # ENV NAME the rest of the line
+            value = pair["value"]
+            is_rest = value is None and b"ARG" not in head[0].upper()  # ENV NAME the rest of the line
+            if is_rest:
+                value, at = text[end : body.end()], body.end()
+            if value and SUBSTITUTION.search(value):
+                parts.append(_masked(value, []) if is_rest else _plain(value))
+                end = at
+            if pair["value"] is None:
                 break
     return b"".join([*parts, text[end:]])
+
+
+def _plain(value: bytes) -> bytes:
+    """The value with an x for each character but quotes, backslashes and whitespace."""
+    return value[:1] + re.sub(rb"[^\s\"'\\]", b"x", value[1:])
+
+
+def _without_spaces(match: re.Match[bytes]) -> bytes:
+    path = match["path"]
+    is_unknown = re.search(rb"[\s\"'`]|\$\(", path)
+    return match["head"] + (b"x" * len(path) if is_unknown else path)
 
 
 def _masked_parts(text: bytes) -> Iterator[tuple[Span, bytes]]:

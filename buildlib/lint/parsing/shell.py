@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from itertools import dropwhile
 from typing import TYPE_CHECKING
 
-from buildlib.lint.parsing.arch_tests import READS_ARCH, excluded_arches, is_arch_test, tested_arches
+from buildlib.lint.parsing.arch_tests import OTHER_SYSTEM, READS_ARCH, excluded_arches, is_arch_test, tested_arches
 from buildlib.lint.parsing.arch_words import arches_of_pattern
 from buildlib.lint.parsing.containerfile import Piece, Script
 from buildlib.lint.parsing.script import Assignment, Branch, Choice, Command, Guard, ParsedScript, Use, guard_of
 from buildlib.lint.parsing.shell_lists import TESTS, list_choices
-from buildlib.lint.parsing.shell_tree import MAX_DEPTH, fails, if_clauses, list_operands, parse, surroundings
-from buildlib.lint.parsing.shell_words import PREFIXES, script_argument, unquoted
+from buildlib.lint.parsing.shell_tree import (
+    MAX_DEPTH,
+    fails,
+    if_clauses,
+    list_operands,
+    parse,
+    surroundings,
+    unfinished,
+)
+from buildlib.lint.parsing.shell_words import ENDS, behind_prefix, script_argument, unquoted
 from buildlib.lint.parsing.source import Span
 
 if TYPE_CHECKING:
@@ -24,12 +31,6 @@ VARIABLE_USE = re.compile(
     rb"(?<!\\)(?:\\\\)*\$(?:(?P<bare>[A-Za-z_]\w*)|\{[#!]?(?P<name>[A-Za-z_]\w*)(?P<operator>:?[-=?+])?)"
 )
 QUOTED_HEREDOC = re.compile(r"<<-?\s*[\"'\\]")
-# `case` patterns for systems other than Linux: images are for Linux only, so these branches never run.
-OTHER_SYSTEM = re.compile(
-    r"[\"'*]*(?:darwin|mac_?os|osx|windows|mingw|msys|cygwin|freebsd|openbsd|netbsd|sunos)", re.IGNORECASE
-)
-# Keywords of `if` and `case`.
-BRANCH_KEYWORDS = frozenset({"case", "esac", ";;", "if", "then", "elif", "else", "fi"})
 
 
 def read(script: Script) -> ParsedScript:
@@ -66,8 +67,13 @@ class _Reader:
         }  # fmt: skip
 
     def read(self, guards: tuple[Guard, ...]) -> None:
-        """Parse the script and walk over its tree."""
-        self.visit(parse(self.script.text), guards)
+        """Parse the script and walk over its tree; no rule gets the commands of a script that a shell would reject."""
+        root = parse(self.script.text)
+        if (broken := unfinished(root)) is not None:
+            self.parsed.unparsed.append(self.span(broken))
+            self.quoted.append(self.span(root))
+        else:
+            self.visit(root, guards)
 
     def text(self, node: Node) -> str:
         """The node's text."""
@@ -113,9 +119,7 @@ class _Reader:
                 self._visit_all(rest, guards, pipeline)
             case "ERROR":
                 self.parsed.unparsed.append(self.span(node))
-                # Branch keywords in here belong to a broken `if` or `case`: which branch a command is in is unknown.
-                unknown = any(child.type in BRANCH_KEYWORDS for child in node.children)
-                self._visit_all(node.named_children, (*guards, Guard()) if unknown else guards, pipeline)
+                self._visit_all(node.named_children, guards, pipeline)
             case _:
                 self._visit_all(node.named_children, guards, pipeline)
 
@@ -127,11 +131,11 @@ class _Reader:
         name = node.child_by_field_name("name")
         words = [] if name is None else [self.piece(name)]
         words += [self.piece(child) for child in node.children_by_field_name("argument")]
-        while len(words) > 1 and words[0].bare in PREFIXES:
+        if words and words[0].text in ENDS:
+            self.parsed.unparsed.append(words[0].span)
+        while (rest := behind_prefix(words, self.parsed.assignments)) is not None:
             self._env_assignments(words[1:], guards)
-            words = list(dropwhile(lambda word: word.text.startswith("-") or "=" in word.text, words[1:]))
-        if [word.bare for word in words[1:3]] == ["-m", "pip"]:  # of python
-            words = words[2:]
+            words = rest
         script = script_argument(words)
         command = Command(tuple(word for word in words if word is not script), self.span(node), guards, pipeline)
         self.parsed.commands.append(command)

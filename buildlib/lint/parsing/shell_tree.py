@@ -27,6 +27,11 @@ FAILING_NAME = re.compile(
 )
 # After a choice, in its pipeline: what it prints is only compared with files.
 CHECKSUM = re.compile(rb"[^|&;]*\|\s*(?:\S*/)?(?:sha\d*sum|shasum|md5sum|b2sum)\b")
+# In a node of type ERROR, the start of what has no end.
+OPENING = frozenset(
+    {"if", "then", "elif", "else", "case", "for", "while", "until", "do", "{", "(", "$(", "${", "<(", "`"}
+)
+OPEN_QUOTE = re.compile(rb"\s*[\"']")
 READS_OUTPUT = frozenset(
     {"command_substitution", "process_substitution", "pipeline", "redirected_statement", "function_definition"}
 )
@@ -49,6 +54,27 @@ def parse(text: bytes) -> Node:
         .parse(LAST_BRANCH_END.sub(_without_branch_end, ORDER_OPERATOR.sub(b"==", DOLLAR.sub(b"_", text))))
         .root_node
     )
+
+
+def unfinished(root: Node) -> Node | None:
+    """The first node that has no end, such as a `case` without `esac`, a quote, or && without a command after it; None for none.
+
+    A shell rejects the whole script. The parser invents an end, or leaves the node out, so that the tree says nothing about what
+    belongs to it.
+    """
+    pending = [root] if root.has_error else []
+    while pending:
+        node = pending.pop()
+        is_open = any(child.type in OPENING for child in node.children) or OPEN_QUOTE.match(node.text or b"")
+        if node.type == "ERROR" and is_open:
+            return node
+        # The grammar also misses a ; in valid scripts: after a heredoc in a loop.
+        if node.is_missing and node.type not in (";", "\n"):
+            while node.parent is not None and node.start_byte == node.end_byte:
+                node = node.parent
+            return node
+        pending += reversed([child for child in node.children if child.has_error or child.is_missing])
+    return None
 
 
 def _without_branch_end(match: re.Match[bytes]) -> bytes:
@@ -95,9 +121,10 @@ def surroundings(node: Node) -> tuple[str, bool]:
     """What reads the output of a choice, and whether the choice itself is conditional, as in `script.Choice`."""
     output, conditional, parent = "", False, node.parent
     while parent is not None:
-        if parent.type in READS_OUTPUT:
+        after = (parent.text or b"")[node.end_byte - parent.start_byte :]
+        if parent.type in READS_OUTPUT and after.strip() != b">&2":
             output = output or "other"
-            if parent.type == "pipeline" and CHECKSUM.match((parent.text or b"")[node.end_byte - parent.start_byte :]):
+            if parent.type == "pipeline" and CHECKSUM.match(after):
                 output = "checksum"
         conditional = conditional or parent.type in CONDITIONAL
         parent = parent.parent

@@ -122,6 +122,22 @@ class Analysis:
         pattern = re.compile(".*".join(map(re.escape, EXPANSION.split(image.text))), re.IGNORECASE)
         return any(pattern.fullmatch(stage.name) for stage in stages or self.file.stages if stage.name)
 
+    def possible_parents(self, stage: Stage) -> Sequence[int]:
+        """The numbers of the stages that a stage may be based on: several for `FROM build-$TARGETARCH`."""
+        return self._possible_parents[stage.number]
+
+    @cached_property
+    def _possible_parents(self) -> list[Sequence[int]]:
+        return [[stage.parent] if stage.parent is not None else self._chosen_by(stage) for stage in self.file.stages]
+
+    def _chosen_by(self, stage: Stage) -> Sequence[int]:
+        """The numbers of the stages that a FROM with a variable may mean."""
+        if "$" not in stage.base.text:
+            return ()
+        parts = EXPANSION.split(self.with_global_args(stage.base.text))
+        pattern = re.compile(".*".join(map(re.escape, parts)), re.IGNORECASE)
+        return [one.number for one in self.file.stages[: stage.number] if one.name and pattern.fullmatch(one.name)]
+
     # --- cross toolchains ------------------------------------------------------------------------------------------
 
     def is_toolchain(self, stage: Stage) -> bool:

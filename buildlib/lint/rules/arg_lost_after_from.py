@@ -37,19 +37,11 @@ def check(analysis: Analysis) -> Iterator[Finding]:
     declaring: dict[str, list[int]] = {}  # by name: the stages with an ARG of that name
     for stage in analysis.file.stages:
         yield from _check_from(analysis, stage, global_args, declaring)
-        inherited = set().union(*(known[number] for number in _parents(analysis, stage)))
+        inherited = set().union(*(known[number] for number in analysis.possible_parents(stage)))
         yield from _check_stage(analysis, stage, inherited, global_args, declaring)
         known.append(inherited | _names(stage.instructions, "arg", "env"))
         for name in _names(stage.instructions, "arg"):
             declaring.setdefault(name, []).append(stage.number)
-
-
-def _parents(analysis: Analysis, stage: Stage) -> list[int]:
-    """The numbers of the stages that a stage may be based on: several for `FROM build-$TARGETARCH`."""
-    if stage.parent is not None:
-        return [stage.parent]
-    earlier = analysis.file.stages[: stage.number]
-    return [one.number for one in earlier if one.name and analysis.may_be_stage(stage.base, (one,))]
 
 
 def _check_from(

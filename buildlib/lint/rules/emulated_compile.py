@@ -37,10 +37,28 @@ MAX_TEXT = 100_000  # characters of a RUN that are parsed; the commands of no Do
 
 def check(analysis: Analysis) -> Iterator[Finding]:
     """Report the compilers in the stages for the target platform; none in a file for one architecture, where such a machine builds."""
-    for stage, _, script in analysis.runs() if not machine_of(analysis.source.arches) else ():
-        ancestors = analysis.file.ancestry(stage)
-        if not is_other_platform(ancestor.platform.text for ancestor in ancestors if ancestor.platform is not None):
+    if machine_of(analysis.source.arches):
+        return
+    platforms = _platforms(analysis)
+    for stage, _, script in analysis.runs():
+        if not is_other_platform(platforms[stage.number]):
             yield from check_script(analysis.source, script)
+
+
+def _platforms(analysis: Analysis) -> list[frozenset[str]]:
+    """For each stage, the platforms that are written in its FROM and in those of the stages that it is based on.
+
+    Of stages that `FROM base-$TARGETARCH` chooses from, only the build platform counts, and only if all are for that: with
+    `FROM --platform=linux/arm64 … AS base-arm64`, each is for its own target.
+    """
+    platforms: list[frozenset[str]] = []
+    for stage in analysis.file.stages:
+        of_parents = [platforms[number] for number in analysis.possible_parents(stage)]
+        if stage.parent is None and not all("BUILDPLATFORM" in " ".join(texts) for texts in of_parents):
+            of_parents = []
+        own = frozenset({stage.platform.text}) if stage.platform else frozenset()
+        platforms.append(own.union(*of_parents))
+    return platforms
 
 
 def check_script(source: Source, script: ParsedScript) -> Iterator[Finding]:

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from buildlib.lint.analysis import Analysis, constant_text, mismatch
 from buildlib.lint.base_images import constant_platform, external_images
+from buildlib.lint.download_names import differ
 from buildlib.lint.downloads import new_downloads
 from buildlib.lint.finding import Finding, make_finding
-from buildlib.lint.parsing.arch_words import arches_of_pattern, can_run, find_arch_words
+from buildlib.lint.parsing.arch_words import ArchWord, arches_of_pattern, can_run, find_arch_words
 from buildlib.lint.parsing.containerfile import Piece
 from buildlib.lint.parsing.script import Assignment, Guard, ParsedScript
 from buildlib.lint.parsing.source import Span
@@ -43,7 +44,7 @@ def check(analysis: Analysis) -> Iterator[Finding]:
     for stage, _, script in analysis.runs():
         guards = analysis.stage_guards(stage)
         for assignment in script.assignments:
-            for value in assignment.values:
+            for value in assignment.values if not _is_list(assignment) else ():
                 yield from _check_assignment(analysis, assignment, value, guards)
         yield from _check_printed(analysis, script, guards)
         yield from _check_substitutions(analysis, script)
@@ -81,6 +82,18 @@ def _check_triples(analysis: Analysis) -> Iterator[Finding]:
                 yield make_finding(analysis.source, RULE, triple.span, text)
 
 
+def _is_list(assignment: Assignment) -> bool:
+    """Whether a variable gets the names of several architectures, as in `for a in arm alpha s390x`: a list is no mapping."""
+    texts = [constant_text(value.bare) for value in assignment.values]
+    words = [word for text in texts for word in _words_of_name(text)]
+    return differ(words) or (len(texts) > 1 and any(word.word in texts for word in words))
+
+
+def _words_of_name(text: str) -> list[ArchWord]:
+    """The words for architectures in a value. `find_arch_words` recognizes three names only after "linux/"."""
+    return list(find_arch_words(f"linux/{text}" if text.strip("\"'") in ("arm", "386", "x86") else text))
+
+
 def _check_assignment(
     analysis: Analysis, assignment: Assignment, value: Piece, stage_guards: tuple[Guard, ...]
 ) -> Iterator[Finding]:
@@ -88,9 +101,7 @@ def _check_assignment(
     if not guards or UNRELATED_VARIABLE.match(assignment.name):
         return
     yield from _check_spelling(analysis, value, guards)
-    text = constant_text(value.text)
-    # `find_arch_words` recognizes these three only after "linux/".
-    words = list(find_arch_words(f"linux/{text}" if text.strip("\"'") in ("arm", "386", "x86") else text))
+    words = _words_of_name(constant_text(value.text))
     if not words or any(find_arch_words(assignment.name)):
         return
     if selected := mismatch(guards, {word.arch for word in words}):
@@ -106,10 +117,7 @@ def _check_printed(analysis: Analysis, script: ParsedScript, stage_guards: tuple
         if command.name not in ("echo", "printf") or len(words) != 1 or not guards or re.search(r"\s", words[0].bare):
             continue
         yield from _check_spelling(analysis, words[0], guards)
-        text = constant_text(words[0].text)
-        found = {
-            word.arch for word in find_arch_words(f"linux/{text}" if words[0].bare in ("arm", "386", "x86") else text)
-        }
+        found = {word.arch for word in _words_of_name(constant_text(words[0].text))}
         if selected := mismatch(guards, found):
             yield make_finding(analysis.source, RULE, words[0].span, f"{words[0].bare} in a branch for {selected}")
 

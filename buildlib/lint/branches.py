@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from buildlib.lint.analysis import constant_text
-from buildlib.lint.known_commands import CROSS_PACKAGE, FETCH, INSTALL
+from buildlib.lint.known_commands import CROSS_PACKAGE, FETCH, INSTALL, MESSAGE
 from buildlib.lint.parsing.arch_words import arches_of_pattern, find_arch_words
 from buildlib.lint.parsing.script import Branch, Choice
 from buildlib.lint.parsing.shell_tree import FAILING_NAME
@@ -15,6 +15,11 @@ from buildlib.lint.toolchains import CROSS_COMPILER
 PRINTS = re.compile(r"\b(?:echo|printf|cat)\b")
 QUOTED = re.compile(r"\"(?:\\.|[^\"\\`])*\"|'[^']*'", re.DOTALL)
 WRITES = re.compile(r"\||`|>(?!&2)")
+# A command substitution that asks for the architecture.
+ASKS_MACHINE = re.compile(
+    r"(?:\$\(|`)\s*(?:uname -[mp]|arch|dpkg --print-architecture|apk --print-arch"
+    r"|go env GO(?:HOST)?ARCH|rpm --eval \S*_arch\S*)\s*[)|`]"
+)
 # Commands whose result is for the machine on which they run.
 GENERAL = frozenset({
     "make", "cmake", "ninja", "meson", "./configure", "cargo", "go", "gcc", "cc", "g++", "clang", "rpmbuild", "abuild",
@@ -36,8 +41,10 @@ def does_nothing(default: Branch) -> bool:
 
 
 def only_prints(text: str) -> bool:
-    """Whether each command of a branch prints a message, and none writes a file or starts another command."""
-    return "$(" not in text and _names_of_commands(text) <= {"echo", "printf", "true", ":"}
+    """Whether each command of a branch prints a message, and none writes a file or starts another command but one that asks."""
+    text = ASKS_MACHINE.sub("q", text)
+    names = _names_of_commands(text) - {"echo", "printf", "true", ":"}
+    return "$(" not in text and all(MESSAGE.match(name) and not FAILING_NAME.match(name) for name in names)
 
 
 def only_fails(branch: Branch) -> bool:
@@ -46,9 +53,15 @@ def only_fails(branch: Branch) -> bool:
     return branch.fails and all(map(FAILING_NAME.match, names))
 
 
-def only_notes(branch: Branch) -> bool:
-    """Whether a branch only says that there is nothing to do; a message that names it an error means that it should fail."""
-    return only_prints(branch.text) and not ERROR.search(branch.text) and not matters(branch)
+def only_notes(branch: Branch, choice: Choice) -> bool:
+    """Whether a branch only says that there is nothing to do; a message that names it an error means that it should fail.
+
+    A message has several words. What is one word, or is read by something, is a value, in which an architecture matters.
+    """
+    is_note = only_prints(branch.text) and not ERROR.search(branch.text)
+    printed = [" ".join(words[1:]) for words in branch.commands if words[:1] in (("echo",), ("printf",))]
+    is_message = choice.output == "" and all(re.search(r"\w\s+\w", text) for text in printed)
+    return is_note and (is_message or not matters(branch))
 
 
 def only_skips(branch: Branch) -> bool:

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Set
 from functools import lru_cache
 from typing import NamedTuple
 
 from buildlib.lint.analysis import PLATFORM_ARGS, Analysis, variables
 from buildlib.lint.base_images import constant_platform
-from buildlib.lint.branches import only_fails, only_prints
+from buildlib.lint.branches import ASKS_MACHINE, only_fails, only_prints
 from buildlib.lint.parsing.arch_tests import AND, excluded_arches
 from buildlib.lint.parsing.arch_words import can_run
 from buildlib.lint.parsing.containerfile import Piece, Stage
 from buildlib.lint.parsing.script import Choice, ParsedScript
-
-# A command substitution that asks for the architecture.
-ASKS_MACHINE = re.compile(
-    r"(?:\$\(|`)\s*(?:uname -[mp]|arch|dpkg --print-architecture|apk --print-arch"
-    r"|go env GO(?:HOST)?ARCH|rpm --eval \S*_arch\S*)\s*[)|`]"
-)
 
 
 class Rejection(NamedTuple):

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence, Set
 
 from buildlib.lint.analysis import PLATFORM_ARGS, Analysis, constant_text, variables
 from buildlib.lint.branches import (
+    ASKS_MACHINE,
     PRINTS,
     does_nothing,
     is_general,
@@ -25,7 +26,7 @@ from buildlib.lint.parsing.arch_tests import AND
 from buildlib.lint.parsing.arch_words import can_run, find_arch_words
 from buildlib.lint.parsing.containerfile import Piece
 from buildlib.lint.parsing.script import VARIABLE, Branch, Choice, Guard, ParsedScript, guard_of
-from buildlib.lint.rejections import ASKS_MACHINE, all_rejections, compared_variables, question_of, rejects_others
+from buildlib.lint.rejections import all_rejections, compared_variables, question_of, rejects_others
 
 # NAME=value.
 SETTING = re.compile(
@@ -100,7 +101,7 @@ def _ignores_others(choice: Choice, script: ParsedScript, is_passed_on: bool) ->
             or is_general(choice.default)
             or not (relevant or only_prints(choice.default.text) or names_arch(choice.default))  # a step that some skip
             or _passes_on(choice, choice.default, script)
-            or (bool(relevant) and only_notes(choice.default) and _is_extra_step(choice, relevant, script))
+            or (only_notes(choice.default, choice) and _is_extra_step(choice, relevant, script))
         )
     if _prepares_other(choice):
         return False
@@ -187,15 +188,16 @@ def _passes_on(choice: Choice, default: Branch, script: ParsedScript) -> bool:
         return True
     echoes = [words for words in default.commands if words[:1] in (("echo",), ("printf",))]
     return any(words in PRINTS_MACHINE for words in default.commands) or any(
-        _is_name_with_machine(words[-1], subjects) for words in echoes
+        _is_name_with_machine(words, subjects) for words in echoes
     )
 
 
-def _is_name_with_machine(word: str, subjects: Set[str]) -> bool:
-    """Whether a word that a branch prints is a name with the architecture in it, and not a message: `tool-$(uname -m).zip`."""
-    if re.search(r"\s", constant_text(word)):
+def _is_name_with_machine(words: Sequence[str], subjects: Set[str]) -> bool:
+    """Whether a branch prints a name with the architecture in it, and not a message: `echo tool-$(uname -m).zip`."""
+    printed = [word for word in words[1:] if not word.startswith("-")]
+    if any(re.search(r"\s", constant_text(word)) for word in printed) or (words[0] == "echo" and len(printed) > 1):
         return False
-    return bool(ASKS_MACHINE.search(word) or subjects & set(VARIABLE.findall(word)))
+    return any(ASKS_MACHINE.search(word) or subjects & set(VARIABLE.findall(word)) for word in printed)
 
 
 def _sources(choice: Choice, script: ParsedScript) -> set[str]:

@@ -43,6 +43,11 @@ DOTNET_STARTS = re.compile(
 CARGO_PRODUCTS = re.compile(r"/(?:release|debug)(?:/|$)|(?:^|/)target(?:/|$)|cargo/bin\b")
 GO_PRODUCTS = re.compile(r"/go/bin\b|/release/")
 C_PRODUCTS = re.compile(r"(?:^|/)(?:build\w*|out|bin|lib|dist|install)(?:/|$)|^/usr/local/?$")
+INSTALLED = re.compile(r"/(?:cargo|go)/bin(?:/|$)")  # tools
+MAJOR_VERSION = re.compile(r"v\d+|\.\.\.")
+CARGO_VALUE = re.compile(
+    r"--(?:version|root|registry|index|branch|tag|rev|features|bin|profile|jobs|target-dir)$|-[Fj]$"
+)
 PRODUCTS = {
     "cargo": CARGO_PRODUCTS, "go": GO_PRODUCTS, "cmake": C_PRODUCTS, "zig": re.compile(r"(?:^|/)zig-out(?:/|$)"),
     "dotnet": re.compile(r"(?:^|/)publish(?:/|$)"),
@@ -52,10 +57,20 @@ PUT = ("cp", "mv", "install", "ln", "rsync")
 
 
 class Product(NamedTuple):
-    """A file or a directory in a stage that a compiler there, or in a stage that it copies from, has written."""
+    """A file or a directory in a stage that a compiler there, or in a stage that it copies from, has written.
+
+    `tool` is the name of what `cargo install NAME` or `go install MODULE@VERSION` installs; "" for what is compiled from the context.
+    """
 
     matches: Callable[[str], bool]  # whether a path is of it
     compiler: Command
+    tool: str = ""
+
+    def inherited(self) -> Product:
+        """The product in a stage that is based on this one, which may put others beside a tool: only files with its name are of it."""
+        if not self.tool:
+            return self
+        return self._replace(matches=lambda path: self.matches(path) and _is_named(path, self.tool))
 
 
 def check(analysis: Analysis) -> Iterator[Finding]:
@@ -66,7 +81,7 @@ def check(analysis: Analysis) -> Iterator[Finding]:
     for_builds: list[bool] = []
     images = _images(analysis)
     for stage in analysis.file.stages:
-        own = list(products[stage.parent]) if stage.parent is not None else []
+        own = [product.inherited() for product in products[stage.parent]] if stage.parent is not None else []
         own_platform = stage.platform is not None and "BUILDPLATFORM" in stage.platform.text
         for_build = own_platform or (stage.parent is not None and for_builds[stage.parent])
         for_builds.append(for_build)
@@ -137,13 +152,39 @@ def _products(analysis: Analysis, stage: Stage) -> Iterator[Product]:
             outputs = [after for flag, after in pairwise(words) if OUTPUT_FLAG.match(flag)]
             outputs += [word for word in words if word.startswith("/")]
             outputs += [word.partition("=")[2] for word in words if "PREFIX=" in word or word.startswith("--out")]
-            yield Product(_below([join(directory, word) for word in outputs if word]), compiler)
-            if usual := PRODUCTS.get(compiler.name):
-                yield Product(lambda path, usual=usual: usual.search(path) is not None, compiler)  # type: ignore[misc]
+            tool = _installed_tool(words)
+            yield Product(_below([join(directory, word) for word in outputs if word]), compiler, tool)
+            if usual := INSTALLED if tool else PRODUCTS.get(compiler.name):
+                yield Product(lambda path, usual=usual: usual.search(path) is not None, compiler, tool)  # type: ignore[misc]
             for put in (command for command in commands if command.name in PUT and len(command.words) > 2):
+                sources = [word.bare for word in put.words[1:-1]]
+                if tool and not any(_is_named(source, tool) or INSTALLED.search(source) for source in sources):
+                    continue
                 destination = join(directory, put.words[-1].bare)
-                names = [word.bare.rpartition("/")[2] for word in put.words[1:-1]]
-                yield Product(_below([destination, *(join(destination, name) for name in names)]), compiler)
+                names = [source.rpartition("/")[2] for source in sources]
+                yield Product(_below([destination, *(join(destination, name) for name in names)]), compiler, tool)
+
+
+def _installed_tool(words: list[str]) -> str:
+    """The name of the tool that a command installs from a registry; "" for a command that compiles the project."""
+    if words[:1] == ["cargo"] and "install" in words[1:3]:
+        if any(word in ("--path", "--git") or word.startswith(("--path=", "--git=")) for word in words):
+            return ""
+        rest = words[words.index("install") + 1 :]
+        names = [
+            word for before, word in pairwise(["", *rest]) if word[:1] not in "-$." and not CARGO_VALUE.match(before)
+        ]
+        return names[0].partition("@")[0] if names else ""
+    if words[:2] == ["go", "install"]:
+        module = next((word.partition("@")[0] for word in words if "@" in word and not word.startswith("-")), "")
+        return next((part for part in reversed(module.split("/")) if not MAJOR_VERSION.fullmatch(part)), "")
+    return ""
+
+
+def _is_named(path: str, tool: str) -> bool:
+    """Whether a path is the directory of the installed programs, or a program named after the tool: diesel of diesel_cli."""
+    name = path.rstrip("/").rpartition("/")[2]
+    return name == "bin" or "*" in name or (bool(name) and (name.startswith(tool) or tool.startswith(name)))
 
 
 def _below(outputs: Iterable[str]) -> Callable[[str], bool]:

@@ -20,6 +20,14 @@ NEUTRAL = re.compile(
     r"/(?:Packages(?:\.\w+)?|(?:In)?Release(?:\.gpg)?|repomd\.xml|APKINDEX\.tar\.gz|[^/]+\.(?:pub|asc|gpg|key|pem|crt|pin|sha\d+(?:sum)?|md5|sig)"
     r"|(?![\w-]*keyring)[^/]+(?:_all\.deb|\.noarch\.rpm))[\"']?$"
 )
+# Paths that contain an architecture: the dynamic loader, a Java home, the output of Go.
+ARCH_PATH = re.compile(
+    r"ld-linux-(?:x86-64|aarch64|armhf|riscv64\w*)\.so|ld-musl-(?:x86_64|aarch64|armhf|i386|riscv64)\.(?:so|path)|ld64?\.so\.[12]"
+    r"|(?:jvm|java|jdk|openjdk|temurin)[\w./-]*-(?:amd64|arm64|armhf|ppc64el|s390x|riscv64)\b|\blinux_(?:amd64|arm64|386|arm)/"
+    r"|targets/(?:x86_64|aarch64|sbsa)-linux|\bjre/lib/(?:amd64|i386|aarch64|arm)\b"
+    # What Python builds and where uv installs it.
+    r"|\bbuild/lib\.linux-(?:x86_64|aarch64)-[\w.]+|\bcpython-[\d.]+-linux-(?:x86_64|aarch64)-(?:gnu|musl)\b"
+)
 URL = re.compile(r"^[\"']?[a-z0-9+]+://[^/\s]+", re.IGNORECASE)
 # The source of a project, whose name may contain an architecture.
 SOURCE_ARCHIVE = re.compile(

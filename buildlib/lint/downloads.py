@@ -11,6 +11,7 @@ from itertools import chain, pairwise
 
 from buildlib.lint.analysis import Analysis, constant_text
 from buildlib.lint.arch_options import arch_options, words_of_value
+from buildlib.lint.copied_files import files_of_stage
 from buildlib.lint.download_names import DATA, URL, differ, download_words, values_with_arch
 from buildlib.lint.finding import Edit
 from buildlib.lint.known_commands import (
@@ -18,9 +19,11 @@ from buildlib.lint.known_commands import (
     DOWNLOADS_IN_TEXT,
     FETCH,
     FILTER,
+    HELPER,
     INSTALL,
     MENTION,
     MESSAGE,
+    TAKEN,
     UNPACK,
 )
 from buildlib.lint.parsing.arch_words import (
@@ -50,15 +53,11 @@ DEB822 = re.compile(r"^\s*Architectures:\s*(?P<arch>\S+)\s*$", re.MULTILINE)
 # electron-builder --x64 is not a package.
 OTHER_FLAG = re.compile(r"^-(?!-(?:enablerepo=|target[_-])?arch=|-cpu=|-platform)")
 TOOLCHAIN_ARCHIVE = re.compile(r"toolchain|\bgcc\b", re.IGNORECASE)
-# Texts with spaces that start with what is taken: a URL, or a line of sources.list.
-TAKEN = re.compile(r"\s*(?:deb(?:-src)?\s|[a-z0-9+]+://)")
 OUTPUT_OPTION = re.compile(r"-[a-zA-Z]*[oO]|--output(?:-document)?|--out|--dest")
 CURL_OUTPUT = re.compile(r"-[a-zA-Z]*o|--output")  # -O takes no name
 FOREIGN_PACKAGE = re.compile(r"^[\w.+-]+:(?P<arch>\w+)(?:=|$)")
 COPY = frozenset({"cp", "mv", "ln", "install", "rename"})
 DECOMPRESS = frozenset({"gzip", "gunzip", "bzip2", "bunzip2", "xz", "unxz", "zstd", "unzstd", "lzma", "unlzma"})
-# A script's own command for downloads: download_ndk android-ndk-linux-x86_64.zip.
-HELPER = re.compile(r"^(?:\w+[_-])?(?:download|fetch)(?:[_-]\w+)*$")
 
 
 @dataclass(frozen=True)
@@ -180,6 +179,7 @@ def _is_foreign(analysis: Analysis, stage: Stage, download: Download) -> bool:
 
 
 def _downloads(analysis: Analysis, stage: Stage, instruction: Instruction) -> Iterator[Download]:
+    yield from (Download(*found, "copied file") for found in files_of_stage(analysis, stage, instruction))
     match instruction.kind:
         case "add" | "copy" if stage.posix:
             yield from _added_files(analysis, stage, instruction)
@@ -189,9 +189,8 @@ def _downloads(analysis: Analysis, stage: Stage, instruction: Instruction) -> It
             script = analysis.script(stage, instruction)
             if script is not None:
                 start = instruction.script.start if instruction.script else instruction.span.start
-                yield from _package_sources(
-                    analysis, stage, script, Piece(script.text, Span(start, instruction.span.end))
-                )
+                text = Piece(script.text, Span(start, instruction.span.end))
+                yield from _package_sources(analysis, stage, script, text)
                 yield from _of_script(analysis, stage, script)
 
 

@@ -23,6 +23,10 @@ MENTION = frozenset({
 MESSAGE = re.compile(
     r"^(?:\w+_)?(?:die|fail\w*|abort|fatal|err(?:or)?|warn\w*|info|debug|log(?:ger)?|notice|note|msg|message|say|print)(?:_\w+)?$"
 )
+# A script's own command for downloads: download_ndk android-ndk-linux-x86_64.zip.
+HELPER = re.compile(r"^(?:\w+[_-])?(?:download|fetch)(?:[_-]\w+)*$")
+# Texts with spaces that start with what is taken: a URL, or a line of sources.list.
+TAKEN = re.compile(r"\s*(?:deb(?:-src)?\s|[a-z0-9+]+://)")
 # What downloads in a text that is an argument: a command for a shell, and the functions of usual languages.
 DOWNLOADS_IN_TEXT = re.compile(
     r"\b(?:curl|wget2?|aria2c|axel|gsutil|requests\.\w+|httpx\.\w+|https?(?:[\"']\))?\.(?:get|request)|Net::HTTP|HTTP::Tiny|LWP|open-uri|URI\.open"

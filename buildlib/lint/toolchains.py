@@ -14,7 +14,7 @@ COMPILES = re.compile(
 )
 CROSS_COMPILER = re.compile(
     r"\b(?:gcc|g\+\+)-(?:\d+-)?[\w-]+-linux-gnu\w*|crossbuild-essential-\w+|(?:musl|cross|gcc)-toolchain|musl-cross|crosstool|ct-ng|binutils-[\w-]+-linux-gnu"
-    r"|--target=[\w-]+-(?:linux|elf|eabi)",
+    r"|--target=(?!bun-)[\w-]+-(?:linux|elf|eabi)",
 )
 # Images of cross compilers, with the target in their names or tags: rustembedded/cross:aarch64-unknown-linux-musl.
 CROSS_BASE = re.compile(

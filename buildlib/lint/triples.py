@@ -11,7 +11,7 @@ from typing import NamedTuple
 from buildlib.lint.analysis import PLATFORM_ARGS, Analysis, arch_words, constant_text, variables
 from buildlib.lint.arch_options import words_of_value
 from buildlib.lint.base_images import arches_of_source
-from buildlib.lint.download_names import DATA
+from buildlib.lint.download_names import ARCH_PATH, DATA
 from buildlib.lint.downloads import ARCHIVE
 from buildlib.lint.known_commands import CROSS_PACKAGE, FETCH, FILTER, INSTALL, MENTION
 from buildlib.lint.made_files import is_made_here
@@ -26,17 +26,9 @@ from buildlib.lint.parsing.script import Command, Guard, ParsedScript
 from buildlib.lint.parsing.source import Span
 
 OTHER_COMMANDS = FETCH | INSTALL | FILTER | MENTION
-# Paths that contain an architecture: the dynamic loader, a Java home, the output of Go.
-ARCH_PATH = re.compile(
-    r"ld-linux-(?:x86-64|aarch64|armhf|riscv64\w*)\.so|ld-musl-(?:x86_64|aarch64|armhf|i386|riscv64)\.(?:so|path)|ld64?\.so\.[12]"
-    r"|(?:jvm|java|jdk|openjdk|temurin)[\w./-]*-(?:amd64|arm64|armhf|ppc64el|s390x|riscv64)\b|\blinux_(?:amd64|arm64|386|arm)/"
-    r"|targets/(?:x86_64|aarch64|sbsa)-linux|\bjre/lib/(?:amd64|i386|aarch64|arm)\b"
-    # What Python builds and where uv installs it.
-    r"|\bbuild/lib\.linux-(?:x86_64|aarch64)-[\w.]+|\bcpython-[\d.]+-linux-(?:x86_64|aarch64)-(?:gnu|musl)\b"
-)
 # Variables that select the target of a compiler.
 TARGET_VARIABLE = re.compile(
-    r"^(?:GOARCH|CARGO_BUILD_TARGET|npm_config_(?:target_)?arch|TARGET_TRIPLE|RUST_TARGET|RUSTTARGET|CONDA_SUBDIR|(?:FNM|N|MISE)_ARCH)$"
+    r"^(?:GOARCH|CARGO_BUILD_TARGET|npm_config_(?:target_)?arch|TARGET_TRIPLE|PKG_TARGETS?|BUN_TARGET|RUST_TARGET|RUSTTARGET|CONDA_SUBDIR|(?:FNM|N|MISE)_ARCH)$"
 )
 # Variables before a command, which its build or its installer reads: XC_ARCH=amd64 make.
 COMMAND_VARIABLE = re.compile(r"^(?:[A-Z]\w*_)?(?:ARCH|CPU|MACHINE)$")
@@ -44,6 +36,9 @@ LIBRARY_DIRECTORY = re.compile(rf"/lib/{TRIPLE.pattern}")
 LIBC = re.compile(r"(?<=-linux-)(?:gnu|musl)\w*")
 
 
+# pkg -t node22-linux-x64, nexe --target linux-arm64-22, bun build --target=bun-linux-x64
+PACKAGERS = frozenset({"pkg", "nexe", "bun", "bunx", "npx", "pnpx"})
+PACKAGER_TARGET = re.compile(r"(?:-t|--targets?)=.*linux(?:static)?-")
 SYSTEM_DIRECTORY = re.compile(r"(?<=/)(?P<name>linux[-_][\w-]+|[\w-]+[-_]linux)(?=[/:]|$)")
 SCRIPT_WORD = re.compile(r"[^\s;&|()\"']+")
 # After a triple: the rest of the name of a cross compiler.
@@ -173,8 +168,7 @@ def _in_commands(script: ParsedScript) -> Iterator[Triple]:
         is_further = command.name == "rustup" and "target" in words
         for triple in _in_pieces((piece for piece in command.words if "://" not in piece.text), command.guards):
             yield triple._replace(is_further_target=is_further)
-        if command.name == "dotnet":
-            yield from _runtime_identifiers(command)
+        yield from _runtime_identifiers(command)
         if command.name == "Configure":  # of OpenSSL: ./Configure linux-x86_64
             targets = (piece for piece in command.words[1:] if piece.bare.startswith("linux-"))
             yield from (
@@ -245,11 +239,16 @@ def started_programs(analysis: Analysis, instruction: Instruction) -> Iterator[T
 
 
 def _runtime_identifiers(command: Command) -> Iterator[Triple]:
-    """The runtime identifiers of .NET: dotnet publish -r linux-x64."""
-    for flag, piece in pairwise(command.words):
+    """The targets of .NET and of what makes a program of JavaScript: dotnet publish -r linux-x64, pkg -t node22-linux-x64."""
+    for flag, piece in pairwise(command.words) if command.name == "dotnet" else ():
         word = next(find_arch_words(constant_text(piece.text)), None)
         if word and (flag.bare in ("-r", "--runtime", "-a", "--arch") or "RuntimeIdentifier=" in piece.text):
             yield Triple(piece, word.arch, word.word, word.start, command.guards)
+    for flag, piece in pairwise(command.words) if command.name in PACKAGERS else ():
+        words = list(find_arch_words(constant_text(piece.text)))
+        is_target = PACKAGER_TARGET.match(piece.bare if "=" in piece.bare else f"{flag.bare}={piece.bare}")
+        if is_target and len({word.arch for word in words}) == 1 and not TRIPLE.search(piece.text):
+            yield Triple(piece, words[0].arch, words[0].word, words[0].start, command.guards)
 
 
 def _in_value(name: str, value: Piece, guards: tuple[Guard, ...]) -> Iterator[Triple]:

@@ -76,6 +76,7 @@ class Log:
         self._lines: dict[int, Line] = {}
         lowered = [row.lower() for _, row in self._rows]
         self._lowered = "\n".join(lowered)
+        self._reversed = self._lowered[::-1]  # `find` is several times faster than `rfind`
         self._starts = list(accumulate((len(row) + 1 for row in lowered), initial=0))
         self._words: dict[range, str] = {}
 
@@ -135,14 +136,16 @@ class Log:
         """
         if lines is not None and longest_word(phrase) not in self._words_of(lines):
             return
-        start, position = (self._starts[lines.start], self._starts[lines.stop]) if lines else (0, len(self._lowered))
+        length, backwards = len(self._reversed), phrase[::-1]
+        start, end = (self._starts[lines.start], self._starts[lines.stop]) if lines else (0, length)
+        position = length - min(end, length)
         for _ in range(most):
-            position = self._lowered.rfind(phrase, start, position)
+            position = self._reversed.find(backwards, position, length - start)
             if position < 0:
                 return
-            index = bisect_right(self._starts, position) - 1
+            index = bisect_right(self._starts, length - position - len(phrase)) - 1
             yield index
-            position = self._starts[index]
+            position = length - self._starts[index]
 
     def _words_of(self, lines: range) -> str:
         """Every word in these lines once: most phrases are in no line, and this text is much shorter than that of a long log."""

@@ -57,7 +57,7 @@ def reproduce(context: Context, targets: tuple[Target, ...]) -> list[Comparison]
     Raises:
         BuildError: A build failed; its error has been shown.
     """
-    first = _built(context, targets, "see above")
+    first = _built(context, targets, "the error above says why")
     if all(result.status is Status.PLANNED for result in first):
         return []
     with _elsewhere(context) as other:

@@ -43,7 +43,7 @@ def _unknown(word: str, command: str, error: ParseError, argv: Iterable[str]) ->
     if not word.startswith("-"):
         return unknown_command(word, command)
     if OF_CARGO.match(word) and command in PASS_ON:
-        return UsageError(f"unknown option {word!r}", f"it is cargo's: buildlib {command} -- {word}")
+        return UsageError(f"unknown option {word!r}", f"it is an option of cargo: buildlib {command} -- {word}")
     known = [one for one in (error.context.flags if error.context is not None else ()) if len(one) > 2]
     return UsageError(f"unknown option {word!r}", _nearest(word, known) or _see(command))
 

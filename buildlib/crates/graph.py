@@ -65,7 +65,7 @@ def scripts(context: Context, target: Target, *, tests: bool = False) -> tuple[S
         return tuple(_from_json(row) for row in json.loads(answer))
     if context.run.dry and not lock:  # cargo would write one
         context.console.warn_once(
-            "no Cargo.lock: what crates run while they are compiled is not checked; `cargo generate-lockfile` creates one"
+            "no Cargo.lock: the programs that build scripts run are not checked; `cargo generate-lockfile` creates one"
         )
         return ()
     outcome = context.run(step)

@@ -163,7 +163,7 @@ def disk_space(places: Iterable[tuple[Path, str]]) -> tuple[Requirement, ...]:
 
     return (
         requirement(
-            "8 MiB on every disk", "with less no build succeeds", required=True,
+            "8 MiB on every disk", "no build succeeds with less", required=True,
             met=lambda host: all(_has_space(host, path, FULL) for path, _ in places),
         ),
         *(

@@ -159,7 +159,7 @@ def loader_requirement(target: Target, folder: Path, *, machine: int) -> Require
     fix = f"unset QEMU_LD_PREFIX if it names {folder}; else apt-get install --reinstall libc6-{target.debian}-cross"
     return Requirement(
         what=f"a loader of {target.name}", met=lambda _: matches, required=False, section=SECTION, have=path,
-        why="it starts dynamic programs" if matches
+        why="dynamically linked programs start through it" if matches
         else f"{path} is not an ELF file of that arch: QEMU reports `Invalid ELF image for this architecture`",
         fixes=(Fix(text=fix),),
     )  # fmt: skip

@@ -202,7 +202,7 @@ def _run_groups(
                     results[failed[0]].error if failed[0] in results else None
                 )  # None for a binary that cargo leaves out
                 kind = type(cause) if cause else BuildError
-                error = kind(f"{image.name}: its base image {failed[0]} failed", "see above")
+                error = kind(f"{image.name}: its base image {failed[0]} failed", "the error of that image says why")
                 results[image.name] = ImageResult(component=image.name, status=build.status_of(error), error=error)
                 context.console.error(error)
                 continue

@@ -115,7 +115,7 @@ def _compile_error(target: Target, outcome: Outcome) -> BuildError:
     errors = {error.code: error for error in (CompileFailed, Refused, NetworkError, MissingRequirements)}
     if codes and int(codes[-1]) in errors:
         message = f"{target.name}: the compilation in the container exited with code {codes[-1]}"
-        return errors[int(codes[-1])](message, "see above")
+        return errors[int(codes[-1])](message, "the output above says why")
     return buildx.docker_error(outcome)
 
 
@@ -125,7 +125,9 @@ def _accept(context: Context, target: Target, out: Path) -> None:
     entries = [entry for entry in dist.read(out) if entry["arch"] == target.name and (out / entry["path"]).is_file()]
     entries = [entry for entry in entries if entry["binary"] in names]
     if missing := names - {entry["binary"] for entry in entries}:
-        raise Refused(f"{target.name}: the stage `binaries` has no {', '.join(sorted(missing))}", "see above")
+        raise Refused(
+            f"{target.name}: the stage `binaries` has no {', '.join(sorted(missing))}", "the output above says why"
+        )
     refusals: list[str] = []
     accepted: list[dist.Entry] = []
     for entry in entries:

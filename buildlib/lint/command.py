@@ -159,7 +159,7 @@ def _files(path: Path, exclude: Sequence[str]) -> Iterator[Path]:
     try:
         if path.is_file():
             if path.stat().st_size > LARGEST:
-                raise UsageError(f"{path}: larger than {LARGEST >> 20} MiB, which no file that lint reads is")
+                raise UsageError(f"{path}: larger than {LARGEST >> 20} MiB, the largest file that lint reads")
             yield path
             return
         os.scandir(path).close()

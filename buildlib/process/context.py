@@ -167,7 +167,7 @@ def read_workspace(console: Console, env: Mapping[str, str], folder: Path) -> Wo
         return workspaces.parse_metadata(answer)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise MissingRequirements(
-            f"{cargo} is not cargo: `metadata` prints no workspace", "set or unset CARGO"
+            f"{cargo} is not cargo: `metadata` prints no workspace", "set CARGO to the path of a cargo, or unset it"
         ) from None
 
 

@@ -169,7 +169,7 @@ class Runner:
                 cause = redact(failure.cause, self.secrets())
                 self.console.note(f"{step.title}: retrying {attempt + 1} of {limit} in {wait:.0f} s: {cause}")
             elif failure.transient and self.budget.down:
-                self.console.warn("the network is down: most of the recent tries have failed")
+                self.console.warn("the network is down: most of the recent attempts failed")
 
         return with_retries(
             lambda: self._run_once(step, decoders), failure_of, self.budget, attempts=limit, delay=self.budget.policy.delay,
@@ -259,7 +259,7 @@ class Runner:
         except OSError as error:
             if error.errno != errno.ENOEXEC:
                 raise
-            raise UsageError(f"{error.filename}: {error.strerror}", "it is no program of this machine") from None
+            raise UsageError(f"{error.filename}: {error.strerror}", "it is not a program for this machine") from None
 
 
 class DryRunner(Runner):

@@ -181,7 +181,7 @@ def lint(console: Console, linted: Linted, fixed: Sequence[str], *, failed: bool
     from buildlib.lint.formats import as_data
 
     fixable = any(finding.edits for finding in linted.findings)
-    help_text = "buildlib lint --fix" if fixable else "each finding has a help"
+    help_text = "buildlib lint --fix" if fixable else "the help of each finding says what to do"
     errors = [BuildError(summary(linted), help_text, "lint")] if failed else []
     result: data.LintData = {
         "findings": as_data(linted.findings), "files": len(linted.paths), "fixed": list(fixed), **reply(errors),

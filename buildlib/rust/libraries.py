@@ -103,7 +103,7 @@ def _requirement(library: Library, target: Target | None, required: bool, *, fou
 
 def _fixes(library: Library, target: Target | None) -> Iterator[Fix]:
     if target and library.apt and not target.is_musl:
-        yield Fix(text=f'--library {library.apt}, or libraries = ["{library.apt}"] in the settings')
+        yield Fix(text=f'--library {library.apt} (in the settings: libraries = ["{library.apt}"])')
     if library.source:
         yield Fix(text=f"compile it from source ({library.source})")
     if library.variable:

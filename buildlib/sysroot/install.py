@@ -149,7 +149,7 @@ def _install(context: Context, target: Target, suite: str, folder: Path, names: 
     if not updated and not resolved:
         raise apt.error(updated, run, names)
     if not updated:  # a mirror that is half updated, or has no security updates: apt has what it could read
-        context.console.warn(f"without some package lists: {apt.error(updated, run, names).message}")
+        context.console.warn(f"some package lists are missing: {apt.error(updated, run, names).message}")
     found = apt.packages(_check(resolved, run, names).stdout)
     if not found:
         raise UsageError(

@@ -43,7 +43,7 @@ def doctor(
 ) -> int:
     """What this machine lacks for builds, tests and images, and how to fix it."""
     if report and (json or network or fix):
-        raise UsageError("--report stands alone")
+        raise UsageError("--report cannot be combined with --json, --network or --fix")
     if report:
         return _report(console, arch)
     if fix:

@@ -48,7 +48,7 @@ def image(
     if network not in ("", "host"):
         raise UsageError(f"unknown network {network!r} (expected host)", "leave it out for the builder's own")
     if (network or cache) and not in_docker:
-        raise UsageError("--network and --cache need --in-docker", "add it, or leave them out")
+        raise UsageError("--network and --cache need --in-docker", "add --in-docker, or leave them out")
     if cargo.request.library or cargo.request.examples:
         raise UsageError("images are made of binaries", "leave out --lib and --example")
     flags: dict[str, Any] = {**cargo.settings, "registry": registry}

@@ -55,7 +55,7 @@ class Zig:
             ),
             Requirement(
                 what="the tested pair of zig and cargo-zigbuild",
-                why="which flags one accepts and the other translates changes between versions",
+                why="other versions may differ in the flags that they accept and translate",
                 met=lambda host: not host.zig_version or is_tested_pair(host),
                 fixes=(Fix(text=f"pip install {' '.join(map(repr, PAIR))}"),),
                 required=False,

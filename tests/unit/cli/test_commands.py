@@ -67,7 +67,10 @@ def test_words_of_other_tools_are_known():
         (["biuld"], "error: unknown command 'biuld'\n  help: did you mean 'build'?\n"),
         (["build", "--arhc", "arm64"], "error: unknown option '--arhc'\n  help: did you mean '--arch'?\n"),
         (["build", "--zzzz"], "error: unknown option '--zzzz'\n  help: see buildlib build --help\n"),
-        (["test", "--doc"], "error: unknown option '--doc'\n  help: it is cargo's: buildlib test -- --doc\n"),
+        (
+            ["test", "--doc"],
+            "error: unknown option '--doc'\n  help: it is an option of cargo: buildlib test -- --doc\n",
+        ),
         (["lint", "--doc"], "error: unknown option '--doc'\n  help: see buildlib lint --help\n"),
         (["--help=biuld"], "error: unknown command 'biuld'\n  help: did you mean 'build'?\n"),
         (["build", "--target-dir"], "error: option '--target-dir' needs a value\n  help: see buildlib build --help\n"),

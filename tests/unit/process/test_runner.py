@@ -73,7 +73,7 @@ def test_a_missing_program_is_named(runner):
     ("mode", "message", "help_text"),
     [
         (0o644, "Permission denied", "chmod +x; does its file system allow programs?"),
-        (0o755, "Exec format error", "it is no program of this machine"),
+        (0o755, "Exec format error", "it is not a program for this machine"),
     ],
 )
 def test_a_file_that_the_kernel_does_not_execute_is_a_usage_error(runner, tmp_path, mode, message, help_text):

@@ -58,7 +58,7 @@ def absent(requirements):
 
 def test_openssl_for_another_arch_and_every_way_to_provide_it(required):
     assert describe(required(OPENSSL)) == (
-        '  OpenSSL for arm64 (openssl-sys links it): --library libssl-dev, or libraries = ["libssl-dev"] in the settings or compile'
+        '  OpenSSL for arm64 (openssl-sys links it): --library libssl-dev (in the settings: libraries = ["libssl-dev"]) or compile'
         " it from source (the feature `vendored` of the crate openssl or openssl-sys) or set OPENSSL_DIR to the directory of one for"
         " arm64 or set PKG_CONFIG_PATH_aarch64_unknown_linux_gnu to the directory of the .pc files of libssl-dev:arm64"
     )

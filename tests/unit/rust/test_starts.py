@@ -63,7 +63,7 @@ def test_another_program_of_that_name_is_no_zig(at):
 def test_a_file_that_the_system_cannot_execute(at, tmp_path):
     class Refusing(Recorder):
         def __call__(self, action):
-            raise UsageError(f"{action.argv[0]}: Exec format error", "it is no program of this machine")
+            raise UsageError(f"{action.argv[0]}: Exec format error", "it is not a program for this machine")
 
     assert [one.why for one in absent(at(Refusing()))] == [
         f"{tmp_path}/zig: Exec format error", f"{tmp_path}/cargo-zigbuild: Exec format error",

@@ -184,7 +184,7 @@ def test_a_failure_leaves_no_description(provide, tmp_path, answers, error, mess
 
 def test_a_mirror_that_lacks_a_list_is_a_warning_if_apt_can_do_without(provide, capsys):
     assert list(provide(Debian({"apt for arm64": DOWN}))) == ["arm64"]
-    expected = "warning: without some package lists: Debian trixie for arm64: Failed to fetch http://m.test/x  Connection refused"
+    expected = "warning: some package lists are missing: Debian trixie for arm64: Failed to fetch http://m.test/x  Connection refused"
     assert expected in capsys.readouterr().err
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     help={
         "arch": f"{ARCH}; default: all, one per platform; with --load native",
         "component": COMPONENT,
+        "lib": "refused: images are made of binaries",
+        "example": "refused: images are made of binaries",
         "tag": "tags; default: the component's version, latest for an image of the settings, and with --push also latest",
         "push": "to the registry: by digest, checked, then tagged",
         "load": "into the Docker daemon, for one platform",

@@ -19,6 +19,8 @@ from buildlib.report.reply import exit_code
     help={
         "arch": f"{ARCH}; default: native",
         "profile": "cargo profile; default: cargo's for tests",
+        "lib": "the unit tests of libraries, as for cargo",
+        "example": "the tests of an example",
         "cpu": "CPU that QEMU shows the tests: baseline for the oldest of the arch, or a name of QEMU's",
         "json": JSON,
     },
@@ -43,6 +45,7 @@ def test(c: Any, console: Console, cargo: CargoOptions, arch: list[str], cpu: st
     help={
         "arch": f"{ARCH}; default: native",
         "profile": "cargo profile; default: bench",
+        "lib": "the benchmarks of libraries, as for cargo",
         "baseline": "the JSON report of an earlier run, which must not be exceeded",
         "limit": "by how many percent the instructions may grow; default: 1",
         "json": JSON,

@@ -8,6 +8,7 @@ import hypothesis
 import pytest
 from machines import Machine
 
+from buildlib.machine import installation
 from buildlib.machine.rust_toolchains import Toolchain
 
 # The time of one example depends on what else the machine does.
@@ -27,6 +28,12 @@ def no_processes(request, monkeypatch):
 
 
 HOST_TRIPLE = "x86_64-unknown-linux-gnu"
+
+
+@pytest.fixture
+def from_index(monkeypatch):
+    """This buildlib as it is installed from an index, whatever it was installed from."""
+    monkeypatch.setattr(installation, "source", installation.Source)
 
 
 @pytest.fixture

@@ -125,6 +125,7 @@ def requirements(*scripts, **env):
     return tuple(host_tools.requirements(uses(scripts, **env), env))
 
 
+@pytest.mark.usefixtures("from_index")
 def test_requirements_name_the_crates_and_for_whom_they_run_the_tool():
     many = [script(name, "prost-build=0.14.6") for name in ("d", "b", "a", "c", "e")]
     assert describe(

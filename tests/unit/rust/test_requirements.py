@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from machines import ARM64
 
 from buildlib.core.requirements import describe, missing
@@ -26,6 +27,7 @@ def script(package, **crates):
 PROTOCOLS = script("api", **{"prost-build": "0.14.6"})
 
 
+@pytest.mark.usefixtures("from_index")
 def test_everything_missing_is_listed_at_once_with_its_fixes(machine):
     requirements = absent(
         machine(), scripts=(PROTOCOLS, script("a-sys", cmake="1.0.0"), script("b-sys", cmake="1.0.0"))

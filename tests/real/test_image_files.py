@@ -189,7 +189,8 @@ def test_a_wrong_file_is_an_error_before_anything_is_compiled(workspace, tmp_pat
     (root / "buildlib.toml").write_text(configure_hello)
     done = buildlib("image", "--arch", "amd64-musl", "--output", tmp_path / "out", cwd=root)
     assert_error(done, 2, f"components.hello.files: {message.format(root=root)}", help_text)
-    assert not (root / "target").exists() and not (root / "dist").exists() and not (tmp_path / "out").exists()
+    assert [path.name for path in (root / "target").rglob("*") if path.is_file()] == ["journal.jsonl"]  # of `report`
+    assert not (root / "dist").exists() and not (tmp_path / "out").exists()
 
 
 def test_files_outside_of_the_workspace_cannot_be_named(workspace):

@@ -29,17 +29,22 @@ def with_sboms(context: Context, build: Build, entries: Sequence[Entry]) -> tupl
     """
     if not context.config.sbom:
         return [with_sbom(entry, None) for entry in entries], {}
-    missing = [entry for entry in entries if not has_sbom(context.dist, entry)]
-    subjects = _subjects(context, build, missing) if missing else {}
-    if not subjects:
-        return list(entries), {}
+    missing = {sbom_path(entry): entry for entry in entries if not has_sbom(context.dist, entry)}
+    files = _written(context, build, list(missing.values())) if missing else {}
+    return [
+        with_sbom(entry, files.get(path)) if (path := sbom_path(entry)) in missing else entry for entry in entries
+    ], files
+
+
+def _written(context: Context, build: Build, entries: Sequence[Entry]) -> dict[str, Path]:
+    """Write the SBOMs of these entries beside what cargo has compiled: path below dist/ -> file."""
     from buildlib.crates.sbom import document  # 0.1 s
 
     files = {}
-    for path, subject in subjects.items():
+    for path, subject in _subjects(context, build, entries).items():
         files[path] = build.folder / "sbom" / Path(path).name
         context.run(Write(path=files[path], text=document(subject)))
-    return [with_sbom(entry, files.get(sbom_path(entry))) for entry in entries], files
+    return files
 
 
 def _subjects(context: Context, build: Build, entries: Sequence[Entry]) -> dict[str, Subject]:

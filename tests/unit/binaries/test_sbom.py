@@ -3,6 +3,7 @@
 import json
 
 from buildlib.binaries import build, dist, verify
+from buildlib.binaries.sbom import with_sbom, with_sboms
 from buildlib.core.plan import Status
 
 GRAPH = json.dumps({"version": 1, "roots": [0], "units": [{
@@ -74,3 +75,22 @@ def test_an_entry_cannot_name_another_file_as_its_own(compiled, tmp_path):
     manifest = tmp_path / "dist" / "manifest.json"
     manifest.write_text(manifest.read_text().replace("app.cdx.json", "../../secret.cdx.json"))
     assert dist.read(tmp_path / "dist") == []
+
+
+def test_the_sbom_of_an_unchanged_file_stays_when_another_file_is_new(compiled, native, tmp_path):
+    accept(compiled(answers=ANSWERS, sbom=True))
+    (old,) = dist.read(tmp_path / "dist")
+    other = {**old, "binary": "other", "path": f"{native.name}/other"}
+    del other["sbom"]
+    context, made, _ = compiled(answers={**ANSWERS, "crate graph": (0, GRAPH.replace('"app"', '"other"'))}, sbom=True)
+    entries, files = with_sboms(context, made, [old, other])
+    assert files == {f"{native.name}/other.cdx.json": made.folder / "sbom" / "other.cdx.json"}
+    assert entries == [old, with_sbom(other, files[f"{native.name}/other.cdx.json"])]
+
+
+def test_a_damaged_one_is_not_listed_where_cargo_has_no_answer(compiled, native, tmp_path):
+    accept(compiled(answers=ANSWERS, sbom=True))
+    (tmp_path / "dist" / native.name / "app.cdx.json").write_text("{}")
+    context, made, _ = compiled(answers={"crate graph": (101, "error: no network\n")}, sbom=True)
+    ((entry,), files) = with_sboms(context, made, dist.read(tmp_path / "dist"))
+    assert ("sbom" in entry, files) == (False, {})

@@ -12,12 +12,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import IO, Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
-from buildlib.failures.classify import RETRIES_EXHAUSTED, Failure, classify
+from buildlib.failures.classify import RETRIES_EXHAUSTED
+from buildlib.registry import uploads
 from buildlib.registry.client import Client
-from buildlib.registry.http import Answer, Request, body_text, denial, scheme
-from buildlib.registry.origins import join, upload_url
+from buildlib.registry.http import Answer, Request, body_text, denial
+from buildlib.registry.origins import join
 
 USER = "buildlib"
 ROUTE = re.compile(r"/v2/(?P<registry>[^/]+)/(?P<rest>.+?/(?:manifests|blobs|tags|referrers)/.*)")
@@ -30,7 +31,6 @@ FORWARDED = ("Accept", "Range", "Content-Type", "If-None-Match")  # headers of a
 STATUS = {"rate-limited": 429, "auth": 403}  # HTTP status by the kind of a failure; all others become 424
 # The error codes of the distribution specification; BuildKit prints them before the message.
 CODES = {401: "UNAUTHORIZED", 403: "DENIED", 404: "NAME_UNKNOWN", 429: "TOOMANYREQUESTS"}
-OCTETS = {"Content-Type": "application/octet-stream"}
 IN_MEMORY = 1 << 20  # bytes of an upload that are kept in memory; the rest is in a temporary file
 # PLAIN matches a registry that can begin a repository's name once its colon is replaced. ENCODED matches what
 # `encode_registry` makes of any other.
@@ -176,7 +176,8 @@ class Connection(BaseHTTPRequestHandler):
         if self.command == "PATCH":
             location = self._location(registry, repository, upload_id)
             return self._respond(202, "Accepted", {**location, "Range": f"0-{max(0, body.tell() - 1)}"})
-        answer = self._send(registry, repository, self.gateway.uploads.pop(upload_id), query["digest"][0])
+        body = self.gateway.uploads.pop(upload_id)
+        answer = uploads.upload(self.gateway.client, registry, repository, body, query["digest"][0])
         return self._created(registry, answer)
 
     def _begin(self, registry: str, repository: str, query: Mapping[str, list[str]]) -> None:
@@ -200,12 +201,7 @@ class Connection(BaseHTTPRequestHandler):
         other, _, source = query.get("from", [""])[0].partition("/")
         if decode_registry(other) != registry:
             return None
-        parameters = urlencode({"mount": query["mount"][0], "from": source})
-        (host,) = self.gateway.client.hosts(registry, reading=False)  # one host: mirrors take no uploads
-        answer = self.gateway.client.request(
-            Request(method="POST", host=host, path=f"/v2/{repository}/blobs/uploads/?{parameters}", headers={})
-        )
-        return answer if answer.status == 201 else None
+        return uploads.mount(self.gateway.client, registry, repository, query["mount"][0], source)
 
     def _created(self, registry: str, answer: Answer) -> None:
         """Answer that the registry has the blob, or why it does not."""
@@ -216,37 +212,6 @@ class Connection(BaseHTTPRequestHandler):
         digest = {name: value for name, value in headers.items() if name.lower() == "docker-content-digest"}
         path = urlsplit(join("/", headers.get("Location", ""))).path.removeprefix("/v2/")
         return self._respond(201, "Created", {**digest, "Location": f"/v2/{encode_registry(registry)}/{path}"})
-
-    def _send(self, registry: str, repository: str, body: IO[bytes], digest: str) -> Answer:
-        """Upload a blob with POST, which returns a location, and PUT to it.
-
-        After a broken connection the location is not used again: the retry starts with POST.
-        """
-        (host,) = self.gateway.client.hosts(registry, reading=False)
-        client = self.gateway.client
-
-        def upload(_: int) -> Answer:
-            started = client.request(
-                Request(method="POST", host=host, path=f"/v2/{repository}/blobs/uploads/", headers={})
-            )
-            if started.status != 202:
-                return Answer(started.response, started.failure, final=True)
-            started.received.close()
-            location, refusal = upload_url(f"{scheme(host)}://{host}", started.received.headers.get("Location", ""))
-            if refusal:
-                cause = f"upload to {host}/{repository}: the location {location!r} is refused: {refusal}"
-                return Answer(failure=Failure("unknown", cause), final=True)
-            location += f"{'&' if '?' in location else '?'}{urlencode({'digest': digest})}"
-            put = client.once(
-                Request(method="PUT", host=urlsplit(location).netloc, path=location, headers=OCTETS, body=body)
-            )
-            if put.status == 404:  # the registry does not know the upload any more
-                failure = classify(f"PUT {host}/{repository}: 404 Not Found: {body_text(put.received)}")
-                return Answer(put.response, failure, final=not failure.transient)
-            return put
-
-        with body:
-            return client.retried(f"upload to {host}/{repository}", upload)
 
     # --- HTTP --------------------------------------------------------------------------------------------------------------
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from buildlib.assembly import oci
 from buildlib.assembly.spec import ImageSpec
@@ -52,7 +53,6 @@ class Assembly(ABC):
     scratch: Path  # a directory for this image alone
     epoch: int  # the time of everything in the image, in seconds since 1970
     fresh: bool = False  # ignore what is cached
-    attestations: tuple[str, ...] = ()  # flags: --sbom, --provenance
     session: Session = DIRECT  # how buildx reaches the registry
 
     @property
@@ -101,6 +101,13 @@ class Assembly(ABC):
     @abstractmethod
     def check_layouts(self, layouts: Layouts) -> None:
         """Refused if an image in the layouts fails a check."""
+
+    @abstractmethod
+    def predicates(self, platform: str, attest: Collection[str]) -> list[tuple[str, Any]]:
+        """What is to be attested of the image of a platform, or of the index for "": predicate types and predicates.
+
+        `attest` are the names of those that the settings ask for.
+        """
 
     def checked_layouts(self) -> Layouts:
         """The image, built into layouts in the scratch directory, and checked. Refused if a check fails."""
@@ -159,7 +166,7 @@ class Assembly(ABC):
             str(self._metadata(targets)),
             *(("--no-cache",) if fresh else ()),
         )
-        return buildx.build_step(f"build {self.name}", inputs, stage, targets, *flags, attestations=self.attestations)
+        return buildx.build_step(f"build {self.name}", inputs, stage, targets, *flags)
 
     def run_build(self, step: Step, targets: tuple[Target, ...]) -> tuple[str, Outcome]:
         """Run what `build_step` returned for these targets. Returns the digest of the image, and the outcome."""

@@ -1,4 +1,4 @@
-"""Images in a registry: pushed by digest, read back, checked, and only then tagged.
+"""Images in a registry: pushed by digest, read back, checked, signed if there is a key, and only then tagged.
 
 A command that ends anywhere in between leaves every tag where it was.
 """
@@ -6,8 +6,9 @@ A command that ends anywhere in between leaves every tag where it was.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from buildlib.assembly import oci
 from buildlib.assembly.assembly import Assembly
@@ -19,6 +20,10 @@ from buildlib.core.plan import Status
 from buildlib.core.targets import Target
 from buildlib.image_gate import manifests
 from buildlib.image_gate.manifests import Configuration, Index, Manifest
+
+if TYPE_CHECKING:
+    from buildlib.signing.images import Attached
+    from buildlib.signing.signer import Signer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +42,10 @@ class Push:
     assembly: Assembly
     repository: str
     tags: tuple[str, ...]
+    signer: Signer | None = None
 
     def __call__(self) -> ImageResult:
-        """Build, check and tag the image. The error of the first step that fails; tags are moved last.
+        """Build, check, sign and tag the image. The error of the first step that fails; tags are moved last.
 
         An image that one of the tags points to, and that has the same inputs, was checked before: nothing is built, uploaded or
         checked again.
@@ -48,13 +54,16 @@ class Push:
         tagged = {tag: self._manifest(f"{self.repository}:{tag}") for tag in self.tags}
         unchanged = "" if self.assembly.fresh else self._unchanged(tagged.values(), annotations.get(INPUTS, ""))
         if unchanged:
-            return self._tag(Pushed(digests=(unchanged,), annotated=True, images={}), tagged, annotations)
+            pushed = Pushed(digests=(unchanged,), annotated=True, images={})
+            return self._tag(pushed, tagged, annotations, self._sign(pushed))
         self.assembly.check_before_push()
         pushed = self._build(annotations)
         self.assembly.check_platforms(self.repository, pushed.images)
         known = all(manifests.index_of(text).images == pushed.images for text in tagged.values())
         self.assembly.check_pushed(self.repository, pushed.images, self._address, known=known)
-        return self._tag(pushed, tagged, annotations)
+        if self.signer and not pushed.annotated:
+            pushed = self._joined(self.signer, pushed, annotations)
+        return self._tag(pushed, tagged, annotations, self._sign(pushed))
 
     def show(self) -> None:
         """Show what would be built, uploaded and tagged, in a dry run."""
@@ -62,6 +71,8 @@ class Push:
         for group in self.assembly.groups:
             self.assembly.build(group, buildx.to_registry(self._address, {}))
         run, digests = self.assembly.context.run, ("DIGEST",) * len(self.assembly.groups)
+        if self.signer:
+            self.assembly.context.console.note(f"{self.assembly.name}: would be signed with {self.signer.key.name}")
         run(buildx.tag_step(self.assembly.builder, self._address, digests, self.tags, {}))
 
     def context(self, result: ImageResult) -> str:
@@ -114,7 +125,43 @@ class Push:
         answer = succeeded(self.assembly.context.run(question)).stdout
         return manifests.decode(answer, Configuration, f"{self.repository}@{digest}: invalid configuration").oci
 
-    def _tag(self, pushed: Pushed, tagged: Mapping[str, str], annotations: Mapping[str, str]) -> ImageResult:
+    def _joined(self, signer: Signer, pushed: Pushed, annotations: Mapping[str, str]) -> Pushed:
+        """The images under one index, which is in the registry and has no tag yet: what a tag will point to can be signed."""
+        entries: list[oci.Json] = []
+        for digest in pushed.digests:
+            text = succeeded(self.assembly.read(f"{self.repository}@{digest}")).stdout
+            data = buildx.read_index(text)
+            platform = next((name for name, image in pushed.images.items() if image == digest), "")
+            entries += data.get("manifests") or [
+                {
+                    "mediaType": data["mediaType"],
+                    "digest": digest,
+                    "size": len(text.encode()),
+                    "platform": oci.platform_of(platform),
+                }
+            ]
+        image = oci.with_index(entries, {}, annotations)
+        signer.put(self.repository, image.index, image.digest)
+        return Pushed(digests=(image.digest,), annotated=True, images=pushed.images)
+
+    def _sign(self, pushed: Pushed) -> tuple[Attached, ...]:
+        """Sign the index and its images, and attach what the settings ask for. The tags are moved after that."""
+        if not self.signer:
+            return ()
+        (digest,) = pushed.digests
+        document = succeeded(self.assembly.read(f"{self.repository}@{digest}")).stdout.encode()
+        attest, predicates = self.signer.attest, self.assembly.predicates
+        attached = self.signer.sign(self.repository, document, digest, lambda platform: predicates(platform, attest))
+        if any(one.added for one in attached):
+            images = f"{len(attached) - 1} platforms" if len(attached) > 2 else "1 platform"
+            self.assembly.context.console.note(
+                f"{self.assembly.name}: signed with {self.signer.key.name}: index and {images}"
+            )
+        return tuple(attached)
+
+    def _tag(
+        self, pushed: Pushed, tagged: Mapping[str, str], annotations: Mapping[str, str], attached: Sequence[Attached]
+    ) -> ImageResult:  # fmt: skip
         """Move all tags at once that do not point to the image yet."""
         moved = [tag for tag, text in tagged.items() if not _is_same(text, pushed, annotations)]
         if moved:
@@ -124,10 +171,12 @@ class Push:
             succeeded(self.assembly.context.run(step))
         (first, *_) = self.tags
         text = self._manifest(f"{self.repository}:{first}") if moved else tagged[first]
+        done = moved or any(one.added for one in attached)
         return ImageResult(
-            component=self.assembly.name, status=Status.DONE if moved else Status.UNCHANGED, tags=self.tags,
+            component=self.assembly.name, status=Status.DONE if done else Status.UNCHANGED, tags=self.tags,
             platforms=self.assembly.image.platforms, where=self.repository, digest=oci.digest(text.encode()),
             layers=self._layers(pushed.images) if moved else {},
+            signed=tuple(dict.fromkeys(name for one in attached for name in one.names)),
         )  # fmt: skip
 
     def _layers(self, images: Mapping[str, str]) -> dict[str, tuple[tuple[str, int], ...]]:

@@ -25,6 +25,7 @@ class ImageResult:
     digest: str = ""
     error: BuildError | None = None
     steps: tuple[StepTime, ...] = ()  # of a Dockerfile of the project
+    signed: tuple[str, ...] = ()  # what signatures and attestations it has: "signature", "sbom", …
     layers: Mapping[str, tuple[tuple[str, int], ...]] = field(
         default_factory=dict
     )  # platform -> digests and stored bytes

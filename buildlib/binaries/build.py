@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from buildlib.binaries import dist, gate
+from buildlib.binaries.provenance import with_provenances
+from buildlib.binaries.publishing import publish
 from buildlib.binaries.sbom import with_sboms
 from buildlib.core.errors import (
     BuildError,
@@ -241,7 +243,8 @@ def _accept(context: Context, build: Build, outcome: Outcome) -> BuildResult:
     gate.refuse(build.target, refusals)
     status = Status.DONE if copies else Status.UNCHANGED
     new, sboms = with_sboms(context, build, new)
-    copies |= sboms
+    new, provenances = with_provenances(context, build, new)
+    copies |= {**sboms, **provenances}
     if copies or any(entry not in old for entry in new):
         publish(context, new, copies)
     profile = context.config.profile
@@ -250,14 +253,6 @@ def _accept(context: Context, build: Build, outcome: Outcome) -> BuildResult:
         unchanged=frozenset(e["binary"] for e in new if not copies.keys() & {file["path"] for file in dist.files_of(e)}),
         previous_sizes={e["binary"]: e["size"] for e in old if (e["arch"], e["profile"]) == (build.target.name, profile)},
     )  # fmt: skip
-
-
-def publish(context: Context, new: Iterable[dist.Entry], copies: Mapping[str, Path]) -> None:
-    """Add gated binaries to dist/, beside the existing ones. `copies` maps an entry's path to the compiled file."""
-    folder = context.dist
-    with context.run.locked(folder, f"waiting for another command that writes {folder}"):
-        old = [entry for entry in dist.read(folder) if (folder / entry["path"]).is_file()]
-        context.run(dist.publish(folder, context.workspace.root / "Cargo.toml", old, new, copies))
 
 
 def _is_published(folder: Path, file: dist.Entry | dist.LibraryEntry) -> bool:

@@ -16,7 +16,7 @@ def of_workspace(context: Context, *, dist_only: bool) -> list[Area]:
     root, folder = context.workspace.root, context.dist
     # Other tools have a dist/ too, and their files may be in this one: only what the manifest lists is buildlib's.
     published = {entry["arch"] for entry in dist.read(folder)}
-    names = (*sorted(published), "SHA256SUMS", dist.MANIFEST) if published else ()
+    names = (*sorted(published), dist.SUMS, dist.SUMS_BUNDLE, dist.MANIFEST) if published else ()
     areas = [Area(title="dist", folder=folder, trusted=root, names=names)]
     if not dist_only:
         areas.append(Area(title="target", folder=context.workspace.target_dir / "buildlib", trusted=root))

@@ -1,22 +1,19 @@
 """dist/: one directory per arch, manifest.json with the facts of every file, and SHA256SUMS.
 
-docs/manifest.md describes the manifest. Nothing is written here: the runner writes what `publish` returns.
+docs/manifest.md describes the manifest. Nothing is written here (`publishing`).
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, TypedDict, cast, get_args
 
 import msgspec
 from msgspec import Meta
 
-from buildlib import __version__
 from buildlib.binaries.start import Started
 from buildlib.core.errors import BuildError
-from buildlib.core.plan import AtomicUpdate, Write
 from buildlib.core.sysroot import LIBRARIES, Sysroot
 from buildlib.elf.facts import Facts, digest
 from buildlib.process.files import disk_error, read_text
@@ -25,6 +22,9 @@ from buildlib.rust.cargo import Build
 SCHEMA = 1
 MANIFEST = "manifest.json"
 Kind = Literal["bin", "example", "cdylib", "staticlib"]
+SUMS = "SHA256SUMS"
+SUMS_BUNDLE = f"{SUMS}.sigstore.json"  # its signature (`signing.directory`)
+PROVENANCE = ".provenance.json"
 SBOM = ".cdx.json"  # of the names that the CycloneDX specification recommends
 KINDS: tuple[str, ...] = get_args(Kind)  # of cargo's targets, as far as they are published
 
@@ -56,8 +56,8 @@ class LibraryEntry(TypedDict):
     sha256: str
 
 
-class SbomEntry(TypedDict):
-    """The SBOM of a file, beside it in dist/."""
+class DocumentEntry(TypedDict):
+    """The SBOM or the provenance of a file, beside it in dist/."""
 
     path: str
     size: int
@@ -68,7 +68,7 @@ class Entry(TypedDict):
     """One file in the manifest. `floor` is the minimum glibc version, `started` the flag of its start, `kind` "bin" if absent.
 
     `cpu` and `pages` are those of `start.Started`; they are absent if the file was not started. `libraries` is absent without any,
-    `sbom` if there is none.
+    `sbom` and `provenance` if there is none.
     """
 
     arch: str
@@ -88,7 +88,8 @@ class Entry(TypedDict):
     cpu: NotRequired[str]
     pages: NotRequired[str]
     libraries: NotRequired[list[LibraryEntry]]
-    sbom: NotRequired[SbomEntry]
+    sbom: NotRequired[DocumentEntry]
+    provenance: NotRequired[DocumentEntry]
 
 
 class Manifest(TypedDict):
@@ -148,6 +149,7 @@ def _checked(entry: Any) -> Entry | None:
     libraries = checked.get("libraries", [])
     is_inside = path == "/".join(names) and all(one["path"] == f"{path}{LIBRARIES}/{one['name']}" for one in libraries)
     is_inside = is_inside and ("sbom" not in checked or checked["sbom"]["path"] == f"{path}{SBOM}")
+    is_inside = is_inside and ("provenance" not in checked or checked["provenance"]["path"] == f"{path}{PROVENANCE}")
     files = (*names, *(library["name"] for library in libraries))
     is_inside = is_inside and not any(name in ("", ".", "..") or "/" in name for name in files)
     # A line break would add a line to SHA256SUMS, and no file name has a NUL.
@@ -225,12 +227,13 @@ def files_of(entry: Entry) -> tuple[Entry | LibraryEntry, ...]:
     return (entry, *libraries_of(entry))
 
 
-def all_files_of(entry: Entry) -> tuple[Entry | LibraryEntry | SbomEntry, ...]:
-    """Return what describes the files of an entry in dist/, with its SBOM."""
-    return (*files_of(entry), *((entry["sbom"],) if "sbom" in entry else ()))
+def all_files_of(entry: Entry) -> tuple[Entry | LibraryEntry | DocumentEntry, ...]:
+    """Return what describes the files of an entry in dist/, with its SBOM and its provenance."""
+    sbom = (entry["sbom"],) if "sbom" in entry else ()
+    return (*files_of(entry), *sbom, *((entry["provenance"],) if "provenance" in entry else ()))
 
 
-def is_intact(folder: Path, file: Entry | LibraryEntry | SbomEntry) -> bool:
+def is_intact(folder: Path, file: Entry | LibraryEntry | DocumentEntry) -> bool:
     """Return whether dist/ in `folder` has exactly the bytes that the manifest says of a file."""
     path = folder / file["path"]
     return path.is_file() and path.stat().st_size == file["size"] and digest(path) == file["sha256"]
@@ -260,27 +263,3 @@ def unchanged(old: Iterable[Entry], build: Build, compiled: Path, kind: str = "b
     matching = [e for e in old if all(e.get(key) == value for key, value in same.items()) and kind_of(e) == kind]
     sha256 = digest(compiled) if matching else ""
     return next((e for e in matching if e["sha256"] == sha256), None)
-
-
-def publish(
-    dist: Path, manifest: Path, old: Iterable[Entry], new: Iterable[Entry], copies: Mapping[str, Path]
-) -> AtomicUpdate:
-    """Return the update that adds `new` to dist/. Entries of the same arch and name are replaced, the others stay.
-
-    `copies` maps an entry's path to the compiled file, for those whose bytes are not in dist/ yet. The files get the
-    modification time of `manifest`, the workspace's Cargo.toml: cargo runs a build script without rerun-if-changed again when
-    any file of the package is newer than its last run, and in many workspaces dist/ is inside the package.
-    """
-    new, old = list(new), list(old)
-    replaced = {entry["path"] for entry in new}
-    merged = sorted([*(e for e in old if e["path"] not in replaced), *new], key=lambda e: e["path"])
-    files = [file for e in merged for file in all_files_of(e)]
-    kept = {file["path"] for file in files}
-    text = json.dumps({"schema": SCHEMA, "buildlib": __version__, "binaries": merged}, indent=2) + "\n"
-    sums = "".join(f"{file['sha256']}  {file['path']}\n" for file in files)
-    return AtomicUpdate(
-        copies=tuple((source, dist / path) for path, source in copies.items()),
-        as_old_as=manifest,
-        writes=(Write(path=dist / MANIFEST, text=text), Write(path=dist / "SHA256SUMS", text=sums)),
-        removes=tuple(dist / one["path"] for e in old for one in all_files_of(e)[1:] if one["path"] not in kept),
-    )

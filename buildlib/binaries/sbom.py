@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from buildlib.binaries import dist
 from buildlib.binaries.dist import Entry
+from buildlib.core.errors import BuildError
 from buildlib.core.plan import Write
 from buildlib.crates import graph
 from buildlib.crates.linked import linked
@@ -71,6 +72,17 @@ def _subjects(context: Context, build: Build, entries: Sequence[Entry]) -> dict[
         )
         for path, entry in zip(crates, entries, strict=True) if crates[path]
     }  # fmt: skip
+
+
+def sbom_of(context: Context, entry: Entry) -> Any:
+    """The SBOM of a file in dist/, as JSON data.
+
+    Raises:
+        BuildError: dist/ has none, or it is damaged.
+    """
+    if not has_sbom(context.dist, entry):
+        raise BuildError(f"{entry['path']}: no SBOM to attach", "set `sbom`, and run `buildlib build`")
+    return json.loads(read_text(context.dist / sbom_path(entry)))
 
 
 def with_sbom(entry: Entry, file: Path | None) -> Entry:

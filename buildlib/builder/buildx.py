@@ -39,16 +39,15 @@ def build_step(
     stage: str,
     targets: Iterable[Target],
     *more: str,
-    attestations: tuple[str, ...] = (),
 ) -> Step:
     """Build one stage for the platforms of `targets`; "" is the last one.
 
-    `attestations` are flags. Without any the image has no attestation; buildx would add a provenance by default.
+    Attestations are attached later (`signing`): BuildKit's state the name that an image is pushed to, which may be the gateway's.
     """
     argv = (
         "docker", "buildx", "build", "--builder", inputs.builder, "--platform", ",".join(target.oci for target in targets),
         "--file", str(inputs.file), *(("--target", stage) if stage else ()), "--progress", "plain",
-        *(attestations or ("--provenance=false",)),
+        "--provenance=false",
         *_pairs("--build-context", inputs.contexts), *_pairs("--build-arg", inputs.args), *_pairs("--label", inputs.labels),
         *inputs.more, *more, str(inputs.context),
     )  # fmt: skip

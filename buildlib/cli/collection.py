@@ -14,6 +14,7 @@ from buildlib.cli.commands.image import dockerfile, image
 from buildlib.cli.commands.lint import lint
 from buildlib.cli.commands.plan import ci, config, plan, report
 from buildlib.cli.commands.reproduce import reproduce
+from buildlib.cli.commands.sign import sign
 from buildlib.cli.commands.test import bench, smoke, test
 from buildlib.cli.commands.verify import verify
 
@@ -22,6 +23,7 @@ namespace = Collection(
     image,
     dockerfile,
     verify,
+    sign,
     reproduce,
     lint,
     test,

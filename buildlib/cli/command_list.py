@@ -10,7 +10,7 @@ from buildlib.usage.help_pages import Command
 from buildlib.usage.option_table import option
 
 # Commands whose words are paths or values, and the option that these become.
-POSITIONAL = {"verify": "--path", "explain": "--file", "lint": "--path", "completion": "--shell"}
+POSITIONAL = {"verify": "--path", "explain": "--file", "lint": "--path", "completion": "--shell", "sign": "--path"}
 
 
 def names() -> Iterator[str]:

@@ -17,6 +17,7 @@ from msgspec import Meta, Struct
 from buildlib.core.builder_settings import Builder
 from buildlib.core.component_settings import Component
 from buildlib.core.image_settings import Image
+from buildlib.core.signing_settings import Signing
 
 PREFIX = "BUILDLIB_"
 _PACKAGE = r"\A[a-z0-9][a-z0-9+.-]*[a-z0-9+.](=[A-Za-z0-9.+:~-]+)?\Z"  # deb-control(5), with a version; apt-get removes `name-`
@@ -124,6 +125,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         bool,
         Meta(description="whether an SBOM is written beside each file of dist/: what is linked into it, as CycloneDX"),
     ] = True
+    provenance: Annotated[
+        bool,
+        Meta(
+            description="whether a provenance is written beside each file of dist/: what it was made of and how, as an in-toto"
+            " statement"
+        ),
+    ] = False
     page_size: Annotated[
         int,
         Meta(
@@ -187,6 +195,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ci: Ci = Ci()
     lint: Lint = Lint()
     builder: Builder = Builder()
+    signing: Signing = Signing()
     components: Annotated[
         dict[str, Component], Meta(description="one table per binary, only needed where it differs from the defaults")
     ] = {}

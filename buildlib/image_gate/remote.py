@@ -5,6 +5,7 @@ No daemon is used, and nothing is started. All content is verified against its d
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -40,8 +41,14 @@ def is_reference(word: str) -> bool:
     return bool(reference.tag or reference.digest) and not Path(word).exists()
 
 
-def verify(context: Context, word: str) -> list[Verdict]:
-    """A verdict for each platform of the image.
+INDEX = "index"  # the kind of the verdict about an index
+# What else is demanded: of a digest in a repository, given the SHA-256 of the image's program ("" if unknown), and whether it is an
+# image and not an index. Returns refusals.
+Demand = Callable[[Repository, str, str, bool], Iterable[str]]
+
+
+def verify(context: Context, word: str, demand: Demand | None = None) -> list[Verdict]:
+    """A verdict for each platform of the image, and with a `demand` one for its index.
 
     An image that is called as one of the settings' images may contain the files for other platforms that these list.
 
@@ -55,15 +62,30 @@ def verify(context: Context, word: str) -> list[Verdict]:
     configured = context.config.images.get(reference.repository.rpartition("/")[2])
     foreign = configured.foreign if configured else ()
     with closing(client):
-        images = list(_images(Repository(client, reference.registry, reference.repository), reference.version))
+        repository = Repository(client, reference.registry, reference.repository)
+        document = repository.manifest(reference.version)
+        digest = reference.digest or f"sha256:{hashlib.sha256(document).hexdigest()}"
+        images = list(_images(repository, reference.version, digest, document))
         repeated = {finding.platform: finding.line for finding in check_platforms(_distinct(images))}
         verdicts = [_verdict(context, name, image, foreign, scans) for image in images]
-    return [
-        replace(verdict, refusals=(repeated[image.platform.oci], *verdict.refusals))
-        if image.platform.oci in repeated
-        else verdict
-        for verdict, image in zip(verdicts, images, strict=True)
-    ]
+        verdicts = [
+            replace(verdict, refusals=(repeated[image.platform.oci], *verdict.refusals))
+            if image.platform.oci in repeated
+            else verdict
+            for verdict, image in zip(verdicts, images, strict=True)
+        ]
+        if demand is None:
+            return verdicts
+        demanded = [(verdict, image.digest) for verdict, image in zip(verdicts, images, strict=True)]
+        if digest not in {image.digest for image in images}:
+            index = Verdict(path=Path(f"{name} · index"), target=None, facts=None, refusals=(), kind=INDEX)
+            demanded.insert(0, (index, digest))
+        return [_with_demand(verdict, demand, repository, digest) for verdict, digest in demanded]
+
+
+def _with_demand(verdict: Verdict, demand: Demand, repository: Repository, digest: str) -> Verdict:
+    program = verdict.facts.sha256 if verdict.facts else ""
+    return replace(verdict, refusals=(*verdict.refusals, *demand(repository, digest, program, verdict.kind != INDEX)))
 
 
 @dataclass(frozen=True)
@@ -82,31 +104,28 @@ def _distinct(images: Iterable[Image]) -> list[str]:
     return [platform for platform, _ in {(i.platform.oci, i.digest) for i in images if i.platform.os != "windows"}]
 
 
-def _images(repository: Repository, version: str) -> Iterator[Image]:
-    """The images of all platforms under a tag or digest, without attestations. BuildError if there are none."""
-    manifest = _manifest(repository, version)
+def _images(repository: Repository, version: str, digest: str, document: bytes) -> Iterator[Image]:
+    """The images of all platforms in the document under a tag or digest, without attestations. BuildError if there are none."""
+    manifest = manifests.read(document, f"{repository}: {version}")
     if isinstance(manifest, Manifest):
-        yield _image(repository, version, manifest, None)
+        yield _image(repository, digest, manifest, None)
         return
     entries = [entry for entry in manifest.manifests if entry.is_image]
     if not entries:
         raise BuildError(f"{repository}: {version}: the index contains no image", manifests.HELP)
     for entry in entries:
-        manifest = _manifest(repository, entry.digest, entry.size)
+        document = repository.manifest(entry.digest, entry.size)
+        manifest = manifests.read(document, f"{repository}: {entry.digest}")
         if isinstance(manifest, Index):
             raise BuildError(f"{repository}: {entry.digest}: an index in an index, expected a manifest", manifests.HELP)
         yield _image(repository, entry.digest, manifest, entry.platform)
 
 
-def _manifest(repository: Repository, version: str, size: int | None = None) -> Index | Manifest:
-    return manifests.read(repository.manifest(version, size), f"{repository}: {version}")
-
-
-def _image(repository: Repository, version: str, manifest: Manifest, platform: Platform | None) -> Image:
+def _image(repository: Repository, digest: str, manifest: Manifest, platform: Platform | None) -> Image:
     """The image of a manifest. `platform` is that of the index, which may lack any field."""
-    digest = manifest.config.digest
-    content = repository.document(digest, manifest.config.size)
-    config = manifests.decode(content, Configuration, f"{repository}: {digest}: invalid configuration")
+    config_digest = manifest.config.digest
+    content = repository.document(config_digest, manifest.config.size)
+    config = manifests.decode(content, Configuration, f"{repository}: {config_digest}: invalid configuration")
     stated = platform or Platform()
     # An entry without a platform, and an image without an index, have that of the configuration.
     merged = (
@@ -114,7 +133,7 @@ def _image(repository: Repository, version: str, manifest: Manifest, platform: P
         if stated.os and stated.architecture
         else Platform(*(getattr(stated, name) or getattr(config, name) for name in ("os", "architecture", "variant")))
     )
-    return Image(repository, version, merged, config, manifest.layers)
+    return Image(repository, digest, merged, config, manifest.layers)
 
 
 def _verdict(context: Context, reference: str, image: Image, foreign: tuple[str, ...], scans: Scans) -> Verdict:

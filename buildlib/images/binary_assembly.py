@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from buildlib import elf
 from buildlib.assembly import oci
 from buildlib.assembly.assembly import UNTOUCHED, Assembly, Layouts, hashed
+from buildlib.binaries import provenance
 from buildlib.binaries.dist import files_of
+from buildlib.binaries.provenance import binary_input
+from buildlib.binaries.sbom import sbom_of
 from buildlib.builder import buildx
 from buildlib.builder.buildx import BASES, INPUTS, BuildInputs, succeeded
 from buildlib.core.errors import Refused
 from buildlib.core.plan import Write
+from buildlib.core.statements import PROVENANCE, SBOM
 from buildlib.core.targets import Target
 from buildlib.elf import Mismatch
 from buildlib.emulation import qemu
@@ -57,10 +62,27 @@ class BinaryAssembly(Assembly):
         base_digest = oci.digest(succeeded(self.read(base)).stdout.encode()) if base else ""
         binaries = [(target.name, [file["sha256"] for file in files_of(entry)]) for target, entry in entries]
         digest = hashed(
-            dockerfile.BASES, dockerfile.runtime(self.name, stage), base_digest, labels, self.attestations,
+            dockerfile.BASES, dockerfile.runtime(self.name, stage), base_digest, labels,
             contents.inputs(self._files()), binaries,
         )  # fmt: skip
         return {INPUTS: digest, **({BASES: f"{base}@{base_digest}"} if base else {})}
+
+    def predicates(self, platform: str, attest: Collection[str]) -> list[tuple[str, Any]]:
+        """The SBOM of the program for a platform, and what the image was made of."""
+        entries = {target.oci: entry for target, entry in self.image.entries.items()}
+        chosen = [entries[platform]] if platform else list(entries.values())
+        found: list[tuple[str, Any]] = []
+        if "sbom" in attest and platform:
+            found.append((SBOM, sbom_of(self.context, chosen[0])))
+        if "provenance" in attest:
+            inputs = [binary_input(entry) for entry in chosen]
+            found.append((PROVENANCE, provenance.of_image(self.context, self.name, platform, inputs, self._bases())))
+        return found
+
+    def _bases(self) -> dict[str, str]:
+        """The base images by name, with their digests."""
+        words = self.annotations().get(BASES, "").split()
+        return {name: digest for name, _, digest in (word.rpartition("@") for word in words)}
 
     def _files(self) -> tuple[Content, ...]:
         """The files of the workspace that the image contains."""

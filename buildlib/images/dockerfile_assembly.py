@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
 from buildlib.assembly.assembly import UNTOUCHED, Assembly, Layouts, hashed
+from buildlib.binaries import provenance
 from buildlib.builder.buildx import BASES, INPUTS, BuildInputs
 from buildlib.builder.emulation_limit import EmulationLimit
 from buildlib.builder.progress import vertexes_of, with_progress
@@ -16,6 +18,7 @@ from buildlib.builder.step_times import StepTime, native_platforms, step_times
 from buildlib.core.cases import FAILED
 from buildlib.core.errors import Refused
 from buildlib.core.plan import Outcome, words
+from buildlib.core.statements import PROVENANCE
 from buildlib.core.targets import Target
 from buildlib.elf import Mismatch, digest
 from buildlib.failures.redact import redact
@@ -57,9 +60,17 @@ class DockerfileAssembly(Assembly):
         own = sorted((reference, context.rpartition("@")[2]) for reference, context in self.own.items())
         inputs = hashed(
             digest(self.image.file), self._context_digest(), bases, own,
-            msgspec.to_builtins(self.image.settings), self.image.platforms, self.attestations,
+            msgspec.to_builtins(self.image.settings), self.image.platforms,
         )  # fmt: skip
         return {INPUTS: inputs, **recorded}
+
+    def predicates(self, platform: str, attest: Collection[str]) -> list[tuple[str, Any]]:
+        """What the image was made of. There is no SBOM: buildlib knows what cargo links, not what a Dockerfile installs."""
+        if "provenance" not in attest:
+            return []
+        file = self.image.file
+        inputs = [{"name": file.name, "digest": {"sha256": digest(file)}}]
+        return [(PROVENANCE, provenance.of_image(self.context, self.name, platform, inputs, self.bases))]
 
     def _context_digest(self) -> str:
         """A digest of the build context without what this and other commands record there."""

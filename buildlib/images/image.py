@@ -40,6 +40,7 @@ from buildlib.images.in_container import ContainerOptions
 from buildlib.process.commit import commit
 from buildlib.process.context import Context
 from buildlib.registry import session
+from buildlib.signing.signer import opened_signer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,6 @@ class ImageOptions:
     compile: bool = True  # False: use the binaries that are in dist/
     container: ContainerOptions | None = None  # compile in a container
     force: bool = False  # ignore what is cached; recreate a builder that differs
-    attestations: tuple[str, ...] = ()  # flags of buildx
     strict: bool = False  # refuse a Dockerfile in which lint finds something
 
 
@@ -66,14 +66,15 @@ def push(context: Context, options: ImageOptions) -> list[ImageResult]:
     If an image failed or was refused, its result contains the error, and its tags in the registry are unchanged.
     """
     prefix = spec.registry(context)
+    with opened_signer(context) as signer:
 
-    def make(assembly: Assembly) -> Push:
-        # The distribution specification allows no upper case in the names of repositories.
-        repository = f"{prefix}/{assembly.name.lower()}"
-        tags = options.tags or tuple(dict.fromkeys((*assembly.image.tags, "latest")))
-        return Push(assembly=assembly, repository=repository, tags=tags)
+        def make(assembly: Assembly) -> Push:
+            # The distribution specification allows no upper case in the names of repositories.
+            repository = f"{prefix}/{assembly.name.lower()}"
+            tags = options.tags or tuple(dict.fromkeys((*assembly.image.tags, "latest")))
+            return Push(assembly=assembly, repository=repository, tags=tags, signer=signer)
 
-    return _through_buildx(context, options, make)
+        return _through_buildx(context, options, make)
 
 
 def load(context: Context, options: ImageOptions) -> list[ImageResult]:
@@ -82,8 +83,6 @@ def load(context: Context, options: ImageOptions) -> list[ImageResult]:
         names = ",".join(target.name for target in options.targets)
         help_text = "use --arch for one of them, or --output DIR for all"
         raise UsageError(f"--load takes one platform, not {names}", help_text)
-    if options.attestations:
-        raise UsageError("the Docker daemon takes no attestations", "use --push or --output DIR")
     prefix = f"{spec.registry(context)}/" if context.config.registry else ""
 
     def make(assembly: Assembly) -> Load:
@@ -99,7 +98,7 @@ def check(context: Context, options: ImageOptions) -> list[ImageResult]:
 
 def save(context: Context, options: ImageOptions, output: Path) -> list[ImageResult]:
     """Write every component's image for all targets as an OCI layout below `output`. Static binaries need no Docker."""
-    if options.images or options.attestations or needs_docker(context, options.targets):
+    if options.images or needs_docker(context, options.targets):
         with _locked(context, output):
             return _through_buildx(context, options, lambda assembly: Save(assembly=assembly, output=output))
     validate(context, options)
@@ -148,7 +147,7 @@ def _through_buildx(context: Context, options: ImageOptions, make: Callable[[Ass
     groups = dockerfile_image.order(described.images, (component.name for component in context.selection.components))
     workspace_dockerfile.lint_before_build(context, [image.file for image in described.images], strict=options.strict)
     dockerfile_image.refuse_emulated_compilers(context, described.images)
-    prepared = session.prepare(context, attested=bool(options.attestations))
+    prepared = session.prepare(context)
     if context.run.dry:
         builder_commands.inspect(context)
     else:
@@ -165,7 +164,7 @@ def _through_buildx(context: Context, options: ImageOptions, make: Callable[[Ass
         def assemble(image: ImageSpec, own: Mapping[str, str]) -> Task:
             common: dict[str, Any] = {
                 "context": context, "image": image, "scratch": Path(scratch) / image.name, "epoch": epoch,
-                "fresh": options.force, "attestations": options.attestations, "session": registries,
+                "fresh": options.force, "session": registries,
             }  # fmt: skip
             if not isinstance(image, DockerfileImage):
                 return make(BinaryAssembly(**common))

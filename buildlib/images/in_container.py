@@ -11,7 +11,8 @@ from pathlib import Path
 import buildlib
 from buildlib import elf
 from buildlib.assembly import spec
-from buildlib.binaries import build, dist, gate
+from buildlib.binaries import dist, gate
+from buildlib.binaries.publishing import publish
 from buildlib.builder import buildx
 from buildlib.builder.buildx import BuildInputs
 from buildlib.core.errors import BuildError, CompileFailed, MissingRequirements, NetworkError, Refused
@@ -138,4 +139,4 @@ def _accept(context: Context, target: Target, out: Path) -> None:
         accepted.append(dist.with_start({**entry, "size": facts.size, "sha256": facts.sha256}, started))
     gate.refuse(target, refusals)
     files = (file["path"] for entry in accepted for file in dist.all_files_of(entry))
-    build.publish(context, accepted, {path: out / path for path in files})
+    publish(context, accepted, {path: out / path for path in files})

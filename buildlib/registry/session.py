@@ -67,13 +67,12 @@ class Session:
 DIRECT = Session()
 
 
-def prepare(context: Context, *, attested: bool = False) -> Callable[[], bool]:
+def prepare(context: Context) -> Callable[[], bool]:
     """Find out in the background whether a gateway can be used: it takes 0.2 s, while docker is asked about the builder.
 
-    Returns a function that waits for the answer. It is no for images with attestations, which contain the name that they were
-    pushed to; if BuildKit does not use this machine's network; and if retries are off.
+    Returns a function that waits for the answer. It is no if BuildKit does not use this machine's network, and if retries are off.
     """
-    if attested or context.run.dry or context.config.retry.attempts == 1:
+    if context.run.dry or context.config.retry.attempts == 1:
         return lambda: False
     pool = ThreadPoolExecutor(max_workers=2)
     pool.submit(importlib.import_module, "buildlib.registry.gateway")

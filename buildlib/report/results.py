@@ -55,7 +55,10 @@ class StepTimeData(TypedDict):
 
 
 class ImageData(ReplyData):
-    """`image --json`: one element per component. `steps` are those of a Dockerfile of the project."""
+    """`image --json`: one element per component.
+
+    `steps` are those of a Dockerfile of the project, `signed` the signatures and attestations that a pushed image has.
+    """
 
     component: str
     status: str
@@ -66,6 +69,16 @@ class ImageData(ReplyData):
     code: int
     error: str | None
     steps: list[StepTimeData]
+    signed: list[str]
+
+
+class SignData(ReplyData):
+    """`sign --json`: one element per directory, index and platform. `added` says whether the signature is new."""
+
+    path: str
+    platform: str
+    digest: str
+    added: bool
 
 
 class BaseData(ReplyData):
@@ -251,6 +264,7 @@ RESULTS: dict[str, Any] = {
     "builder.create": ChangedBuilderData,
     "builder.remove": ChangedBuilderData,
     "verify": list[VerifyData],
+    "sign": list[SignData],
     "reproduce": list[ComparisonData],
     "plan": list[PlanData],
     "config": dict[str, ConfigData],

@@ -18,6 +18,8 @@ from buildlib.failures.redact import redact
 from buildlib.process.console import Console
 from buildlib.report.reply import reply
 
+WHOLE = ("index", "signature")  # the kinds of verdicts that are about several arches
+
 if TYPE_CHECKING:
     from buildlib.binaries.build import BuildResult
     from buildlib.binaries.dist import Entry
@@ -90,12 +92,12 @@ def verify(console: Console, verdicts: Sequence[Verdict], *, as_json: bool) -> N
         console.json(rows)
         return
     for verdict in verdicts:
-        arch = verdict.target.name if verdict.target else "unknown"
-        kind = f" · {verdict.kind}" if verdict.kind != "bin" else ""
+        arch = f" · {verdict.target.name if verdict.target else 'unknown'}" if verdict.kind not in WHOLE else ""
+        kind = f" · {verdict.kind}" if verdict.kind not in ("bin", *WHOLE) else ""
         mark = "✗" if verdict.refusals else "✓"
         glibc = f" · glibc {verdict.facts.glibc}" if verdict.facts and verdict.facts.glibc else ""
         started = f" · started with {verdict.started.flag}" if verdict.started.flag else ""
-        console.line(f"{mark} {verdict.path} · {arch}{kind}{glibc}{started}")
+        console.line(f"{mark} {verdict.path}{arch}{kind}{glibc}{started}")
         for refusal in verdict.refusals:
             console.line(f"    {refusal}")
 

@@ -14,7 +14,7 @@ from buildlib.usage.option_table import AT_TOP, GLOBAL, Option, grouped
 WIDTHS = (40, 100)  # columns: narrower and wider terminals get these
 LABEL = 30  # columns for options and commands at most; what is longer has its help below
 COMMANDS = {
-    "Build": ("build", "verify", "reproduce", "image", "dockerfile", "clean"),
+    "Build": ("build", "verify", "reproduce", "image", "sign", "dockerfile", "clean"),
     "Test": ("test", "bench", "smoke"),
     "Explain": ("plan", "config", "report", "lint", "explain"),
     "Set up": ("doctor", "setup", "builder", "builder.create", "builder.remove", "ci", "completion"),
@@ -22,7 +22,7 @@ COMMANDS = {
 USAGE = {
     **dict.fromkeys(("build", "reproduce", "plan", "test", "image"), "[OPTIONS] [-- CARGO-OPTIONS]"),
     "bench": "[OPTIONS] [-- BENCHMARK-OPTIONS]",
-    "verify": "[OPTIONS] [PATH|IMAGE]…",
+    **dict.fromkeys(("verify", "sign"), "[OPTIONS] [PATH|IMAGE]…"),
     "lint": "[OPTIONS] [PATH]…",
     "explain": "[OPTIONS] [FILE]…",
     "completion": "[OPTIONS] SHELL",
@@ -35,6 +35,7 @@ EXAMPLES = {
     "reproduce": (("the programs for this machine", "reproduce"), ("of two arches", "reproduce --arch arm64,riscv64")),
     "image": (("images for all arches, to the registry", "image --push --registry ghcr.io/acme"),
               ("an image for this machine, to its Docker daemon", "image --load")),
+    "sign": (("dist/", "sign --key cosign.key"), ("an image and all its platforms", "sign --key cosign.key ghcr.io/acme/app:1.0")),
     "dockerfile": (("show it", "dockerfile"), ("keep it, to change it", "dockerfile --write")),
     "clean": (("what would be removed, and how large it is", "clean --dry-run"),
               ("what has not changed for a month, in the cache", "clean --cache --older-than 30d")),

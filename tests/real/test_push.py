@@ -115,22 +115,6 @@ def scanner(project, tmp_path):
         assert built.code == 0, built
 
 
-def test_attestations_are_not_counted_as_platforms(project, scanner):
-    options = (*CLI_COMMAND, "--provenance", "--sbom", "--tag", "attested", "--json")
-    first = project.push(*options)
-    assert first.code == 0, first
-    entries = json.loads(project.raw("cli-command:attested"))["manifests"]
-    assert sorted(project.manifests("cli-command:attested")) == sorted(PLATFORMS)
-    attestations = [entry["digest"] for entry in entries if entry["platform"]["os"] == "unknown"]
-    assert len(attestations) == len(PLATFORMS)
-    for digest in attestations:
-        layers = json.loads(project.raw(f"cli-command@{digest}"))["layers"]
-        kinds = {layer["annotations"]["in-toto.io/predicate-type"].split("/v")[0] for layer in layers}
-        assert kinds == {"https://slsa.dev/provenance", "https://spdx.dev/Document"}
-    (image,) = json.loads(project.push(*options).out)
-    assert (image["status"], image["digest"]) == ("unchanged", json.loads(first.out)[0]["digest"])
-
-
 def test_ctrl_c_ends_all_processes_and_moves_no_tag(project):
     """The build does not end by itself, so that the signal comes before its end on a machine of any speed."""
     before = {name: project.raw(f"{name}:latest") for name in PROGRAMS}

@@ -31,7 +31,8 @@ def build(
     }  # fmt: skip
     context = open_workspace(c, console, flags, cargo.request, recorded=True)
     from buildlib.binaries import build as binaries
-    from buildlib.report import next_command, tables
+    from buildlib.report import tables
+    from buildlib.usage import next_command
 
     results = binaries.build(context, context.targets((*arch, *cargo.targets), "native"))
     tables.build(console, results, as_json=json)

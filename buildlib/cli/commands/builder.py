@@ -17,7 +17,8 @@ def inspect(c: Any, console: Console, json: bool = False) -> int:
     """The builder that images are made with, and how it differs from the settings."""
     context = open_workspace(c, console, scope="project")
     from buildlib.builder import builder_commands
-    from buildlib.report import image_tables, next_command
+    from buildlib.report import image_tables
+    from buildlib.usage import next_command
 
     state = builder_commands.inspect(context)
     image_tables.builder(console, state, as_json=json)
@@ -33,7 +34,8 @@ def create(c: Any, console: Console, force: bool = False, json: bool = False) ->
     """Create the builder, if it does not exist."""
     context = open_workspace(c, console, scope="project")
     from buildlib.builder import builder_commands
-    from buildlib.report import image_tables, next_command
+    from buildlib.report import image_tables
+    from buildlib.usage import next_command
 
     before = builder_commands.create(context, force=force)
     action: BuilderAction = "created" if not before.exists else "recreated" if before.differences else "unchanged"
@@ -48,7 +50,8 @@ def remove(c: Any, console: Console, json: bool = False) -> None:
     """Remove the builder and its cache."""
     context = open_workspace(c, console, scope="project")
     from buildlib.builder import builder_commands
-    from buildlib.report import image_tables, next_command
+    from buildlib.report import image_tables
+    from buildlib.usage import next_command
 
     builder_commands.remove(context)
     name = context.config.builder.name

@@ -36,7 +36,8 @@ def clean(
     """
     from buildlib.binaries import clean_areas
     from buildlib.process import clean as cleaning
-    from buildlib.report import next_command, tables
+    from buildlib.report import tables
+    from buildlib.usage import next_command
 
     age = _seconds(older_than)
     context = open_workspace(c, console, scope="project") if dist or not cache else None

@@ -51,7 +51,8 @@ def doctor(
         return 0
     if network:
         return _network(c, console, json)
-    from buildlib.report import doctor_tables, next_command
+    from buildlib.report import doctor_tables
+    from buildlib.usage import next_command
 
     context = open_workspace(c, console, scope="project")
     targets = context.targets(tuple(arch), "all")
@@ -104,7 +105,8 @@ def setup(c: Any, console: Console, arch: list[str], yes: bool = False, json: bo
 
 def _fix(c: Any, console: Console, arch: list[str], *, yes: bool, as_json: bool) -> None:
     from buildlib.doctor import fix
-    from buildlib.report import doctor_tables, next_command
+    from buildlib.report import doctor_tables
+    from buildlib.usage import next_command
 
     fix.bootstrap(console, os.environ, Path.cwd(), dry=c.config.run.dry, yes=yes)
     context = open_workspace(c, console, scope="project")

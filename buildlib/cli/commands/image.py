@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from buildlib.cli.cargo_options import CargoOptions, cargo_command
 from buildlib.cli.entry import ARCH, COMPONENT, JSON, absolute, command, open_workspace, settings_help, split, task
 from buildlib.core.errors import UsageError
+from buildlib.core.settings import help_text
 from buildlib.process.console import Console
 from buildlib.report.reply import exit_code
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @cargo_command(
-    iterable=["arch", "tag"],
+    iterable=["arch", "tag", "attest"],
     help={
         "arch": f"{ARCH}; default: all, one per platform; with --load native",
         "component": COMPONENT,
@@ -31,18 +32,17 @@ if TYPE_CHECKING:
         "in_docker": "compile in a container: the stage `compile` of the Dockerfile",
         "network": "with --in-docker: `host` lets the compilation use this machine's network",
         "check_bases": "report base images with newer digests; exit code 1 if there are any; nothing is built",
-        "sbom": "add BuildKit's attestation of what each image contains",
-        "provenance": "add BuildKit's attestation of how each image was made",
+        "sign": help_text("signing.key"),
+        "attest": help_text("signing.attest"),
         "force": "ignore caches; recreate the builder if it differs from the settings",
         "strict": "refuse a Dockerfile in which `lint` finds something",
         "json": JSON,
     },
 )
 def image(
-    c: Any, console: Console, cargo: CargoOptions, arch: list[str], tag: list[str], push: bool = False, load: bool = False,
-    output: str = "", registry: str = "", build: bool = True, in_docker: bool = False, cache: str = "", network: str = "",
-    sbom: bool = False, provenance: bool = False, force: bool = False, strict: bool = False, check_bases: bool = False,
-    json: bool = False,
+    c: Any, console: Console, cargo: CargoOptions, arch: list[str], tag: list[str], attest: list[str], push: bool = False,
+    load: bool = False, output: str = "", registry: str = "", build: bool = True, in_docker: bool = False, cache: str = "",
+    network: str = "", sign: str = "", force: bool = False, strict: bool = False, check_bases: bool = False, json: bool = False,
 ) -> int:  # fmt: skip
     """Multi-platform images of the binaries, and of the Dockerfiles in the settings. Without an output they are only checked."""
     if push + load + bool(output) + check_bases > 1:
@@ -53,14 +53,19 @@ def image(
         raise UsageError("--network and --cache need --in-docker", "add --in-docker, or leave them out")
     if cargo.request.library or cargo.request.examples:
         raise UsageError("images are made of binaries", "leave out --lib and --example")
+    if (sign or attest) and not push:
+        raise UsageError("signatures and attestations are beside an image in its registry", "add --push")
     flags: dict[str, Any] = {**cargo.settings, "registry": registry}
+    signing = {"key": sign if sign.startswith("env://") else sign and absolute(sign), "attest": split(attest)}
+    flags["signing"] = {name: value for name, value in signing.items() if value}
     if cache:
         flags["builder"] = {"cache": cache if cache == "registry" else absolute(cache)}
     context = open_workspace(c, console, flags, cargo.request, scope="project", recorded=True)
     from buildlib.assembly.spec import one_per_platform
     from buildlib.images import image as images
     from buildlib.images.in_container import ContainerOptions
-    from buildlib.report import image_tables, next_command
+    from buildlib.report import image_tables
+    from buildlib.usage import next_command
 
     words = (*arch, *cargo.targets)
     targets = context.targets(words, "native" if load else "all")
@@ -70,7 +75,7 @@ def image(
     static = bool(output) and not names
     options = images.ImageOptions(
         targets=targets if words else one_per_platform(targets, static=static), named=bool(words or load), images=names,
-        tags=tuple(split(tag)), compile=build, force=force, strict=strict, attestations=_attestations(sbom, provenance),
+        tags=tuple(split(tag)), compile=build, force=force, strict=strict,
         container=ContainerOptions(network=network) if in_docker else None,
     )  # fmt: skip
     if output:
@@ -92,13 +97,6 @@ def _check_bases(context: Context, console: Console, images: tuple[str, ...], ta
     return 1 if any(state.is_newer for state in states) else 0
 
 
-def _attestations(sbom: bool, provenance: bool) -> tuple[str, ...]:
-    """Flags of buildx for the requested attestations; by default it would add a provenance."""
-    if not (sbom or provenance):
-        return ()
-    return (f"--provenance={'mode=max' if provenance else 'false'}", *(("--sbom=true",) if sbom else ()))
-
-
 @task(help={"write": "write Dockerfile.multiarch, which `image` then uses as it is", "json": JSON})
 @command
 def dockerfile(c: Any, console: Console, write: bool = False, json: bool = False) -> None:
@@ -106,7 +104,8 @@ def dockerfile(c: Any, console: Console, write: bool = False, json: bool = False
     context = open_workspace(c, console)
     from buildlib.images import workspace_dockerfile
     from buildlib.machine.docker_daemon import has_buildx
-    from buildlib.report import next_command, texts
+    from buildlib.report import texts
+    from buildlib.usage import next_command
 
     root = context.workspace.root
     files = workspace_dockerfile.write(context) if write else workspace_dockerfile.files(context, root)

@@ -39,7 +39,7 @@ def lint(
         raise UsageError("choose one of --json and --format", "--format json prints the findings alone")
     from buildlib.lint import command as linter
     from buildlib.process.runner import DryRunner, Runner
-    from buildlib.report import next_command
+    from buildlib.usage import next_command
 
     output_format = linter.output_format(console, format)
     root = linter.root_of(Path.cwd())

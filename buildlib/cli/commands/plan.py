@@ -37,7 +37,8 @@ def plan(
     from buildlib.binaries import build
     from buildlib.images.dockerfile_image import targets_of
     from buildlib.process.runner import DryRunner
-    from buildlib.report import next_command, plan_table
+    from buildlib.report import plan_table
+    from buildlib.usage import next_command
 
     context = replace(context, run=DryRunner(console, os.environ, context.config.retry))
     words = (*arch, *cargo.targets)
@@ -59,7 +60,8 @@ def plan(
 @command
 def config(c: Any, console: Console, json: bool = False) -> None:
     """Every setting, its value, and what set it."""
-    from buildlib.report import next_command, tables
+    from buildlib.report import tables
+    from buildlib.usage import next_command
 
     tables.config(console, open_workspace(c, console, scope="project").config, as_json=json)
     next_command.show(console, ["doctor"])

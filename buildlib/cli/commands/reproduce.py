@@ -22,8 +22,8 @@ def reproduce(
     """
     context = open_workspace(c, console, {**cargo.settings, "backend": backend, "glibc": glibc}, cargo.request)
     from buildlib.binaries import reproduce as binaries
-    from buildlib.report import next_command
     from buildlib.report.reproduce_table import reproduce as table
+    from buildlib.usage import next_command
 
     comparisons = binaries.reproduce(context, context.targets((*arch, *cargo.targets), "native"))
     table(console, comparisons, as_json=json)

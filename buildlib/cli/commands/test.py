@@ -31,8 +31,9 @@ def test(c: Any, console: Console, cargo: CargoOptions, arch: list[str], cpu: st
     Words after -- are for cargo.
     """
     context = open_workspace(c, console, {"features": cargo.features}, cargo.request, recorded=True)
-    from buildlib.report import next_command, test_tables
+    from buildlib.report import test_tables
     from buildlib.testing import tests
+    from buildlib.usage import next_command
 
     results = tests.test(context, context.targets((*arch, *cargo.targets), "native"), cpu)
     test_tables.tests(console, results, as_json=json)
@@ -67,8 +68,9 @@ def bench(
     if not re.fullmatch(r"\d+(\.\d+)?", limit):
         raise UsageError("--limit expects a percentage, for example 1", f"got {limit!r}")
     context = open_workspace(c, console, {"features": cargo.features}, cargo.request, recorded=True)
-    from buildlib.report import next_command, test_tables
+    from buildlib.report import test_tables
     from buildlib.testing import benches
+    from buildlib.usage import next_command
 
     options = benches.BenchOptions(baseline=Path(absolute(baseline)) if baseline else None, limit=float(limit))
     results = benches.bench(context, context.targets((*arch, *cargo.targets), "native"), options)
@@ -101,8 +103,9 @@ def smoke(
     request = Request(components=tuple(split(component)))
     context = open_workspace(c, console, {"registry": registry}, request, scope="project", recorded=True)
     from buildlib.assembly.spec import one_per_platform
-    from buildlib.report import next_command, test_tables
+    from buildlib.report import test_tables
     from buildlib.testing import smoke as smoke_tests
+    from buildlib.usage import next_command
 
     targets = context.targets(tuple(arch), "all")
     context, images = context.with_images()

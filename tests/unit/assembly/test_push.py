@@ -231,14 +231,6 @@ def test_the_command_line_of_a_build(prepare):
     assert step.attempts > 1
 
 
-def test_attestations_are_flags_of_the_build(prepare):
-    context = prepare()
-    push(context, attestations=("--sbom=true",))
-    (words,) = context.run.argvs("build a")
-    assert "--sbom=true" in words
-    assert "--provenance=false" not in words
-
-
 @pytest.mark.parametrize(
     ("platforms", "actual"),
     [

@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from machines import ARM64, Recorder, context, sysroot
 
-from buildlib.binaries import dist
+from buildlib import __version__
+from buildlib.binaries import dist, publishing
 from buildlib.binaries.start import NOT_STARTED, Started
 from buildlib.core.errors import BuildError, Refused
 from buildlib.elf.facts import Facts, digest
@@ -37,12 +38,12 @@ def manifest(*binaries):
 def test_new_entries_replace_those_of_the_same_binary_and_keep_the_others():
     old = [entry("arm64", "a"), entry("armv7", "a")]
     new = [entry("arm64", "a", "bb"), entry("arm64", "b", "cc")]
-    act = dist.publish(DIST, Path("/w/Cargo.toml"), old, new, {"arm64/b": Path("/t/b")})
+    act = publishing.update(DIST, Path("/w/Cargo.toml"), old, new, {"arm64/b": Path("/t/b")})
     assert act.as_old_as == Path("/w/Cargo.toml")
     assert act.copies == ((Path("/t/b"), DIST / "arm64/b"),)
     written, sums = act.writes
     assert (written.path, sums.path) == (DIST / "manifest.json", DIST / "SHA256SUMS")
-    assert json.loads(written.text) == {"schema": 1, "buildlib": dist.__version__, "binaries": [*new, old[1]]}
+    assert json.loads(written.text) == {"schema": 1, "buildlib": __version__, "binaries": [*new, old[1]]}
     assert sums.text == "bb  arm64/a\ncc  arm64/b\naa  armv7/a\n"
     assert dist.entries(written.text) == [*new, old[1]]
 
@@ -215,8 +216,8 @@ def test_an_entry_lists_the_system_libraries_that_its_file_loads():
 
 def test_libraries_are_published_beside_their_program_and_removed_with_it():
     old = [entry("arm64", "a", libraries=LIBS), entry("arm64", "b")]
-    update = dist.publish(DIST, Path("/w/Cargo.toml"), old, [entry("arm64", "a", "cc", libraries=LIBS[1:])], {})
-    assert update.removes == (DIST / "arm64/a.libs/libcrypto.so.3",)
+    update = publishing.update(DIST, Path("/w/Cargo.toml"), old, [entry("arm64", "a", "cc", libraries=LIBS[1:])], {})
+    assert update.removes == (DIST / "arm64/a.libs/libcrypto.so.3", DIST / "SHA256SUMS.sigstore.json")
     assert update.writes[1].text == "cc  arm64/a\naa  arm64/a.libs/libssl.so.3\naa  arm64/b\n"
 
 

@@ -14,7 +14,6 @@ from buildlib.cli.app import Buildlib, in_our_words, with_paths
 from buildlib.cli.collection import namespace
 from buildlib.cli.commands import build as build_command
 from buildlib.cli.commands import explain
-from buildlib.cli.commands.image import _attestations
 from buildlib.cli.entry import _signals_later, report_errors
 from buildlib.core.errors import BuildError
 from buildlib.core.settings import declared
@@ -35,7 +34,7 @@ def test_invoke_and_the_console_script_have_the_same_commands():
     assert tasks.namespace is namespace
     assert sorted(namespace.task_names) == [
         "bench", "build", "builder.create", "builder.inspect", "builder.remove", "ci", "clean", "completion", "config", "dockerfile",
-        "doctor", "explain", "image", "lint", "plan", "report", "reproduce", "setup", "smoke", "test", "verify",
+        "doctor", "explain", "image", "lint", "plan", "report", "reproduce", "setup", "sign", "smoke", "test", "verify",
     ]  # fmt: skip
 
 
@@ -150,19 +149,6 @@ ONE_OUTPUT = "choose one of --push, --load, --output DIR and --check-bases"
 def test_an_image_has_one_output(words, message, capsys):
     assert run("image", *words) == 2
     assert capsys.readouterr().err.splitlines()[0] == f"error: {message}"
-
-
-@pytest.mark.parametrize(
-    ("sbom", "provenance", "flags"),
-    [
-        (False, False, ()),
-        (True, False, ("--provenance=false", "--sbom=true")),
-        (False, True, ("--provenance=mode=max",)),
-        (True, True, ("--provenance=mode=max", "--sbom=true")),
-    ],
-)
-def test_attestations_are_those_requested(sbom, provenance, flags):
-    assert _attestations(sbom, provenance) == flags
 
 
 def test_verify_needs_no_workspace(tmp_path, monkeypatch, capsys):

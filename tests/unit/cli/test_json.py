@@ -31,6 +31,7 @@ IN_WORKSPACE = {
     "image": ("image --arch amd64", (4,)),
     "dockerfile": ("dockerfile", (0, 4)),
     "verify": ("verify app.log", (6,)),
+    "sign": ("sign", (2,)),
     "lint": ("lint", (1,)),
     "test": ("--dry-run test --arch amd64", (0, 4)),
     "bench": ("--dry-run bench --arch amd64", (0, 4)),

@@ -18,12 +18,13 @@ SETTINGS = declared()
 
 def test_the_keys_and_variables_are_the_contract():
     assert tuple(SETTINGS) == (
-        "arches", "backend", "glibc", "cpu", "trim_paths", "sbom", "page_size", "profile", "features", "libraries",
+        "arches", "backend", "glibc", "cpu", "trim_paths", "sbom", "provenance", "page_size", "profile", "features", "libraries",
         "suite", "mirror", "target_dir", "dist", "registry",
         "retry.attempts", "retry.delay", "retry.max_delay", "retry.total", "test.runner", "test.timeout", "ci.runner",
         "ci.runners", "lint.severity", "lint.exclude", "lint.baseline", "builder.name", "builder.network", "builder.image",
         "builder.mirrors", "builder.nodes", "builder.compiler", "builder.cache",
-        "builder.emulated_compilers", "builder.emulation_limit", "components",
+        "builder.emulated_compilers", "builder.emulation_limit",
+        "signing.key", "signing.attest", "signing.require", "components",
         "images",
     )  # fmt: skip
     assert SETTINGS["retry.max_delay"].variable == "BUILDLIB_RETRY_MAX_DELAY"

@@ -122,10 +122,6 @@ def test_without_a_local_buildkit_the_session_is_direct(make, more):
     assert is_direct(make(**more))
 
 
-def test_images_with_attestations_are_pushed_directly(make):
-    assert is_direct(make(), attested=True) and not is_direct(make())
-
-
 def test_retried_requests_are_reported_and_counted(make, capsys):
     context = make()
     failure = Failure("transient-network", "GET x: 503")

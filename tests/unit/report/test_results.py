@@ -11,7 +11,7 @@ from json_results import COMMON, replies, typed
 from machines import ARM64, WITH_ZIG, Recorder, context, settings, toolset
 
 from buildlib.assembly.spec import ImageResult
-from buildlib.binaries import dist
+from buildlib.binaries import dist, publishing
 from buildlib.binaries.build import BuildResult
 from buildlib.binaries.reproduce import Comparison
 from buildlib.binaries.start import Started
@@ -40,11 +40,21 @@ from buildlib.machine.selection import select
 from buildlib.machine.workspace import Component
 from buildlib.process.clean import Area, Entry
 from buildlib.process.console import Console
-from buildlib.report import doctor_tables, image_tables, plan_table, reproduce_table, tables, test_tables, texts
+from buildlib.report import (
+    doctor_tables,
+    image_tables,
+    plan_table,
+    reproduce_table,
+    signing_table,
+    tables,
+    test_tables,
+    texts,
+)
 from buildlib.report.plan_table import PlannedImages
 from buildlib.report.reply import Class, reply
 from buildlib.report.results import RESULTS
 from buildlib.rust import cargo
+from buildlib.signing.signer import Signed
 from buildlib.testing.benches import BenchResult
 from buildlib.testing.tests import TestResult
 
@@ -103,7 +113,7 @@ def results(plan, shown, capsys):
         target=ARM64, emulator="qemu-aarch64 7.2.22", ran_on={"machine": "aarch64", "bits": 64}, suites=(suite,), seconds=0.5,
         error=TestsFailed("arm64: 1 failed"),
     )  # fmt: skip
-    update = dist.publish(Path("/w/dist"), Path("/w/Cargo.toml"), [], [entry], {})
+    update = publishing.update(Path("/w/dist"), Path("/w/Cargo.toml"), [], [entry], {})
     step = ConnectionStep(where="this machine", host="ghcr.io", name="tcp", seconds=0.1, failure=RESET)
     network = {"env": {}, "network": "host"}
     requirement = Requirement(what="zig", why="w", met=lambda host: False, fixes=(Fix(text="pip install ziglang"),))
@@ -131,6 +141,12 @@ def results(plan, shown, capsys):
             shown(tables.verify, [
                 Verdict(path=Path("/w/dist/arm64/app"), target=ARM64, facts=FACTS, refusals=(), started=STARTED),
                 Verdict(path=Path("/w/x"), target=None, facts=None, refusals=("not an ELF file",)),
+            ]),
+        ],
+        "sign": [
+            shown(signing_table.show, [
+                Signed(path="dist/SHA256SUMS", digest="sha256:00", added=False),
+                Signed(path="r.test/a:1", digest="sha256:00", platform="linux/arm64", added=True),
             ]),
         ],
         "reproduce": [

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from buildlib.cli import command_list
-from buildlib.cli.app import Buildlib
+from buildlib.cli.app import Buildlib, with_paths
 from buildlib.cli.collection import namespace
 from buildlib.cli.entry import report_errors
 from buildlib.process.console import Console
@@ -140,9 +140,7 @@ def test_examples_are_command_lines_that_the_parser_accepts(name):
         before = before[: before.index("--")] if "--" in before else before
         # Global options and positional words are `app`'s.
         argv = [word for word in before if word != "--dry-run"]
-        positional = command_list.POSITIONAL.get(argv[0])
-        if positional:
-            argv = [argv[0], *(word for word in argv[1:] if word.startswith("-"))]
+        argv = with_paths(["buildlib", *argv])[1:]
         assert Parser(contexts=namespace.to_contexts()).parse_argv(argv)[0].name
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from buildlib.core.targets import Target
     from buildlib.machine.host import Host
     from buildlib.process.context import Context
+    from buildlib.signing.signer import Signed
     from buildlib.testing.benches import BenchResult
     from buildlib.testing.tests import TestResult
 
@@ -179,6 +180,12 @@ def after_verify(context: Context, verdicts: Sequence[Verdict], *, is_dist: bool
         has_programs = any(verdict.kind == "bin" for verdict in verdicts)
         words = after_binaries(context, targets, has_programs=has_programs)
         show(context.console, words if words[0] != "verify" else ["report"])
+
+
+def after_sign(context: Context, signed: Sequence[Signed]) -> None:
+    """Name the command that verifies the signatures."""
+    paths = list(dict.fromkeys(one.path.removesuffix("/SHA256SUMS") for one in signed))
+    show(context.console, ["verify", *paths, "--key", "cosign.pub"], dry=context.run.dry)
 
 
 def after_doctor(context: Context, absent: Iterable[Requirement], targets: Sequence[Target], *, named: bool) -> None:

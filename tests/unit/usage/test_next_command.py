@@ -19,9 +19,9 @@ from buildlib.core.plan import Status, Step
 from buildlib.core.request import Request
 from buildlib.core.requirements import Fix, Requirement
 from buildlib.machine.workspace import Component
-from buildlib.report import next_command
 from buildlib.testing.benches import BenchResult
 from buildlib.testing.tests import TestResult
+from buildlib.usage import next_command
 
 APP = Component(name="app", package="pack", version="1.0.0")
 EMULATED = {"tools": ("qemu-aarch64-static",), "files": ("/usr/aarch64-linux-gnu/lib/ld-linux-aarch64.so.1",)}

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -189,7 +190,7 @@ def _add(repository: Repository, digest: str, added: Sequence[Referrer]) -> None
         if not missing:
             return
         # What others have written there stays as it is.
-        index = json.loads(data) if data else {"schemaVersion": 2, "mediaType": INDEX}
+        index: dict[str, Any] = json.loads(data) if data else {"schemaVersion": 2, "mediaType": INDEX}
         index["manifests"] = sorted([*index.get("manifests", ()), *missing], key=lambda entry: str(entry["digest"]))
         push_manifest(repository, _tag(digest), json.dumps(index, separators=(",", ":")).encode(), INDEX)
     message = f"{title}: the list of signatures does not keep what is added to it"

@@ -7,8 +7,6 @@ import signal
 import subprocess
 import time
 
-import base_images
-import containers
 import pytest
 from project import ARCHES, CRASHES, EXITS_1, PLATFORMS, with_entry_code
 from testbed import BUILDLIB, PROGRAMS, as_in_a_shell, assert_error, run
@@ -87,32 +85,6 @@ def test_a_commit_that_changes_no_binary_gives_the_same_images(project):
     assert [(image["status"], image["digest"]) for image in after] == [
         ("unchanged", image["digest"]) for image in before
     ]
-
-
-SCANNER = f"""FROM {base_images.BASE}
-COPY --chmod=0755 <<"script" /scan
-#!/bin/sh
-echo '{{"_type": "https://in-toto.io/Statement/v0.1", "predicateType": "https://spdx.dev/Document", "predicate": {{"name": "x"}}}}' \\
-    > "$BUILDKIT_SCAN_DESTINATION/sbom.spdx.json"
-script
-ENTRYPOINT ["/scan"]
-"""
-
-
-@pytest.fixture
-def scanner(project, tmp_path):
-    """The image with which BuildKit lists an image's packages.
-
-    It comes from Docker's own registry; a stand-in with the same interface takes its place where that is not reachable.
-    """
-    if project.engine.mirrors:
-        context = tmp_path / "scanner"
-        context.mkdir()
-        (context / "Dockerfile").write_text(SCANNER)
-        name = f"{project.engine.registry}/docker/buildkit-syft-scanner:stable-1"
-        flags = ("--builder", containers.BUILDER, "--push", "--tag", name)
-        built = run("docker", "buildx", "build", *flags, context, env=project.env)
-        assert built.code == 0, built
 
 
 def test_ctrl_c_ends_all_processes_and_moves_no_tag(project):

@@ -66,11 +66,16 @@ def _problem(file: Path, sums: str, key: PublicKey) -> str:
     return ""
 
 
-def _unlisted(folder: Path, entries: Iterable[dist.Entry]) -> list[str]:
-    """What the manifest says and SHA256SUMS does not: the digest of a file."""
+def digests(folder: Path) -> dict[str, str]:
+    """The files that SHA256SUMS lists, and their digests; none without the file."""
     sums = folder / dist.SUMS
-    listed = set(read_text(sums).splitlines()) if sums.is_file() else set()
+    lines = read_text(sums).splitlines() if sums.is_file() else []
+    return {path: sha256 for sha256, _, path in (line.partition("  ") for line in lines)}
+
+
+def _unlisted(folder: Path, entries: Iterable[dist.Entry]) -> list[str]:
+    """The files of the manifest that are not in SHA256SUMS with the same digest."""
+    listed = digests(folder)
     return [
-        file["path"] for entry in entries for file in dist.all_files_of(entry)
-        if f"{file['sha256']}  {file['path']}" not in listed
+        file["path"] for entry in entries for file in dist.all_files_of(entry) if listed.get(file["path"]) != file["sha256"]
     ]  # fmt: skip

@@ -12,7 +12,7 @@ from buildlib.core.errors import BuildError, NetworkError, Refused
 from buildlib.core.statements import Statement
 from buildlib.registry import referrers
 from buildlib.registry.content import Repository
-from buildlib.registry.referrers import Artifact, Referrers, Subject
+from buildlib.registry.referrers import Artifact, Referrer, Referrers, Subject
 from buildlib.signing import bundles
 from buildlib.signing.bundles import BUNDLE, Invalid
 from buildlib.signing.keys import PrivateKey, PublicKey
@@ -120,41 +120,42 @@ def proofs(repository: Repository, digest: str, key: PublicKey, known: Referrers
         Refused: There are so many bundles that not all can be read.
     """
     known = known or referrers.referrers(repository, digest)
-    candidates = [
-        one for one in known.entries if one.artifact_type.startswith(bundles.ANY_BUNDLE) or not one.artifact_type
-    ]
+    # Not filtered by the type that the list states: go-containerregistry, and so cosign, writes that of the configuration there.
+    candidates = known.entries
     if len(candidates) > MAX_BUNDLES:
-        raise Refused(
-            f"{repository}@{digest}: {len(candidates)} bundles, expected at most {MAX_BUNDLES}", "remove old ones"
-        )
-    found, rejected = [], []
+        help_text = "remove old signatures"
+        raise Refused(f"{repository}@{digest}: {len(candidates)} referrers, expected at most {MAX_BUNDLES}", help_text)
+    found: list[Statement] = []
+    rejected: list[str] = []
     for candidate in candidates:
         try:
-            found.append(_proof(repository, candidate, digest, key))
-        except (Invalid, Refused) as error:
+            found += _proof(repository, candidate, digest, key)
+        except NetworkError:
+            raise
+        except (Invalid, BuildError) as error:  # others may add what they like: it must not hide what is good
             rejected.append(f"{candidate.digest[:19]}: {error}")
     return Proofs(tuple(found), tuple(rejected))
 
 
-def _proof(repository: Repository, candidate: referrers.Referrer, digest: str, key: PublicKey) -> Statement:
+def _proof(repository: Repository, candidate: Referrer, digest: str, key: PublicKey) -> Iterator[Statement]:
+    """The statement of a candidate, none for what is not a bundle. Invalid if it proves nothing about the image."""
     media_type, content = referrers.read(repository, candidate, MAX_BUNDLE)
     if not media_type.startswith(bundles.ANY_BUNDLE):
-        raise Invalid(f"of type {media_type!r}, expected {BUNDLE!r}")
+        return
     statement = bundles.opened(content, key)
     algorithm, _, encoded = digest.partition(":")
     if algorithm != "sha256" or encoded not in {sha256 for _, sha256 in statement.subjects}:
         about = ", ".join(f"sha256:{sha256[:12]}" for _, sha256 in statement.subjects) or "nothing"
         raise Invalid(f"about {about}, not about this image")
-    return statement
+    yield statement
 
 
 def problems(found: Proofs, key: PublicKey, required: Iterable[str]) -> list[str]:
     """What is missing: the signature, and the required types of predicates. One line each, with the reasons."""
     lines = []
     for kind in (statements.SIGNATURE, *required):
-        # Every statement by the key says that its owner knows the image; a signature need not be a statement of its own.
-        present = found.statements if kind == statements.SIGNATURE else found.of(kind)
-        if not present:
+        # cosign takes any attestation for a signature; but who states what is in an image may not want it to be used.
+        if not found.of(kind):
             reasons = "; ".join(found.rejected[:SHOWN]) + ("; …" if len(found.rejected) > SHOWN else "")
             lines.append(f"{statements.name_of(kind)}: none by {key.name}{f' ({reasons})' if reasons else ''}")
     return lines

@@ -12,13 +12,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, Literal
 
 import msgspec
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from buildlib.core.errors import UsageError
 from buildlib.core.signing_settings import PASSWORD, VARIABLE
@@ -30,10 +30,10 @@ EXPECTED = "an ECDSA P-256 key, as `cosign generate-key-pair` makes"
 
 
 class _Parameters(Struct, rename={"n": "N"}):
-    # scrypt needs 128 * N * r bytes; cosign writes N = 65536 and r = 8, which is 64 MiB.
-    n: Annotated[int, Meta(ge=2, le=1 << 20)]
-    r: Annotated[int, Meta(ge=1, le=8)]
-    p: Annotated[int, Meta(ge=1, le=16)]
+    # The values that cosign knows. scrypt needs 128 * N * r bytes, so that a file with others could ask for any amount of memory.
+    n: Literal[32768, 65536, 131072]
+    r: Literal[8]
+    p: Literal[1]
 
 
 class _Kdf(Struct):
@@ -182,7 +182,7 @@ def _decrypted(source: str, body: str, env: Mapping[str, str]) -> bytes:
     cost = box.kdf.params
     password = _password(source, env)
     key = hashlib.scrypt(
-        password, salt=box.kdf.salt, n=cost.n, r=cost.r, p=cost.p, dklen=SecretBox.KEY_SIZE, maxmem=1 << 31
+        password, salt=box.kdf.salt, n=cost.n, r=cost.r, p=cost.p, dklen=SecretBox.KEY_SIZE, maxmem=1 << 28
     )
     try:
         return SecretBox(key).decrypt(box.ciphertext, box.cipher.nonce)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from buildlib.binaries.dist import SUMS
 from buildlib.binaries.verify import Verdict
+from buildlib.core.errors import UsageError
 from buildlib.core.statements import NAMES, SBOM
 from buildlib.image_gate.remote import Demand
 from buildlib.process.context import Context
@@ -29,7 +32,21 @@ def demand(context: Context, key: PublicKey) -> Demand:
     return check
 
 
-def of_directory(context: Context, folder: Path, key: PublicKey) -> Verdict:
-    """The verdict about the signature of a directory, which covers all that its manifest lists."""
+def of_directory(context: Context, folder: Path, key: PublicKey, verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """The verdicts about the files in a directory, with what is not signed, and one about the signature, which covers all of them.
+
+    Raises:
+        UsageError: It is a file: the signature is that of a directory.
+    """
+    if not folder.is_dir():
+        raise UsageError(
+            f"{folder}: --key verifies directories and images", "name the directory with SHA256SUMS, such as dist"
+        )
+    listed = directory.digests(folder)
+    files = [
+        verdict if verdict.facts is None or listed.get(str(verdict.path.relative_to(folder))) == verdict.facts.sha256
+        else replace(verdict, refusals=(*verdict.refusals, f"signature: not in {SUMS} with this digest"))
+        for verdict in verdicts
+    ]  # fmt: skip
     refusals = directory.problems(folder, key, context.config.signing.require)
-    return Verdict(path=folder / SUMS, target=None, facts=None, refusals=tuple(refusals), kind="signature")
+    return [*files, Verdict(path=folder / SUMS, target=None, facts=None, refusals=tuple(refusals), kind="signature")]

@@ -7,6 +7,9 @@ from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
 
+INDEX = "application/vnd.oci.image.index.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+
 
 def digest(data):
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
@@ -16,7 +19,7 @@ class Upstream(ThreadingHTTPServer):
     """A registry on the loopback.
 
     `faults` maps a part of a path to the faults of its next requests: (status, body, headers), "cut" for half a body, "reset" for a
-    closed connection. `asked` counts the requests.
+    closed connection. `asked` counts the requests. `lists` says whether it lists referrers.
     """
 
     daemon_threads, request_queue_size = True, 128
@@ -25,7 +28,7 @@ class Upstream(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.address = f"127.0.0.1:{self.server_address[1]}"
         self.blobs, self.faults, self.asked, self.tokens = {}, {}, Counter(), set()
-        self.ranges, self.password, self.denied = True, "", ""
+        self.ranges, self.password, self.denied, self.lists = True, "", "", False
 
     def fault(self, path):
         return next((kinds.pop(0) for part, kinds in self.faults.items() if part in path and kinds), None)
@@ -56,11 +59,20 @@ class Handler(BaseHTTPRequestHandler):
         if self.headers.get("Authorization", "").removeprefix("Bearer ") not in server.tokens:
             return self.answer(401, b'{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}',
                             {"WWW-Authenticate": f'Bearer realm="http://{server.address}/token",service="s",scope="x:y"'})  # fmt: skip
-        if "/uploads/" in path:
-            return self.upload(path, parse_qs(query))
-        return self.blob(path.rpartition("/")[2], cut=fault == "cut")
+        return self.content(path, query, cut=fault == "cut")
 
     do_HEAD = do_POST = do_PUT = do_GET
+
+    def content(self, path, query, *, cut):
+        name = path.rpartition("/")[2]
+        if "/uploads/" in path:
+            return self.upload(path, parse_qs(query))
+        if self.command == "PUT":
+            self.server.blobs |= {name: self.body, digest(self.body): self.body}
+            return self.answer(201, b"", {"Location": path})
+        if "/referrers/" in path and self.server.lists:
+            return self.referrers(name)
+        return self.blob(name, cut=cut)
 
     def token(self):
         expected = f"Basic {base64.b64encode(self.server.password.encode()).decode()}"
@@ -79,6 +91,16 @@ class Handler(BaseHTTPRequestHandler):
         return self.answer(
             201, b"", {"Location": f"/v2/a/b/blobs/{query['digest'][0]}", "Docker-Content-Digest": query["digest"][0]}
         )
+
+    def referrers(self, subject):
+        """As go-containerregistry's registry answers: with the type of the configuration, and without annotations."""
+        manifests = []
+        for name, data in self.server.blobs.items():
+            if b'"subject"' in data and json.loads(data)["subject"]["digest"] == subject and name.startswith("sha256:"):
+                kind = json.loads(data)["config"]["mediaType"]
+                manifests.append({"mediaType": MANIFEST, "digest": name, "size": len(data), "artifactType": kind})
+        data = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}).encode()
+        self.answer(200, data, {"Content-Type": INDEX})
 
     def blob(self, name, *, cut):
         if name not in self.server.blobs:

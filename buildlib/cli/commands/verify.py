@@ -42,9 +42,12 @@ def verify(
     for word in images:
         with console.busy(f"verify {word}"):
             verdicts += remote.verify(context, word, signing.demand(context, public) if public else None)
-    if files := [Path(word) for word in words if word not in images] or ([] if images else [context.dist]):
+    files = [Path(word) for word in words if word not in images] or ([] if images else [context.dist])
+    if files and public is None:
         verdicts += binaries.verify(context, files, run=run)
-        verdicts += [signing.of_directory(context, file, public) for file in files] if public else []
+    elif public:
+        for file in files:
+            verdicts += signing.of_directory(context, file, public, binaries.verify(context, [file], run=run))
     tables.verify(console, verdicts, as_json=json)
     next_command.after_verify(context, verdicts, is_dist=not words)
     return 6 if any(verdict.refusals for verdict in verdicts) else 0

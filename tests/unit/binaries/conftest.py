@@ -53,7 +53,7 @@ def compiled(machine, rustup, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "app").write_bytes(PROGRAM.read_bytes())
 
-    def compiled(target=NATIVE, minimum_glibc="", answers=(), selected=(), sbom=False, **facts):
+    def compiled(target=NATIVE, minimum_glibc="", answers=(), selected=(), sbom=False, provenance=False, **facts):
         app = Component(name="app", package="app", version="1.0.0")
         selection = replace(select(workspace(app), NO_REQUEST), **dict(selected))
         host = machine(machine=platform.machine(), toolchains=(rustup,), **WITH_ZIG, **facts)
@@ -63,6 +63,6 @@ def compiled(machine, rustup, tmp_path):
         build = cargo.Build(toolset=toolset, job=Job(name=target.name, steps=(step,)), folder=tmp_path / "out",
                             selection=selection)  # fmt: skip
         outcome = Outcome(step=step, code=0, seconds=1.5, artifacts=(artifact(tmp_path / "out" / "app"),))
-        return context(host, WritingRecorder(answers), root=tmp_path, sbom=sbom), build, outcome
+        return context(host, WritingRecorder(answers), root=tmp_path, sbom=sbom, provenance=provenance), build, outcome
 
     return compiled

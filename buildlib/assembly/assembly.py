@@ -21,6 +21,7 @@ from buildlib.core.targets import Target
 from buildlib.elf import Mismatch
 from buildlib.image_gate import manifests
 from buildlib.image_gate.manifests import Configuration, Index
+from buildlib.process.commit import Source
 from buildlib.process.context import Context
 from buildlib.process.files import blob_files, blob_path, read_text
 from buildlib.registry.session import DIRECT, Session
@@ -42,6 +43,15 @@ class Layouts:
     def joined(self, annotations: Mapping[str, str]) -> oci.Image:
         """The image for all platforms, under one index."""
         return oci.with_index(self.entries, self.blobs, annotations)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """The attestations that the settings ask for, by name, and what provenances need to know."""
+
+    attest: Collection[str]
+    source: Source
+    bases: Mapping[str, str]  # base images and their digests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,11 +113,8 @@ class Assembly(ABC):
         """Refused if an image in the layouts fails a check."""
 
     @abstractmethod
-    def predicates(self, platform: str, attest: Collection[str]) -> list[tuple[str, Any]]:
-        """What is to be attested of the image of a platform, or of the index for "": predicate types and predicates.
-
-        `attest` are the names of those that the settings ask for.
-        """
+    def predicates(self, platform: str, wanted: Wanted) -> list[tuple[str, Any]]:
+        """What is to be attested of the image of a platform, or of the index for "": predicate types and predicates."""
 
     def checked_layouts(self) -> Layouts:
         """The image, built into layouts in the scratch directory, and checked. Refused if a check fails."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from buildlib.assembly import oci
-from buildlib.assembly.assembly import Assembly
+from buildlib.assembly.assembly import Assembly, Wanted
 from buildlib.assembly.spec import ImageResult
 from buildlib.builder import buildx
 from buildlib.builder.buildx import INPUTS, succeeded
@@ -55,7 +55,7 @@ class Push:
         unchanged = "" if self.assembly.fresh else self._unchanged(tagged.values(), annotations.get(INPUTS, ""))
         if unchanged:
             pushed = Pushed(digests=(unchanged,), annotated=True, images={})
-            return self._tag(pushed, tagged, annotations, self._sign(pushed))
+            return self._tag(pushed, tagged, annotations, self._sign(pushed, annotations))
         self.assembly.check_before_push()
         pushed = self._build(annotations)
         self.assembly.check_platforms(self.repository, pushed.images)
@@ -63,7 +63,7 @@ class Push:
         self.assembly.check_pushed(self.repository, pushed.images, self._address, known=known)
         if self.signer and not pushed.annotated:
             pushed = self._joined(self.signer, pushed, annotations)
-        return self._tag(pushed, tagged, annotations, self._sign(pushed))
+        return self._tag(pushed, tagged, annotations, self._sign(pushed, annotations))
 
     def show(self) -> None:
         """Show what would be built, uploaded and tagged, in a dry run."""
@@ -134,7 +134,7 @@ class Push:
             platform = next((name for name, image in pushed.images.items() if image == digest), "")
             entries += data.get("manifests") or [
                 {
-                    "mediaType": data["mediaType"],
+                    "mediaType": data.get("mediaType", oci.MANIFEST),
                     "digest": digest,
                     "size": len(text.encode()),
                     "platform": oci.platform_of(platform),
@@ -144,14 +144,18 @@ class Push:
         signer.put(self.repository, image.index, image.digest)
         return Pushed(digests=(image.digest,), annotated=True, images=pushed.images)
 
-    def _sign(self, pushed: Pushed) -> tuple[Attached, ...]:
+    def _sign(self, pushed: Pushed, annotations: Mapping[str, str]) -> tuple[Attached, ...]:
         """Sign the index and its images, and attach what the settings ask for. The tags are moved after that."""
         if not self.signer:
             return ()
         (digest,) = pushed.digests
         document = succeeded(self.assembly.read(f"{self.repository}@{digest}")).stdout.encode()
-        attest, predicates = self.signer.attest, self.assembly.predicates
-        attached = self.signer.sign(self.repository, document, digest, lambda platform: predicates(platform, attest))
+        bases = Index(annotations=dict(annotations)).bases
+        wanted, predicates = (
+            Wanted(attest=self.signer.attest, source=self.signer.source, bases=bases),
+            self.assembly.predicates,
+        )
+        attached = self.signer.sign(self.repository, document, digest, lambda platform: predicates(platform, wanted))
         if any(one.added for one in attached):
             images = f"{len(attached) - 1} platforms" if len(attached) > 2 else "1 platform"
             self.assembly.context.console.note(

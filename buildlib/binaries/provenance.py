@@ -69,11 +69,13 @@ def where(env: Mapping[str, str]) -> tuple[str, str]:
     return LOCAL, ""
 
 
-def of_image(context: Context, name: str, platform: str, inputs: Sequence[Json], bases: Mapping[str, str]) -> Json:
+def of_image(
+    context: Context, made: Source, name: str, platform: str, inputs: Sequence[Json], bases: Mapping[str, str]
+) -> Json:
     """The predicate of the image of a component for a platform, or of its index for "". `bases` maps base images to digests."""
     parameters: Json = {"image": name, **({"platform": platform} if platform else {})}
     pulled = [{"uri": f"docker://{base}", "digest": {"sha256": sha.partition(":")[2]}} for base, sha in bases.items()]
-    return predicate(context, source(context), parameters, [*inputs, *pulled], {})
+    return predicate(context, made, parameters, [*inputs, *pulled], {})
 
 
 def binary_input(entry: Entry) -> Json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 from buildlib import elf
 from buildlib.assembly import oci
-from buildlib.assembly.assembly import UNTOUCHED, Assembly, Layouts, hashed
+from buildlib.assembly.assembly import UNTOUCHED, Assembly, Layouts, Wanted, hashed
 from buildlib.binaries import provenance
 from buildlib.binaries.dist import files_of
 from buildlib.binaries.provenance import binary_input
@@ -67,22 +67,18 @@ class BinaryAssembly(Assembly):
         )  # fmt: skip
         return {INPUTS: digest, **({BASES: f"{base}@{base_digest}"} if base else {})}
 
-    def predicates(self, platform: str, attest: Collection[str]) -> list[tuple[str, Any]]:
+    def predicates(self, platform: str, wanted: Wanted) -> list[tuple[str, Any]]:
         """The SBOM of the program for a platform, and what the image was made of."""
         entries = {target.oci: entry for target, entry in self.image.entries.items()}
         chosen = [entries[platform]] if platform else list(entries.values())
         found: list[tuple[str, Any]] = []
-        if "sbom" in attest and platform:
+        if "sbom" in wanted.attest and platform:
             found.append((SBOM, sbom_of(self.context, chosen[0])))
-        if "provenance" in attest:
+        if "provenance" in wanted.attest:
             inputs = [binary_input(entry) for entry in chosen]
-            found.append((PROVENANCE, provenance.of_image(self.context, self.name, platform, inputs, self._bases())))
+            said = provenance.of_image(self.context, wanted.source, self.name, platform, inputs, wanted.bases)
+            found.append((PROVENANCE, said))
         return found
-
-    def _bases(self) -> dict[str, str]:
-        """The base images by name, with their digests."""
-        words = self.annotations().get(BASES, "").split()
-        return {name: digest for name, _, digest in (word.rpartition("@") for word in words)}
 
     def _files(self) -> tuple[Content, ...]:
         """The files of the workspace that the image contains."""

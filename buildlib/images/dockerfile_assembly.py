@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from buildlib.assembly.assembly import UNTOUCHED, Assembly, Layouts, hashed
+from buildlib.assembly.assembly import UNTOUCHED, Assembly, Layouts, Wanted, hashed
 from buildlib.binaries import provenance
 from buildlib.builder.buildx import BASES, INPUTS, BuildInputs
 from buildlib.builder.emulation_limit import EmulationLimit
@@ -64,13 +64,15 @@ class DockerfileAssembly(Assembly):
         )  # fmt: skip
         return {INPUTS: inputs, **recorded}
 
-    def predicates(self, platform: str, attest: Collection[str]) -> list[tuple[str, Any]]:
+    def predicates(self, platform: str, wanted: Wanted) -> list[tuple[str, Any]]:
         """What the image was made of. There is no SBOM: buildlib knows what cargo links, not what a Dockerfile installs."""
-        if "provenance" not in attest:
+        if "provenance" not in wanted.attest:
             return []
         file = self.image.file
         inputs = [{"name": file.name, "digest": {"sha256": digest(file)}}]
-        return [(PROVENANCE, provenance.of_image(self.context, self.name, platform, inputs, self.bases))]
+        return [
+            (PROVENANCE, provenance.of_image(self.context, wanted.source, self.name, platform, inputs, wanted.bases))
+        ]
 
     def _context_digest(self) -> str:
         """A digest of the build context without what this and other commands record there."""

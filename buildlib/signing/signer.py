@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from buildlib.binaries.dist import SUMS
 from buildlib.core.errors import UsageError
 from buildlib.core.signing_settings import VARIABLE
+from buildlib.process.commit import Source, source
 from buildlib.process.context import Context
 from buildlib.registry.content import Repository
 from buildlib.registry.reference import parse
@@ -30,6 +31,7 @@ class Signer:
     key: PrivateKey
     client: Client
     attest: tuple[str, ...]  # the names of the attestations that the settings ask for
+    source: Source  # of the workspace, for provenances
 
     def sign(self, name: str, document: bytes, digest: str, predicates: Predicates) -> list[Attached]:
         """Sign an index, or a manifest, and its images in the repository `name`. Errors as for `signing.images.sign`."""
@@ -73,7 +75,7 @@ def opened_signer(context: Context) -> Iterator[Signer | None]:
 
     key = private_key(key_source(context), context.host.env)
     with closing(client_for(context)) as client:
-        yield Signer(key, client, settings.attest)
+        yield Signer(key, client, settings.attest, source(context))
 
 
 # --- the command `sign` ------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 import json
 import os
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,15 +8,19 @@ import fake_registry
 import machines
 import pytest
 from fake_registry import BUILDER, digest, index, values_of
-from image_workspace import STATIC, add_binary
+from image_workspace import STATIC, add_binary, add_sbom
 from machines import settings
+from signing_keys import made
 
 from buildlib.core.errors import BuildError, MissingRequirements, NetworkError, Refused
 from buildlib.core.plan import Status
+from buildlib.core.statements import PROVENANCE, SBOM, name_of
 from buildlib.core.targets import TARGETS
 from buildlib.image_gate import manifests
 from buildlib.images import binary_assembly, image
 from buildlib.images.image import ImageOptions
+from buildlib.process.commit import Source
+from buildlib.signing.images import Attached
 
 START = ["builders", "commit"]
 READ = ["read r.test/acme/a:1.2.3", "read r.test/acme/a:latest"]
@@ -417,3 +422,100 @@ def test_the_pushed_index_has_the_digest_that_the_result_names(prepare):
     result = push(context)
     text = context.run.manifests[f"r.test/acme/a@{result.digest}"]
     assert json.loads(text)["annotations"] == {"buildlib.inputs": manifests.index_of(text).inputs}
+
+
+# --- signatures --------------------------------------------------------------------------------------------------------------
+
+
+class FakeSigner:
+    """Remembers what was signed, and which steps had run before."""
+
+    attest, source = ("sbom", "provenance"), Source(revision="0123", uri="https://git.test/a")
+
+    def __init__(self, run, error=None):
+        self.run, self.error, self.key, self.signed, self.known = run, error, made("cosign.key"), [], set()
+
+    def put(self, name, data, digest):
+        self.run.manifests[f"{name}@{digest}"] = data.decode()
+
+    def sign(self, name, document, digest, predicates):
+        if self.error:
+            raise self.error
+        platforms = ("", *manifests.read(document, name).images)
+        said = {platform: dict(predicates(platform)) for platform in platforms}
+        self.signed.append((name, digest, said, list(self.run.titles)))
+        new = {digest} - self.known
+        self.known |= new
+        names = {platform: ("signature", *map(name_of, kinds)) for platform, kinds in said.items()}
+        return [Attached(platform=one, digest=digest, names=names[one], added=bool(new)) for one in platforms]
+
+
+@pytest.fixture
+def signed(prepare, monkeypatch):
+    """A function that returns a context whose images are signed, and its signer."""
+
+    def signed(error=None, **options):
+        context = prepare(**options)
+        for target in STATIC:
+            add_sbom(context.dist, target.name, "a", {"bomFormat": target.name})
+        signer = FakeSigner(context.run, error)
+        monkeypatch.setattr(image, "opened_signer", lambda _: nullcontext(signer))
+        return context, signer
+
+    return signed
+
+
+def test_an_image_is_signed_before_a_tag_moves(signed):
+    context, signer = signed()
+    result = push(context)
+    ((name, name_of_index, said, titles),) = signer.signed
+    assert (name, name_of_index) == ("r.test/acme/a", result.digest)
+    assert not any(title.startswith("tag") for title in titles) and titles[-2] == "start a"
+    assert {platform: list(kinds) for platform, kinds in said.items()} == {
+        "": [PROVENANCE], "linux/amd64": [SBOM, PROVENANCE], "linux/arm/v7": [SBOM, PROVENANCE],
+    }  # fmt: skip
+    assert said["linux/arm/v7"][SBOM] == {"bomFormat": "armv7-musl"}
+    definition = said["linux/arm/v7"][PROVENANCE]["buildDefinition"]
+    assert definition["externalParameters"] == {"image": "a", "platform": "linux/arm/v7"}
+    (commit, binary) = definition["resolvedDependencies"]
+    assert commit == {"uri": "git+https://git.test/a", "digest": {"gitCommit": "0123"}}
+    assert (binary["name"], binary["annotations"]["target"]) == ("armv7-musl/a", "armv7-unknown-linux-musleabihf")
+    assert (result.status, result.signed) == (Status.DONE, ("signature", "provenance", "sbom"))
+
+
+def test_an_unchanged_image_gets_what_it_lacks(signed):
+    context, signer = signed()
+    first = push(context)
+    assert push(context).status == Status.UNCHANGED
+    signer.known.clear()
+    again = push(context)
+    assert (again.status, again.digest) == (Status.DONE, first.digest)
+    assert [digest for _, digest, _, _ in signer.signed] == [first.digest] * 3
+
+
+@pytest.mark.parametrize("error", [BuildError("cannot attach signatures"), NetworkError("no answer")])
+def test_no_tag_moves_if_the_image_cannot_be_signed(signed, error):
+    context, _ = signed(error)
+    with pytest.raises(type(error)):
+        push(context)
+    assert context.run.tags == {}
+
+
+def test_the_index_of_several_nodes_is_made_before_it_is_signed(signed):
+    config = settings(registry="r.test/acme", builder={"nodes": [{"endpoint": "ssh://a", "arches": ["armv7"]}]})
+    context, signer = signed(builders=())
+    context = replace(context, config=config)
+    result = push(context)
+    ((_, digest_of_index, said, titles),) = signer.signed
+    assert result.digest == digest_of_index and set(said) == {"", "linux/amd64", "linux/arm/v7"}
+    assert not any(title.startswith("tag") for title in titles)
+    assert manifests.index_of(context.run.manifests["r.test/acme/a:latest"]).inputs
+
+
+def test_an_sbom_that_is_asked_for_must_exist(signed):
+    context, _ = signed()
+    (context.dist / "armv7-musl" / "a.cdx.json").unlink()
+    with pytest.raises(BuildError) as caught:
+        push(context)
+    assert caught.value.message == "armv7-musl/a: no SBOM to attach"
+    assert context.run.tags == {}

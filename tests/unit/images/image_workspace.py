@@ -52,6 +52,16 @@ def add_binary(dist, arch, binary, data):
     manifest.write_text(json.dumps({"schema": 1, "binaries": [*entries, entry(arch, binary, digest(path))]}))
 
 
+def add_sbom(dist, arch, binary, document):
+    """Put an SBOM into dist/ beside a binary, and into its entry of the manifest."""
+    manifest, path = dist / "manifest.json", dist / arch / f"{binary}.cdx.json"
+    path.write_text(json.dumps(document))
+    entries = json.loads(manifest.read_text())["binaries"]
+    found = {"path": f"{arch}/{binary}.cdx.json", "size": path.stat().st_size, "sha256": digest(path)}
+    entries = [one | ({"sbom": found} if one["path"] == f"{arch}/{binary}" else {}) for one in entries]
+    manifest.write_text(json.dumps({"schema": 1, "binaries": entries}))
+
+
 def workspace(tmp_path, answers=GIT, *, dry=False, env=None, **flags):
     """The context of a command in that workspace; `answers` and `dry` are the runner's, `flags` are settings."""
     machine = Machine(env=env or {}, cache=tmp_path / "cache")

@@ -115,7 +115,8 @@ def _document(context: Context, build: Build, entry: Entry, made: Source) -> str
     }  # fmt: skip
     inputs: list[Json] = [{"name": lock.name, "digest": {"sha256": digest(lock)}}] if lock.is_file() else []
     inputs += libraries(entry)
-    versions = {"rustc": entry["toolchain"]}
+    compiler = build.compiler.toolchain if build.compiler else None
+    versions = {"rustc": f"{compiler.release} ({compiler.commit})" if compiler else entry["toolchain"]}
     if entry["backend"] == "zig":
         versions |= {"zig": host.zig_version, "cargo-zigbuild": host.zigbuild_version}
     said = predicate(

@@ -23,7 +23,7 @@ WIDTH = 80  # characters of a value in a message
 DEPTH = 10  # of nested tables and lists in a message; tomllib reads hundreds of levels, and Python's stack has a limit
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")  # the TOML grammar
 NAMES = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}
-PLURALS = {str: "strings", int: "integers", float: "numbers"}
+PLURALS = {str: "strings", Literal: "strings", int: "integers", float: "numbers"}
 
 
 def convert(source: str, key: str, value: Any, hint: Any, *, textual: bool = False) -> Any:

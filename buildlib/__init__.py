@@ -19,6 +19,7 @@ The packages, lowest layer first; each imports only packages before it (the cont
     builder     the buildx builder and its command lines
     image_gate  whether an image, of whatever, fits its platforms
     base_images the images that a Dockerfile is built from, and their platforms
+    signing     signatures and attestations, of images and of dist/
     smoke       containers of an image, and their checks
     assembly    how an image is built, checked, and then pushed, loaded or saved
     images      the images of binaries, and of the project's Dockerfiles

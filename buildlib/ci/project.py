@@ -105,4 +105,8 @@ def image_secrets(config: Config) -> tuple[str, ...]:
     """The variables that images need as secrets; a pipeline takes them from the repository's secrets of the same names."""
     images = config.images.values()
     names = {name for image in images for text in image.secrets if (name := secret_variable(text))}
-    return tuple(checked_name("images.*.secrets", name) for name in sorted(names))
+    signing = config.signing.secrets() if config.signing.key else ()
+    return (
+        *(checked_name("images.*.secrets", name) for name in sorted(names)),
+        *(checked_name("signing.key", name) for name in sorted(signing)),
+    )

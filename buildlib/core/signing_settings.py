@@ -44,5 +44,4 @@ class Signing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def secrets(self) -> frozenset[str]:
         """The variables with the key and its password, which no other program gets."""
-        name = self.key.removeprefix(VARIABLE) if self.key.startswith(VARIABLE) else ""
-        return frozenset({PASSWORD, name})
+        return frozenset({PASSWORD, *([self.key.removeprefix(VARIABLE)] if self.key.startswith(VARIABLE) else [])})

@@ -6,7 +6,7 @@ import yaml
 from machines import settings
 
 from buildlib.ci.github import workflow
-from buildlib.ci.project import Project
+from buildlib.ci.project import Project, image_secrets
 from buildlib.ci.registry_login import login
 from buildlib.core.errors import UsageError
 from buildlib.core.layers import files, resolve
@@ -136,6 +136,16 @@ def test_a_project_without_rust_is_linted_and_its_images_are_pushed():
     ]  # fmt: skip
     assert "Cargo.lock" not in text
     assert not re.search(r"@[A-Z_]+@", text)
+
+
+@pytest.mark.parametrize(
+    ("key", "names"),
+    [("", set()), ("cosign.key", {"COSIGN_PASSWORD"}), ("env://SIGNING_KEY", {"COSIGN_PASSWORD", "SIGNING_KEY"})],
+)
+def test_the_key_that_signs_comes_from_the_repository(key, names):
+    config = settings(registry="r.test/acme", signing={"key": key})
+    assert set(image_secrets(config)) == names
+    assert names <= set(re.findall(r"secrets\.(\w+)", workflow(config, INSTALL, ROOT)))
 
 
 def test_secrets_of_images_come_from_the_repository():

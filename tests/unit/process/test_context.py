@@ -61,6 +61,15 @@ def test_the_history_has_the_command_line_without_secrets(workspace):
     )
 
 
+def test_the_key_and_its_password_are_passed_to_no_program(workspace):
+    env = {"CARGO": "/cargo", "COSIGN_PASSWORD": "a", "SIGNING_KEY": "b", "OTHER": "c"}
+    found = open_context(env, workspace, {"signing": {"key": "env://SIGNING_KEY"}}, Console({}))
+    assert (found.run.env, found.host.env) == ({"CARGO": "/cargo", "OTHER": "c"}, env)
+    assert open_context(env, workspace, {}, Console({})).run.env == {
+        name: env[name] for name in env if name != "COSIGN_PASSWORD"
+    }
+
+
 def test_a_dry_run_writes_no_history(workspace):
     result = opened(workspace, dry=True)
     assert (type(result.run), result.history.path) == (DryRunner, None)

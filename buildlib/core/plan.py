@@ -99,6 +99,16 @@ class AtomicUpdate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Extend:
+    """Copy a file with other first bytes and with more behind its last one, atomically. An equal file is left as it is."""
+
+    source: Path
+    path: Path
+    head: bytes  # in place of as many bytes
+    tail: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CopyFiles:
     """Copy files, given as (from, to, mode), into a new directory; everything in it gets the time `modified`.
 
@@ -122,7 +132,8 @@ class OciLayout:
     index: bytes
 
 
-Action = Step | Write | Link | Install | AtomicUpdate | CopyFiles | OciLayout
+FileAction = Write | Link | Install | AtomicUpdate | Extend | CopyFiles | OciLayout
+Action = Step | FileAction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,11 +30,11 @@ def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
     """
     if _is_equal(path, data, mode):
         return
-    temporary = _temporary(path)
+    temporary = temporary_name(path)
     try:
-        with _named(path):
+        with named(path):
             _write(temporary, data, mode)
-        _rename(temporary, path)
+        rename(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -65,17 +65,17 @@ def update(action: AtomicUpdate) -> None:
     written: list[tuple[Path, Path]] = []
     try:
         for source, path in action.copies:
-            written.append((_temporary(path), path))
-            with _named(path):
+            written.append((temporary_name(path), path))
+            with named(path):
                 shutil.copy2(source, written[-1][0])
         for write in action.writes:
-            written.append((_temporary(write.path), write.path))
-            with _named(write.path):
+            written.append((temporary_name(write.path), write.path))
+            with named(write.path):
                 _write(written[-1][0], write.text.encode(), write.mode)
         modified = action.as_old_as.stat().st_mtime_ns
         for temporary, path in written:  # a rename needs no space
             os.utime(temporary, ns=(modified, modified))
-            _rename(temporary, path)
+            rename(temporary, path)
         for path in action.removes:
             path.unlink(missing_ok=True)
     finally:
@@ -90,7 +90,7 @@ def _is_equal(path: Path, data: bytes, mode: int) -> bool:
         return False
 
 
-def _temporary(path: Path) -> Path:
+def temporary_name(path: Path) -> Path:
     """A temporary name beside `path`, for what will be renamed to it. Creates the directory."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.with_name(f".{path.name}.{os.getpid()}")
@@ -104,14 +104,14 @@ def _write(path: Path, data: bytes, mode: int) -> None:
         os.fchmod(stream.fileno(), mode)
 
 
-def _rename(temporary: Path, path: Path) -> None:
+def rename(temporary: Path, path: Path) -> None:
     """Give a temporary file its name. An OSError names `path`, which the user knows."""
-    with _named(path):
+    with named(path):
         os.replace(temporary, path)
 
 
 @contextlib.contextmanager
-def _named(path: Path) -> Iterator[None]:
+def named(path: Path) -> Iterator[None]:
     """Add the file's name to an OSError: errors of write(2) have none, and the user needs to know which file it was."""
     try:
         yield
@@ -124,14 +124,14 @@ def link(action: Link) -> None:
     """Create or replace a symbolic link atomically."""
     if action.path.is_symlink() and action.path.readlink() == action.to:
         return
-    temporary = _temporary(action.path)
+    temporary = temporary_name(action.path)
     temporary.symlink_to(action.to)
-    _rename(temporary, action.path)
+    rename(temporary, action.path)
 
 
 def install(action: Install) -> None:
     """Create a directory with copies of files, atomically."""
-    temporary = _temporary(action.into)
+    temporary = temporary_name(action.into)
     remove_tree(temporary)
     try:
         temporary.mkdir(parents=True)
@@ -140,7 +140,7 @@ def install(action: Install) -> None:
         for name in action.empty:
             (temporary / name).parent.mkdir(exist_ok=True)
             (temporary / name).touch()
-        _rename(temporary, action.into)
+        rename(temporary, action.into)
     finally:
         remove_tree(temporary)
 
@@ -152,7 +152,7 @@ def copy_files(action: CopyFiles) -> None:
     for source, name, mode in action.files:
         path = action.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _named(path):
+        with named(path):
             shutil.copyfile(source, path)
         path.chmod(mode)
     for path in (action.folder, *action.folder.rglob("*")):
@@ -249,7 +249,7 @@ def _acquire(handle: int, folder: Path, waiting: Waiting) -> bool:
 def _try_lock(handle: int, folder: Path) -> bool | None:
     """Lock without waiting: None while another process holds the lock, False where the file system has none."""
     try:
-        with _named(folder):
+        with named(folder):
             return _flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return None

@@ -16,39 +16,17 @@ from pathlib import Path
 from typing import IO
 
 from buildlib.core.errors import BuildError, Interrupted, MissingRequirements, UsageError
-from buildlib.core.plan import (
-    Action,
-    AtomicUpdate,
-    CopyFiles,
-    Decoder,
-    Install,
-    Job,
-    Link,
-    OciLayout,
-    Outcome,
-    Step,
-    Write,
-)
+from buildlib.core.plan import Action, Decoder, Job, Outcome, Step
 from buildlib.core.settings import Retry
 from buildlib.display.escaping import json_text
 from buildlib.display.progress import BAR_ENVIRONMENT, SHORT, Progress
 from buildlib.failures.classify import Failure, classify
 from buildlib.failures.redact import redact, redact_argv, secret_values
 from buildlib.machine import lock_holders
+from buildlib.process import file_actions
 from buildlib.process.children import PATIENCE, end_all, wait
 from buildlib.process.console import Console
-from buildlib.process.files import (
-    append,
-    copy_files,
-    disk_error,
-    install,
-    layout,
-    link,
-    locked,
-    remove_tree,
-    update,
-    write_whole,
-)
+from buildlib.process.files import append, disk_error, locked, remove_tree
 from buildlib.process.history import NO_HISTORY, History
 from buildlib.process.output_reader import OutputReader
 from buildlib.process.retry import Budget, with_retries
@@ -97,21 +75,9 @@ class Runner:
     def __call__(self, action: Action) -> Outcome:
         """Execute one action. BuildError if the machine cannot do it (no such program, disk full)."""
         try:
-            match action:
-                case Step():
-                    return self._run(replace(action, title=self.translate(action.title)))
-                case Write():
-                    write_whole(action.path, action.text.encode(), action.mode)
-                case Link():
-                    link(action)
-                case Install():
-                    install(action)
-                case AtomicUpdate():
-                    update(action)
-                case CopyFiles():
-                    copy_files(action)
-                case OciLayout():
-                    layout(action)
+            if isinstance(action, Step):
+                return self._run(replace(action, title=self.translate(action.title)))
+            file_actions.execute(action)
         except OSError as error:
             raise disk_error(error) from None
         return Outcome(step=action, code=0, seconds=0.0)

@@ -421,7 +421,7 @@ def test_file_actions_are_executed(runner, tmp_path):
 def test_a_full_disk_is_one_error(runner, tmp_path, monkeypatch):
     """/dev/full answers every write with ENOSPC, as a full disk does."""
     (tmp_path / "full").symlink_to("/dev/full")
-    monkeypatch.setattr("buildlib.process.files._temporary", lambda path: tmp_path / "full")
+    monkeypatch.setattr("buildlib.process.files.temporary_name", lambda path: tmp_path / "full")
     with pytest.raises(BuildError) as caught:
         runner(Write(path=tmp_path / "x", text="x"))
     assert (caught.value.code, caught.value.message, caught.value.help) == (

@@ -17,6 +17,7 @@ from typing import Any
 from buildlib.crates.graph import package_id
 
 Unit = Mapping[str, Any]
+CRATES_IO = ("registry+https://github.com/rust-lang/crates.io-index", "sparse+https://index.crates.io/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,9 +18,7 @@ from packageurl import PackageURL
 
 from buildlib import __version__
 from buildlib.core.targets import Target
-from buildlib.crates.linked import Crate
-
-CRATES_IO = ("registry+https://github.com/rust-lang/crates.io-index", "sparse+https://index.crates.io/")
+from buildlib.crates.linked import CRATES_IO, Crate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

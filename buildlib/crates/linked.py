@@ -61,7 +61,7 @@ def _makes(unit: Unit, name: str, kind: str) -> bool:
     target = unit["target"]
     if unit["mode"] != "build":
         return False
-    if kind == "bin" or (kind == "example" and not name.startswith("lib")):
+    if kind in ("bin", "example"):  # a program: the kind of an example that is a library is that of the library
         return bool(target["kind"] == [kind] and target["name"] == name)
     stem = name.removeprefix("lib").rpartition(".")[0]
     return bool({"cdylib", "staticlib"} & set(target["crate_types"]) and target["name"].replace("-", "_") == stem)

@@ -95,14 +95,16 @@ def test_what_runs_on_this_machine_is_not_linked(tmp_path):
     [
         ("app", "bin", True), ("other", "bin", False), ("app", "example", False), ("libmy_app.so", "cdylib", True),
         ("libmy_app.a", "staticlib", True), ("libapp.so", "cdylib", False), ("show", "example", True), ("libshow.so", "cdylib", False),
+        ("libra", "example", True), ("liblib.so", "cdylib", True),
     ],
 )  # fmt: skip
 def test_the_target_that_makes_a_file(name, kind, made):
     units = (
         unit(APP, "bin", name="app"), unit(APP, "lib", name="my-app", types=("cdylib", "staticlib")),
-        unit(APP, "example", name="show", types=("bin",)),
+        unit(APP, "example", name="show", types=("bin",)), unit(APP, "example", name="libra", types=("bin",)),
+        unit(APP, "example", name="lib", types=("cdylib",)),
     )  # fmt: skip
-    assert bool(linked(graph(*units, roots=range(3)), name, kind, LOCK)) is made
+    assert bool(linked(graph(*units, roots=range(5)), name, kind, LOCK)) is made
 
 
 def test_package_ids_of_older_versions_of_cargo():

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from buildlib.binaries import dist, gate
+from buildlib.binaries.embed import with_crate_lists
+from buildlib.binaries.linked_crates import LinkedCrates
 from buildlib.binaries.provenance import with_provenances
 from buildlib.binaries.publishing import publish
 from buildlib.binaries.sbom import with_sboms
@@ -220,6 +222,8 @@ def _accept(context: Context, build: Build, outcome: Outcome) -> BuildResult:
     """Gate the compiled files; all of them are published to dist/, or none."""
     files = published(build, outcome, build.selection.includes)
     absent = _left_out(context, build, files)
+    crates = LinkedCrates(context, build)
+    files = with_crate_lists(context, build, files, crates)
     folder, sysroot = context.dist, context.host.sysroots.get(build.target.name)
     old = dist.read(folder)
     new: list[dist.Entry] = []
@@ -242,7 +246,7 @@ def _accept(context: Context, build: Build, outcome: Outcome) -> BuildResult:
         new.append(entry)
     gate.refuse(build.target, refusals)
     status = Status.DONE if copies else Status.UNCHANGED
-    new, sboms = with_sboms(context, build, new)
+    new, sboms = with_sboms(context, build, new, crates)
     new, provenances = with_provenances(context, build, new)
     copies |= {**sboms, **provenances}
     if copies or any(entry not in old for entry in new):

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from buildlib.binaries import dist
 from buildlib.binaries.dist import Entry
+from buildlib.binaries.linked_crates import LinkedCrates
 from buildlib.core.errors import BuildError
 from buildlib.core.plan import Write
-from buildlib.crates import graph
-from buildlib.crates.linked import linked
 from buildlib.elf.facts import digest
 from buildlib.process.commit import commit
 from buildlib.process.context import Context
@@ -23,7 +22,9 @@ if TYPE_CHECKING:
     from buildlib.crates.sbom import Subject
 
 
-def with_sboms(context: Context, build: Build, entries: Sequence[Entry]) -> tuple[list[Entry], dict[str, Path]]:
+def with_sboms(
+    context: Context, build: Build, entries: Sequence[Entry], crates: LinkedCrates
+) -> tuple[list[Entry], dict[str, Path]]:
     """The entries with their SBOMs, and the SBOMs that dist/ does not have yet: path below dist/ -> file.
 
     Cargo is asked for its crate graph only if one is missing. If it has no answer there is a warning, and no SBOM.
@@ -31,37 +32,34 @@ def with_sboms(context: Context, build: Build, entries: Sequence[Entry]) -> tupl
     if not context.config.sbom:
         return [with_sbom(entry, None) for entry in entries], {}
     missing = {sbom_path(entry): entry for entry in entries if not has_sbom(context.dist, entry)}
-    files = _written(context, build, list(missing.values())) if missing else {}
+    files = _written(context, build, list(missing.values()), crates) if missing else {}
     return [
         with_sbom(entry, files.get(path)) if (path := sbom_path(entry)) in missing else entry for entry in entries
     ], files
 
 
-def _written(context: Context, build: Build, entries: Sequence[Entry]) -> dict[str, Path]:
+def _written(context: Context, build: Build, entries: Sequence[Entry], crates: LinkedCrates) -> dict[str, Path]:
     """Write the SBOMs of these entries beside what cargo has compiled: path below dist/ -> file."""
     from buildlib.crates.sbom import document  # 0.1 s
 
     files = {}
-    for path, subject in _subjects(context, build, entries).items():
+    for path, subject in _subjects(context, build, entries, crates).items():
         files[path] = build.folder / "sbom" / Path(path).name
         context.run(Write(path=files[path], text=document(subject)))
     return files
 
 
-def _subjects(context: Context, build: Build, entries: Sequence[Entry]) -> dict[str, Subject]:
+def _subjects(context: Context, build: Build, entries: Sequence[Entry], linked: LinkedCrates) -> dict[str, Subject]:
     """What the SBOMs of these entries are about, by their path below dist/."""
     from buildlib.crates.sbom import Library, Subject
 
-    outcome = context.run(graph.question(context, build.target, tests=False))
-    if not outcome:
-        context.console.warn(
-            f"{build.target.name}: no SBOM: cargo cannot resolve the crate graph: {outcome.output.strip()}"
-        )
+    try:
+        crates = {sbom_path(entry): linked.of(entry["binary"], dist.kind_of(entry)) for entry in entries}
+    except BuildError as error:
+        context.console.warn(f"{build.target.name}: no SBOM: {error.message}")
         return {}
-    answer, lock = json.loads(outcome.stdout), read_text(context.workspace.lock)
     sysroot = context.host.sysroots.get(build.target.name)
     made, _ = commit(context)
-    crates = {sbom_path(entry): linked(answer, entry["binary"], dist.kind_of(entry), lock) for entry in entries}
     return {
         path: Subject(
             name=entry["binary"], target=build.target, sha256=entry["sha256"], profile=entry["profile"], toolchain=entry["toolchain"],

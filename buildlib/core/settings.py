@@ -125,6 +125,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         bool,
         Meta(description="whether an SBOM is written beside each file of dist/: what is linked into it, as CycloneDX"),
     ] = True
+    embed_sbom: Annotated[
+        bool,
+        Meta(
+            description="whether the list of linked crates is also embedded in each program and shared library of dist/, where"
+            " `cargo audit bin`, trivy and syft find it (section .dep-v0, cargo-auditable's format)"
+        ),
+    ] = False
     provenance: Annotated[
         bool,
         Meta(

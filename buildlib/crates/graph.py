@@ -15,8 +15,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from buildlib.core.errors import NetworkError, NothingToDo, UsageError
-from buildlib.core.plan import Step, Write
+from buildlib.core.errors import BuildError, NetworkError, NothingToDo, UsageError
+from buildlib.core.plan import Outcome, Step, Write
 from buildlib.core.targets import Target
 from buildlib.core.versions import version as version_numbers
 from buildlib.crates.system_deps import declared
@@ -26,6 +26,7 @@ from buildlib.process.context import Context
 from buildlib.process.files import read_text
 
 FORMAT = "scripts1"  # of the cached answer
+NO_ENV: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +71,10 @@ def scripts(context: Context, target: Target, *, tests: bool = False) -> tuple[S
         return ()
     outcome = context.run(step)
     if not outcome:
-        failure = classify(outcome.output)
-        message = f"cargo cannot resolve the crate graph: {outcome.output.strip()}"
-        if failure.transient:
-            raise NetworkError(message, failure.help)
-        context.console.warn(message)
+        error = unresolved(outcome)
+        if isinstance(error, NetworkError):
+            raise error
+        context.console.warn(error.message)
         return ()
     found = read_units(json.loads(outcome.stdout), context.host.toolchains[0].host)
     if lock:
@@ -82,8 +82,11 @@ def scripts(context: Context, target: Target, *, tests: bool = False) -> tuple[S
     return found
 
 
-def question(context: Context, target: Target, *, tests: bool) -> Step:
-    """Return the step that prints the unit graph. cargo downloads for it what the build needs anyway, and compiles nothing."""
+def question(context: Context, target: Target, *, tests: bool, env: Mapping[str, str] = NO_ENV) -> Step:
+    """Return the step that prints the unit graph. cargo downloads for it what the build needs anyway, and compiles nothing.
+
+    `env` is added to its environment: what the build has of its own.
+    """
     request, workspace = context.request, context.workspace
     flags = cargo_test_flags(workspace, request) if tests else _build_flags(context)
     toolchain = context.host.toolchains[0]
@@ -95,9 +98,16 @@ def question(context: Context, target: Target, *, tests: bool) -> Step:
         "--target-dir", str(workspace.target_dir / "buildlib" / "unit-graph"),
     )  # fmt: skip
     # The wrappers of rustc are no part of the question, and may be missing.
-    env = {"RUSTC_BOOTSTRAP": "1", "RUSTC": str(toolchain.rustc), "RUSTC_WRAPPER": "", "RUSTC_WORKSPACE_WRAPPER": ""}
-    return Step(title="crate graph", argv=argv, env=env, cwd=context.host.cwd, stdout="keep", quiet=True, attempts=10,
+    own = {"RUSTC_BOOTSTRAP": "1", "RUSTC": str(toolchain.rustc), "RUSTC_WRAPPER": "", "RUSTC_WORKSPACE_WRAPPER": ""}
+    return Step(title="crate graph", argv=argv, env={**own, **env}, cwd=context.host.cwd, stdout="keep", quiet=True, attempts=10,
                 counts="crate")  # fmt: skip
+
+
+def unresolved(outcome: Outcome) -> BuildError:
+    """Return the error for a question that cargo could not answer."""
+    failure = classify(outcome.output)
+    message = f"cargo cannot resolve the crate graph: {outcome.output.strip()}"
+    return NetworkError(message, failure.help) if failure.transient else BuildError(message, failure.help)
 
 
 def _build_flags(context: Context) -> tuple[str, ...]:

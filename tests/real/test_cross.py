@@ -3,11 +3,14 @@
 These are a daemon, cross itself, an image, and a toolchain that rustup lists. A daemon that already works is used unchanged.
 """
 
+import json
 import os
 import shutil
+import zlib
 from pathlib import Path
 
 import pytest
+from elftools.elf.elffile import ELFFile
 from testbed import BUILDLIB, HERE, KEYRING, debian_mirror, install_packages, run, skip_or_fail
 
 from buildlib.machine.host import cache_folder
@@ -107,12 +110,20 @@ def test_cross_compiles_in_a_container_and_does_not_change_rustup(
 ):
     hello = workspace("hello")
     (hello / "Cross.toml").write_text(f'[target.aarch64-unknown-linux-gnu]\nimage = "{cross_image}"\n')
-    env = {**docker, **rustup_home, "PATH": f"{cross_program}:{os.environ['PATH']}"}
+    env = {
+        **docker,
+        **rustup_home,
+        "PATH": f"{cross_program}:{os.environ['PATH']}",
+        "BUILDLIB_EMBED_SBOM": "true",
+    }
     before = run("rustup", "toolchain", "list", env=env).out
     built = run(BUILDLIB, "build", "--arch", "arm64", "--backend", "cross", "-v", "--json", cwd=hello, env=env)
     assert built.code == 0 and "Compiling hello v1.2.3 (/project)" in built.err, built  # /project: inside the container
     assert '"backend": "cross"' in built.out and '"started": "--version"' in built.out
     started = run("qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu", hello / "dist" / "arm64" / "hello")
     assert started.out == "aarch64 64 little squares=14 caught=true root=1.414\n", started
+    with (hello / "dist" / "arm64" / "hello").open("rb") as stream:  # the crates are added on this machine
+        crates = json.loads(zlib.decompress(ELFFile(stream).get_section_by_name(".dep-v0").data()))["packages"]
+    assert crates == [{"name": "hello", "version": "1.2.3", "source": "local", "root": True}]
     assert run("rustup", "toolchain", "list", env=env).out == before
     assert "syncing channel updates" not in built.err

@@ -60,6 +60,7 @@ def digest(folder, backend, env):
     for name, text in FILES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
+    env = {**env, "BUILDLIB_EMBED_SBOM": "true"}
     built = run(BUILDLIB, "build", "--arch", "arm64", "--backend", backend, cwd=folder / "app", env=env)
     assert built.code == 0, built
     program = (folder / "app" / "dist" / "arm64" / "app").read_bytes()

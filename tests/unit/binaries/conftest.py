@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from machines import WITH_ZIG, Recorder, artifact, context, workspace
 
-from buildlib.core.plan import AtomicUpdate, Job, Outcome, Step
+from buildlib.core.plan import AtomicUpdate, Extend, Job, Outcome, Step
 from buildlib.core.request import NO_REQUEST
 from buildlib.core.targets import find_target
 from buildlib.machine.selection import select
 from buildlib.machine.workspace import Component
-from buildlib.process.files import disk_error, update
+from buildlib.process.file_actions import execute
+from buildlib.process.files import disk_error
 from buildlib.rust import cargo
 from buildlib.rust.backends.zig import Zig
 from buildlib.rust.cargo import Toolset
@@ -26,9 +27,9 @@ class WritingRecorder(Recorder):
     """Records commands, and writes dist/ as the real runner does."""
 
     def __call__(self, act):
-        if isinstance(act, AtomicUpdate):
+        if isinstance(act, AtomicUpdate | Extend):
             try:
-                update(act)
+                execute(act)
             except OSError as error:
                 raise disk_error(error) from None
             return Outcome(step=act, code=0, seconds=0)
@@ -53,7 +54,16 @@ def compiled(machine, rustup, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "app").write_bytes(PROGRAM.read_bytes())
 
-    def compiled(target=NATIVE, minimum_glibc="", answers=(), selected=(), sbom=False, provenance=False, **facts):
+    def compiled(
+        target=NATIVE,
+        minimum_glibc="",
+        answers=(),
+        selected=(),
+        sbom=False,
+        embed_sbom=False,
+        provenance=False,
+        **facts,
+    ):
         app = Component(name="app", package="app", version="1.0.0")
         selection = replace(select(workspace(app), NO_REQUEST), **dict(selected))
         host = machine(machine=platform.machine(), toolchains=(rustup,), **WITH_ZIG, **facts)
@@ -63,6 +73,7 @@ def compiled(machine, rustup, tmp_path):
         build = cargo.Build(toolset=toolset, job=Job(name=target.name, steps=(step,)), folder=tmp_path / "out",
                             selection=selection)  # fmt: skip
         outcome = Outcome(step=step, code=0, seconds=1.5, artifacts=(artifact(tmp_path / "out" / "app"),))
-        return context(host, WritingRecorder(answers), root=tmp_path, sbom=sbom, provenance=provenance), build, outcome
+        settings = {"sbom": sbom, "embed_sbom": embed_sbom, "provenance": provenance}
+        return context(host, WritingRecorder(answers), root=tmp_path, **settings), build, outcome
 
     return compiled

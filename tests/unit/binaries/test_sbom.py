@@ -3,6 +3,7 @@
 import json
 
 from buildlib.binaries import build, dist, verify
+from buildlib.binaries.linked_crates import LinkedCrates
 from buildlib.binaries.sbom import with_sbom, with_sboms
 from buildlib.core.plan import Status
 
@@ -83,7 +84,7 @@ def test_the_sbom_of_an_unchanged_file_stays_when_another_file_is_new(compiled, 
     other = {**old, "binary": "other", "path": f"{native.name}/other"}
     del other["sbom"]
     context, made, _ = compiled(answers={**ANSWERS, "crate graph": (0, GRAPH.replace('"app"', '"other"'))}, sbom=True)
-    entries, files = with_sboms(context, made, [old, other])
+    entries, files = with_sboms(context, made, [old, other], LinkedCrates(context, made))
     assert files == {f"{native.name}/other.cdx.json": made.folder / "sbom" / "other.cdx.json"}
     assert entries == [old, with_sbom(other, files[f"{native.name}/other.cdx.json"])]
 
@@ -92,5 +93,5 @@ def test_a_damaged_one_is_not_listed_where_cargo_has_no_answer(compiled, native,
     accept(compiled(answers=ANSWERS, sbom=True))
     (tmp_path / "dist" / native.name / "app.cdx.json").write_text("{}")
     context, made, _ = compiled(answers={"crate graph": (101, "error: no network\n")}, sbom=True)
-    ((entry,), files) = with_sboms(context, made, dist.read(tmp_path / "dist"))
+    ((entry,), files) = with_sboms(context, made, dist.read(tmp_path / "dist"), LinkedCrates(context, made))
     assert ("sbom" in entry, files) == (False, {})

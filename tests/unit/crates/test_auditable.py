@@ -3,7 +3,9 @@
 import json
 import zlib
 
-from buildlib.crates.auditable import crate_list
+import pytest
+
+from buildlib.crates.auditable import crate_list, stored
 from buildlib.crates.linked import Crate
 
 INDEX = "registry+https://github.com/rust-lang/crates.io-index"
@@ -31,3 +33,9 @@ def test_a_source_is_one_of_the_words_of_the_format_and_has_no_address():
     crates = [Crate(id=str(n), name="a", version="1.0.0", source=source) for n, source in enumerate(SOURCES)]
     found = json.loads(zlib.decompress(crate_list(crates)))["packages"]
     assert [package["source"] for package in found] == list(SOURCES.values())
+
+
+@pytest.mark.parametrize("size", [0, 1, 65535, 65536, 200_000])
+def test_a_stream_is_what_zlib_reads(size):
+    data = bytes(n % 251 for n in range(size))
+    assert zlib.decompress(stored(data)) == data

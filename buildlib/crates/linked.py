@@ -99,7 +99,9 @@ def _crate(id: str, below: set[str], file: Path, locked: Mapping[tuple[str, str,
     name, version = package_id(id)
     # Since cargo 1.77 "<source>#name@version", before "name version (<source>)".
     address = id.rpartition("(")[2].removesuffix(")").partition("#")[0] if id.endswith(")") else id.rpartition("#")[0]
-    source, checksum = locked.get((name, version, address), ("", ""))
+    # Crates of a std that is compiled with the workspace are in another lock file.
+    unlocked = address if address.startswith(("registry+", "sparse+", "git+")) else ""
+    source, checksum = locked.get((name, version, address), (unlocked, ""))
     return Crate(id=id, name=name, version=version, source=source, licence=licence(file), checksum=checksum,
                  depends_on=tuple(sorted(below)))  # fmt: skip
 

@@ -107,6 +107,19 @@ def test_the_target_that_makes_a_file(name, kind, made):
     assert bool(linked(graph(*units, roots=range(5)), name, kind, LOCK)) is made
 
 
+def test_a_crate_of_another_lock_file_keeps_its_source():
+    """With -Zbuild-std std is compiled too: its own crates have paths, those that it uses are from crates.io."""
+    std = "path+file:///home/me/.rustup/library/std#0.0.0"
+    units = (
+        unit(APP, "bin", [1], name="app"),
+        unit(std, depends=[2, 3]),
+        unit(f"{INDEX}#gimli@0.32.0"),
+        unit(f"{GIT}#new@1.0.0"),
+    )
+    found = linked(graph(*units), "app", "bin", LOCK)
+    assert {crate.name: crate.source for crate in found} == {"app": "", "std": "", "gimli": INDEX, "new": GIT}
+
+
 def test_package_ids_of_older_versions_of_cargo():
     (own, serde) = linked(
         graph(unit("app 1.0.0 (path+file:///w/app)", "bin", [1], name="app"), unit(f"serde 1.0.200 ({INDEX})")),

@@ -21,9 +21,9 @@ def with_crate_lists(
 ) -> dict[str, tuple[Path, str]]:
     """The compiled files, each with the kind of cargo's target, as they are published: copies with the list of their crates.
 
-    It is no flag for the linker, which would be another one for each backend, linker and file, and would have to be told to cargo
-    so that it links again. Archives stay as they are, because another linker will take some of their objects, and so does what the
-    gate will refuse.
+    It is not an object file for the linker: that would be another one for each machine and file, would have to get through every
+    backend's linker, and cargo, which does not know of it, would not link again. Archives stay as they are, because another linker
+    will take some of their objects, and so does what the gate will refuse.
 
     Raises:
         BuildError: a file cannot get its list, because cargo does not know its crates, or because of its format.

@@ -24,7 +24,7 @@ from buildlib.rust.cargo import Build
 BUILD_TYPE = "urn:cargo-buildlib:build:1"
 LOCAL = "urn:cargo-buildlib:local"  # the builder, where no CI says its name
 # Settings that change what is compiled, beside those that are parameters of their own.
-SETTINGS = ("backend", "glibc", "libraries", "suite", "trim_paths")
+SETTINGS = ("backend", "glibc", "libraries", "suite", "trim_paths", "embed_sbom")
 
 Json = dict[str, Any]
 

@@ -1,7 +1,8 @@
 """ELF files: what is in a program, a shared library or an archive, and whether that fits a target.
 
 Read `facts` first: it reads a file and trusts nothing in it. `object_file` and `archive` read the objects of static libraries,
-`comparison` compares the facts with what a target requires. Nothing is started here: that is `binaries.start`.
+`comparison` compares the facts with what a target requires, and `new_section` adds to a file. Nothing is started here: that is
+`binaries.start`.
 
 Knows nothing of Rust, of this machine, or of dist/.
 """

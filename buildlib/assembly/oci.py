@@ -26,6 +26,9 @@ LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 # An id that is neither root nor a user of the host; distroless images use it too, and call it nonroot.
 USER = 65532
 USER_AND_GROUP = f"{USER}:{USER}"
+UNKNOWN_SYSTEM = (
+    b"\xff"  # in the header of a gzip file; Python 3.11 and 3.12 would write 3, for Unix, and all others this
+)
 
 Json = dict[str, Any]
 
@@ -138,7 +141,8 @@ def with_index(entries: list[Json], blobs: Mapping[str, bytes | Path], annotatio
 
 
 def _compress(tar: bytes) -> bytes:
-    return gzip.compress(tar, compresslevel=6, mtime=0)
+    data = gzip.compress(tar, compresslevel=6, mtime=0)
+    return data[:9] + UNKNOWN_SYSTEM + data[10:]
 
 
 def compressed_layers(blobs: Mapping[str, bytes]) -> dict[str, bytes]:

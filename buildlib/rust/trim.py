@@ -23,17 +23,19 @@ KEPT = (Path("/"), Path("/usr"))
 def trims(host: Host, root: Path, target_dir: Path, toolchain: Toolchain) -> Trims:
     """What stands for the paths of this machine in a build of the workspace in `root`.
 
-    A path dependency beside the workspace is below `/src/..`.
+    A path dependency beside the workspace is below `/src/..`. Any of these directories may be in any other: cargo's home is in the
+    workspace where CI caches it there. The innermost is the last, and counts.
     """
     cargo_home = host.cwd / (host.env.get("CARGO_HOME") or Path(host.env.get("HOME", "/nonexistent"), ".cargo"))
     pairs = (
         (root.parent, "/src/.."),
         (cargo_home, "/cargo"),
-        *std_sources(toolchain),
         (root, "/src"),
         (target_dir, "/target"),
+        *std_sources(toolchain),
     )
-    return tuple((str(path), name) for path, name in pairs if path not in KEPT)
+    pairs = sorted(((path, name) for path, name in pairs if path not in KEPT), key=lambda pair: len(pair[0].parts))
+    return tuple((str(path), name) for path, name in pairs)
 
 
 def std_sources(toolchain: Toolchain) -> tuple[tuple[Path, str], ...]:

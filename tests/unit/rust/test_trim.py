@@ -21,10 +21,9 @@ def trims(host, toolchain, root="/home/me/work"):
 
 def test_what_stands_for_the_paths_of_this_machine(machine, rustup):
     assert trims(machine(env={"HOME": "/home/me"}), rustup) == (
-        ("/home/me", "/src/.."), ("/home/me/.cargo", "/cargo"),
+        ("/home/me", "/src/.."), ("/home/me/.cargo", "/cargo"), ("/home/me/work", "/src"), ("/home/me/work/target", "/target"),
         ("/r/toolchains/stable/lib/rustlib/src/rust", COMMIT),
         ("/cache/sysroots/1.95.0-59807616e-std1/lib/rustlib/src/rust", COMMIT),
-        ("/home/me/work", "/src"), ("/home/me/work/target", "/target"),
     )  # fmt: skip
 
 
@@ -32,6 +31,14 @@ def test_the_sources_of_a_distribution_and_a_relative_cargo_home(machine, system
     sources = replace(system, sources=Path("/usr/src/rustc-1.96.0/library"))
     found = dict(trims(machine(env={"CARGO_HOME": ".cargo-home"}), sources, "/src"))
     assert found["/w/.cargo-home"] == "/cargo" and found["/usr/src/rustc-1.96.0"] == "/rustc/ac68faa20c58"
+
+
+@pytest.mark.parametrize("inside", [".cargo", "target/cargo"])
+def test_the_innermost_directory_counts(machine, rustup, inside):
+    """CI often keeps cargo's home in the workspace; compilers take the last name that fits."""
+    found = trims(machine(env={"CARGO_HOME": f"/home/me/work/{inside}"}), rustup)
+    fitting = [name for path, name in found if f"/home/me/work/{inside}/registry/src".startswith(f"{path}/")]
+    assert fitting[-1] == "/cargo"
 
 
 @pytest.mark.parametrize(("root", "kept"), [("/work", "/"), ("/usr/app", "/usr"), ("/usr", "/")])

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from buildlib.binaries.build import BuildResult, build
+from buildlib.binaries.origins import origins, side
 from buildlib.core.errors import BuildError
 from buildlib.core.plan import Status, Step
 from buildlib.core.targets import Target
@@ -30,18 +31,16 @@ ELSEWHERE = {
     "CARGO_BUILD_JOBS": "1",
 }
 UMASK = 0o077
-COMPILED = (".o", ".a")  # what follows from other files
 NOT_COPIED = (
     "if only the second build fails: files that git ignores, and what is outside of the repository, are not copied"
 )
-OWN = "the crate of the program itself, or how it is linked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """One file of dist/ and its copy from elsewhere.
 
-    `difference` is "" if they have the same bytes, and `origins` what in the project does not: see `origins`.
+    `difference` is "" if they have the same bytes, and `origins` what in the project does not: see `origins.origins`.
     """
 
     target: Target
@@ -60,13 +59,9 @@ def reproduce(context: Context, targets: tuple[Target, ...]) -> list[Comparison]
     first = _built(context, targets, "the error above says why")
     if all(result.status is Status.PLANNED for result in first):
         return []
-    with _elsewhere(context) as other:
-        umask = os.umask(UMASK)
-        try:
-            with context.console.fold("again, in another directory, as another user"):
-                second = _built(other, targets, NOT_COPIED)
-        finally:
-            os.umask(umask)
+    with _umask(), _elsewhere(context) as other:
+        with context.console.fold("again, in another directory, as another user"):
+            second = _built(other, targets, NOT_COPIED)
         return [
             _compare(context, other, here, there, entry["path"], entry["sha256"])
             for here, there in zip(first, second, strict=True)
@@ -89,53 +84,17 @@ def _compare(
     found = difference.first(context.dist / path, other.dist / path)
     if found is None:
         return comparison
-    return replace(comparison, difference=str(found), origins=origins(here.folder, there.folder))
+    sides = side(context, context.dist / path, here.folder), side(other, other.dist / path, there.folder)
+    return replace(comparison, difference=str(found), origins=origins(*sides))
 
 
-def origins(here: Path, there: Path) -> tuple[str, ...]:
-    """What in the project differs in two directories of the same build, of which `there` was empty before.
-
-    Cargo gives the same unit the same name in both. A build script that makes something else explains every other difference. Of the
-    crates it is the one that was compiled first: those that depend on it differ as well. One that is missing here has another name:
-    cargo's names of path dependencies outside of the workspace depend on their absolute path.
-    """
-    scripts = sorted((there / "build").glob("*/out"))
-    if found := tuple(filter(None, (_script(folder.parent, here, there) for folder in scripts))):
-        return found
-    libraries = [path for path in (there / "deps").glob("*.rlib") if not _same(here / "deps" / path.name, path)]
-    if not libraries:
-        return (OWN,)
-    first = min(libraries, key=lambda path: path.stat().st_mtime_ns)
-    return (f"the crate {first.stem.removeprefix('lib').rpartition('-')[0]}",)
-
-
-def _script(unit: Path, here: Path, there: Path) -> str:
-    """What the build script of a unit makes in another way, "" if it makes the same."""
-    ours = here / "build" / unit.name
-    name = unit.name.rpartition("-")[0]
-    files = (path for path in (unit / "out").rglob("*") if path.is_file())
-    for file in sorted(files, key=lambda path: (path.suffix in COMPILED, path)):
-        if not _same(ours / file.relative_to(unit), file):
-            return f"the build script of {name} writes {file.relative_to(unit / 'out')}"
-    return f"the build script of {name} prints something else" if _printed(ours, here) != _printed(unit, there) else ""
-
-
-def _same(one: Path, other: Path) -> bool:
-    """Whether two files have the same bytes. Lists of dependencies have paths, and are for make alone."""
-    if one.suffix == ".d":
-        return True
+@contextmanager
+def _umask() -> Iterator[None]:
+    before = os.umask(UMASK)
     try:
-        return one.read_bytes() == other.read_bytes()
-    except OSError:
-        return False
-
-
-def _printed(unit: Path, folder: Path) -> str:
-    """What a build script has printed, without the paths of its directory."""
-    try:
-        return (unit / "output").read_text("utf-8", "replace").replace(str(folder), "")
-    except OSError:
-        return ""
+        yield
+    finally:
+        os.umask(before)
 
 
 @contextmanager
@@ -156,15 +115,16 @@ def _elsewhere(context: Context) -> Iterator[Context]:
 
 def _environment(context: Context, folder: Path) -> dict[str, str]:
     """The environment of another user, who has the same toolchains and the same downloads."""
-    env = {**context.host.env, **ELSEWHERE, "HOME": str(folder / "home"), "CARGO_HOME": str(folder / "home" / "cargo")}
+    places = {"HOME": folder / "home", "CARGO_HOME": folder / "home" / "cargo", "TMPDIR": folder / "tmp"}
+    env = {**context.host.env, **ELSEWHERE, **{name: str(path) for name, path in places.items()}}
     home = Path(context.host.env.get("HOME", "/nonexistent"))
     env.setdefault("RUSTUP_HOME", str(home / ".rustup"))
     env.setdefault("SOURCE_DATE_EPOCH", str(commit(context)[0]))
-    cargo = Path(env["CARGO_HOME"])
-    cargo.mkdir(parents=True)
+    for path in places.values():
+        path.mkdir(parents=True, exist_ok=True)
     own = context.host.cwd / context.host.env.get("CARGO_HOME", str(home / ".cargo"))
     for entry in own.iterdir() if own.is_dir() else ():
-        (cargo / entry.name).symlink_to(entry)
+        (places["CARGO_HOME"] / entry.name).symlink_to(entry)
     return env
 
 
@@ -175,17 +135,29 @@ def _copy(context: Context, root: Path) -> Path:
         top = context.workspace.root
         made = (context.workspace.target_dir, context.dist)
         shutil.copytree(
-            top, root, symlinks=True, ignore=lambda folder, names: [n for n in names if Path(folder, n) in made]
+            top,
+            root,
+            symlinks=True,
+            copy_function=_clone,
+            ignore=lambda folder, names: [n for n in names if Path(folder, n) in made],
         )
         return top
     top, git = (Path(line) for line in answer.splitlines())
-    listed = _git(context, "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=top)
-    for name in filter(None, listed.split("\0")):
+    tracked = _git(context, "ls-files", "-z", "--cached", "--recurse-submodules", cwd=top)
+    new = _git(context, "ls-files", "-z", "--others", "--exclude-standard", cwd=top)
+    for name in filter(None, f"{tracked}{new}".split("\0")):
         if (top / name).is_file() or (top / name).is_symlink():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(top / name, root / name, follow_symlinks=False)
+            _clone(top / name, root / name)
     (root / ".git").write_text(f"gitdir: {git}\n", "utf-8")  # build scripts ask git for the commit
     return top
+
+
+def _clone(source: str | Path, to: str | Path) -> None:
+    """Copy a file as `git clone` would: without its time, and with what the umask leaves of its permissions."""
+    shutil.copyfile(source, to, follow_symlinks=False)
+    if not Path(to).is_symlink() and os.access(source, os.X_OK):
+        Path(to).chmod(0o777 & ~UMASK)
 
 
 def _git(context: Context, *words: str, cwd: Path | None = None) -> str:

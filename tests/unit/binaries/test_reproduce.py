@@ -1,4 +1,4 @@
-"""What `reproduce` copies, and what it names as the origin of a difference."""
+"""What `reproduce` copies, and the environment of the second build."""
 
 import os
 import subprocess
@@ -15,55 +15,11 @@ from buildlib.core.targets import TARGETS
 from buildlib.process.console import Console
 from buildlib.process.runner import Runner
 
-HASH = "0123456789abcdef"
-
 
 def tree(root, files):
-    for number, (name, text) in enumerate(files.items()):
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text.replace("ROOT", str(root)))
-        os.utime(path, (number, number))
-    return root
-
-
-BUILD = {
-    f"build/dep-{HASH}/output": "cargo:rustc-link-search=ROOT/build\n",
-    f"build/dep-{HASH}/out/made.rs": "1",
-    f"build/dep-{HASH}/out/made.o": "object",
-    f"deps/libdep-{HASH}.rlib": "dep",
-    f"deps/libapp-{HASH}.rlib": "app",
-    f"deps/app-{HASH}.d": "ROOT/app",
-}
-
-
-@pytest.mark.parametrize(
-    ("changed", "named"),
-    [
-        ({}, (reproduce.OWN,)),
-        ({f"deps/libapp-{HASH}.rlib": "x"}, ("the crate app",)),
-        ({f"deps/libapp-{HASH}.rlib": "x", f"deps/libdep-{HASH}.rlib": "x"}, ("the crate dep",)),
-        ({f"build/dep-{HASH}/output": "cargo:rustc-env=USER=x\n"}, ("the build script of dep prints something else",)),
-        ({f"build/dep-{HASH}/out/made.o": "x"}, ("the build script of dep writes made.o",)),
-        (
-            {
-                f"build/dep-{HASH}/out/made.o": "x",
-                f"build/dep-{HASH}/out/made.rs": "x",
-                f"deps/libdep-{HASH}.rlib": "x",
-            },
-            ("the build script of dep writes made.rs",),
-        ),
-        (
-            {f"build/dep-{HASH}/out/made.rs": "x", f"build/app-{HASH}/out/new": "x"},
-            ("the build script of app writes new", "the build script of dep writes made.rs"),
-        ),
-        ({"deps/libdep-fedcba9876543210.rlib": "dep"}, ("the crate dep",)),
-    ],
-)
-def test_the_origin_of_a_difference(tmp_path, changed, named):
-    here = tree(tmp_path / "here", {**BUILD, "deps/libold-fedcba9876543210.rlib": "of an earlier build"})
-    there = tree(tmp_path / "somewhere" / "there", {**BUILD, **changed})
-    assert reproduce.origins(here, there) == named
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
 
 
 @pytest.mark.processes
@@ -74,19 +30,51 @@ def test_the_sources_are_copied_without_what_was_built(machine, tmp_path, with_g
              "app/target/x": "", "app/dist/x": ""}  # fmt: skip
     tree(top, files)
     (top / "app" / "link").symlink_to("new.rs")
+    (top / "app" / "new.rs").chmod(0o755)
+    for path in top.rglob("*"):
+        os.utime(path, (7, 7), follow_symlinks=False)
     if with_git:
-        subprocess.run(["git", "init", "-q", top], check=True)
-        subprocess.run(["git", "-C", top, "add", ".gitignore", "app/Cargo.toml", "other"], check=True)
+        git("init", top)
+        git("-C", top, "add", ".gitignore", "app/Cargo.toml", "other")
     machine = machine(cwd=top / "app", env=dict(os.environ))
     found = context(machine, Runner(Console({}), machine.env, Retry()), root=top / "app")
-    copied = reproduce._copy(found, tmp_path / "b")
+    with reproduce._umask():
+        copied = reproduce._copy(found, tmp_path / "b")
     assert copied == (top if with_git else top / "app")
     kept = {".git", ".gitignore", "app/Cargo.toml", "app/link", "app/new.rs", "other/lib.rs"}
     expected = kept if with_git else {"Cargo.toml", "link", "new.rs"}
     assert {
         str(path.relative_to(tmp_path / "b")) for path in (tmp_path / "b").rglob("*") if not path.is_dir()
     } == expected
-    assert (tmp_path / "b" / ("app/link" if with_git else "link")).is_symlink()
+    app = tmp_path / "b" / ("app" if with_git else "")
+    assert (app / "link").is_symlink()
+    # As a clone would: what is embedded with its time or its permissions differs.
+    assert {path.name: path.stat().st_mode & 0o777 for path in (app / "new.rs", app / "Cargo.toml")} == {
+        "new.rs": 0o700,
+        "Cargo.toml": 0o600,
+    }
+    assert (app / "Cargo.toml").stat().st_mtime > 7
+
+
+def git(*words):
+    author = ("-c", "user.name=a", "-c", "user.email=a@example.test", "-c", "protocol.file.allow=always")
+    subprocess.run(["git", *author, *words], check=True, capture_output=True)
+
+
+@pytest.mark.processes
+def test_submodules_are_copied(machine, tmp_path):
+    library, top = tmp_path / "library", tmp_path / "a"
+    tree(library, {"src/a.c": "int a;"})
+    tree(top, {"Cargo.toml": ""})
+    git("init", library)
+    git("-C", library, "add", "src")
+    git("-C", library, "commit", "-m", "a")
+    git("init", top)
+    git("-C", top, "submodule", "add", library, "vendor/library")
+    machine = machine(cwd=top, env=dict(os.environ))
+    found = context(machine, Runner(Console({}), machine.env, Retry()), root=top)
+    assert reproduce._copy(found, tmp_path / "b") == top
+    assert (tmp_path / "b" / "vendor" / "library" / "src" / "a.c").read_text() == "int a;"
 
 
 def test_another_user_has_the_same_toolchains_and_downloads(machine, tmp_path):
@@ -96,7 +84,7 @@ def test_another_user_has_the_same_toolchains_and_downloads(machine, tmp_path):
     env = reproduce._environment(found, tmp_path / "x")
     assert env == {
         **reproduce.ELSEWHERE, "HOME": str(tmp_path / "x/home"), "CARGO_HOME": str(tmp_path / "x/home/cargo"),
-        "RUSTUP_HOME": str(tmp_path / "home/.rustup"), "SOURCE_DATE_EPOCH": "1700000000",
+        "TMPDIR": str(tmp_path / "x/tmp"), "RUSTUP_HOME": str(tmp_path / "home/.rustup"), "SOURCE_DATE_EPOCH": "1700000000",
     }  # fmt: skip
     assert (tmp_path / "x/home/cargo/registry").resolve() == tmp_path / "home/.cargo/registry"
 

@@ -15,6 +15,7 @@ NOTES = (".d", ".log")
 NOTES_OF_CMAKE = "CMakeFiles"
 OWN = "the crate of the program itself, a macro in it, or how it is linked"
 SHOWN = 80  # characters of a line
+INSTRUCTION = re.compile(rb"(?m)^cargo:(?!:?(?:warning|rerun-if-))[^\n]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,8 +141,8 @@ def _is_note(path: Path) -> bool:
 
 
 def _printed(here: Side, there: Side, unit: Path, ours: Path, *, paths: bool) -> str:
-    """The first line that a build script prints in another way, "" if there is none."""
-    one, other = _read(ours / "output"), _read(unit / "output")
+    """The first instruction to cargo that a build script prints in another way, "" if there is none."""
+    one, other = (b"\n".join(INSTRUCTION.findall(_read(folder / "output"))) for folder in (ours, unit))
     if paths:  # that of the target directory is in every output
         one, other = (
             data.replace(str(side.folder.parent.parent).encode(), b"") for data, side in ((one, here), (other, there))

@@ -12,13 +12,13 @@ from buildlib import elf
 from buildlib.assembly import oci
 from buildlib.assembly.assembly import UNTOUCHED, Assembly, Layouts, Wanted, hashed
 from buildlib.binaries import provenance
-from buildlib.binaries.dist import files_of
+from buildlib.binaries.dist import files_of, libraries_of
 from buildlib.binaries.provenance import binary_input
 from buildlib.binaries.sbom import sbom_of
 from buildlib.builder import buildx
 from buildlib.builder.buildx import BASES, INPUTS, BuildInputs, succeeded
 from buildlib.core.errors import Refused
-from buildlib.core.plan import Write
+from buildlib.core.plan import CopyFiles, Write
 from buildlib.core.statements import PROVENANCE, SBOM
 from buildlib.core.targets import Target
 from buildlib.elf import Mismatch
@@ -95,11 +95,31 @@ class BinaryAssembly(Assembly):
         inputs = self._inputs(workspace_dockerfile.file_of(self.context, self.scratch, self.image.component))
         if inputs.context != self.context.workspace.root:  # with its own Dockerfile everything in it can be read
             self.context.run(contents.build_context(self._files(), inputs.context, self.epoch))
+        binaries = self._binaries(targets)
+        self.context.run(binaries)
         base = workspace_dockerfile.base_context(self.context, self.session, self._base(targets))
         args = {"LIBC": dockerfile.libc_suffix(targets[0]), "COMPILER": "scratch"}
         labels = self.image.stage.runtime.labels
-        inputs = replace(inputs, contexts={**inputs.contexts, **base}, labels=labels, args=args)
+        contexts = {"binaries": str(binaries.folder), **base}
+        inputs = replace(inputs, contexts=contexts, labels=labels, args=args)
         return self.run_build(self.build_step(inputs, self.name, targets, output, fresh=self.fresh), targets)[0]
+
+    def _binaries(self, targets: Iterable[Target]) -> CopyFiles:
+        """The action that copies from dist/ what the image needs, with the image's time.
+
+        The files in dist/ are as old as Cargo.toml. BuildKit keeps times that are older than SOURCE_DATE_EPOCH, and an image would
+        have those of a clone. The workspace's own Dockerfile may read any file of these targets.
+        """
+        dist, files = self.context.dist, list[tuple[Path, str, int]]()
+        if workspace_dockerfile.is_own(self.context):
+            found = (*dist.glob("*"), *(path for target in targets for path in (dist / target.name).rglob("*")))
+            files += [(path, str(path.relative_to(dist)), contents.mode(path)) for path in found if path.is_file()]
+        else:
+            entries = [entry for target, entry in self.image.entries.items() if target in targets]
+            files += [(dist / entry["path"], entry["path"], 0o755) for entry in entries]
+            libraries = [library["path"] for entry in entries for library in libraries_of(entry)]
+            files += [(dist / path, path, 0o644) for path in libraries]
+        return CopyFiles(folder=self.scratch / "binaries", files=tuple(files), modified=self.epoch)
 
     def _inputs(self, file: Path, contexts: Mapping[str, str] | None = None) -> BuildInputs:
         """The inputs of a build with the Dockerfile `file`; only the workspace's own Dockerfile reads all of the workspace."""
@@ -107,8 +127,7 @@ class BinaryAssembly(Assembly):
         empty.mkdir(parents=True, exist_ok=True)
         own = file.parent == self.context.workspace.root
         return BuildInputs(
-            builder=self.builder, file=file, context=file.parent if own else empty, epoch=self.epoch,
-            contexts={"binaries": str(self.context.dist)} if contexts is None else contexts,
+            builder=self.builder, file=file, context=file.parent if own else empty, epoch=self.epoch, contexts=contexts or {},
         )  # fmt: skip
 
     def check_before_push(self) -> None:
@@ -138,7 +157,7 @@ class BinaryAssembly(Assembly):
         file = self.scratch / "check" / "Dockerfile"
         by_platform = {dockerfile.platform_key(target): images[target.oci] for target in self.image.entries}
         self.context.run(Write(path=file, text=dockerfile.check_dockerfile(by_platform, program)))
-        inputs = self._inputs(file, contexts or {})
+        inputs = self._inputs(file, contexts)
         for group in self.groups:
             out = self._export(where, program, inputs, group)
             for target in group:

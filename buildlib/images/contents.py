@@ -29,7 +29,12 @@ class Content:
     @property
     def mode(self) -> int:
         """The permissions in the image: 0o755 for what its owner may execute, otherwise 0o644."""
-        return 0o755 if self.file.stat().st_mode & 0o100 else 0o644
+        return mode(self.file)
+
+
+def mode(file: Path) -> int:
+    """The permissions of a file in an image, whatever the umask was: 0o755 for what its owner may execute, otherwise 0o644."""
+    return 0o755 if file.stat().st_mode & 0o100 else 0o644
 
 
 def contents(root: Path, name: str, stage: Stage) -> tuple[Content, ...]:

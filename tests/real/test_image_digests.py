@@ -55,6 +55,6 @@ def test_an_index_has_the_same_digest_elsewhere(project, elsewhere, options):
     images = []
     for one, variables in ((project, {}), (there, env)):
         done = one.image(*options, *CLI_COMMAND, env=variables)
-        assert done.code == 0, done
+        assert done.code == 0 and ("docker buildx build" in done.err) == ("static" not in options), done
         images += json.loads(done.out)
-    assert [(image["status"], image["digest"]) for image in images] == [("done", images[0]["digest"])] * 2
+    assert [image["digest"] for image in images] == [images[0]["digest"]] * 2

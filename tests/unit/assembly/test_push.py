@@ -21,6 +21,7 @@ from buildlib.images import binary_assembly, image
 from buildlib.images.image import ImageOptions
 from buildlib.process.commit import Source
 from buildlib.signing.images import Attached
+from buildlib.process.files import copy_files
 
 START = ["builders", "commit"]
 READ = ["read r.test/acme/a:1.2.3", "read r.test/acme/a:latest"]
@@ -216,8 +217,9 @@ def test_two_c_libraries_are_two_builds(prepare, tmp_path):
     ]
 
 
-def test_the_command_line_of_a_build(prepare):
-    context = prepare()
+def test_the_command_line_of_a_build(prepare, monkeypatch):
+    context, copied = prepare(), []
+    monkeypatch.setattr(fake_registry, "copy_files", lambda action: copied.append(action) or copy_files(action))
     push(context)
     (step,) = [step for step in context.run.steps if step.title == "build a"]
     words = step.argv
@@ -229,7 +231,13 @@ def test_the_command_line_of_a_build(prepare):
         "type=image,name=r.test/acme/a,push-by-digest=true,push=true,rewrite-timestamp=true,oci-mediatypes=true,"
         "annotation-index.buildlib.inputs="
     )
-    assert values_of(words, "--build-context") == [f"binaries={context.dist}"]
+    # A file older than the commit would keep its time in the image.
+    (binaries,) = [action for action in copied if action.folder.name == "binaries"]
+    assert values_of(words, "--build-context") == [f"binaries={binaries.folder}"]
+    assert binaries.modified == 1700000000
+    assert binaries.files == tuple(
+        (context.dist / f"{arch}/a", f"{arch}/a", 0o755) for arch in ("amd64-musl", "armv7-musl")
+    )
     assert "--provenance=false" in words
     assert "org.opencontainers.image.revision=abc" in words
     assert step.env == {"SOURCE_DATE_EPOCH": "1700000000"}

@@ -120,9 +120,7 @@ def environment(
 def _trimming(host: Host, target: Target, env: Mapping[str, str], script: Script, flags: str) -> dict[str, str]:
     """The compilers of C for the target, as scripts that add `flags`: zig, a cross compiler, or this machine's own."""
     if zig := env.get("CARGO_ZIGBUILD_ZIG_COMMAND"):
-        command = quote(zig)
-        compiles = f'case "$1" in cc | c++) kind=$1; shift; exec {command} "$kind" {flags} "$@" ;; esac'
-        return {"CARGO_ZIGBUILD_ZIG_COMMAND": script("zig", f'#!/bin/sh\n{compiles}\nexec {command} "$@"\n')}
+        return {"CARGO_ZIGBUILD_ZIG_COMMAND": script("zig", _trimming_zig(Path(zig), host.cache / "zig-debug", flags))}
     found = {}
     for name in COMPILERS:
         variable = f"{name}_{target.env}"
@@ -130,6 +128,31 @@ def _trimming(host: Host, target: Target, env: Mapping[str, str], script: Script
         if own and not targeted(host.script_env, name, target):
             found[variable] = script(f"{target.triple}-trim-{PLAIN[name][0]}", f'#!/bin/sh\nexec {own} {flags} "$@"\n')
     return found
+
+
+def _trimming_zig(zig: Path, cache: Path, flags: str) -> str:
+    """A script in place of zig that adds `flags` where it compiles C.
+
+    What it links is with debug information: zig compiles its C library with debug information then as well, which has the paths of
+    zig and of the directory in which it did that first. Its cache does not know the flags in this variable of clang's, so what is
+    compiled with them has its own.
+    """
+    command, folder = quote(str(zig)), zig.resolve().parent
+    options = "# +-fdebug-compilation-dir=/zig" + ("" if " " in str(folder) else f" +-ffile-prefix-map={folder}=/zig")
+    return f"""#!/bin/sh
+case "$1" in
+cc | c++)
+    case " $* " in
+    *" -c "* | *" -S "* | *" -E "* | *" -s "* | *strip-*) ;;
+    *) export CCC_OVERRIDE_OPTIONS={quote(options)} ZIG_GLOBAL_CACHE_DIR={quote(str(cache))} ;;
+    esac
+    kind=$1
+    shift
+    exec {command} "$kind" {flags} "$@"
+    ;;
+esac
+exec {command} "$@"
+"""
 
 
 def _system_libraries(host: Host, target: Target, env: Mapping[str, str]) -> dict[str, str]:

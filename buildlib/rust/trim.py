@@ -34,8 +34,8 @@ def trims(host: Host, root: Path, target_dir: Path, toolchain: Toolchain) -> Tri
         (target_dir, "/target"),
         *std_sources(toolchain),
     )
-    pairs = sorted(((path, name) for path, name in pairs if path not in KEPT), key=lambda pair: len(pair[0].parts))
-    return tuple((str(path), name) for path, name in pairs)
+    kept = sorted((pair for pair in pairs if pair[0] not in KEPT), key=lambda pair: len(pair[0].parts))
+    return tuple((str(path), name) for path, name in kept)
 
 
 def std_sources(toolchain: Toolchain) -> tuple[tuple[Path, str], ...]:

@@ -77,6 +77,30 @@ def test_zig_gets_the_flags_when_it_compiles_c_only(machine, rustup, tmp_path):
 
 
 @pytest.mark.processes
+@pytest.mark.parametrize(
+    ("words", "own_cache"),
+    [
+        (["cc", "a.o", "-o", "a"], True),
+        (["c++", "a.o", "-Wl,--as-needed", "-o", "a"], True),
+        (["cc", "-c", "a.c"], False),
+        (["cc", "-E", "a.c"], False),
+        (["cc", "a.o", "-Wl,--strip-debug"], False),
+        (["cc", "a.o", "-Wl,-x,--strip-all"], False),
+        (["cc", "a.o", "-s"], False),
+        (["ar", "a.o"], False),
+    ],
+)
+def test_zig_compiles_its_c_library_without_paths_where_it_has_debug_information(
+    machine, rustup, tmp_path, words, own_cache
+):
+    env, scripts = environment(machine(**WITH_ZIG), rustup, ARM64, (("/a", "/src"),))
+    shown = "/bin/sh -c 'echo \"$CCC_OVERRIDE_OPTIONS|$ZIG_GLOBAL_CACHE_DIR\"'"
+    (found,) = called(scripts[env["CARGO_ZIGBUILD_ZIG_COMMAND"]].replace("/zig/zig", shown), tmp_path, *words)
+    options = "# +-fdebug-compilation-dir=/zig +-ffile-prefix-map=/zig=/zig"
+    assert found == (f"{options}|/cache/zig-debug" if own_cache else "|")
+
+
+@pytest.mark.processes
 def test_a_cross_compiler_and_this_machine_s_own(machine, rustup, tmp_path):
     host = machine(tools=["aarch64-linux-gnu-gcc", "cc", "c++"])
     env, scripts = environment(host, rustup, ARM64, (("/w", "/src"),), backend="gcc")

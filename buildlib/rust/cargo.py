@@ -74,8 +74,11 @@ def invocation(host: Host, config: Config, workspace: Workspace, request: Reques
     if compiler and config.trim_paths:
         names = trims(host, workspace.root, target_dir, compiler.toolchain)
     env, scripts = environment(host, target, backend, compiler, tools, names)
-    if names and "SOURCE_DATE_EPOCH" not in host.env:
-        env["SOURCE_DATE_EPOCH"] = str(toolset.epoch)
+    if names:
+        # Compilers of C write the shell's name for the directory into debug information, which may lead through a link.
+        env["PWD"] = str(host.cwd)
+        if "SOURCE_DATE_EPOCH" not in host.env:
+            env["SOURCE_DATE_EPOCH"] = str(toolset.epoch)
     flags = (
         *request.feature_flags(config.features),
         *request.lock_flags(has_lock=workspace.lock.is_file()),

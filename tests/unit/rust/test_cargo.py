@@ -37,7 +37,7 @@ def test_the_whole_command_line_with_zig(machine, rustup):
     tools = folder / "tools" / "arm64"
     project = hashlib.sha256(str(tools).encode()).hexdigest()[:8]
     assert step.env == {
-        "PATH": "", "CARGO": str(rustup.cargo), "RUSTC": f"{tools}/rustc", "SOURCE_DATE_EPOCH": "0",
+        "PATH": "", "PWD": "/w", "CARGO": str(rustup.cargo), "RUSTC": f"{tools}/rustc", "SOURCE_DATE_EPOCH": "0",
         "CARGO_ZIGBUILD_ZIG_COMMAND": f"{tools}/zig", "CARGO_ZIGBUILD_CACHE_DIR": f"/cache/zigbuild/2.31-{project}",
         "ZIG_GLOBAL_CACHE_DIR": "/cache/zig", "LDFLAGS": "-Wl,--undefined-version",
         "JEMALLOC_SYS_WITH_LG_PAGE": "16",

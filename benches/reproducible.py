@@ -16,7 +16,8 @@ from pathlib import Path
 
 from projects import BUILDLIB, PROJECTS, QUICK, Project, arguments, download, measure_all
 
-from buildlib.binaries.reproduce import ELSEWHERE, origins
+from buildlib.binaries.origins import Side, origins
+from buildlib.binaries.reproduce import ELSEWHERE
 from buildlib.core.targets import TARGETS
 from buildlib.elf import difference
 
@@ -54,7 +55,7 @@ def clone(scratch: Path) -> Path:
 
 def twice(here: Path, project: Project, arches: list[str], scratch: Path) -> dict[str, str]:
     """Build for all arches here and elsewhere; the result of each as the text of a cell."""
-    there = scratch / "another place" / project.name / "sources"
+    there = scratch / "another-place" / project.name / "sources"  # a space would be refused by jemalloc's configure
     shutil.rmtree(there.parent, ignore_errors=True)
     shutil.copytree(here, there, symlinks=True, ignore=shutil.ignore_patterns("target", "dist"))
     shutil.rmtree(here / "target", ignore_errors=True)
@@ -72,11 +73,11 @@ def other(scratch: Path) -> dict[str, str]:
     clock = scratch / "other_clock.so"
     source = Path(__file__).with_name("other_clock.c")
     subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", clock, source], check=True)
-    home, cargo = Path.home(), scratch / "another place" / "cargo"
+    home, cargo = Path.home(), scratch / "another-place" / "cargo"
     if not cargo.exists():
         cargo.symlink_to(os.environ.get("CARGO_HOME", home / ".cargo"))
     return {
-        "RUSTUP_HOME": str(home / ".rustup"), **ELSEWHERE, "HOME": str(scratch / "another place" / "home"),
+        "RUSTUP_HOME": str(home / ".rustup"), **ELSEWHERE, "HOME": str(scratch / "another-place" / "home"),
         "CARGO_HOME": str(cargo), "CLOCK": str(clock), "CLOCK_OFFSET": str(100_000 - int(time.time())),
     }  # fmt: skip
 
@@ -106,17 +107,16 @@ def cell(here: Path, there: Path, arch: str, first: dict | None, second: dict | 
     for binary in first["binaries"]:
         found = difference.first(here / "dist" / binary["path"], there / "dist" / binary["path"])
         if found:
-            differing.append(
-                f"{binary['binary']}: {found}; {'; '.join(origins(folder(here, arch), folder(there, arch)))}"
-            )
+            names = origins(side(here, arch, binary["path"]), side(there, arch, binary["path"]))
+            differing.append(f"{binary['binary']}: {found}; {'; '.join(names)}")
     count = len(first["binaries"])
     return "<br>".join(differing) or ("identical" if count == 1 else f"{count} identical")
 
 
-def folder(source: Path, arch: str) -> Path:
-    """The directory of one arch in the target directory, of which there is one after a first build."""
-    (found,) = source.glob(f"target/buildlib/*/{TARGETS[arch].triple}/release")
-    return found
+def side(source: Path, arch: str, path: str) -> Side:
+    """One of the builds; there is one directory for an arch in the target directory after a first build."""
+    (folder,) = source.glob(f"target/buildlib/*/{TARGETS[arch].triple}/release")
+    return Side(program=source / "dist" / path, folder=folder, paths=(str(source), str(source / "target")))
 
 
 def table(results: dict[str, dict[str, str]]) -> str:

@@ -12,6 +12,7 @@ from buildlib.core.requirements import Fix, Requirement, apt_install
 from buildlib.core.targets import Target, cargo_variable
 from buildlib.emulation.qemu import is_native
 from buildlib.machine.host import Host
+from buildlib.machine.pkg_config import targeted
 from buildlib.machine.rust_toolchains import Toolchain
 from buildlib.rust.backends.base import Script, cmake_toolchain
 
@@ -75,7 +76,15 @@ class Gcc:
         prefix = self._prefix(target)
         if not prefix:
             return env
-        compilers = {"C_COMPILER": self.gcc, "CXX_COMPILER": f"{prefix}g++"}
+        # By way of the variables, for the scripts that may be in the place of these compilers; not what a user has set, which may
+        # have arguments.
+        own = {"CC": self.gcc, "CXX": f"{prefix}g++"}
+        compilers = {
+            f"{'C' if name == 'CC' else name}_COMPILER": path
+            if targeted(host.script_env, name, target)
+            else f"$ENV{{{name}_{target.env}}}"
+            for name, path in own.items()
+        }
         cmake = cmake_toolchain(host, target, compilers, f"/usr/{target.gnu}")
         # Debian's directory of cross headers. bindgen splits the words like a shell.
         headers = (*((quote(self.headers),) if self.headers else ()), f"/usr/{target.gnu}/include")

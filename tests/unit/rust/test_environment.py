@@ -145,7 +145,7 @@ def test_plain_names_stay_as_they_are_on_the_native_arch(machine, rustup):
 
 def test_gcc_sets_every_tool_and_configures_cmake_and_bindgen_for_the_target(machine, rustup):
     host = machine(tools=["aarch64-linux-gnu-gcc", "cc"])
-    env, scripts = environment(host, rustup, backend="gcc")
+    env, _ = environment(host, rustup, backend="gcc")
     gcc = "/usr/bin/aarch64-linux-gnu-"
     expected = {
         "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER": f"{gcc}gcc", "CC_aarch64_unknown_linux_gnu": f"{gcc}gcc",
@@ -153,12 +153,20 @@ def test_gcc_sets_every_tool_and_configures_cmake_and_bindgen_for_the_target(mac
         "CMAKE_TOOLCHAIN_FILE_aarch64_unknown_linux_gnu": "/t/toolchain.cmake", "CC": "/t/aarch64-unknown-linux-gnu-cc",
     }  # fmt: skip
     assert expected.items() <= env.items()
-    cmake = next(script.text for script in scripts if script.path.name == "toolchain.cmake")
-    assert cmake == CMAKE.format(
-        programs=f"set(CMAKE_C_COMPILER {gcc}gcc)\nset(CMAKE_CXX_COMPILER {gcc}g++)\n",
-        roots='"/usr/aarch64-linux-gnu"',
-        mode="ONLY",
-    )
+
+
+def test_cmake_compiles_with_what_stands_for_gcc_and_not_with_a_command_line_of_the_user(machine, rustup):
+    def programs(**env):
+        host = machine(tools=["aarch64-linux-gnu-gcc", "cc"], env=env)
+        _, scripts = environment(host, rustup, backend="gcc")
+        cmake = next(script.text for script in scripts if script.path.name == "toolchain.cmake")
+        expected = CMAKE.format(programs="PROGRAMS", roots='"/usr/aarch64-linux-gnu"', mode="ONLY").split("PROGRAMS")
+        assert cmake.startswith(expected[0]) and cmake.endswith(expected[1])
+        return [line.split()[1].rstrip(")") for line in cmake.splitlines() if "_COMPILER " in line]
+
+    assert programs() == ["$ENV{CC_aarch64_unknown_linux_gnu}", "$ENV{CXX_aarch64_unknown_linux_gnu}"]
+    own = {"CC_aarch64_unknown_linux_gnu": "ccache aarch64-linux-gnu-gcc"}
+    assert programs(**own) == ["/usr/bin/aarch64-linux-gnu-gcc", "$ENV{CXX_aarch64_unknown_linux_gnu}"]
 
 
 def test_cmake_and_gcc_s_linker_search_the_sysroot(machine, rustup):

@@ -244,6 +244,20 @@ def test_the_command_line_of_a_build(prepare, monkeypatch):
     assert step.attempts > 1
 
 
+def test_the_workspace_s_own_dockerfile_can_read_every_file_of_the_targets(prepare, monkeypatch, tmp_path):
+    context, copied = prepare(), []
+    monkeypatch.setattr(fake_registry, "copy_files", copied.append)
+    (tmp_path / "Dockerfile.multiarch").write_text("FROM scratch\n")
+    for name in ("amd64-musl/more/file", "arm64/a"):
+        (tmp_path / "dist" / name).parent.mkdir(parents=True)
+        (tmp_path / "dist" / name).touch(mode=0o600)
+    push(context)
+    (binaries,) = copied
+    assert {name: mode for _, name, mode in binaries.files} == {
+        "manifest.json": 0o644, "amd64-musl/a": 0o644, "armv7-musl/a": 0o644, "amd64-musl/more/file": 0o644,
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("platforms", "actual"),
     [

@@ -12,7 +12,7 @@ from buildlib.process.context import Context
 COMPILED = (".o", ".a")  # what follows from other files
 # What build systems write for themselves or for people: paths of dependencies, times, the machine's name.
 NOTES = (".d", ".log")
-NOTES_OF_CMAKE = "CMakeFiles"
+NOTES_OF_CMAKE = {"CMakeFiles", "CMakeCache.txt"}
 OWN = "the crate of the program itself, a macro in it, or how it is linked"
 SHOWN = 80  # characters of a line
 INSTRUCTION = re.compile(rb"(?m)^cargo:(?!:?(?:warning|rerun-if-))[^\n]*")
@@ -137,7 +137,7 @@ def _written(here: Side, there: Side, unit: Path, ours: Path, *, paths: bool) ->
 
 
 def _is_note(path: Path) -> bool:
-    return path.suffix in NOTES or NOTES_OF_CMAKE in path.parts
+    return path.suffix in NOTES or not NOTES_OF_CMAKE.isdisjoint(path.parts)
 
 
 def _printed(here: Side, there: Side, unit: Path, ours: Path, *, paths: bool) -> str:

@@ -21,7 +21,7 @@ from buildlib.rust.configured_programs import links_scripts, stand_in
 from buildlib.rust.std import Compiler, rustc_wrapper
 from buildlib.rust.trim import Trims, c_flags
 
-VERSION = "env6"  # part of the name of every target directory: change it when `environment` changes
+VERSION = "env7"  # part of the name of every target directory: change it when `environment` changes
 # Set even if the user has set them: a user's plain names mean the host, and their values are kept under HOST_*.
 ALWAYS_SET = ("PATH", "CARGO", "RUSTC", "CC", "CXX", "AR", "RANLIB", "LDFLAGS", "PKG_CONFIG", "CARGO_ENCODED_RUSTFLAGS")
 # The plain names that build scripts know, and the programs that they mean on the host.

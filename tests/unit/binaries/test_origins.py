@@ -53,7 +53,7 @@ def built(root, files, home):
         ({f"{DEP}/out/made.o": "x"}, ("the build script of dep writes made.o",)),
         ({f"{DEP}/out/made.o": "x", f"{DEP}/out/made.rs": "x"}, ("the build script of dep writes made.rs",)),
         ({f"{DEP}/out/config.log": "on Monday"}, (OWN,)),
-        ({f"{DEP}/out/CMakeFiles/x": "on Monday"}, (OWN,)),
+        ({f"{DEP}/out/CMakeFiles/x": "on Monday", f"{DEP}/out/b/CMakeCache.txt": "#"}, (OWN,)),
         ({f"target/T/release/build/app-{HASH}/out/new": "x", f"{DEP}/out/made.rs": "x"},
          ("the build script of app writes new", "the build script of dep writes made.rs")),
         ({"target/release/build/maker-0123456789abcdef/output": "cargo:rustc-env=NOW=5\n"},

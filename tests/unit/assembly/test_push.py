@@ -20,8 +20,8 @@ from buildlib.image_gate import manifests
 from buildlib.images import binary_assembly, image
 from buildlib.images.image import ImageOptions
 from buildlib.process.commit import Source
-from buildlib.signing.images import Attached
 from buildlib.process.files import copy_files
+from buildlib.signing.images import Attached
 
 START = ["builders", "commit"]
 READ = ["read r.test/acme/a:1.2.3", "read r.test/acme/a:latest"]

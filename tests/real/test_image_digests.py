@@ -46,8 +46,8 @@ def elsewhere(project, tmp_path):
     "options",
     [
         ("--arch", "amd64-musl,arm64-musl", "--output", "static"),  # written by buildlib
-        ("--arch", "amd64,arm64,armv7,riscv64", "--output", "layouts"),  # by BuildKit
-        ("--arch", "amd64,arm64,armv7,riscv64", "--push"),
+        ("--arch", "amd64,arm64", "--output", "layouts"),  # by BuildKit
+        ("--arch", "amd64,arm64", "--push"),
     ],
 )
 def test_an_index_has_the_same_digest_elsewhere(project, elsewhere, options):

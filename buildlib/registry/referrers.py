@@ -42,7 +42,7 @@ class Referrer(Struct, frozen=True, rename="camel", kw_only=True):
 
 
 class _Index(Struct, rename="camel"):
-    manifests: tuple[Referrer, ...] = ()
+    manifests: tuple[Referrer, ...] | None = None  # registries in Go write an empty list as null
 
 
 class _Manifest(Struct):
@@ -135,7 +135,7 @@ def _tagged(repository: Repository, digest: str, *, current: bool) -> bytes:
 
 def _entries(data: bytes, title: str) -> tuple[Referrer, ...]:
     try:
-        found = msgspec.json.decode(data, type=_Index).manifests
+        found = msgspec.json.decode(data, type=_Index).manifests or ()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BuildError(f"{title}: not an index: {error}") from None
     return tuple(entry for entry in found if is_known(entry.digest))
@@ -191,7 +191,7 @@ def _add(repository: Repository, digest: str, added: Sequence[Referrer]) -> None
             return
         # What others have written there stays as it is.
         index: dict[str, Any] = json.loads(data) if data else {"schemaVersion": 2, "mediaType": INDEX}
-        index["manifests"] = sorted([*index.get("manifests", ()), *missing], key=lambda entry: str(entry["digest"]))
+        index["manifests"] = sorted([*(index.get("manifests") or ()), *missing], key=lambda entry: str(entry["digest"]))
         push_manifest(repository, _tag(digest), json.dumps(index, separators=(",", ":")).encode(), INDEX)
     message = f"{title}: the list of signatures does not keep what is added to it"
     raise BuildError(message, "let nothing else sign the same image at the same time")

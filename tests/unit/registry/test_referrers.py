@@ -127,6 +127,15 @@ def page(*digests, **headers):
     return 200, json.dumps({"manifests": manifests}).encode(), {"Content-Type": INDEX, **headers}
 
 
+def test_an_empty_list_may_be_null(upstream, repository):
+    """As registries in Go write it: in their own answer, and clients in Go in the list under the tag."""
+    listed(upstream, (200, b'{"manifests": null}', {"Content-Type": INDEX}))
+    assert referrers.referrers(repository, SUBJECT.digest) == referrers.Referrers((), is_listed=True)
+    upstream.blobs[TAG] = b'{"schemaVersion": 2, "manifests": null}'
+    attach(repository, SUBJECT, (ONE,), is_listed=False)
+    assert len(json.loads(upstream.blobs[TAG])["manifests"]) == 1
+
+
 def test_all_pages_are_read(upstream, repository):
     following = {"Link": '</v2/acme/app/referrers/next?n=1>; rel="next"'}
     names = [digest(bytes([n])) for n in range(3)]

@@ -45,12 +45,14 @@ class FaultyProxy(ThreadingHTTPServer):
         self.inject(0.0)
         self.misbehave()
 
-    def inject(self, rate, seed=0, kinds=COMMON, refuse=None, retry_after=1):
+    def inject(self, rate, seed=0, kinds=COMMON, refuse=None, retry_after=1, referrers=""):
         """Set the faults and reset all counts.
 
         `refuse` maps a part of a path to (status, body): a permanent fault. `retry_after` is in seconds, for status 429.
+        `referrers` is the kind of fault of each upload of a manifest with a subject, or the status that it is refused with.
         """
         self.rate, self.kinds, self.refused, self.retry_after = rate, kinds, refuse or {}, retry_after
+        self.referrers = referrers
         self.random = random.Random(seed)
         self.faults, self.refusals = Counter(), Counter()
 
@@ -92,6 +94,9 @@ class Connection(BaseHTTPRequestHandler):
         body = self.read_body()
         path = self.path.partition("?")[0]
         kind = server.next_fault()
+        if server.referrers and self.command == "PUT" and "/manifests/" in path and "subject" in json.loads(body):
+            server.refusals[f"{self.command} {path}"] += 1
+            kind = server.referrers
         if kind in ("reset", "hang"):
             return self.reset(HANG if kind == "hang" else 0)
         if kind == "slow":

@@ -10,6 +10,8 @@ from pathlib import Path
 import base_images
 import containers
 import pytest
+import signatures
+import signed_project
 from project import DOCTOR_BUILDER, Project
 from testbed import HERE, REPOSITORY, buildlib, install_packages, run, unpack_newer_packages
 
@@ -207,3 +209,30 @@ def loong64(qemu):
             shutil.rmtree(libc, ignore_errors=True)
             shutil.copytree(tree / "usr" / "loongarch64-linux-gnu", libc, symlinks=True)
     return {"PATH": f"{tools}:{os.environ['PATH']}", "LIBC": str(libc)}
+
+
+@pytest.fixture(scope="session")
+def signing_program(tmp_path_factory):
+    """The program of signing_programs/main.go, which makes keys, verifies, and serves a registry with the referrers API."""
+    return signatures.programs(tmp_path_factory.mktemp("signing_programs"))
+
+
+@pytest.fixture(scope="session")
+def verifier(signing_program, tmp_path_factory):
+    return signatures.Verifier(signing_program, tmp_path_factory.mktemp("bundles"))
+
+
+@pytest.fixture(scope="session")
+def key(signing_program, tmp_path_factory):
+    return signatures.key_pair(signing_program, tmp_path_factory.mktemp("key"), "cosign")
+
+
+@pytest.fixture(scope="session")
+def other_key(signing_program, tmp_path_factory):
+    return signatures.key_pair(signing_program, tmp_path_factory.mktemp("key"), "other")
+
+
+@pytest.fixture(scope="session")
+def small_workspace(qemu, tmp_path_factory):
+    """A small workspace with static binaries for two platforms. Tests copy it."""
+    return signed_project.compiled(tmp_path_factory.mktemp("small") / "work space", signed_project.ARCHES)

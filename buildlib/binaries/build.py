@@ -5,18 +5,23 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from threading import Lock
 
 from buildlib.binaries import dist, gate
 from buildlib.binaries.embed import with_crate_lists
 from buildlib.binaries.linked_crates import LinkedCrates
+from buildlib.binaries.parallel import build_all
 from buildlib.binaries.provenance import with_provenances
 from buildlib.binaries.publishing import publish
 from buildlib.binaries.sbom import with_sboms
 from buildlib.core.errors import (
     BuildError,
     CompileFailed,
+    Interrupted,
     MissingRequirements,
     NetworkError,
     NothingToDo,
@@ -35,6 +40,8 @@ from buildlib.process.files import disk_error
 from buildlib.rust import cargo, provision
 from buildlib.rust.cargo import Build
 from buildlib.sysroot import install as sysroots
+
+ALONE = nullcontext()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,10 +87,11 @@ def build(context: Context, targets: tuple[Target, ...]) -> list[BuildResult]:
     dist.read(context.dist)  # and so is a dist/ that is not a directory
     with context.run.locked(context.workspace.target_dir / "buildlib", "waiting for another build in this workspace"):
         context, builds = plan(context, targets)
-        return [_build_one(context, build) for build in builds]
+        finishing = Lock()  # the gate and dist/ are for one target at a time
+        return build_all(context, builds, partial(_build_one, finishing=finishing))
 
 
-def _build_one(context: Context, build: Build) -> BuildResult:
+def _build_one(context: Context, build: Build, finishing: AbstractContextManager[object] = ALONE) -> BuildResult:
     title = f"{build.target.name} · {build.backend.name} ({build.backend.why}) · {build.compiler or 'cross'}"
     with context.console.fold(title):
         try:
@@ -95,11 +103,14 @@ def _build_one(context: Context, build: Build) -> BuildResult:
             if not outcome:
                 raise compile_error(build.target, outcome)
             try:
-                result = _accept(context, build, outcome)
+                with finishing:
+                    result = _accept(context, build, outcome)
             except OSError as error:
                 raise disk_error(error) from None
             _record(context, build, result)
             return result
+        except Interrupted:
+            raise
         except BuildError as error:
             context.console.error(error)
             return BuildResult(target=build.target, status=status_of(error), error=error)

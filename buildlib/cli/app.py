@@ -20,7 +20,8 @@ from buildlib.cli.entry import color_requested, debug_requested, json_requested,
 from buildlib.cli.parser_errors import explain, not_a_number, without_value
 from buildlib.core.errors import UsageError
 from buildlib.core.targets import suggestion
-from buildlib.process.console import Console, discard, flush_stdout, writing_to_stdout
+from buildlib.process.console import Console
+from buildlib.process.standard_streams import discard, flush_stdout, writing_to_stdout
 from buildlib.usage.help_pages import command_page, program_page
 
 LIST_FORMATS = ("flat", "nested", "json")  # of --list

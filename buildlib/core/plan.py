@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from buildlib.core.errors import BuildError
 
@@ -50,6 +50,7 @@ class Step:
     timeout: float | None = None  # seconds
     terminal: bool = False  # it may ask the user, as sudo does for a password
     decoder: Callable[[], Decoder] | None = None  # makes what decodes the stderr of one try
+    message: Callable[[Mapping[str, Any]], None] | None = None  # gets each of cargo's messages, with stdout="json"
     # How far it is: what cargo counts ("crate", "test binary"; "" for another tool) and of how many, 0 for unknown; for another
     # tool, what a line of its output says about that, "" for nothing. `first` is why a first run may be silent for long at its end.
     counts: str = ""
@@ -121,6 +122,13 @@ class CopyFiles:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShareHostUnits:
+    """Copy into a target directory what cargo has compiled for this machine in those beside it, as far as it is missing there."""
+
+    into: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OciLayout:
     """Write an OCI image layout: the blobs, then the index, then remove blobs that nothing refers to.
 
@@ -132,7 +140,7 @@ class OciLayout:
     index: bytes
 
 
-FileAction = Write | Link | Install | AtomicUpdate | Extend | CopyFiles | OciLayout
+FileAction = Write | Link | Install | AtomicUpdate | Extend | CopyFiles | ShareHostUnits | OciLayout
 Action = Step | FileAction
 
 

@@ -143,6 +143,14 @@ def read_units(graph: Mapping[str, Any], host: str) -> tuple[Script, ...]:
     return tuple(found)
 
 
+def count_host_units(graph: Mapping[str, Any]) -> int:
+    """The number of units in the answer of `question` that are compiled or run for this machine itself.
+
+    Cargo prints a message about each, also if it is up to date.
+    """
+    return sum(unit["platform"] is None and unit["mode"] in ("build", "run-custom-build") for unit in graph["units"])
+
+
 def _dependencies(unit: Mapping[str, Any]) -> Iterable[int]:
     return (dependency["index"] for dependency in unit["dependencies"])
 

@@ -64,6 +64,8 @@ class CargoConfig:
     build_rustflags: tuple[Value, ...] = ()
     wrappers: tuple[Value, ...] = ()  # programs that cargo starts in place of rustc
     env: Mapping[str, Variable] = field(default_factory=dict)
+    jobs: str = ""  # build.jobs
+    build_dir: str = ""  # build.build-dir
 
     def linker(self, triple: str) -> Value | None:
         """The linker for `triple`, None for rustc's default."""
@@ -149,6 +151,8 @@ def resolve(sources: Files, env: Mapping[str, str], cwd: Path) -> CargoConfig:
         build_rustflags=reader.words("build.rustflags", build.get("rustflags")),
         wrappers=tuple(wrapper for key in WRAPPERS if (wrapper := reader.wrapper(key, build.get(key)))),
         env={name: entry for name, entry in variables.items() if entry},
+        jobs=reader.text("build.jobs", build.get("jobs")),
+        build_dir=reader.text("build.build-dir", build.get("build-dir")),
     )
 
 
@@ -231,6 +235,11 @@ class _Reader:
         if isinstance(node, _Leaf) and isinstance(node.value, str) and not added:
             return tuple(Value(word, str(node.file), key) for word in node.value.split())
         return added
+
+    def text(self, key: str, node: Any) -> str:
+        """A string or a number, "" without one."""
+        leaf = node.value if isinstance(node, _Leaf) and isinstance(node.value, str | int) else ""
+        return self._variable(key)[1] or str(leaf)
 
     def wrapper(self, key: str, node: Any) -> Value | None:
         """A wrapper of rustc. An empty value means none, also where a file has one."""

@@ -5,22 +5,23 @@ Text from elsewhere is printed through `escaping`, so that it cannot control the
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from shlex import join
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
-from buildlib.core.errors import BuildError
+from buildlib.core.errors import BuildError, Interrupted
 from buildlib.display import escaping, terminal, text_table
 from buildlib.display.progress import SHORT, Progress, with_holder
 from buildlib.display.status import Status
 from buildlib.display.terminal import Color
 from buildlib.process.history import NO_HISTORY, History
+from buildlib.process.standard_streams import discard, writing_to_stdout
 
 if TYPE_CHECKING:
     from rich.console import Console as Rich
@@ -53,6 +54,7 @@ class Console:
         self._headlines: list[str] = []  # of folds, not shown yet
         self._warned: set[str] = set()
         self.as_json = False  # whether the result is printed as JSON
+        self._held: list[tuple[str | Text, str]] | None = None  # what is printed at the end of a part
         self.has_document = False  # whether it has been: a JSON document must be the only one
 
     @property
@@ -88,6 +90,9 @@ class Console:
 
     def _print(self, text: str | Text, style: str = "") -> None:
         """Print to stderr. A message that cannot be written (full disk, terminal gone) must not end the command."""
+        if self._held is not None:
+            self._held.append((text, style))
+            return
         if sys.stderr is None:  # the command was started with stderr closed; rich would print to stdout instead
             return
         try:
@@ -122,6 +127,28 @@ class Console:
                 self._headlines.remove(title)
             if self.github and not self.quiet:
                 self._print("::endgroup::")
+
+    @contextmanager
+    def part(self) -> Iterator[Console]:
+        """A console for one of several parts of the work that run at once: its lines are printed together, when it has ended.
+
+        What is running is shown meanwhile. A part that is interrupted says nothing.
+        """
+        part = copy(self)
+        part._held, part._headlines = [], []
+        try:
+            yield part
+        except Interrupted:
+            raise
+        except BaseException:
+            self._print_all(part._held)
+            raise
+        self._print_all(part._held)
+
+    def _print_all(self, lines: Iterable[tuple[str | Text, str]]) -> None:
+        with self._status.printing():
+            for text, style in lines:
+                self._print(text, style)
 
     def _headline(self, command: str, text: str, plain: str, style: str) -> None:
         """Print a command with `text` in GitHub Actions, and `plain` elsewhere."""
@@ -264,37 +291,3 @@ class Console:
             return False
         self._message(f"{question} [y/N] ")
         return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
-def flush_stdout() -> None:
-    """Write what is still buffered. BuildError if stdout cannot be written, for example because its disk is full.
-
-    What could not be written is dropped then: the interpreter would try to write it once more when it exits, and fail again.
-    """
-    with writing_to_stdout():
-        pass
-
-
-@contextmanager
-def writing_to_stdout() -> Iterator[None]:
-    """Flush stdout afterwards. BuildError if stdout cannot be written; an OSError of a file has the file's name."""
-    try:
-        yield
-        if sys.stdout is not None:  # it is None if the command was started with stdout closed
-            sys.stdout.flush()
-    except BrokenPipeError:  # the reader has gone; `cli.app` gives that its own exit code
-        raise
-    except OSError as error:
-        if error.filename:
-            raise
-        discard(sys.stdout)
-        help_text = "free some space, or redirect the output elsewhere"
-        raise BuildError(f"stdout: {error.strerror or error}", help_text) from None
-
-
-def discard(stream: TextIO) -> None:
-    """Redirect a stream to /dev/null with what is still buffered, which Python could not write at its exit either (code 120)."""
-    with suppress(OSError, ValueError):  # a replaced stream (in tests) may have no file descriptor
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, stream.fileno())
-        os.close(null)

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 
-from buildlib.core.plan import AtomicUpdate, CopyFiles, Extend, FileAction, Install, Link, OciLayout, Write
+from buildlib.core.plan import (
+    AtomicUpdate,
+    CopyFiles,
+    Extend,
+    FileAction,
+    Install,
+    Link,
+    OciLayout,
+    ShareHostUnits,
+    Write,
+)
+from buildlib.process import host_units
 from buildlib.process.files import copy_files, install, layout, link, named, rename, temporary_name, update, write_whole
 
 PART = 1 << 20  # bytes that are copied at once
@@ -26,6 +38,9 @@ def execute(action: FileAction) -> None:
             extend(action)
         case CopyFiles():
             copy_files(action)
+        case ShareHostUnits():
+            with suppress(OSError):  # cargo compiles what is missing, and reports a full disk
+                host_units.share(action.into)
         case OciLayout():
             layout(action)
 

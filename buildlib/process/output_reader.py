@@ -109,6 +109,8 @@ class OutputReader:
         """Read one of cargo's JSON messages. False for a line that is not one: a build script may print anything."""
         try:
             message = json.loads(line)
+            if self.step.message:
+                self.step.message(message)
             if message["reason"] == "compiler-artifact":
                 self._read_artifact(message)
             elif message["reason"] == "build-script-executed":

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import IO
 
-from buildlib.core.errors import BuildError, Interrupted, MissingRequirements, UsageError
+from buildlib.core.errors import BuildError, Interrupted
 from buildlib.core.plan import Action, Decoder, Job, Outcome, Step
 from buildlib.core.settings import Retry
 from buildlib.display.escaping import json_text
@@ -28,8 +28,10 @@ from buildlib.process.children import PATIENCE, end_all, wait
 from buildlib.process.console import Console
 from buildlib.process.files import append, disk_error, locked, remove_tree
 from buildlib.process.history import NO_HISTORY, History
+from buildlib.process.jobserver import Jobserver, inherited_descriptors
 from buildlib.process.output_reader import OutputReader
 from buildlib.process.retry import Budget, with_retries
+from buildlib.process.start import start, step_environment
 
 MAX_RECORD = 1_000_000  # bytes of the failure log, before it is renamed and a new one begins
 SLOWEST = 12  # crates of a compilation whose times are recorded
@@ -60,6 +62,7 @@ class Runner:
         self.stopped = threading.Event()
         self.sleep = sleep or self.stopped.wait
         self.running: set[subprocess.Popen[bytes]] = set()
+        self.jobserver: Jobserver | None = None  # of the steps, in place of the one that this command was started with
 
     def secrets(self) -> tuple[str, ...]:
         """What is removed from everything that is shown or recorded."""
@@ -71,6 +74,12 @@ class Runner:
         self.stopped.set()
         for process in tuple(self.running):
             end_all(process)
+
+    def part(self, console: Console, jobserver: Jobserver) -> Runner:
+        """A runner for one of several parts of the command that run at once: its output and its jobs are those of the part."""
+        part = copy(self)
+        part.console, part.jobserver = console, jobserver
+        return part
 
     def __call__(self, action: Action) -> Outcome:
         """Execute one action. BuildError if the machine cannot do it (no such program, disk full)."""
@@ -209,23 +218,10 @@ class Runner:
             env.setdefault("CARGO_TERM_COLOR", "always")
         if step.counts == "crate" and not self.console.quiet:
             env |= BAR_ENVIRONMENT
-        try:
-            # A process group of its own: the runner passes Ctrl-C on to all of the step's children at once. A step that reads
-            # from the terminal must stay in the terminal's foreground group, or the kernel stops it (SIGTTIN).
-            return subprocess.Popen(
-                step.argv, env=env, cwd=step.cwd, stdin=None if step.terminal else subprocess.DEVNULL,
-                stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=None if step.terminal else 0,
-            )  # fmt: skip
-        except FileNotFoundError as error:
-            raise MissingRequirements(f"{error.filename}: no such program", "run `buildlib doctor`") from None
-        except PermissionError as error:
-            raise UsageError(
-                f"{error.filename}: {error.strerror}", "chmod +x; does its file system allow programs?"
-            ) from None
-        except OSError as error:
-            if error.errno != errno.ENOEXEC:
-                raise
-            raise UsageError(f"{error.filename}: {error.strerror}", "it is not a program for this machine") from None
+        if self.jobserver:
+            env |= self.jobserver.variables
+        descriptors = self.jobserver.descriptors if self.jobserver else inherited_descriptors(self.env)
+        return start(step, env, descriptors)
 
 
 class DryRunner(Runner):
@@ -248,14 +244,6 @@ class DryRunner(Runner):
     def job(self, job: Job) -> Outcome:
         """Show the steps of `job`."""
         return [self(step) for step in job.steps][-1]
-
-
-def step_environment(base: Mapping[str, str], step: Step) -> dict[str, str]:
-    """The environment of a step: `base` without what the step unsets, with what it sets."""
-    exact = {name for name in step.unset if not name.endswith("*")}
-    prefixes = tuple(name[:-1] for name in step.unset if name.endswith("*"))
-    kept = {k: v for k, v in base.items() if k not in exact and not (prefixes and k.startswith(prefixes))}
-    return kept | dict(step.env)
 
 
 def _thread(read: Callable[[IO[bytes]], None], pipe: IO[bytes] | None) -> threading.Thread:

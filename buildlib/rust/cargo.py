@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from buildlib.core.plan import Job, Step, Write
+from buildlib.core.plan import Action, Job, ShareHostUnits, Step
 from buildlib.core.request import Request
 from buildlib.core.settings import Config
 from buildlib.core.targets import Target
@@ -46,7 +46,7 @@ class Invocation:
     triple: str  # the value of --target
     flags: tuple[str, ...]
     env: dict[str, str]
-    scripts: tuple[Write, ...]  # compiler wrappers and the like, which `env` refers to
+    scripts: tuple[Action, ...]  # compiler wrappers and the like, which `env` refers to
     target_dir: Path
     tools: Path  # the directory of the scripts
     cwd: Path  # the user's own: cargo looks for its configuration there and above
@@ -68,8 +68,13 @@ def invocation(host: Host, config: Config, workspace: Workspace, request: Reques
     # musl targets, which have no minimum glibc, share the directory of the gnu ones, and its compiled build scripts.
     libc = backend.minimum_glibc or config.glibc or "2.31"
     used = fingerprint(host, backend, toolset.uses, host.sysroots.get(target.name), trim=config.trim_paths)
-    target_dir = workspace.target_dir / "buildlib" / f"{backend.name}-{libc}-{rustc}-{used}"
-    tools = target_dir / "tools" / target.name
+    family = workspace.target_dir / "buildlib" / f"{backend.name}-{libc}-{rustc}-{used}"
+    # For this machine's own triple cargo-zigbuild sets target-applies-to-host, with which cargo names the units for this machine
+    # otherwise: nothing of them could be shared.
+    if backend.name == "zig" and compiler and target.triple == compiler.toolchain.host:
+        family = family.with_name(f"{family.name}-native")
+    target_dir = family / target.name
+    tools = target_dir / "tools"
     names: Trims = ()
     if compiler and config.trim_paths:
         names = trims(host, workspace.root, target_dir, compiler.toolchain)
@@ -85,9 +90,10 @@ def invocation(host: Host, config: Config, workspace: Workspace, request: Reques
         *request.run_flags(),
         "--target-dir", str(target_dir),
     )  # fmt: skip
+    actions: tuple[Action, ...] = (*scripts, ShareHostUnits(into=target_dir)) if backend.local else scripts
     return Invocation(
         program=backend.program(host, compiler.toolchain if compiler else None), triple=backend.triple(target), flags=flags,
-        env=env, scripts=scripts, target_dir=target_dir, tools=tools, cwd=host.cwd, first=FIRST.get(backend.name, ""),
+        env=env, scripts=actions, target_dir=target_dir, tools=tools, cwd=host.cwd, first=FIRST.get(backend.name, ""),
     )  # fmt: skip
 
 
@@ -104,6 +110,11 @@ class Build:
     def target(self) -> Target:
         """The target of the binaries."""
         return self.toolset.target
+
+    @property
+    def family(self) -> Path:
+        """The directory of the target directories that share what is compiled for this machine."""
+        return self.folder.parents[2]
 
     @property
     def backend(self) -> Backend:

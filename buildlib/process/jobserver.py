@@ -1,0 +1,123 @@
+"""GNU make's jobserver: a pipe with a token for each job that may run beside the first one.
+
+Cargo, rustc's code generation, make and ninja share the tokens of the jobserver that MAKEFLAGS or CARGO_MAKEFLAGS names (GNU make's
+manual, "POSIX Jobserver Interaction"). A process that was started has one token already, which it need not ask for.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import stat
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+from buildlib.core.errors import Interrupted
+
+PAUSE = 0.25  # seconds between two looks at whether the command was interrupted
+VARIABLES = ("CARGO_MAKEFLAGS", "MAKEFLAGS", "MFLAGS")  # in the order in which cargo reads them
+# `fds` is the name up to make 4.1. make 4.4 may name a fifo, which has a path and no descriptors; the last of several counts.
+DESCRIPTORS = re.compile(r"--jobserver-(?:auth|fds)=(\d+),(\d+)")
+FIFO = re.compile(r"--jobserver-auth=fifo:(\S+)")
+
+
+@dataclass(slots=True)
+class Jobserver:
+    """The two ends of the pipe, and what a child needs to use it. One token is this process's own, `spare` while nothing uses it."""
+
+    read: int
+    write: int
+    descriptors: tuple[int, ...] = ()  # that children inherit
+    variables: Mapping[str, str] = field(default_factory=dict)
+    spare: bool = True
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def token(self, stopped: threading.Event) -> Iterator[None]:
+        """Hold a token until the end of the block; it is what a child has from its start. Interrupted if `stopped` is set before."""
+        taken = self._take(stopped)
+        try:
+            yield
+        finally:
+            if taken is None:
+                self.spare = True
+            else:
+                with suppress(OSError):  # make, whose pipe it is, has gone
+                    os.write(self.write, taken)
+
+    def _take(self, stopped: threading.Event) -> bytes | None:
+        """A token from the pipe, None for this process's own. Looks at both, because a child that was killed keeps its tokens."""
+        while not stopped.is_set():
+            with self.lock:
+                if self.spare:
+                    self.spare = False
+                    return None
+            if select.select([self.read], [], [], PAUSE)[0]:
+                with suppress(BlockingIOError):
+                    if token := os.read(self.read, 1):
+                        return token
+                    stopped.wait(PAUSE)  # the other end is closed
+        raise Interrupted("interrupted")
+
+
+@contextmanager
+def opened(env: Mapping[str, str], jobs: int) -> Iterator[Jobserver]:
+    """The jobserver that this command was started with, or one of its own for so many jobs."""
+    pipe = _inherited(env)
+    if pipe:
+        read, write = pipe
+        variables: dict[str, str] = {}  # children have those of the environment
+        descriptors = inherited_descriptors(env)
+    else:
+        read, write = os.pipe()
+        os.write(write, b"|" * (jobs - 1))
+        flags = f"-j --jobserver-fds={read},{write} --jobserver-auth={read},{write}"
+        variables, descriptors = {"CARGO_MAKEFLAGS": flags, "CARGO_BUILD_JOBS": str(jobs)}, (read, write)
+    # A second description of the pipe does not block where another process was faster, and changes nothing for those.
+    own = (
+        os.open(f"/proc/self/fd/{read}", os.O_RDONLY | os.O_NONBLOCK)
+        if os.path.exists("/proc/self/fd")
+        else os.dup(read)
+    )
+    try:
+        yield Jobserver(own, write, descriptors, variables)
+    finally:
+        os.close(own)
+        for descriptor in () if pipe and descriptors else (read, write):
+            with suppress(OSError):
+                os.close(descriptor)
+
+
+def inherited_descriptors(env: Mapping[str, str]) -> tuple[int, ...]:
+    """The descriptors of the jobserver that this process was started with, which children need; none for a fifo, or without one."""
+    flags = _flags(env)
+    match = [] if FIFO.search(flags) else DESCRIPTORS.findall(flags)
+    numbers = tuple(map(int, match[-1])) if match else ()
+    return numbers if numbers and all(map(_is_pipe, numbers)) else ()
+
+
+def _inherited(env: Mapping[str, str]) -> tuple[int, int] | None:
+    """The ends of the jobserver's pipe, None without a jobserver that works."""
+    if fifo := FIFO.search(_flags(env)):
+        try:
+            handle = os.open(fifo[1], os.O_RDWR)
+        except OSError:
+            return None
+        return handle, os.dup(handle)
+    numbers = inherited_descriptors(env)
+    return (numbers[0], numbers[1]) if numbers else None
+
+
+def _flags(env: Mapping[str, str]) -> str:
+    return next((env[name] for name in VARIABLES if "--jobserver-" in env.get(name, "")), "")
+
+
+def _is_pipe(descriptor: int) -> bool:
+    """Whether it is one. make names its descriptors also to commands that it does not start as a part of itself, without them."""
+    try:
+        return stat.S_ISFIFO(os.fstat(descriptor).st_mode)
+    except OSError:
+        return False

@@ -5,7 +5,7 @@ from pathlib import Path
 from threading import Event
 
 from buildlib.core import layers
-from buildlib.core.plan import Artifact, CopyFiles, Outcome, Step, Write
+from buildlib.core.plan import Artifact, CopyFiles, Outcome, ShareHostUnits, Step, Write
 from buildlib.core.sysroot import Sysroot, SystemLibrary
 from buildlib.core.targets import TARGETS
 from buildlib.machine.host import Host
@@ -88,6 +88,8 @@ class Recorder:
             return Outcome(step=action, code=0, seconds=0)
         if isinstance(action, CopyFiles):
             copy_files(action)
+            return Outcome(step=action, code=0, seconds=0)
+        if isinstance(action, ShareHostUnits):  # nothing has been compiled that could be shared
             return Outcome(step=action, code=0, seconds=0)
         return self._answer(action, action.title, " ".join(action.argv))
 

@@ -2,12 +2,13 @@ import hashlib
 
 from machines import ARM64, MUSL, WITH_ZIG, settings, toolset, workspace
 
-from buildlib.core.plan import Step
+from buildlib.core.plan import ShareHostUnits, Step, Write
 from buildlib.core.request import NO_REQUEST, Request
 from buildlib.core.targets import TARGETS
 from buildlib.machine.selection import select
 from buildlib.machine.workspace import Component
 from buildlib.rust import cargo
+from buildlib.rust.backends.cross import Cross
 
 APP, TOOL = (Component(name=name, package="pack", version="1.0.0") for name in ("app", "tool"))
 WORKSPACE = workspace(APP, TOOL)
@@ -27,14 +28,15 @@ def step_of(build):
 def test_the_whole_command_line_with_zig(machine, rustup):
     build = compiled(machine(tools=["bash", "cc", "c++", "ar", "ranlib"], **WITH_ZIG), rustup)
     folder = build.folder.parents[1]
-    assert folder.name.startswith("zig-2.31-1.95.0-59807616e-")
+    assert folder.name == "arm64" and folder.parent.name.startswith("zig-2.31-1.95.0-59807616e-")
     assert build.folder == folder / "aarch64-unknown-linux-gnu" / "release"
     step = step_of(build)
     assert step.argv == (
         "/v/bin/cargo-zigbuild", "build", "--target", "aarch64-unknown-linux-gnu.2.31", "--profile", "release",
         "--workspace", "--bins", "--target-dir", str(folder), "--message-format", "json-render-diagnostics",
     )  # fmt: skip
-    tools = folder / "tools" / "arm64"
+    assert build.job.steps[-2:] == (ShareHostUnits(into=folder), step)  # once its cargo may start
+    tools = folder / "tools"
     project = hashlib.sha256(str(tools).encode()).hexdigest()[:8]
     assert step.env == {
         "PATH": "", "PWD": "/w", "CARGO": str(rustup.cargo), "RUSTC": f"{tools}/rustc", "SOURCE_DATE_EPOCH": "0",
@@ -74,14 +76,26 @@ def test_no_word_of_a_command_line_is_empty(machine, rustup):
         assert all(step_of(compiled(machine(**WITH_ZIG), rustup, target)).argv)
 
 
-def test_musl_and_gnu_share_a_directory_but_glibc_versions_and_compilers_do_not(machine, rustup, system):
+def test_musl_and_gnu_share_what_is_compiled_for_this_machine_but_glibc_versions_and_compilers_do_not(
+    machine, rustup, system
+):
     host = machine(**WITH_ZIG)
-    folders = [
-        compiled(host, rustup).folder.parents[1],
-        compiled(host, rustup, MUSL).folder.parents[1],
-        compiled(host, rustup, glibc="2.28").folder.parents[1],
-        compiled(host, system).folder.parents[1],
-        compiled(machine(env={"LDFLAGS": "-s"}, **WITH_ZIG), rustup).folder.parents[1],
+    builds = [
+        compiled(host, rustup),
+        compiled(host, rustup, MUSL),
+        compiled(host, rustup, glibc="2.28"),
+        compiled(host, system),
+        compiled(machine(env={"LDFLAGS": "-s"}, **WITH_ZIG), rustup),
+        compiled(host, rustup, TARGETS["amd64"]),  # whose units for this machine have other names
     ]
-    assert folders[0] == folders[1]
-    assert len(set(folders)) == 4
+    assert builds[0].family == builds[1].family
+    assert len({build.family for build in builds}) == 5
+    assert len({build.folder for build in builds}) == 6
+    assert all(build.folder.parents[2] == build.family for build in builds)
+
+
+def test_a_container_gets_nothing_of_other_arches(machine):
+    host = machine(tools=["cross", "rustup"])
+    tools = cargo.Toolset(target=ARM64, backend=Cross(why="w", minimum_glibc=""), compiler=None)
+    build = cargo.build(host, settings(), WORKSPACE, NO_REQUEST, select(WORKSPACE, NO_REQUEST), tools)
+    assert [type(step) for step in build.job.steps] == [Write, Step]

@@ -41,20 +41,20 @@ def written(tests):
 
 def test_the_whole_command_lines_of_a_test_run(machine, rustup):
     tests = planned(machine(**WITH_ZIG), rustup, rest=("-p", "app", "crc", "--", "--nocapture"))
-    folder = str(tests.record.parents[2])
+    folder = str(tests.record.parents[1])
     line = (
         "/v/bin/cargo-zigbuild", "test", "--target", "aarch64-unknown-linux-gnu.2.31", "--target-dir", folder, "-p", "app", "crc",
     )  # fmt: skip
     assert tests.compile.argv == (*line, "--no-run", "--message-format", "json-render-diagnostics")
     assert tests.run.argv == (*line, "--no-fail-fast", "--", "--nocapture")
     assert tests.probe.argv == (
-        "/v/bin/cargo-zigbuild", "run", "--quiet", "--manifest-path", f"{folder}/tools/arm64/probe/Cargo.toml",
+        "/v/bin/cargo-zigbuild", "run", "--quiet", "--manifest-path", f"{folder}/tools/probe/Cargo.toml",
         "--target", "aarch64-unknown-linux-gnu.2.31", "--target-dir", folder,
     )  # fmt: skip
-    assert {step.env[RUNNER] for step in (tests.compile, tests.run, tests.probe)} == {f"{folder}/tools/arm64/runner"}
+    assert {step.env[RUNNER] for step in (tests.compile, tests.run, tests.probe)} == {f"{folder}/tools/runner"}
     assert tests.probe_program == Path(folder, "aarch64-unknown-linux-gnu", "debug", "buildlib-probe")
     assert 'name = "buildlib-probe"' in written(tests)["Cargo.toml"]
-    tools = f"{folder}/tools/arm64"
+    tools = f"{folder}/tools"
     assert json.loads(written(tests)["runner.json"]) == {
         "emulator": ["/usr/bin/qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu"], "emulated_arch": "arm64", "timeout": 60.0,
         "record": f"{tools}/record.jsonl", "ran_on": "", "libraries": "",
@@ -141,7 +141,7 @@ def test_rustdoc_uses_the_same_std_as_rustc(machine, rustup):
     tests = planned(machine(**WITH_ZIG), rustup, std=Path("/cache/std"))
     rustdoc = str(rustup.rustc.with_name("rustdoc"))
     assert written(tests)["rustdoc"] == f'#!/bin/sh\nexec {rustdoc} --sysroot /cache/std "$@"\n'
-    assert tests.run.env["RUSTDOC"].endswith("/tools/arm64/rustdoc")
+    assert tests.run.env["RUSTDOC"].endswith("/tools/rustdoc")
     assert "RUSTDOC" not in planned(machine(**WITH_ZIG), rustup).run.env
 
 

@@ -92,7 +92,7 @@ def test_what_ran_on_the_host_says_so(arm64, tmp_path):
     assert [(suite["name"], suite.get("ran_on")) for suite in report["suites"]] == [("demo", "host"), ("other", None)]
 
 
-SPEC = "target/buildlib/*/tools/arm64/runner.json"
+SPEC = "target/buildlib/*/arm64/tools/runner.json"
 
 
 @pytest.mark.parametrize(

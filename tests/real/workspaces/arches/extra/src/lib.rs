@@ -1,0 +1,1 @@
+pub const FOR_ARM: bool = cfg!(feature = "arm");

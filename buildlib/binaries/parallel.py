@@ -107,7 +107,7 @@ def _together(
 ) -> dict[Target, Result]:
     with (
         jobserver.opened(context.host.env, limit(context)) as server,
-        ThreadPoolExecutor(max_workers=len(builds)) as pool,
+        ThreadPoolExecutor(max_workers=2 * len(builds)) as pool,  # they wait most of the time
     ):
         futures: dict[Target, Future[Result]] = {}
         for leader, *others in families(map(without_jobs, builds)):

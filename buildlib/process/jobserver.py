@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from buildlib.core.errors import Interrupted
 
 PAUSE = 0.25  # seconds between two looks at whether the command was interrupted
-VARIABLES = ("CARGO_MAKEFLAGS", "MAKEFLAGS", "MFLAGS")  # in the order in which cargo reads them
+VARIABLES = ("CARGO_MAKEFLAGS", "MAKEFLAGS", "MFLAGS")  # cargo reads the first that is set
 # `fds` is the name up to make 4.1. make 4.4 may name a fifo, which has a path and no descriptors; the last of several counts.
 DESCRIPTORS = re.compile(r"--jobserver-(?:auth|fds)=(\d+),(\d+)")
 FIFO = re.compile(r"--jobserver-auth=fifo:(\S+)")
@@ -50,12 +50,14 @@ class Jobserver:
 
     def _take(self, stopped: threading.Event) -> bytes | None:
         """A token from the pipe, None for this process's own. Looks at both, because a child that was killed keeps its tokens."""
+        poll = select.poll()
+        poll.register(self.read, select.POLLIN)
         while not stopped.is_set():
             with self.lock:
                 if self.spare:
                     self.spare = False
                     return None
-            if select.select([self.read], [], [], PAUSE)[0]:
+            if poll.poll(1000 * PAUSE):
                 with suppress(BlockingIOError):
                     if token := os.read(self.read, 1):
                         return token
@@ -112,12 +114,15 @@ def _inherited(env: Mapping[str, str]) -> tuple[int, int] | None:
 
 
 def _flags(env: Mapping[str, str]) -> str:
-    return next((env[name] for name in VARIABLES if "--jobserver-" in env.get(name, "")), "")
+    return next((env[name] for name in VARIABLES if name in env), "")
 
 
 def _is_pipe(descriptor: int) -> bool:
-    """Whether it is one. make names its descriptors also to commands that it does not start as a part of itself, without them."""
+    """Whether it is one that make has passed on. make names its descriptors also to commands that do not get them.
+
+    Then the number may be that of a pipe which Python has opened; children do not inherit those.
+    """
     try:
-        return stat.S_ISFIFO(os.fstat(descriptor).st_mode)
+        return stat.S_ISFIFO(os.fstat(descriptor).st_mode) and os.get_inheritable(descriptor)
     except OSError:
         return False

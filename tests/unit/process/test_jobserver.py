@@ -26,6 +26,8 @@ def pending(server):
 @pytest.fixture
 def pipe():
     ends = os.pipe()
+    for end in ends:
+        os.set_inheritable(end, True)
     yield ends
     for end in ends:
         os.close(end)
@@ -118,6 +120,13 @@ def test_the_fifo_of_a_make_is_joined(tmp_path):
             assert pending(server) == 0
         assert pending(server) == 1
     os.close(handle)
+
+
+def test_a_pipe_of_this_process_is_no_jobserver():
+    ends = os.pipe()
+    assert jobserver.inherited_descriptors({"MAKEFLAGS": "--jobserver-auth={},{}".format(*ends)}) == ()
+    for end in ends:
+        os.close(end)
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ from buildlib.core.targets import TARGETS
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 ARCHES = ("amd64", "arm64", "armv7", "riscv64")
+SIDES = ("together", "one by one", "cargo zigbuild")
 TRIPLES = {TARGETS[name].triple: name for name in ARCHES}
 CRATES = {
     "serde": (
@@ -100,6 +101,7 @@ def main() -> None:
         default=1.0,
         help="factor of its times, against the cost of all else",
     )
+    parser.add_argument("--sides", default=",".join(SIDES))
     parser.add_argument("--skip-real", action="store_true", help="measure the crates once, and simulate")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -107,10 +109,11 @@ def main() -> None:
         load = os.getloadavg()
         print(f"machine: {os.cpu_count()} cores, load {load[0]:.1f} at the start")
         bench.measure_crates()
-        for side in () if options.skip_real else ("together", "one by one", "cargo zigbuild"):
+        sides = options.sides.split(",")
+        for side in () if options.skip_real else sides:
             bench.real(side)
         for cores in map(int, options.cores.split(",")):
-            bench.simulate(cores)
+            bench.simulate(cores, sides)
         print(f"load {os.getloadavg()[0]:.1f} at the end")
 
 
@@ -178,7 +181,7 @@ class Bench:
             f"{cores} cores: {1 / demand.share:.2f} times CPU / cores on an idle machine"
         )
 
-    def simulate(self, cores: int) -> None:
+    def simulate(self, cores: int, sides: list[str]) -> None:
         stand_in = self.scratch / "stand-in"
         stand_in.write_text(STAND_IN.format(python=os.path.realpath(SCRIPTS / "python3")))
         stand_in.chmod(0o755)
@@ -191,7 +194,7 @@ class Bench:
         work = sum(seconds * self.compiled[key] for key, seconds in self.durations.items())
         bound = max(path, work / cores)
         print(f"simulated, {cores} cores: critical path {path:.1f} s, work {work:.1f} s, bound {bound:.1f} s")
-        for side in ("together", "one by one", "cargo zigbuild"):
+        for side in sides:
             seconds = self.build(side, cores, env)
             print(
                 f"simulated, {cores} cores, {side}: {seconds:.1f} s, {seconds / bound:.2f} times the bound, "

@@ -45,6 +45,7 @@ class FileSystem:
     def __init__(self, layers: Sequence[Layer], entries: Sequence[Sequence[Entry]] = ()) -> None:
         self._layers, self._root = layers, Node(DIRECTORY, 0)
         self._nodes = self._text = self._steps = 0
+        self._number = len(layers) - 1  # of the last layer
         allowance = Allowance()
         for number, layer in enumerate(layers):
             source = nullcontext(entries[number]) if entries else reader(layer, allowance)
@@ -59,6 +60,11 @@ class FileSystem:
         node, names = self._walk(path.split("/"))
         return (f"/{'/'.join(names)}", node) if node else None
 
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Apply one more layer, which is being made: its files cannot be read."""
+        self._number += 1
+        self._apply_all(entries, self._number)
+
     def read(self, node: Node) -> Iterator[tuple[int, bytes]]:
         """The content of a file in pieces, each with its offset. The last one may be empty: it is at the end of the file."""
         assert node.file is not None, node.kind
@@ -71,6 +77,10 @@ class FileSystem:
 
     def files(self) -> Iterator[tuple[str, Node]]:
         """Path and node of each file of the image, without what is behind symbolic links."""
+        return ((path, node) for path, node in self.nodes() if node.file)
+
+    def nodes(self) -> Iterator[tuple[str, Node]]:
+        """Path and node of everything in the image, directories before what is in them."""
         todo = [("", iter(self._root.children.items()))]
         while todo:
             folder, children = todo[-1]
@@ -79,9 +89,8 @@ class FileSystem:
                 todo.pop()
                 continue
             self._count_steps(1 + len(folder) // 64)  # links lead to paths that are longer than any name
-            if node.file:
-                yield f"{folder}/{name}", node
-            elif node.kind == DIRECTORY:
+            yield f"{folder}/{name}", node
+            if node.kind == DIRECTORY:
                 todo.append((f"{folder}/{name}", iter(node.children.items())))
 
     # --- names ---------------------------------------------------------------------------------------------------------
@@ -154,7 +163,7 @@ class FileSystem:
         if base.startswith(WHITEOUT):
             self._remove(directory, base, number)
         elif entry.kind == DIRECTORY:
-            self._add_directory(directory, base, number)
+            self._add_directory(directory, base, number).attributes = entry.attributes
         else:
             node = Node(entry.kind, number)
             node.link = entry.link
@@ -238,7 +247,8 @@ def _is_detour(link: str) -> bool:
 def reader(layer: Layer, allowance: Allowance) -> Iterator[Reader]:
     """The entries of a layer. What is wrong with them is an error that names the layer."""
     with naming(layer), layer.open() as file:
-        allowance.add(os.fstat(file.fileno()).st_size)
+        allowance.add(file.seek(0, os.SEEK_END))
+        file.seek(0)
         yield Reader(Decompressed(file, allowance))
 
 

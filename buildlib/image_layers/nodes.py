@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from buildlib.image_layers.tar import DIRECTORY
+from buildlib.image_layers.tar import DIRECTORY, Attributes
 
 NOTHING: dict[str, Node] = {}  # in what is not a directory
 
@@ -19,13 +19,14 @@ class File:
 class Node:
     """What a name refers to. `newest` is the number of the last layer that wrote it, or anything below it."""
 
-    __slots__ = ("children", "file", "kind", "link", "newest")
+    __slots__ = ("attributes", "children", "file", "kind", "link", "newest")
 
     def __init__(self, kind: str, newest: int) -> None:
         self.kind, self.newest = kind, newest
         self.children: dict[str, Node] = {} if kind == DIRECTORY else NOTHING
         self.link = ""
         self.file: File | None = None  # if it is one
+        self.attributes: Attributes | None = None  # of a directory that has an entry in a layer
 
     @property
     def is_executable(self) -> bool:

@@ -3,13 +3,14 @@
 Container engines read layers with Go's archive/tar, so the semantics are those of its reader.go (1.26): which of several names
 counts, which entries have data, that global PAX records do not apply to what follows. Python's tarfile differs in these, takes the
 first damaged header for the end, and reads headers of any size and depth. What Go refuses is a LayerError, with one exception:
-fields that are not used here (times, owners) are not checked.
+fields that no rule of the gate is about (times, owners) are not checked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from buildlib.image_layers.compression import BUFFER, Decompressed, LayerError
 from buildlib.image_layers.sparse import BLOCK, Map, number, read_map, record_map
@@ -24,6 +25,15 @@ SPECIAL = "xgLK"
 LONG_NAME, LONG_LINK = "\0L", "\0K"  # no PAX record has such a name
 
 
+class Attributes(NamedTuple):
+    """What a header says of a file or directory besides its name. `modified` is in seconds since 1970."""
+
+    mode: int = 0o755
+    user: int = 0
+    group: int = 0
+    modified: int = 0
+
+
 @dataclass(slots=True)
 class Entry:
     """One entry of a layer. `name` and `link` are as in the archive, with bytes that are not UTF-8 as surrogates."""
@@ -34,6 +44,7 @@ class Entry:
     executable: bool  # by anybody
     size: int  # bytes of a file, with its holes
     parts: Map | None = None  # where its data belongs, None for a file without holes
+    attributes: Attributes | None = None  # of a directory
 
 
 class Reader:
@@ -112,6 +123,8 @@ class Reader:
         if flag not in KINDS:
             raise LayerError(f"{name}: an entry of the unknown type {flag!r}")
         entry = Entry(name, KINDS[flag], link, bool(_numeric(block[100:108]) & 0o111), size)
+        if entry.kind == DIRECTORY:
+            entry.attributes = _attributes(block, records)
         if sparse := read_map(records, self._data, size) if records else None:
             if flag in WITHOUT_DATA:
                 raise LayerError("a sparse file that is not a file")
@@ -147,6 +160,21 @@ def _is_number(data: bytes) -> bool:
         return data[0] == 0 or _numeric(data) is not None
     except LayerError:
         return False
+
+
+def _attributes(block: bytes, records: Mapping[str, str]) -> Attributes:
+    """Permissions, owners and time of an entry, each 0 where it cannot be read."""
+
+    def read(name: str, field: bytes) -> int:
+        try:
+            return int(float(records[name])) if records.get(name) else _numeric(field)
+        except (LayerError, ValueError, OverflowError):
+            return 0
+
+    return Attributes(
+        read("", block[100:108]) & 0o7777, read("uid", block[108:116]), read("gid", block[116:124]),
+        read("mtime", block[136:148]),
+    )  # fmt: skip
 
 
 def _numeric(data: bytes) -> int:

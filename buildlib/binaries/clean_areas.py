@@ -8,7 +8,19 @@ from buildlib.process.clean import Area
 from buildlib.process.context import Context
 
 # What is in the user's cache and can be made or downloaded again. `builders` is not: it has the state of running gateways.
-CACHES = ("debs", "libc", "libraries", "qemu", "reproduce", "starts", "sysroots", "test_runner", "zig", "zigbuild")
+CACHES = (
+    "debs",
+    "layers",
+    "libc",
+    "libraries",
+    "qemu",
+    "reproduce",
+    "starts",
+    "sysroots",
+    "test_runner",
+    "zig",
+    "zigbuild",
+)
 
 
 def of_workspace(context: Context, *, dist_only: bool) -> list[Area]:

@@ -139,10 +139,8 @@ def client_for(context: Context, on_failure: OnFailure | None = None) -> Client:
 
 
 @contextmanager
-def _open_gateway(context: Context, builder: str) -> Iterator[Session]:
-    # Imported late: requests and http.server are needed for nothing else.
-    from buildlib.registry import gateway as gateways
-
+def open_client(context: Context) -> Iterator[Client]:
+    """A client that tells the user about long waits, and at the end how many requests were tried again."""
     waits: list[float] = []  # seconds
 
     def on_failure(title: str, failure: Failure, attempt: int, wait: float | None) -> None:
@@ -155,18 +153,33 @@ def _open_gateway(context: Context, builder: str) -> Iterator[Session]:
                 f"{title}: retrying {attempt + 1} of {limit} in {wait:.0f} s: {failure.cause.removeprefix(f'{title}: ')}"
             )
 
-    run, env, client = context.run, context.run.env, client_for(context, on_failure)
+    client = client_for(context, on_failure)
+    try:
+        yield client
+    finally:
+        client.close()
+        if waits:
+            requests = f"{len(waits)} {'request was' if len(waits) == 1 else 'requests were'}"
+            context.console.note(f"network: {requests} tried again, after waits of {sum(waits):.1f} s in all")
+
+
+@contextmanager
+def _open_gateway(context: Context, builder: str) -> Iterator[Session]:
+    # Imported late: requests and http.server are needed for nothing else.
+    from buildlib.registry import gateway as gateways
+
+    run, env = context.run, context.run.env
     real = docker_daemon.config_folder(env)
-    with tempfile.TemporaryDirectory() as folder, gateways.open_gateway(client, builder) as gateway:
+    with (
+        open_client(context) as client, tempfile.TemporaryDirectory() as folder,
+        gateways.open_gateway(client, builder) as gateway,
+    ):  # fmt: skip
         changed = gateways.docker_config(Path(folder), real, gateway, env.get("BUILDX_CONFIG", ""))
         run.env, run.translate = {**env, **changed}, gateway.translate
         try:
             yield Session(gateway)
         finally:
             run.env, run.translate = env, str
-            if waits:
-                requests = f"{len(waits)} {'request was' if len(waits) == 1 else 'requests were'}"
-                context.console.note(f"network: {requests} tried again, after waits of {sum(waits):.1f} s in all")
 
 
 def _reachable(context: Context) -> bool:

@@ -25,11 +25,24 @@ def push_blob(repository: Repository, data: bytes, digest: str) -> None:
     Raises:
         NetworkError, BuildError: The registry refuses it, or does not answer.
     """
-    client, title = repository.client, f"{repository}@{digest}"
-    if _send(repository, "HEAD", f"blobs/{digest}").status == 200:
-        return
-    answer = upload(client, repository.registry, repository.name, io.BytesIO(data), digest)
+    if not has_blob(repository, digest):
+        push_file(repository, io.BytesIO(data), digest)
+
+
+def has_blob(repository: Repository, digest: str) -> bool:
+    """Whether the repository has a blob. What goes wrong with the question is reported by the upload that follows a no."""
+    answer = _send(repository, "HEAD", f"blobs/{digest}")
+    if answer.response is not None:
+        answer.received.close()
+    return answer.status == 200
+
+
+def push_file(repository: Repository, body: IO[bytes], digest: str) -> None:
+    """Upload a blob that the repository does not have from a file, which is closed. Errors as for `push_blob`."""
+    title = f"{repository}@{digest}"
+    answer = upload(repository.client, repository.registry, repository.name, body, digest)
     _require_created(answer, title, f"upload of {title}")
+    answer.received.close()
 
 
 def push_manifest(repository: Repository, version: str, data: bytes, media_type: str) -> None:
@@ -73,6 +86,8 @@ def mount(client: Client, registry: str, repository: str, digest: str, source: s
     answer = client.request(
         Request(method="POST", host=host, path=f"/v2/{repository}/blobs/uploads/?{parameters}", headers={})
     )
+    if answer.status != 201 and answer.response is not None:
+        answer.received.close()  # 202: an upload that is not continued
     return answer if answer.status == 201 else None
 
 

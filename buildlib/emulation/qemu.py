@@ -85,6 +85,28 @@ def start(host: Host, words: tuple[str, ...], binary: Path, flag: str, scratch: 
     return Step(title=f"start {binary.name}", argv=argv, cwd=scratch, stdout="keep", quiet=True, timeout=2 * TIMEOUT)
 
 
+def start_in_image(
+    host: Host, image: Path, words: tuple[str, ...], env: Mapping[str, str], folder: str, scratch: Path
+) -> Step:
+    """The step that starts a program in the sandbox as a container of an image would.
+
+    `image` is a directory with the image's files and the directories dev, proc and tmp, `words` is the whole command line in it,
+    `folder` the working directory, and `scratch` an empty directory. Exit codes are those of `start`.
+    """
+    spec = {
+        "scratch": str(scratch), "files": [], "libraries": [], "image": str(image), "env": dict(env), "folder": folder,
+        "seconds": TIMEOUT, "memory": MEMORY, "output": OUTPUT, "processes": PROCESSES,
+    }  # fmt: skip
+    argv = (str(host.python), "-IS", str(SANDBOX), json.dumps(spec), *words)
+    return Step(title=f"start {words[-2]}", argv=argv, cwd=scratch, stdout="keep", quiet=True, timeout=2 * TIMEOUT)
+
+
+def not_entered(outcome: Outcome) -> str:
+    """Why this machine cannot start anything in an image, "" if it can."""
+    lines = outcome.output.splitlines() if outcome.code == 126 else []
+    return next((line.removeprefix(sandbox.NOT_ENTERED) for line in lines if line.startswith(sandbox.NOT_ENTERED)), "")
+
+
 def not_loaded(outcome: Outcome) -> str:
     """Why the loader could not load a program's libraries, "" if it could."""
     match = NO_LIBRARY.search(outcome.output) if outcome.code in (1, 127) else None

@@ -3,7 +3,8 @@
 The program has no network, sees the files of the system and those that SPEC names read-only, writes to a /tmp of its own that is
 removed afterwards, and is limited in time, memory, output and processes; what it has started ends with it. For that it runs in new
 user, mount, network, IPC and PID namespaces (user_namespaces(7)). Where the kernel refuses them, Landlock (landlock(7)) forbids
-writing and TCP, as far as the kernel has it, and a first line on stderr says so. Imports nothing of buildlib.
+writing and TCP, as far as the kernel has it, and a first line on stderr says so. A SPEC with an `image` lets it see the files of that
+directory instead of the system's; only root can do that without namespaces. Imports nothing of buildlib.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 # Lines on stderr begin with these.
 NOTICE, STOPPED, NOT_EXECUTED = "buildlib: not isolated: ", "buildlib: stopped: ", "buildlib: cannot be executed: "
+NOT_ENTERED = "buildlib: cannot enter the image: "
 TIMED_OUT, EXCEEDED = 124, 125  # exit codes: that of timeout(1), and that of another limit
 # <linux/sched.h>, <linux/mount.h>, <linux/prctl.h>
 NEWNS, NEWIPC, NEWUSER, NEWPID, NEWNET = 0x00020000, 0x08000000, 0x10000000, 0x20000000, 0x40000000
@@ -54,7 +56,7 @@ def main(spec_text: str, *words: str) -> None:
     isolated = True
     try:
         _unshare()
-        _build_root(spec["scratch"], spec["files"])
+        _build_root(spec["scratch"], spec["files"], spec.get("image", ""))
     except OSError as error:
         isolated = False
         os.write(2, f"{NOTICE}{error.strerror}\n".encode())
@@ -91,8 +93,7 @@ def main(spec_text: str, *words: str) -> None:
 
 def _check(result: int) -> None:
     if result != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+        raise OSError(number := ctypes.get_errno(), os.strerror(number))
 
 
 def _unshare() -> None:
@@ -100,27 +101,26 @@ def _unshare() -> None:
     user, group = os.getuid(), os.getgid()
     _check(libc.unshare(NEWUSER | NEWNS | NEWIPC | NEWNET | NEWPID))
     for name, text in (("setgroups", "deny"), ("uid_map", f"{INSIDE} {user} 1"), ("gid_map", f"{INSIDE} {group} 1")):
-        descriptor = os.open(f"/proc/self/{name}", os.O_WRONLY)
-        try:
-            os.write(descriptor, text.encode())
-        finally:
-            os.close(descriptor)
+        with open(f"/proc/self/{name}", "wb", buffering=0) as file:
+            file.write(text.encode())
 
 
-def _build_root(root: str, files: list[str]) -> None:
-    """Mount a new root at the empty directory `root`: the system's directories and `files`, all read-only, and a small tmpfs."""
-    sources = {file: os.path.realpath(file) for file in (*filter(os.path.exists, SHOWN), *files)}
+def _build_root(root: str, files: list[str], image: str) -> None:
+    """Mount a new root at the empty directory `root`: the system's directories or an image's, and `files`, all read-only."""
+    shown = DEVICES if image else SHOWN
+    sources = {file: os.path.realpath(file) for file in (*filter(os.path.exists, shown), *files)}
     _mount(None, "/", None, MS_REC | MS_PRIVATE)
-    _mount("tmpfs", root, "tmpfs", MS_NOSUID | MS_NODEV, "size=64m,mode=755")
-    for entry in os.scandir("/"):
-        if not SYSTEM.fullmatch(entry.name):
-            continue
+    if image:
+        _bind(image, root)
+    for place in (f"{root}/dev", f"{root}/tmp") if image else (root,):
+        _mount("tmpfs", place, "tmpfs", MS_NOSUID | MS_NODEV, "size=64m,mode=755")
+    for entry in () if image else (entry for entry in os.scandir("/") if SYSTEM.fullmatch(entry.name)):
         if entry.is_symlink():
             os.symlink(os.readlink(entry.path), f"{root}/{entry.name}")
         elif entry.is_dir():
             os.mkdir(f"{root}/{entry.name}")
             _bind(entry.path, f"{root}/{entry.name}")
-    for name in ("proc", "dev", "tmp"):
+    for name in () if image else ("proc", "dev", "tmp"):
         os.mkdir(f"{root}/{name}")
     for file, source in sources.items():
         place = f"{root}{file}"
@@ -202,16 +202,30 @@ def _execute(spec: Mapping[str, Any], words: tuple[str, ...], *, isolated: bool)
     if not isolated:
         os.chdir(spec["scratch"])
         _landlock(spec["scratch"])
+    if "image" in spec:
+        _enter_image(spec, isolated=isolated)
     for limit, value in limits.items():
         resource.setrlimit(limit, (value, value))
     home = "/tmp" if isolated else spec["scratch"]
     env = {name: os.environ[name] for name in KEPT if name in os.environ} | {"HOME": home, "TMPDIR": home}
+    env |= spec.get("env", {})
     if spec["libraries"]:  # for the program alone: this Python may not load them
         env["LD_LIBRARY_PATH"] = ":".join(spec["libraries"])
     try:
         os.execve(words[0], words, env)
     except OSError as error:
         os.write(2, f"{NOT_EXECUTED}{error.strerror}\n".encode())
+        os._exit(126)
+
+
+def _enter_image(spec: Mapping[str, Any], *, isolated: bool) -> None:
+    """Make the image the root, unless namespaces have done that already."""
+    try:
+        if not isolated:
+            os.chroot(spec["image"])
+        os.chdir(spec["folder"])
+    except OSError as error:
+        os.write(2, f"{NOT_ENTERED}{error.strerror}\n".encode())
         os._exit(126)
 
 

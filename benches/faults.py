@@ -1,7 +1,7 @@
 """How often the first attempt to push an image for two platforms to a registry behind a bad network succeeds.
 
 `docker buildx build --push` and `buildlib image --push` are compared with the same seeds. Run it with
-`python benches/faults.py [--builds 40] [--more 120] [--all] [--dockerfile]`.
+`python benches/faults.py [--builds 40] [--more 120] [--all] [--dockerfile] [--engine none]`.
 
 A proxy in front of the registry demands a token and answers a share of all requests, token requests included, with a reset or
 503 (--all: also 500, 502, 429 with Retry-After, half a body, a late answer, no answer for 20 s). Every build has new binaries.
@@ -41,7 +41,9 @@ DENIED = {"errors": [{"code": "DENIED", "message": "requested access to the reso
 
 
 class Bench:
-    """One small service, compiled once, whose binaries change before each push."""
+    """One small service, compiled once, whose binaries change before each push. `way` is the setting `engine`."""
+
+    way = "docker"
 
     def __init__(self, folder, proxy, engine):
         self.folder, self.proxy, self.env = folder, proxy, engine.env
@@ -79,7 +81,7 @@ class Bench:
             file.write_text(text)
 
     def push_with_buildlib(self, **env):
-        argv = (BUILDLIB, "image", "--no-build", "--push", "--arch", "amd64,arm64")
+        argv = (BUILDLIB, "image", "--no-build", "--push", "--arch", "amd64,arm64", "--engine", self.way)
         return run(*argv, cwd=self.folder, env=self.env | env)
 
     def push_with_buildx(self):
@@ -214,6 +216,7 @@ def main():
         "--only", action="store_true", help="only the cost of the gateway and permanent faults, no rates"
     )
     parser.add_argument("--all", action="store_true", help="all kinds of faults")
+    parser.add_argument("--engine", default="docker", help="the engine of buildlib: docker or none")
     parser.add_argument("--dockerfile", action="store_true", help="only the rates, of an image from a Dockerfile")
     options = parser.parse_args()
     with ExitStack() as stack:
@@ -222,6 +225,7 @@ def main():
         proxy = stack.enter_context(faulty_proxy(registry))
         engine = containers.Engine(env=env, registry=proxy.address, mirrors={"docker.io": [proxy.address]})
         bench = (DockerfileBench if options.dockerfile else Bench)(scratch / "small", proxy, engine)
+        bench.way = options.engine
         succeed(bench.push_with_buildlib())  # creates the builder, and pulls the base image into it
         if not options.dockerfile:
             cost(bench, 15)

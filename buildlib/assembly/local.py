@@ -29,8 +29,8 @@ class Save:
     def __call__(self) -> ImageResult:
         """Build and check the image, unless the layout already contains one that was made from the same inputs."""
         annotations, folder = self.assembly.annotations(), self.output / self.assembly.name
-        saved = None if self.assembly.fresh else _saved(folder, annotations.get(INPUTS, ""))
-        image = saved or self.assembly.checked_layouts().joined(annotations)
+        known = None if self.assembly.fresh else saved(folder, annotations.get(INPUTS, ""))
+        image = known or self.assembly.checked_layouts().joined(annotations)
         return oci_layouts.write(self.assembly.context, self.assembly.image, image, self.output)
 
     def context(self, result: ImageResult) -> str:
@@ -104,7 +104,7 @@ class Load:
         return outcome.stdout.strip() if outcome else ""
 
 
-def _saved(folder: Path, inputs: str) -> oci.Image | None:
+def saved(folder: Path, inputs: str) -> oci.Image | None:
     """The complete image in a layout that was made from the same inputs, if there is one."""
     for entry in manifests.index_of(read_text(folder / "index.json")).manifests:
         text = read_text(blob_path(folder, entry.digest))

@@ -6,9 +6,9 @@ A command that ends anywhere in between leaves every tag where it was.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from buildlib.assembly import oci
 from buildlib.assembly.assembly import Assembly, Wanted
@@ -22,6 +22,7 @@ from buildlib.image_gate import manifests
 from buildlib.image_gate.manifests import Configuration, Index, Manifest
 
 if TYPE_CHECKING:
+    from buildlib.process.context import Context
     from buildlib.signing.images import Attached
     from buildlib.signing.signer import Signer
 
@@ -150,18 +151,8 @@ class Push:
             return ()
         (digest,) = pushed.digests
         document = succeeded(self.assembly.read(f"{self.repository}@{digest}")).stdout.encode()
-        bases = Index(annotations=dict(annotations)).bases
-        wanted, predicates = (
-            Wanted(attest=self.signer.attest, source=self.signer.source, bases=bases),
-            self.assembly.predicates,
-        )
-        attached = self.signer.sign(self.repository, document, digest, lambda platform: predicates(platform, wanted))
-        if any(one.added for one in attached):
-            images = f"{len(attached) - 1} platforms" if len(attached) > 2 else "1 platform"
-            self.assembly.context.console.note(
-                f"{self.assembly.name}: signed with {self.signer.key.name}: index and {images}"
-            )
-        return tuple(attached)
+        context, name = self.assembly.context, self.assembly.name
+        return sign(context, self.signer, name, self.repository, document, annotations, self.assembly.predicates)
 
     def _tag(
         self, pushed: Pushed, tagged: Mapping[str, str], annotations: Mapping[str, str], attached: Sequence[Attached]
@@ -180,7 +171,7 @@ class Push:
             component=self.assembly.name, status=Status.DONE if done else Status.UNCHANGED, tags=self.tags,
             platforms=self.assembly.image.platforms, where=self.repository, digest=oci.digest(text.encode()),
             layers=self._layers(pushed.images) if moved else {},
-            signed=tuple(dict.fromkeys(name for one in attached for name in one.names)),
+            signed=names_of(attached),
         )  # fmt: skip
 
     def _layers(self, images: Mapping[str, str]) -> dict[str, tuple[tuple[str, int], ...]]:
@@ -200,3 +191,22 @@ def _is_same(text: str, pushed: Pushed, annotations: Mapping[str, str]) -> bool:
         return True
     index = manifests.index_of(text)
     return bool(pushed.images) and index.images == pushed.images and index.inputs == annotations.get(INPUTS, "")
+
+
+def sign(
+    context: Context, signer: Signer, name: str, repository: str, document: bytes, annotations: Mapping[str, str],
+    predicates: Callable[[str, Wanted], Iterable[tuple[str, Any]]],
+) -> tuple[Attached, ...]:  # fmt: skip
+    """Sign an index and its images, and attach what the settings ask for. `name` is the component's."""
+    wanted = Wanted(attest=signer.attest, source=signer.source, bases=Index(annotations=dict(annotations)).bases)
+    digest = oci.digest(document)
+    attached = signer.sign(repository, document, digest, lambda platform: predicates(platform, wanted))
+    if any(one.added for one in attached):
+        images = f"{len(attached) - 1} platforms" if len(attached) > 2 else "1 platform"
+        context.console.note(f"{name}: signed with {signer.key.name}: index and {images}")
+    return tuple(attached)
+
+
+def names_of(attached: Iterable[Attached]) -> tuple[str, ...]:
+    """The signatures and attestations that an image has."""
+    return tuple(dict.fromkeys(name for one in attached for name in one.names))

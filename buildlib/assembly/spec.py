@@ -29,6 +29,7 @@ class ImageResult:
     layers: Mapping[str, tuple[tuple[str, int], ...]] = field(
         default_factory=dict
     )  # platform -> digests and stored bytes
+    not_started: tuple[str, ...] = ()  # platforms whose program was not started in its image, each with the reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

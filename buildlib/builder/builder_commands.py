@@ -14,7 +14,7 @@ from buildlib.core.plan import Step
 from buildlib.process.context import Context
 
 NO_BUILDX = "docker has no plugin buildx"
-WITHOUT_DOCKER = "install Docker and buildx; or use --output with -musl arches, which needs neither"
+WITHOUT_DOCKER = "install Docker and buildx; images of binaries need neither with --engine none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -189,6 +189,14 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             extra={"flag": "build --dist"},
         ),
     ] = "dist"
+    engine: Annotated[
+        Literal["auto", "docker", "none"],
+        Meta(
+            description="what makes images: docker, or none, which is buildlib itself; auto is docker if a daemon and buildx"
+            " answer, else none where that is possible",
+            extra={"flag": "image --engine"},
+        ),
+    ] = "auto"
     registry: Annotated[
         str,
         Meta(

@@ -23,6 +23,7 @@ from buildlib.doctor import engine
 from buildlib.doctor.engine import EngineFacts
 from buildlib.emulation import binfmt, qemu
 from buildlib.emulation.exit_stub import exit_program
+from buildlib.images import workspace_dockerfile
 from buildlib.machine import docker_daemon
 from buildlib.process.context import Context
 from buildlib.process.files import read_text
@@ -84,20 +85,26 @@ def _loaders(context: Context, targets: Iterable[Target]) -> Iterable[Requiremen
 
 
 def image_requirements(context: Context, targets: tuple[Target, ...]) -> tuple[Requirement, ...]:
-    """What images require: the engine and, if it answers, handlers for the other architectures, and credentials.
+    """What images require: credentials, the engine, and, if it answers, handlers for the other architectures.
 
     UsageError when the setting `registry` is not the name of a registry.
     """
-    required = bool(context.config.registry or context.config.images)
+    config, registries = context.config, []
+    if config.registry:
+        registries = [parse(f"{spec.registry(context)}/component").registry]
+    credentials = engine.credentials(registries, docker_daemon.read_config(context.host.env))
+    if config.engine == "none":
+        return credentials
+    # The images of binaries need an engine only where the settings say so, or where it is complete: buildlib makes them itself.
+    needed = bool(config.images) or workspace_dockerfile.is_own(context)
+    published = bool(config.registry)
     if not context.host.daemon.version:
-        return (engine.daemon(required=required, error=context.host.daemon.error),)
-    registries = [parse(f"{spec.registry(context)}/component").registry] if context.config.registry else []
-    handlers = {needed.what: needed for target in targets for needed in binfmt.requirements(target)}
-    config = docker_daemon.read_config(context.host.env)
-    return (
-        *engine.requirements(_engine_facts(context), required=required), *handlers.values(),
-        *engine.credentials(registries, config),
-    )  # fmt: skip
+        required = needed or (published and config.engine == "docker")
+        return (engine.daemon(required=required, error=context.host.daemon.error), *credentials)
+    facts = _engine_facts(context)
+    required = needed or (published and (config.engine == "docker" or bool(facts.buildx)))
+    handlers = {one.what: one for target in targets for one in binfmt.requirements(target)}
+    return (*engine.requirements(facts, required=required), *handlers.values(), *credentials)
 
 
 def _engine_facts(context: Context) -> EngineFacts:

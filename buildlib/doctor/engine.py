@@ -50,13 +50,13 @@ class EngineFacts:
 def daemon(*, required: bool, error: str = "") -> Requirement:
     """That a Docker daemon answers.
 
-    `required` is False where this workspace publishes no images: then a missing daemon is only a warning. `error` is why it did
+    `required` is False where no image of this workspace needs it: then a missing daemon is only a warning. `error` is why it did
     not answer.
     """
     return Requirement(
         what="a Docker daemon", why=f"{WHY}; {error}" if error else WHY, required=required, section=SECTION,
         met=lambda host: bool(host.daemon.version),
-        fixes=(Fix(text="start Docker, and join the group `docker`; binaries, tests and -musl images do not need it"),),
+        fixes=(Fix(text="start Docker, and join the group `docker`; binaries, tests and the images of binaries do not need it"),),
     )  # fmt: skip
 
 

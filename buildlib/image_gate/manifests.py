@@ -45,6 +45,8 @@ class Descriptor(Struct, frozen=True):
     digest: Annotated[str, Meta(pattern=r"^[a-z0-9]+([+._-][a-z0-9]+)*:[A-Za-z0-9=_-]+\Z")]
     size: Annotated[int, Meta(ge=0)] | None = None  # bytes; all current tools state it
     platform: Platform | None = None
+    media_type: str | None = msgspec.field(default=None, name="mediaType")
+    urls: tuple[str, ...] | None = None  # from where a layer is downloaded that registries must not distribute
 
     @property
     def is_image(self) -> bool:

@@ -12,7 +12,7 @@ from buildlib import elf
 from buildlib.assembly import oci
 from buildlib.assembly.assembly import UNTOUCHED, Assembly, Layouts, Wanted, hashed
 from buildlib.binaries import provenance
-from buildlib.binaries.dist import files_of, libraries_of
+from buildlib.binaries.dist import Entry, files_of, libraries_of
 from buildlib.binaries.provenance import binary_input
 from buildlib.binaries.sbom import sbom_of
 from buildlib.builder import buildx
@@ -27,12 +27,56 @@ from buildlib.failures.classify import classify
 from buildlib.images import contents, dockerfile, workspace_dockerfile
 from buildlib.images.binary_image import BinaryImage
 from buildlib.images.contents import Content
+from buildlib.process.context import Context
 
 # Seconds in which a program must print its version on all platforms. A program that crashes under QEMU never ends: QEMU sends itself
 # the signal of the crash, which does not end it, because it is the first process of its container.
 START = 60.0
 # Labels that change with every commit. Binaries that did not change need no new image for a new commit.
 VOLATILE_LABELS = ("org.opencontainers.image.created", "org.opencontainers.image.revision")
+
+
+def base_of(image: BinaryImage, targets: Iterable[Target]) -> str:
+    """The name of the base image for these targets, "" for none."""
+    default = dockerfile.DEFAULT_BASE if any(not target.is_musl for target in targets) else "scratch"
+    base = image.stage.base or default
+    return "" if base == "scratch" else base
+
+
+def index_annotations(image: BinaryImage, base: str, base_digest: str, files: Iterable[Content]) -> dict[str, str]:
+    """A digest of everything that the image is made from, without commit and time, and the base image with its digest."""
+    stage = image.stage
+    labels = {name: value for name, value in stage.runtime.labels.items() if name not in VOLATILE_LABELS}
+    binaries = [(target.name, [file["sha256"] for file in files_of(entry)]) for target, entry in image.entries.items()]
+    digest = hashed(
+        dockerfile.BASES, dockerfile.runtime(image.name, stage), base_digest, labels,
+        contents.inputs(files), binaries,
+    )  # fmt: skip
+    return {INPUTS: digest, **({BASES: f"{base}@{base_digest}"} if base else {})}
+
+
+def predicates(context: Context, image: BinaryImage, platform: str, wanted: Wanted) -> list[tuple[str, Any]]:
+    """The SBOM of the program for a platform, and what the image was made of; "" is the index."""
+    entries = {target.oci: entry for target, entry in image.entries.items()}
+    chosen = [entries[platform]] if platform else list(entries.values())
+    found: list[tuple[str, Any]] = []
+    if "sbom" in wanted.attest and platform:
+        found.append((SBOM, sbom_of(context, chosen[0])))
+    if "provenance" in wanted.attest:
+        inputs = [binary_input(entry) for entry in chosen]
+        said = provenance.of_image(context, wanted.source, image.name, platform, inputs, wanted.bases)
+        found.append((PROVENANCE, said))
+    return found
+
+
+def check_program(where: str, program: Path, entry: Entry, target: Target) -> None:
+    """Refused unless a program that was taken out of an image passes the gate, and is the file in dist/. `where` is its name."""
+    facts = elf.read(program)
+    mismatches = list(elf.check(facts, target, entry["floor"]))
+    if facts.sha256 != entry["sha256"]:
+        mismatches.append(Mismatch("sha256", facts.sha256, entry["sha256"]))
+    if mismatches:
+        raise Refused(f"{where}: {'; '.join(map(str, mismatches))}", UNTOUCHED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,39 +100,17 @@ class BinaryAssembly(Assembly):
         """
         if workspace_dockerfile.is_own(self.context):
             return {}
-        stage = self.image.stage
-        labels = {name: value for name, value in stage.runtime.labels.items() if name not in VOLATILE_LABELS}
-        base, entries = self._base(self.image.targets), self.image.entries.items()
+        base = base_of(self.image, self.image.targets)
         base_digest = oci.digest(succeeded(self.read(base)).stdout.encode()) if base else ""
-        binaries = [(target.name, [file["sha256"] for file in files_of(entry)]) for target, entry in entries]
-        digest = hashed(
-            dockerfile.BASES, dockerfile.runtime(self.name, stage), base_digest, labels,
-            contents.inputs(self._files()), binaries,
-        )  # fmt: skip
-        return {INPUTS: digest, **({BASES: f"{base}@{base_digest}"} if base else {})}
+        return index_annotations(self.image, base, base_digest, self._files())
 
     def predicates(self, platform: str, wanted: Wanted) -> list[tuple[str, Any]]:
         """The SBOM of the program for a platform, and what the image was made of."""
-        entries = {target.oci: entry for target, entry in self.image.entries.items()}
-        chosen = [entries[platform]] if platform else list(entries.values())
-        found: list[tuple[str, Any]] = []
-        if "sbom" in wanted.attest and platform:
-            found.append((SBOM, sbom_of(self.context, chosen[0])))
-        if "provenance" in wanted.attest:
-            inputs = [binary_input(entry) for entry in chosen]
-            said = provenance.of_image(self.context, wanted.source, self.name, platform, inputs, wanted.bases)
-            found.append((PROVENANCE, said))
-        return found
+        return predicates(self.context, self.image, platform, wanted)
 
     def _files(self) -> tuple[Content, ...]:
         """The files of the workspace that the image contains."""
         return contents.contents(self.context.workspace.root, self.name, self.image.stage)
-
-    def _base(self, targets: Iterable[Target]) -> str:
-        """The base image for these targets, "" for none."""
-        default = dockerfile.DEFAULT_BASE if any(not target.is_musl for target in targets) else "scratch"
-        base = self.image.stage.base or default
-        return "" if base == "scratch" else base
 
     def build(self, targets: tuple[Target, ...], output: str) -> str:
         """Build the image for these targets, and return its digest."""
@@ -97,7 +119,7 @@ class BinaryAssembly(Assembly):
             self.context.run(contents.build_context(self._files(), inputs.context, self.epoch))
         binaries = self._binaries(targets)
         self.context.run(binaries)
-        base = workspace_dockerfile.base_context(self.context, self.session, self._base(targets))
+        base = workspace_dockerfile.base_context(self.context, self.session, base_of(self.image, targets))
         args = {"LIBC": dockerfile.libc_suffix(targets[0]), "COMPILER": "scratch"}
         labels = self.image.stage.runtime.labels
         contexts = {"binaries": str(binaries.folder), **base}
@@ -163,7 +185,9 @@ class BinaryAssembly(Assembly):
             for target in group:
                 # BuildKit creates no directory per platform if there is only one platform.
                 folder = out / target.oci.replace("/", "_") if len(group) > 1 else out
-                self._gate(f"{where}: {target.oci}: {program}", folder / "program", target)
+                check_program(
+                    f"{where}: {target.oci}: {program}", folder / "program", self.image.entries[target], target
+                )
             self._start(where, inputs, group)
 
     def _export(self, where: str, program: str, inputs: BuildInputs, group: tuple[Target, ...]) -> Path:
@@ -176,15 +200,6 @@ class BinaryAssembly(Assembly):
             raise Refused(f"{where}: {program} is not in the image", help_text)
         succeeded(outcome)
         return out
-
-    def _gate(self, where: str, program: Path, target: Target) -> None:
-        entry = self.image.entries[target]
-        facts = elf.read(program)
-        mismatches = list(elf.check(facts, target, entry["floor"]))
-        if facts.sha256 != entry["sha256"]:
-            mismatches.append(Mismatch("sha256", facts.sha256, entry["sha256"]))
-        if mismatches:
-            raise Refused(f"{where}: {'; '.join(map(str, mismatches))}", UNTOUCHED)
 
     def _start(self, where: str, inputs: BuildInputs, group: tuple[Target, ...]) -> None:
         step = buildx.build_step(

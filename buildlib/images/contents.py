@@ -53,6 +53,11 @@ def contents(root: Path, name: str, stage: Stage) -> tuple[Content, ...]:
     return tuple(found)
 
 
+def copied(root: Path, source: str, to: str) -> tuple[Content, ...]:
+    """The files of one entry of the setting, which `contents` has accepted."""
+    return tuple(sorted(_named(root, source, to), key=lambda content: content.path))
+
+
 def inputs(files: Iterable[Content]) -> list[tuple[str, int, str]]:
     """What an image gets of the files: path, mode and digest of each."""
     return [(content.path, content.mode, digest(content.file.read_bytes())) for content in files]

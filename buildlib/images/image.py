@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from buildlib.assembly import spec
 from buildlib.assembly.assembly import Assembly
+from buildlib.assembly.direct_tasks import DirectAssembly, DirectCheck, DirectPush, DirectSave, DirectTask
 from buildlib.assembly.local import Keep, Load, Save
 from buildlib.assembly.push import Push
 from buildlib.assembly.spec import ImageResult, ImageSpec
+from buildlib.assembly.tasks import concurrently, record
 from buildlib.binaries import build
 from buildlib.builder import builder_commands
 from buildlib.builder.step_times import summary
@@ -30,6 +31,7 @@ from buildlib.images import (
     dockerfile_image,
     in_container,
     static_layouts,
+    without_engine,
     workspace_dockerfile,
 )
 from buildlib.images.bases import checked_bases
@@ -37,6 +39,7 @@ from buildlib.images.binary_assembly import BinaryAssembly
 from buildlib.images.dockerfile_assembly import DockerfileAssembly
 from buildlib.images.dockerfile_image import DockerfileImage
 from buildlib.images.in_container import ContainerOptions
+from buildlib.images.workshop import workshop
 from buildlib.process.commit import commit
 from buildlib.process.context import Context
 from buildlib.registry import session
@@ -66,19 +69,23 @@ def push(context: Context, options: ImageOptions) -> list[ImageResult]:
     If an image failed or was refused, its result contains the error, and its tags in the registry are unchanged.
     """
     prefix = spec.registry(context)
+
+    def place(image: ImageSpec) -> dict[str, Any]:
+        # The distribution specification allows no upper case in the names of repositories.
+        tags = options.tags or tuple(dict.fromkeys((*image.tags, "latest")))
+        return {"repository": f"{prefix}/{image.name.lower()}", "tags": tags, "signer": signer}
+
     with opened_signer(context) as signer:
-
-        def make(assembly: Assembly) -> Push:
-            # The distribution specification allows no upper case in the names of repositories.
-            repository = f"{prefix}/{assembly.name.lower()}"
-            tags = options.tags or tuple(dict.fromkeys((*assembly.image.tags, "latest")))
-            return Push(assembly=assembly, repository=repository, tags=tags, signer=signer)
-
-        return _through_buildx(context, options, make)
+        if without_engine.is_chosen(context, options):
+            return _without_engine(
+                context, options, lambda assembly: DirectPush(assembly=assembly, **place(assembly.image))
+            )
+        return _through_buildx(context, options, lambda assembly: Push(assembly=assembly, **place(assembly.image)))
 
 
 def load(context: Context, options: ImageOptions) -> list[ImageResult]:
     """Load every component's image into the Docker daemon. UsageError for several platforms: it holds one per image."""
+    without_engine.is_chosen(context, options, load=True)
     if len(options.targets) != 1:
         names = ",".join(target.name for target in options.targets)
         help_text = "use --arch for one of them, or --output DIR for all"
@@ -93,12 +100,17 @@ def load(context: Context, options: ImageOptions) -> list[ImageResult]:
 
 def check(context: Context, options: ImageOptions) -> list[ImageResult]:
     """Build and check every component's image for all targets, and publish nothing."""
+    if without_engine.is_chosen(context, options):
+        return _without_engine(context, options, lambda assembly: DirectCheck(assembly=assembly))
     return _through_buildx(context, options, lambda assembly: Keep(assembly=assembly))
 
 
 def save(context: Context, options: ImageOptions, output: Path) -> list[ImageResult]:
     """Write every component's image for all targets as an OCI layout below `output`. Static binaries need no Docker."""
     if options.images or needs_docker(context, options.targets):
+        if without_engine.is_chosen(context, options):
+            with _locked(context, output):
+                return _without_engine(context, options, lambda assembly: DirectSave(assembly=assembly, output=output))
         with _locked(context, output):
             return _through_buildx(context, options, lambda assembly: Save(assembly=assembly, output=output))
     validate(context, options)
@@ -138,6 +150,22 @@ def needs_docker(context: Context, targets: tuple[Target, ...]) -> bool:
 
 def _locked(context: Context, output: Path) -> AbstractContextManager[None]:
     return context.run.locked(output, f"waiting for another command that writes {output}")
+
+
+def _without_engine(
+    context: Context, options: ImageOptions, make: Callable[[DirectAssembly], DirectTask]
+) -> list[ImageResult]:
+    """Make all images without a container engine."""
+    validate(context, options)
+    epoch, revision = commit(context)
+    context, absent = _compile(context, options, epoch, revision)
+    if context.run.dry:
+        without_engine.show(context, options)
+        return []
+    images = binary_image.binary_images(context, options.targets, options.tags, epoch, revision)
+    with workshop(context, epoch, fresh=options.force) as shop:
+        results = _run_all(context, [make(shop.assembly(image)) for image in images], ())
+    return [*(result for result, _ in results), *absent]
 
 
 def _through_buildx(context: Context, options: ImageOptions, make: Callable[[Assembly], Task]) -> list[ImageResult]:
@@ -213,23 +241,17 @@ def _run_groups(
     return [results[image.name] for image in images if image.published or results[image.name].error]
 
 
-def _run_all(context: Context, tasks: Sequence[Task], bases: Collection[str]) -> list[tuple[ImageResult, str]]:
-    """Run the tasks concurrently. A task that fails does not stop the others; Ctrl-C stops all of them."""
-    with ThreadPoolExecutor(max_workers=_workers()) as pool:
-        futures = [pool.submit(_run_one, context, task, task.assembly.name in bases) for task in tasks]
-        try:
-            return [future.result() for future in futures]
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            context.run.stop()
-            raise
+def _run_all(
+    context: Context, tasks: Sequence[Task | DirectTask], bases: Collection[str]
+) -> list[tuple[ImageResult, str]]:
+    return concurrently(context, [partial(_run_one, context, task, task.assembly.name in bases) for task in tasks])
 
 
-def _run_one(context: Context, task: Task, is_base: bool) -> tuple[ImageResult, str]:
+def _run_one(context: Context, task: Task | DirectTask, is_base: bool) -> tuple[ImageResult, str]:
     """The result of the task, and the image as a build context if others are based on it."""
     try:
         result = task()
-        built = task.context(result) if is_base else ""
+        built = task.context(result) if is_base and isinstance(task, Task) else ""
     except Interrupted:
         raise
     except BuildError as error:
@@ -240,21 +262,6 @@ def _run_one(context: Context, task: Task, is_base: bool) -> tuple[ImageResult, 
         context.history("emulation", name=result.component, text=text)
     record(context, result)
     return result, built
-
-
-def record(context: Context, result: ImageResult) -> None:
-    """Add an image to the history: its platforms with their layers, where it is, and its digest."""
-    if not result.error:
-        platforms = {platform: result.layers.get(platform, ()) for platform in result.platforms}
-        context.history(
-            "image", name=result.component, status=result.status.value, digest=result.digest, tags=result.tags,
-            where=result.where, platforms=platforms,
-        )  # fmt: skip
-
-
-def _workers() -> int:
-    """The number of concurrent tasks: one per processor, but at least two, since a task waits most of the time."""
-    return max(2, os.cpu_count() or 1)
 
 
 def _compile(context: Context, options: ImageOptions, epoch: int, revision: str) -> tuple[Context, list[ImageResult]]:

@@ -27,7 +27,7 @@ def image(console: Console, images: Sequence[ImageResult], *, as_json: bool) -> 
                 "component": i.component, "status": i.status.value, "digest": i.digest, "platforms": list(i.platforms),
                 "tags": list(i.tags), "where": i.where, "code": i.error.code if i.error else 0,
                 "error": i.error.message if i.error else None, "signed": list(i.signed),
-                "steps": [_step_data(step) for step in i.steps],
+                "steps": [_step_data(step) for step in i.steps], "not_started": list(i.not_started),
                 **reply([i.error]),
             }
             for i in images

@@ -57,7 +57,8 @@ class StepTimeData(TypedDict):
 class ImageData(ReplyData):
     """`image --json`: one element per component.
 
-    `steps` are those of a Dockerfile of the project, `signed` the signatures and attestations that a pushed image has.
+    `steps` are those of a Dockerfile of the project, `signed` the signatures and attestations that a pushed image has, `not_started`
+    the platforms whose program was not started in its image, each with the reason.
     """
 
     component: str
@@ -70,6 +71,7 @@ class ImageData(ReplyData):
     error: str | None
     steps: list[StepTimeData]
     signed: list[str]
+    not_started: list[str]
 
 
 class SignData(ReplyData):

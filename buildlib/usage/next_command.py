@@ -89,15 +89,25 @@ def image(context: Context, targets: Sequence[Target], components: tuple[str, ..
     platforms = [target.oci for target in targets]
     if len(set(platforms)) < len(platforms) or context.request.library or context.request.examples:
         return []
-    if has_buildx(context.host.env):
+    if context.config.engine != "none" and has_buildx(context.host.env):
         output = ["--push"] if context.config.registry else ["--output", "images"]
-    elif not context.config.images and _needs_no_docker(context, targets):
+    elif context.config.images:
+        return []
+    elif context.config.registry and context.config.engine != "docker" and not _has_dockerfile(context):
+        output = ["--push"]  # the default without an engine that answers
+    elif _needs_no_docker(context, targets):
         output = ["--output", "images"]
     else:
         return []
     if components:
         context = replace(context, request=replace(context.request, components=components))
     return ["image", *arches(targets), *selected(context), *output]
+
+
+def _has_dockerfile(context: Context) -> bool:
+    from buildlib.images import workspace_dockerfile
+
+    return workspace_dockerfile.is_own(context)
 
 
 def _needs_no_docker(context: Context, targets: Iterable[Target]) -> bool:

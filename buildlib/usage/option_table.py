@@ -78,6 +78,7 @@ ROWS = {
     "sign": Row(group=IMAGE, value="KEY", kind="file"),
     "attest": _choice(IMAGE, "WHAT[,…]", "sbom", "provenance"),
     "key": Row(group=SELECTION, value="KEY", kind="file"),
+    "engine": _choice(IMAGE, "ENGINE", "auto", "docker", "none"),
     "registry": Row(group=IMAGE, value="HOST/PATH"),
     "image.cache": Row(group=IMAGE, value="DIR", kind="directory"),
     "network": _choice(IMAGE, "NETWORK", "host"),

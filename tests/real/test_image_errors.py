@@ -14,7 +14,7 @@ from testbed import assert_error, buildlib, install_packages, path_without, run,
 
 pytestmark = pytest.mark.slow
 CLI_COMMAND = ("--component", "cli-command")
-INSTALL = "install Docker and buildx; or use --output with -musl arches, which needs neither"
+INSTALL = "install Docker and buildx; images of binaries need neither with --engine none"
 NO_DAEMON_HELP = "start Docker, or point DOCKER_HOST at an engine"
 LOGIN = "`docker login` at that registry, with an account that has the permission"
 CHECK_HOST = "check the host's name, `builder.mirrors`, and the network (VPN?)"
@@ -29,7 +29,7 @@ def assert_image_error(result, code, message, help_text):
 
 def test_without_docker(project, tmp_path):
     env = path_without(tmp_path / "bin", lambda name: name.startswith("docker"))
-    assert_error(project.push(*CLI_COMMAND, env=env), 4, "docker: no such program", INSTALL)
+    assert_error(project.push(*CLI_COMMAND, "--engine", "docker", env=env), 4, "docker: no such program", INSTALL)
     # Static binaries need neither Docker nor buildx.
     written = project.image("--arch", "amd64-musl", "--output", tmp_path / "out", *CLI_COMMAND, env=env)
     assert written.code == 0, written
@@ -39,7 +39,7 @@ def test_without_buildx(project, tmp_path):
     env = {"DOCKER_CONFIG": str(tmp_path / "config")}
     if run("docker", "buildx", "version", env={**project.env, **env}).code == 0:
         pytest.skip("buildx is installed for all users of this machine")
-    assert_error(project.push(*CLI_COMMAND, env=env), 4, "docker has no plugin buildx", INSTALL)
+    assert_error(project.push(*CLI_COMMAND, "--engine", "docker", env=env), 4, "docker has no plugin buildx", INSTALL)
 
 
 def test_without_a_daemon(project, tmp_path):
@@ -47,7 +47,7 @@ def test_without_a_daemon(project, tmp_path):
     project.write_settings(name="buildlib-test-none")
     env = {"DOCKER_HOST": f"unix://{tmp_path}/none"}
     message = re.compile(r".*Cannot connect to the Docker daemon at unix://.*")
-    assert_error(project.push(*CLI_COMMAND, env=env), 4, message, NO_DAEMON_HELP)
+    assert_error(project.push(*CLI_COMMAND, "--engine", "docker", env=env), 4, message, NO_DAEMON_HELP)
     builders = run("docker", "buildx", "ls", env=project.env)
     assert "buildlib-test-none" not in builders.out, builders
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         "push": "to the registry: by digest, checked, then tagged",
         "load": "into the Docker daemon, for one platform",
         "output": "OCI image layouts, a directory per component; without Docker for static binaries",
-        **settings_help("profile", "registry", "builder.cache"),
+        **settings_help("profile", "engine", "registry", "builder.cache"),
         "build": "take dist/ as it is, without compiling",
         "in_docker": "compile in a container: the stage `compile` of the Dockerfile",
         "network": "with --in-docker: `host` lets the compilation use this machine's network",
@@ -41,8 +41,9 @@ if TYPE_CHECKING:
 )
 def image(
     c: Any, console: Console, cargo: CargoOptions, arch: list[str], tag: list[str], attest: list[str], push: bool = False,
-    load: bool = False, output: str = "", registry: str = "", build: bool = True, in_docker: bool = False, cache: str = "",
-    network: str = "", sign: str = "", force: bool = False, strict: bool = False, check_bases: bool = False, json: bool = False,
+    load: bool = False, output: str = "", engine: str = "", registry: str = "", build: bool = True, in_docker: bool = False,
+    cache: str = "", network: str = "", sign: str = "", force: bool = False, strict: bool = False, check_bases: bool = False,
+    json: bool = False,
 ) -> int:  # fmt: skip
     """Multi-platform images of the binaries, and of the Dockerfiles in the settings. Without an output they are only checked."""
     if push + load + bool(output) + check_bases > 1:
@@ -55,7 +56,7 @@ def image(
         raise UsageError("images are made of binaries", "leave out --lib and --example")
     if (sign or attest) and not push:
         raise UsageError("signatures and attestations are beside an image in its registry", "add --push")
-    flags: dict[str, Any] = {**cargo.settings, "registry": registry}
+    flags: dict[str, Any] = {**cargo.settings, "engine": engine, "registry": registry}
     signing = {"key": sign if sign.startswith("env://") else sign and absolute(sign), "attest": split(attest)}
     flags["signing"] = {name: value for name, value in signing.items() if value}
     if cache:

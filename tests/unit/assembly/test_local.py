@@ -14,7 +14,7 @@ from buildlib.image_gate import manifests
 from buildlib.images import image
 from buildlib.images.image import ImageOptions
 
-WITH_BASE = {"registry": "r.test/acme", "components": {"a": {"base": "alpine:3"}}}
+WITH_BASE = {"engine": "docker", "registry": "r.test/acme", "components": {"a": {"base": "alpine:3"}}}
 
 
 @pytest.fixture

@@ -95,14 +95,17 @@ def test_other_settings_give_another_image(prepare, table):
     context = prepare()
     context.run.manifests["alpine:3"] = "{}"
     push(context)
-    other = replace(context, config=settings(registry="r.test/acme", components={"a": table}))
+    other = replace(context, config=settings(engine="docker", registry="r.test/acme", components={"a": table}))
     before = len(context.run.titles)
     push(other)
     assert "build a" in context.run.titles[before:]
 
 
 def test_another_content_or_mode_of_a_file_gives_another_image(prepare):
-    context = replace(prepare(), config=settings(registry="r.test/acme", components={"a": {"files": {"c/": "/etc/a"}}}))
+    context = replace(
+        prepare(),
+        config=settings(engine="docker", registry="r.test/acme", components={"a": {"files": {"c/": "/etc/a"}}}),
+    )
     file = context.workspace.root / "c" / "a.toml"
     file.parent.mkdir()
     file.write_text("x = 1\n")
@@ -123,7 +126,10 @@ def test_another_content_or_mode_of_a_file_gives_another_image(prepare):
 
 def test_the_build_context_has_the_files_with_fixed_modes_and_times(prepare):
     """buildx reads what was copied beside the Dockerfile: no .dockerignore of the workspace, no umask, no time matters."""
-    context = replace(prepare(), config=settings(registry="r.test/acme", components={"a": {"files": {"c/": "/etc/a"}}}))
+    context = replace(
+        prepare(),
+        config=settings(engine="docker", registry="r.test/acme", components={"a": {"files": {"c/": "/etc/a"}}}),
+    )
     root, seen = context.workspace.root, {}
     (root / "c" / "sub").mkdir(parents=True)
     (root / "c" / "sub" / "run").write_text("#!")
@@ -147,7 +153,9 @@ def test_the_build_context_has_the_files_with_fixed_modes_and_times(prepare):
 
 
 def test_another_version_of_the_base_image_gives_another_image(prepare):
-    context = replace(prepare(), config=settings(registry="r.test/acme", components={"a": {"base": "alpine:3"}}))
+    context = replace(
+        prepare(), config=settings(engine="docker", registry="r.test/acme", components={"a": {"base": "alpine:3"}})
+    )
     context.run.manifests["alpine:3"] = "old"
     assert [push(context).status, push(context).status] == [Status.DONE, Status.UNCHANGED]
     context.run.manifests["alpine:3"] = "new"
@@ -190,7 +198,7 @@ def test_one_platform_becomes_an_index_with_the_inputs(prepare):
 def test_with_several_nodes_each_platform_is_built_and_checked_alone(prepare):
     """When buildx merges the results of several nodes, it moves the tag `latest` by itself."""
     nodes = [{"endpoint": "ssh://a", "arches": ["armv7"]}]
-    config = settings(registry="r.test/acme", builder={"nodes": nodes})
+    config = settings(engine="docker", registry="r.test/acme", builder={"nodes": nodes})
     context = replace(prepare(builders=()), config=config)
     result = push(context)
     builds = [values_of(argv, "--platform") for argv in context.run.argvs("build a")]
@@ -524,7 +532,9 @@ def test_no_tag_moves_if_the_image_cannot_be_signed(signed, error):
 
 
 def test_the_index_of_several_nodes_is_made_before_it_is_signed(signed):
-    config = settings(registry="r.test/acme", builder={"nodes": [{"endpoint": "ssh://a", "arches": ["armv7"]}]})
+    config = settings(
+        engine="docker", registry="r.test/acme", builder={"nodes": [{"endpoint": "ssh://a", "arches": ["armv7"]}]}
+    )
     context, signer = signed(builders=())
     context = replace(context, config=config)
     result = push(context)

@@ -20,7 +20,7 @@ def test_the_keys_and_variables_are_the_contract():
     assert tuple(SETTINGS) == (
         "arches", "backend", "glibc", "cpu", "trim_paths", "sbom", "embed_sbom", "provenance", "page_size", "profile", "features",
         "libraries",
-        "suite", "mirror", "target_dir", "dist", "registry",
+        "suite", "mirror", "target_dir", "dist", "engine", "registry",
         "retry.attempts", "retry.delay", "retry.max_delay", "retry.total", "test.runner", "test.timeout", "ci.runner",
         "ci.runners", "lint.severity", "lint.exclude", "lint.baseline", "builder.name", "builder.network", "builder.image",
         "builder.mirrors", "builder.nodes", "builder.compiler", "builder.cache",

@@ -320,6 +320,24 @@ def test_buildx_without_a_version_is_missing(plain, rustup, answer):
     assert absent(requirements, machine) == ["docker buildx"]
 
 
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"engine": "none"}, {}),
+        ({"engine": "auto"}, {"a Docker daemon": False}),
+        ({"engine": "docker"}, {"a Docker daemon": True}),
+        ({"images": {"web": {"dockerfile": "Dockerfile", "context": "."}}}, {"a Docker daemon": True}),
+    ],
+)
+def test_docker_is_required_only_for_what_needs_it(plain, settings, expected):
+    machine = host(Daemon(error="no"))
+    found = checks.image_requirements(
+        context(machine, Recorder(), root=plain, registry="r.test/a", **settings), (AMD64,)
+    )
+    assert {one.what: one.required for one in found if one.section == "containers"} == expected
+    assert [one.what for one in found if one.section == "credentials"] == ["a login at r.test"]
+
+
 def test_registry_without_a_host_is_docker_hub(plain, rustup, tmp_path):
     machine = host(toolchains=(rustup,), env={"DOCKER_CONFIG": str(tmp_path)}, **WITH_ZIG)
 

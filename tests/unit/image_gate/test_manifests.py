@@ -34,7 +34,7 @@ def test_an_index_and_a_manifest():
     config = {"digest": HEX, "mediaType": "m", "size": 3}
     text = json.dumps({"schemaVersion": 2, "manifests": None, "config": config, "layers": [{"digest": "sha512:00"}]})
     assert manifests.read(text, "app:1") == Manifest(
-        config=Descriptor(digest=HEX, size=3), layers=(Descriptor(digest="sha512:00"),)
+        config=Descriptor(digest=HEX, size=3, media_type="m"), layers=(Descriptor(digest="sha512:00"),)
     )
 
 

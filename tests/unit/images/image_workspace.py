@@ -63,9 +63,12 @@ def add_sbom(dist, arch, binary, document):
 
 
 def workspace(tmp_path, answers=GIT, *, dry=False, env=None, **flags):
-    """The context of a command in that workspace; `answers` and `dry` are the runner's, `flags` are settings."""
+    """The context of a command in that workspace; `answers` and `dry` are the runner's, `flags` are settings.
+
+    Images are made with Docker unless a setting says something else: nobody is asked whether it is there.
+    """
     machine = Machine(env=env or {}, cache=tmp_path / "cache")
-    plain = context(machine, LayoutRecorder(answers, dry=dry), tmp_path, **flags)
+    plain = context(machine, LayoutRecorder(answers, dry=dry), tmp_path, **{"engine": "docker", **flags})
     for target in STATIC:
         add_binary(tmp_path / "dist", target.name, "a", b"elf " + target.name.encode())
     return replace(plain, workspace=machines.workspace(COMPONENT, root=plain.workspace.root))

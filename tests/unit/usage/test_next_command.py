@@ -122,6 +122,17 @@ def test_without_docker_it_is_what_this_machine_can_do(context, said, target, ho
     )
 
 
+@pytest.mark.parametrize(
+    ("engine", "words"),
+    [("auto", "image --arch arm64 --push"), ("none", "image --arch arm64 --push"), ("docker", "verify")],
+)
+def test_without_docker_images_are_pushed_where_there_is_a_registry(context, said, engine, words):
+    plain = context(registry="ghcr.io/acme", engine=engine)
+    assert said(next_command.after_build, plain, [built("app")])[-1] == f"next: buildlib {words}"
+    with_images = context(registry="ghcr.io/acme", images={"web": {"dockerfile": "Dockerfile", "context": "."}})
+    assert said(next_command.after_build, with_images, [built("app")])[-1] == "next: buildlib verify"
+
+
 def test_with_docker_binaries_become_images(context, said, docker):
     result = [built("app"), built("app", target=AMD64)]
     assert said(next_command.after_build, context(), result)[-1] == (

@@ -1,0 +1,36 @@
+"""Run the images of a command at the same time, and record what became of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from buildlib.assembly.spec import ImageResult
+from buildlib.process.context import Context
+
+T = TypeVar("T")
+
+
+def concurrently(context: Context, tasks: Sequence[Callable[[], T]]) -> list[T]:
+    """Run the tasks concurrently. A task that fails does not stop the others; Ctrl-C stops all of them."""
+    # One per processor, but at least two, since a task waits most of the time.
+    with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 1)) as pool:
+        futures = [pool.submit(task) for task in tasks]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            context.run.stop()
+            raise
+
+
+def record(context: Context, result: ImageResult) -> None:
+    """Add an image to the history: its platforms with their layers, where it is, and its digest."""
+    if not result.error:
+        platforms = {platform: result.layers.get(platform, ()) for platform in result.platforms}
+        context.history(
+            "image", name=result.component, status=result.status.value, digest=result.digest, tags=result.tags,
+            where=result.where, platforms=platforms,
+        )  # fmt: skip

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 from msgspec import Struct
@@ -19,6 +20,7 @@ from buildlib.core.errors import BuildError
 from buildlib.registry.content import Repository, read_manifest, require_success
 from buildlib.registry.digests import is_known
 from buildlib.registry.http import Answer, Request
+from buildlib.registry.origins import join, origin_of
 from buildlib.registry.uploads import push_blob, push_manifest
 
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -91,11 +93,11 @@ def referrers(repository: Repository, digest: str, *, current: bool = False) -> 
             tagged = _tagged(repository, digest, current=current)
             return Referrers(_entries(tagged, title) if tagged else (), is_listed=False)
         require_success(answer, title, request.title)
-        following = answer.received.links.get("next", {}).get("url", "")
+        following = join(request.url, answer.received.links.get("next", {}).get("url", ""))
         entries += _entries(read_manifest(repository.client.read(request, answer), answer, title), title)
-        if not following.startswith("/v2/"):  # a URL of another host must not get the request
+        if following == request.url or origin_of(following) != request.origin:  # none, or at another host
             break
-        path = following
+        path = urlunsplit(urlsplit(following)._replace(scheme="", netloc=""))
     return Referrers(tuple(entries), is_listed=True)
 
 

@@ -145,14 +145,25 @@ def test_all_pages_are_read(upstream, repository):
     assert upstream.asked["GET /v2/acme/app/referrers/next"] == 1
 
 
+@pytest.mark.parametrize("link", ["<{}/v2/acme/app/referrers/next?n=1>", "<next?n=1>"])
+def test_the_next_page_may_be_named_in_any_way(upstream, repository, link):
+    listed(
+        upstream,
+        page(digest(b"a"), Link=f'{link.format(f"http://{upstream.address}")}; rel="next"'),
+        page(digest(b"b")),
+    )
+    assert len(referrers.referrers(repository, SUBJECT.digest).entries) == 2
+    assert upstream.asked["GET /v2/acme/app/referrers/next"] == 1
+
+
 def test_a_next_page_at_another_host_is_not_read(upstream, repository):
     listed(upstream, page(digest(b"a"), Link='<http://evil.test/v2/x>; rel="next"'))
     assert len(referrers.referrers(repository, SUBJECT.digest).entries) == 1
 
 
 def test_pages_without_an_end_are_read_up_to_a_limit(upstream, repository):
-    endless = page(digest(b"a"), Link='</v2/acme/app/referrers/next>; rel="next"')
-    listed(upstream, *[endless] * 100)
+    links = (f'</v2/acme/app/referrers/next?n={n}>; rel="next"' for n in range(100))
+    listed(upstream, *(page(digest(b"a"), Link=link) for link in links))
     assert len(referrers.referrers(repository, SUBJECT.digest).entries) == referrers.MAX_PAGES
 
 

@@ -14,12 +14,13 @@ from project import EXITS_1, PLATFORMS, with_entry_code
 from test_push import MACHINES
 from testbed import BUILDLIB, PROGRAMS, assert_error, install_packages, path_without, run
 
+from buildlib.registry.client import MANIFESTS
+
 CLI_COMMAND = ("--component", "cli-command")
 MQTT_SERVER = ("--component", "mqtt-server")
 REPETITIONS = 4  # pushes through a registry that fails 20 % of all requests; benches/faults.py does a hundred
 # Layers in the builder's cache keep their times unless they are later than this.
 EPOCH = {"SOURCE_DATE_EPOCH": "1700000000"}
-MANIFESTS = ", ".join(f"application/vnd.oci.image.{kind}.v1+json" for kind in ("index", "manifest"))
 pytestmark = pytest.mark.slow
 
 

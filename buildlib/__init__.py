@@ -24,6 +24,7 @@ The packages, lowest layer first; each imports only packages before it (the cont
     assembly    how an image is built, checked, and then pushed, loaded or saved
     images      the images of binaries, and of the project's Dockerfiles
     testing     tests, benchmarks, and the command `smoke`
+    shards      a command divided among machines, and `merge`
     doctor      requirements of this machine, and fixes
     ci          pipelines: nox sessions and GitHub Actions
     report      results for users and for programs

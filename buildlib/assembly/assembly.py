@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -11,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from buildlib.assembly import oci
+from buildlib.assembly.recipe import Recipe
 from buildlib.assembly.spec import ImageSpec
 from buildlib.builder import buildx
 from buildlib.builder.buildx import succeeded
@@ -87,8 +86,12 @@ class Assembly(ABC):
         )
 
     @abstractmethod
+    def recipe(self) -> Recipe:
+        """What the image of each platform is made from."""
+
     def annotations(self) -> dict[str, str]:
         """The annotations of the index, which say what the image was made from; without INPUTS if that cannot be known."""
+        return self.recipe().annotations
 
     @abstractmethod
     def build(self, targets: tuple[Target, ...], output: str) -> str:
@@ -213,8 +216,3 @@ def read_layout(folder: Path) -> Layouts:
         entries, images = [descriptor | {"platform": oci.platform_of(platform)}], {platform: digest}
     folders = dict.fromkeys(images, folder)
     return Layouts(entries=entries, blobs=blobs, folders=folders, images=images, digest=digest)
-
-
-def hashed(*parts: object) -> str:
-    """A digest of JSON data."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()

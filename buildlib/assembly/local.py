@@ -50,7 +50,7 @@ class Keep:
         joined = layouts.joined({})
         return ImageResult(
             component=image.name, status=Status.DONE, platforms=image.platforms, digest=layouts.digest or joined.digest,
-            layers=oci_layouts.layers(joined.index, joined.blobs),
+            layers=oci_layouts.layers(joined.index, joined.blobs), images=layouts.images,
         )  # fmt: skip
 
     def context(self, _: ImageResult) -> str:

@@ -29,6 +29,7 @@ def write(context: Context, image: ImageSpec, data: oci.Image, output: Path) -> 
     return ImageResult(
         component=image.name, status=Status.UNCHANGED if same else Status.DONE, platforms=image.platforms,
         tags=image.tags, where=str(folder), digest=data.digest, layers=layers(data.index, data.blobs),
+        images=manifests.index_of(data.index.decode()).images,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from buildlib.assembly import oci
+from buildlib.assembly import index, oci
 from buildlib.assembly.assembly import Assembly, Wanted
 from buildlib.assembly.spec import ImageResult
 from buildlib.builder import buildx
@@ -141,9 +141,9 @@ class Push:
                     "platform": oci.platform_of(platform),
                 }
             ]
-        image = oci.with_index(entries, {}, annotations)
-        signer.put(self.repository, image.index, image.digest)
-        return Pushed(digests=(image.digest,), annotated=True, images=pushed.images)
+        joined = index.index(entries, annotations)
+        signer.put(self.repository, joined, oci.digest(joined))
+        return Pushed(digests=(oci.digest(joined),), annotated=True, images=pushed.images)
 
     def _sign(self, pushed: Pushed, annotations: Mapping[str, str]) -> tuple[Attached, ...]:
         """Sign the index and its images, and attach what the settings ask for. The tags are moved after that."""
@@ -170,7 +170,7 @@ class Push:
         return ImageResult(
             component=self.assembly.name, status=Status.DONE if done else Status.UNCHANGED, tags=self.tags,
             platforms=self.assembly.image.platforms, where=self.repository, digest=oci.digest(text.encode()),
-            layers=self._layers(pushed.images) if moved else {},
+            layers=self._layers(pushed.images) if moved else {}, images=manifests.index_of(text).images,
             signed=names_of(attached),
         )  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from buildlib.assembly.recipe import Recipe
 from buildlib.builder.step_times import StepTime
 from buildlib.core.errors import BuildError, UsageError
 from buildlib.core.plan import Status
@@ -30,6 +31,16 @@ class ImageResult:
         default_factory=dict
     )  # platform -> digests and stored bytes
     not_started: tuple[str, ...] = ()  # platforms whose program was not started in its image, each with the reason
+    images: Mapping[str, str] = field(default_factory=dict)  # platform -> digest, as far as they are known
+    part: Part | None = None  # of an image whose other platforms other machines make
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Some platforms of an image, which were pushed by digest: `digests` are those of an index, or of images without one."""
+
+    digests: tuple[str, ...]
+    recipe: Recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,7 +42,11 @@ def ci(context: Context, system: str, install: str) -> Pipeline:
         names = gitlab.variables(config)
     else:
         text = github.workflow(config, install, workspace)
-        names = (*login(config.registry).secrets, *project.image_secrets(config)) if config.registry else ()
+        names = (
+            (*login(config.registry).secrets, *project.image_secrets(config), *project.signing_secrets(config))
+            if config.registry
+            else ()
+        )
     _warn(console, workspace, install)
     return Pipeline(text=text, secrets=tuple(names), notes=tuple(_notes(workspace, system, ", ".join(names))))
 

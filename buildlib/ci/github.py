@@ -6,19 +6,22 @@ Its jobs call nox and buildlib, and nothing else.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from buildlib.ci.project import Project, checked_name, image_secrets
-from buildlib.ci.registry_login import login
+from buildlib.ci import github_parts
+from buildlib.ci.project import Project, checked_name, image_secrets, signing_secrets
+from buildlib.ci.registry_login import Login, login
 from buildlib.core.settings import Config
 from buildlib.core.targets import find_target
 
-# Actions by commit, because a tag can be moved: checkout 6.1.0, setup-python 6.3.0, cache 5.0.0, upload-artifact 7.0.1.
+# Actions by commit, because a tag can be moved: checkout 6.1.0, setup-python 6.3.0, cache 5.0.0, upload-artifact 7.0.1,
+# download-artifact 8.0.1.
 PINS = {
     "CHECKOUT": "actions/checkout@d23441a48e516b6c34aea4fa41551a30e30af803 # v6.1.0",
     "PYTHON": "actions/setup-python@ece7cb06caefa5fff74198d8649806c4678c61a1 # v6.3.0",
     "CACHE": "actions/cache@a7833574556fa59680c1b7cb190c1735db73ebf0 # v5.0.0",
     "UPLOAD": "actions/upload-artifact@043fb46d1a93c77aae656e7c1c64a875d1fc6a0a # v7.0.1",
+    "DOWNLOAD": "actions/download-artifact@3e5f45b2cfb9172054b4087a40e8e0b5a5461e7c # v8.0.1",
 }
 BEGIN = """\
       - uses: @CHECKOUT@
@@ -50,21 +53,29 @@ def workflow(config: Config, install: str, project: Project) -> str:
     registry = login(config.registry) if config.registry else None
     # In this order: what a word contains is replaced by those after it.
     words = {
+        "TEST": github_parts.TEST if project.is_divided else "      - run: nox -s ${{ matrix.session }}\n",
+        "PART": github_parts.PART if project.is_divided else "",
         "BEGIN": BEGIN, "KEPT": KEPT, "REPORTS": REPORTS if project.build else "", "WHERE": DIRECTORY if project.directory else "",
+        "ALL_REPORTS": github_parts.ALL_REPORTS if project.build else "",
+        "PREFIX": project.prefix, "FOLDER": project.dist, "WITH_LOGIN": _on_push(registry) if registry else "",
+        "TAGGING": github_parts.TAGGING if registry else "", "IF": github_parts.IF if registry else "",
+        "NEEDS": "checks, test, images" if registry else "test", "PERMISSIONS": github_parts.PERMISSIONS if registry else "",
         **PINS, "NAME": f"multiarch {project.directory}".rstrip(), "DIRECTORY": json.dumps(project.directory, ensure_ascii=False),
         "BUILD": _kept(project.build), "DIST": _kept(project.dist), "LOCKS": ", ".join(f"'{lock}'" for lock in project.locks),
         "OUTPUT": project.build, "BACKEND": config.backend, "RUNNER": default, "RUNS_ON": _runs_on(runners, default),
         "LOGIN": registry.step if registry else "",
         # Only for GitHub's registry: the permission is that of GITHUB_TOKEN.
         "PACKAGES": "" if registry and registry.secrets else "      packages: write\n",
-        "BEFORE": "test" if project.rust else "lint", "SECRETS": _secrets(config),
+        "BEFORE": "test" if project.rust else "lint", "SIGNING": _secrets(signing_secrets(config)),
+        # The key is for the job alone that signs.
+        "SECRETS": _secrets((*image_secrets(config), *(() if project.is_divided else signing_secrets(config)))),
         "INSTALL": json.dumps(install, ensure_ascii=False),
     }  # fmt: skip
-    text = (
-        HEAD
-        + (TESTS if project.rust else LINT)
-        + (IMAGES.replace("@BINARIES@", BINARIES if project.rust else "") if registry else "")
-    )
+    text = HEAD + (TESTS if project.rust else LINT)
+    if project.is_divided:
+        text += (github_parts.IMAGES if registry else "") + github_parts.MERGE
+    elif registry:
+        text += IMAGES.replace("@BINARIES@", BINARIES if project.rust else "")
     for name, word in words.items():
         text = text.replace(f"@{name}@", word)
     return text
@@ -75,8 +86,13 @@ def _kept(path: str) -> str:
     return f"            {path}\n" if path else ""
 
 
-def _secrets(config: Config) -> str:
-    lines = [f"          {name}: ${{{{ secrets.{name} }}}}\n" for name in image_secrets(config)]
+def _on_push(registry: Login) -> str:
+    """The step that logs in, for pushes alone: a pull request has no secrets, and nothing to tag."""
+    return f"{registry.step}        if: github.event_name == 'push'\n"
+
+
+def _secrets(names: Iterable[str]) -> str:
+    lines = [f"          {name}: ${{{{ secrets.{name} }}}}\n" for name in names]
     return "".join(("        env:\n", *lines)) if lines else ""
 
 
@@ -129,7 +145,8 @@ TESTS = """\
       - id: sessions
         run: |
           checks=$(nox -l --json | jq -c '[.[] | select(.tags == []) | .session]')
-          tests=$(nox -l --json -t test | jq -c '[.[] | {session, arch: .tags[1]}]')
+          tests=$(nox -l --json -t test | jq -c 'length as $n | to_entries
+            | map({session: .value.session, arch: .value.tags[1], shard: "\\(.key + 1)/\\($n)"})')
           echo "checks=$checks" >> "$GITHUB_OUTPUT"
           echo "tests=$tests" >> "$GITHUB_OUTPUT"
 
@@ -161,8 +178,7 @@ TESTS = """\
           restore-keys: buildlib-${{ runner.arch }}-${{ matrix.arch }}-@BACKEND@-
       - run: @INSTALL@
       - run: buildlib setup --yes --arch ${{ matrix.arch }}
-      - run: nox -s ${{ matrix.session }}
-@REPORTS@"""
+@TEST@@REPORTS@@PART@"""
 REPORTS = """\
       - uses: @UPLOAD@
         if: always()

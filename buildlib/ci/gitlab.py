@@ -7,10 +7,11 @@ runners have: Python's venv, and Docker's client for images.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from shlex import quote
 
-from buildlib.ci.project import Project, checked_name, image_secrets
+from buildlib.ci import gitlab_parts
+from buildlib.ci.project import Project, checked_name, image_secrets, signing_secrets
 from buildlib.ci.registry_login import gitlab_login
 from buildlib.core.settings import Config
 from buildlib.core.targets import Target, find_target
@@ -24,20 +25,58 @@ def pipeline(config: Config, install: str, project: Project, targets: Iterable[T
 
     UsageError for a runner or a registry whose name cannot stand in the file.
     """
-    tags = _tags(config)
+    tags, targets = _tags(config), tuple(targets)
     jobs = [LINT.replace("@TAGS@", tags[""])]
     if project.rust:
         jobs += [CHECKS.replace("@TAGS@", tags[""]), TEST]
         # Not a matrix: its jobs have the same tags.
-        jobs += [_words(JOB, ARCH=target.name, TAGS=tags.get(target.name, tags[""])) for target in targets]
-    if config.registry:
-        jobs.append(_images(config, project).replace("@TAGS@", tags[""]))
+        test = JOB.replace("@SCRIPT@", _script(project))
+        jobs += [_words(test, **_part(targets, number, tags)) for number in range(len(targets))]
+    if project.is_divided:
+        jobs.append(_divided(config, project, targets, tags))
+    elif config.registry:
+        jobs.append(_images(IMAGES, config, project).replace("@TAGS@", tags[""]))
     return _words(
         "".join((HEAD, *jobs)), ARTIFACTS=ARTIFACTS if project.build else "", BUILD=_kept(project.build), DIST=_kept(project.dist),
+        STAGES="check, test, images, merge" if project.is_divided else "check, test, images",
         REPORTS=f"{project.build}/reports", LOCK=f"{project.prefix}Cargo.lock", BACKEND=config.backend,
         CONTAINER=CONTAINER[project.rust], WHERE=_line(f"cd {quote(project.directory)}") if project.directory else "",
         INSTALL=_line(install),
     )  # fmt: skip
+
+
+def _script(project: Project) -> str:
+    """The script of the tests of an arch, and what becomes of its binaries."""
+    if not project.is_divided:
+        return "    - nox -s test-@ARCH@\n"
+    paths = (*((f"{project.build}/reports",) if project.build else ()), f"{project.prefix}parts/@ARCH@")
+    return gitlab_parts.TEST.replace("@PATHS@", ", ".join(paths))
+
+
+def _divided(config: Config, project: Project, targets: Sequence[Target], tags: Mapping[str, str]) -> str:
+    """The jobs that push the images of each arch, and those that merge the parts."""
+    paths = ", ".join((f"{project.dist}/", *((f"{project.build}/reports/",) if project.build else ())))
+    common = {"PATHS": paths, "TAGS": tags[""]}
+    if not config.registry:
+        return _words(gitlab_parts.MERGE, RULES="", NEEDS=_needs("test", targets), **common)
+    jobs = [
+        _words(gitlab_parts.JOB, PREFIX=project.prefix, **_part(targets, number, tags))
+        for number in range(len(targets))
+    ]
+    merge = _words(gitlab_parts.MERGE, RULES=gitlab_parts.NOT_PUBLISHED, NEEDS=_needs("test", targets), **common)
+    publish = _words(gitlab_parts.PUBLISH, NEEDS=_needs("images", targets), **common)
+    text = "".join((gitlab_parts.IMAGES, *jobs, merge, publish))
+    return _images(text, config, project)
+
+
+def _part(targets: Sequence[Target], number: int, tags: Mapping[str, str]) -> dict[str, str]:
+    """The words of a job of one arch, counted from 0: each arch is a part."""
+    name = targets[number].name
+    return {"ARCH": name, "SHARD": f"{number + 1}/{len(targets)}", "TAGS": tags.get(name, tags[""])}
+
+
+def _needs(job: str, targets: Iterable[Target]) -> str:
+    return ", ".join(f"{job}-{target.name}" for target in targets)
 
 
 def variables(config: Config) -> tuple[str, ...]:
@@ -46,7 +85,7 @@ def variables(config: Config) -> tuple[str, ...]:
         return ()
     login = gitlab_login(config.registry)
     names = (f"{' and '.join(login.variables)} (not for GitLab's own registry)",) if login.own else login.variables
-    return (*names, *image_secrets(config))
+    return (*names, *image_secrets(config), *signing_secrets(config))
 
 
 def _words(text: str, **words: str) -> str:
@@ -56,11 +95,11 @@ def _words(text: str, **words: str) -> str:
     return text
 
 
-def _images(config: Config, project: Project) -> str:
+def _images(text: str, config: Config, project: Project) -> str:
     names = variables(config)
     cached = project.rust and not config.images  # the directory of the cache may be in the context of an image
     return _words(
-        IMAGES, VARIABLES=f"  # CI/CD variables: {', '.join(names)}\n" if names else "",
+        text, VARIABLES=f"  # CI/CD variables: {', '.join(names)}\n" if names else "",
         LOGIN="".join(map(_line, gitlab_login(config.registry).commands)), CACHE=IMAGES_CACHE if cached else "",
     )  # fmt: skip
 
@@ -84,7 +123,7 @@ def _tags(config: Config) -> dict[str, str]:
 
 HEAD = """\
 # Generated by `buildlib ci --for gitlab`. You can edit this file.
-stages: [check, test, images]
+stages: [@STAGES@]
 
 workflow:
   rules:
@@ -150,8 +189,7 @@ test-@ARCH@:
   extends: .test
   script:
     - buildlib setup --yes --arch @ARCH@
-    - nox -s test-@ARCH@
-@TAGS@"""
+@SCRIPT@@TAGS@"""
 
 IMAGES_CACHE = """\
   extends: .kept

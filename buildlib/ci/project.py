@@ -28,12 +28,18 @@ class Project:
     build: str = "target/buildlib"  # compiled files, and the reports below it
     dist: str = "dist"
     rust: bool = True
+    binaries: bool = True
     noxfile: bool = True
 
     @property
     def prefix(self) -> str:
         """What precedes the name of a file of the workspace."""
         return f"{self.directory}/" if self.directory else ""
+
+    @property
+    def is_divided(self) -> bool:
+        """Whether each arch is a part, which a job builds, tests and uploads, and which `merge` joins."""
+        return bool(self.rust and self.binaries and self.dist)
 
     @property
     def locks(self) -> tuple[str, ...]:
@@ -55,7 +61,7 @@ def of(workspace: Workspace, config: Config) -> Project:
     directory = "" if root == repository else inside(root)
     project = Project(
         directory=directory, build=inside(workspace.target_dir.resolve() / "buildlib"), dist=inside(root / config.dist),
-        rust=workspace.has_rust, noxfile=(root / "noxfile.py").is_file(),
+        rust=workspace.has_rust, binaries=bool(workspace.components), noxfile=(root / "noxfile.py").is_file(),
     )  # fmt: skip
     for path in filter(None, (project.directory, project.build, project.dist)):
         if not PATH.fullmatch(path):
@@ -105,8 +111,10 @@ def image_secrets(config: Config) -> tuple[str, ...]:
     """The variables that images need as secrets; a pipeline takes them from the repository's secrets of the same names."""
     images = config.images.values()
     names = {name for image in images for text in image.secrets if (name := secret_variable(text))}
+    return tuple(checked_name("images.*.secrets", name) for name in sorted(names))
+
+
+def signing_secrets(config: Config) -> tuple[str, ...]:
+    """The variables that signatures need as secrets."""
     signing = config.signing.secrets() if config.signing.key else ()
-    return (
-        *(checked_name("images.*.secrets", name) for name in sorted(names)),
-        *(checked_name("signing.key", name) for name in sorted(signing)),
-    )
+    return tuple(checked_name("signing.key", name) for name in sorted(signing))

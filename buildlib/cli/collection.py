@@ -12,6 +12,7 @@ from buildlib.cli.commands.doctor import doctor, setup
 from buildlib.cli.commands.explain import explain
 from buildlib.cli.commands.image import dockerfile, image
 from buildlib.cli.commands.lint import lint
+from buildlib.cli.commands.merge import merge
 from buildlib.cli.commands.plan import ci, config, plan, report
 from buildlib.cli.commands.reproduce import reproduce
 from buildlib.cli.commands.sign import sign
@@ -21,6 +22,7 @@ from buildlib.cli.commands.verify import verify
 namespace = Collection(
     build,
     image,
+    merge,
     dockerfile,
     verify,
     sign,

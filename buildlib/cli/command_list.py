@@ -10,7 +10,9 @@ from buildlib.usage.help_pages import Command
 from buildlib.usage.option_table import option
 
 # Commands whose words are paths or values, and the option that these become.
-POSITIONAL = {"verify": "--path", "explain": "--file", "lint": "--path", "completion": "--shell", "sign": "--path"}
+POSITIONAL = {
+    "verify": "--path", "explain": "--file", "lint": "--path", "completion": "--shell", "sign": "--path", "merge": "--result",
+}  # fmt: skip
 
 
 def names() -> Iterator[str]:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 ARCH = "amd64, arm64, armv7, …; all, native; may be repeated or hold commas"
 COMPONENT = "a binary of the workspace, PACKAGE/BINARY, an image of the settings, or all; default: all"
+SHARD = "part N of COUNT of the arches, by default of all; `merge` joins the parts"
 JSON = "print the result as JSON on stdout"
 MEANWHILE = ("buildlib.binaries.build", "buildlib.report.tables", "rich.console")
 TERMINATED = 143  # 128 + SIGTERM, as shells report it

@@ -151,6 +151,7 @@ def _check(config: Config) -> None:
     for word in config.arches:
         _arch(config.origins["arches"], "arches", word)
     _check_keys(config.origins["cpu"], "cpu", config.cpu)
+    _check_keys(config.origins["ci.times"], "ci.times", config.ci.times)
     for word in config.ci.runners:
         _arch(config.origins["ci.runners"], "ci.runners", word)
     for number, node in enumerate(config.builder.nodes):

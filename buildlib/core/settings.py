@@ -69,6 +69,13 @@ class Ci(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             examples=[{"arm64": "ubuntu-24.04-arm"}],
         ),
     ] = {}
+    times: Annotated[
+        dict[str, Annotated[float, Meta(gt=0, le=1e6)]],
+        Meta(
+            description="seconds that an arch takes, by which --shard divides the arches; `plan --json` prints those of this machine",
+            examples=[{"arm64": 90.0, "riscv64": 240.0}],
+        ),
+    ] = {}
 
 
 class Lint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -10,13 +10,14 @@ from typing import Any
 
 from buildlib import elf
 from buildlib.assembly import oci
-from buildlib.assembly.assembly import UNTOUCHED, Assembly, Layouts, Wanted, hashed
+from buildlib.assembly.assembly import UNTOUCHED, Assembly, Layouts, Wanted
+from buildlib.assembly.recipe import Recipe, hashed
 from buildlib.binaries import provenance
 from buildlib.binaries.dist import Entry, files_of, libraries_of
 from buildlib.binaries.provenance import binary_input
 from buildlib.binaries.sbom import sbom_of
 from buildlib.builder import buildx
-from buildlib.builder.buildx import BASES, INPUTS, BuildInputs, succeeded
+from buildlib.builder.buildx import BuildInputs, succeeded
 from buildlib.core.errors import Refused
 from buildlib.core.plan import CopyFiles, Write
 from buildlib.core.statements import PROVENANCE, SBOM
@@ -43,28 +44,39 @@ def base_of(image: BinaryImage, targets: Iterable[Target]) -> str:
     return "" if base == "scratch" else base
 
 
-def index_annotations(image: BinaryImage, base: str, base_digest: str, files: Iterable[Content]) -> dict[str, str]:
-    """A digest of everything that the image is made from, without commit and time, and the base image with its digest."""
+def recipe_of(image: BinaryImage, digest_of: Callable[[str], str], files: Iterable[Content]) -> Recipe:
+    """What the image of each platform is made from, without commit and time. `digest_of` returns the digest of a base image."""
     stage = image.stage
     labels = {name: value for name, value in stage.runtime.labels.items() if name not in VOLATILE_LABELS}
-    binaries = [(target.name, [file["sha256"] for file in files_of(entry)]) for target, entry in image.entries.items()]
-    digest = hashed(
-        dockerfile.BASES, dockerfile.runtime(image.name, stage), base_digest, labels,
-        contents.inputs(files), binaries,
-    )  # fmt: skip
-    return {INPUTS: digest, **({BASES: f"{base}@{base_digest}"} if base else {})}
+    common = (dockerfile.BASES, dockerfile.runtime(image.name, stage), labels, contents.inputs(files))
+    names = dict.fromkeys(base for target in image.targets if (base := base_of(image, (target,))))
+    bases = {base: digest_of(base) for base in names}
+    inputs = {
+        target.oci: hashed(
+            *common, bases.get(base_of(image, (target,)), ""), [file["sha256"] for file in files_of(entry)]
+        )
+        for target, entry in image.entries.items()
+    }
+    return Recipe(inputs=inputs, bases=bases)
 
 
 def predicates(context: Context, image: BinaryImage, platform: str, wanted: Wanted) -> list[tuple[str, Any]]:
     """The SBOM of the program for a platform, and what the image was made of; "" is the index."""
     entries = {target.oci: entry for target, entry in image.entries.items()}
+    return predicates_of(context, image.name, entries, platform, wanted)
+
+
+def predicates_of(
+    context: Context, name: str, entries: Mapping[str, Entry], platform: str, wanted: Wanted
+) -> list[tuple[str, Any]]:
+    """The SBOM of a program for a platform, and what its image was made of. `entries` has the binary of each platform."""
     chosen = [entries[platform]] if platform else list(entries.values())
     found: list[tuple[str, Any]] = []
     if "sbom" in wanted.attest and platform:
         found.append((SBOM, sbom_of(context, chosen[0])))
     if "provenance" in wanted.attest:
         inputs = [binary_input(entry) for entry in chosen]
-        said = provenance.of_image(context, wanted.source, image.name, platform, inputs, wanted.bases)
+        said = provenance.of_image(context, wanted.source, name, platform, inputs, wanted.bases)
         found.append((PROVENANCE, said))
     return found
 
@@ -93,16 +105,14 @@ class BinaryAssembly(Assembly):
         ordered = sorted(self.image.targets, key=lambda target: target.is_musl)
         return [tuple(group) for _, group in groupby(ordered, key=lambda target: target.is_musl)]
 
-    def annotations(self) -> dict[str, str]:
-        """A digest of everything that the image is made from, without commit and time.
+    def recipe(self) -> Recipe:
+        """What the image of each platform is made from, without commit and time.
 
-        {} if the workspace has its own Dockerfile, which may read any file.
+        Nothing is known if the workspace has its own Dockerfile, which may read any file.
         """
         if workspace_dockerfile.is_own(self.context):
-            return {}
-        base = base_of(self.image, self.image.targets)
-        base_digest = oci.digest(succeeded(self.read(base)).stdout.encode()) if base else ""
-        return index_annotations(self.image, base, base_digest, self._files())
+            return Recipe()
+        return recipe_of(self.image, lambda base: oci.digest(succeeded(self.read(base)).stdout.encode()), self._files())
 
     def predicates(self, platform: str, wanted: Wanted) -> list[tuple[str, Any]]:
         """The SBOM of the program for a platform, and what the image was made of."""

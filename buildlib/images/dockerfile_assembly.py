@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from buildlib.assembly.assembly import UNTOUCHED, Assembly, Layouts, Wanted, hashed
+from buildlib.assembly.assembly import UNTOUCHED, Assembly, Layouts, Wanted
+from buildlib.assembly.recipe import Recipe, hashed
 from buildlib.binaries import provenance
-from buildlib.builder.buildx import BASES, INPUTS, BuildInputs
+from buildlib.builder.buildx import BuildInputs
 from buildlib.builder.emulation_limit import EmulationLimit
 from buildlib.builder.progress import vertexes_of, with_progress
 from buildlib.builder.step_times import StepTime, native_platforms, step_times
@@ -30,7 +32,16 @@ from buildlib.image_gate.scans import Scans
 from buildlib.images import dockerfile_image
 from buildlib.images.dockerfile_image import DockerfileImage
 from buildlib.machine import build_context
+from buildlib.process.context import Context
 from buildlib.smoke.layout import run_layout
+
+
+def predicates_of(context: Context, name: str, file: Path, platform: str, wanted: Wanted) -> list[tuple[str, Any]]:
+    """What the image of a Dockerfile was made of."""
+    if "provenance" not in wanted.attest:
+        return []
+    inputs = [{"name": file.name, "digest": {"sha256": digest(file)}}]
+    return [(PROVENANCE, provenance.of_image(context, wanted.source, name, platform, inputs, wanted.bases))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,35 +55,34 @@ class DockerfileAssembly(Assembly):
     image: DockerfileImage
     own: Mapping[str, str]
     bases: Mapping[str, str]
+    own_images: Mapping[str, Mapping[str, str]] = field(
+        default_factory=dict
+    )  # references of `own` -> platform -> digest
     built: list[Layouts] = field(default_factory=list)  # at most one
     measured: list[StepTime] = field(default_factory=list)
     scans: Scans = field(default_factory=Scans)  # of layers, which images share
 
-    def annotations(self) -> dict[str, str]:
-        """The digest of what the image is made from, and its base images.
+    def recipe(self) -> Recipe:
+        """What the image of each platform is made from, and the base images.
 
-        Without INPUTS if the Dockerfile downloads files that it does not pin: those may change.
+        The inputs are not known if the Dockerfile downloads files that it does not pin: those may change.
         """
-        bases = sorted(f"{reference}@{digest}" for reference, digest in self.bases.items())
-        recorded = {BASES: " ".join(bases)} if bases else {}
         if self.image.sources.unpinned:
-            return recorded
-        own = sorted((reference, context.rpartition("@")[2]) for reference, context in self.own.items())
-        inputs = hashed(
-            digest(self.image.file), self._context_digest(), bases, own,
-            msgspec.to_builtins(self.image.settings), self.image.platforms,
-        )  # fmt: skip
-        return {INPUTS: inputs, **recorded}
+            return Recipe(bases=self.bases)
+        common = (digest(self.image.file), self._context_digest(), msgspec.to_builtins(self.image.settings))
+        inputs = {platform: hashed(*common, platform, self._bases_of(platform)) for platform in self.image.platforms}
+        return Recipe(inputs=inputs, bases=self.bases)
+
+    def _bases_of(self, platform: str) -> list[tuple[str, str]]:
+        """The images that the one of a platform is based on, the frontend included, and their digests."""
+        sources = self.image.sources
+        names = {base.images[platform].name for base in sources.bases if platform in base.images} | {sources.frontend}
+        own = {name: self.own_images.get(name, {}).get(platform, "") for name in self.own}
+        return sorted((name, one) for name, one in {**self.bases, **own}.items() if name in names)
 
     def predicates(self, platform: str, wanted: Wanted) -> list[tuple[str, Any]]:
         """What the image was made of. There is no SBOM: buildlib knows what cargo links, not what a Dockerfile installs."""
-        if "provenance" not in wanted.attest:
-            return []
-        file = self.image.file
-        inputs = [{"name": file.name, "digest": {"sha256": digest(file)}}]
-        return [
-            (PROVENANCE, provenance.of_image(self.context, wanted.source, self.name, platform, inputs, wanted.bases))
-        ]
+        return predicates_of(self.context, self.name, self.image.file, platform, wanted)
 
     def _context_digest(self) -> str:
         """A digest of the build context without what this and other commands record there."""

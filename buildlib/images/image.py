@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from buildlib.assembly.assembly import Assembly
 from buildlib.assembly.direct_tasks import DirectAssembly, DirectCheck, DirectPush, DirectSave, DirectTask
 from buildlib.assembly.local import Keep, Load, Save
 from buildlib.assembly.push import Push
+from buildlib.assembly.push_part import PushPart
 from buildlib.assembly.spec import ImageResult, ImageSpec
 from buildlib.assembly.tasks import concurrently, record
 from buildlib.binaries import build
@@ -58,9 +59,11 @@ class ImageOptions:
     container: ContainerOptions | None = None  # compile in a container
     force: bool = False  # ignore what is cached; recreate a builder that differs
     strict: bool = False  # refuse a Dockerfile in which lint finds something
+    is_part: bool = False  # other machines make the other platforms: no tag is moved
 
 
 Task = Push | Save | Load | Keep
+OwnImages = Mapping[str, Mapping[str, str]]  # the reference of another component -> platform -> digest
 
 
 def push(context: Context, options: ImageOptions) -> list[ImageResult]:
@@ -75,12 +78,14 @@ def push(context: Context, options: ImageOptions) -> list[ImageResult]:
         tags = options.tags or tuple(dict.fromkeys((*image.tags, "latest")))
         return {"repository": f"{prefix}/{image.name.lower()}", "tags": tags, "signer": signer}
 
-    with opened_signer(context) as signer:
-        if without_engine.is_chosen(context, options):
+    kind = PushPart if options.is_part else Push
+    with nullcontext() if options.is_part else opened_signer(context) as signer:  # `merge` signs the whole
+        # Parts are pushed through buildx alone.
+        if not options.is_part and without_engine.is_chosen(context, options):
             return _without_engine(
                 context, options, lambda assembly: DirectPush(assembly=assembly, **place(assembly.image))
             )
-        return _through_buildx(context, options, lambda assembly: Push(assembly=assembly, **place(assembly.image)))
+        return _through_buildx(context, options, lambda assembly: kind(assembly=assembly, **place(assembly.image)))
 
 
 def load(context: Context, options: ImageOptions) -> list[ImageResult]:
@@ -189,19 +194,21 @@ def _through_buildx(context: Context, options: ImageOptions, make: Callable[[Ass
     scans = Scans()
     with tempfile.TemporaryDirectory() as scratch, session.open_session(context, prepared) as registries:
 
-        def assemble(image: ImageSpec, own: Mapping[str, str]) -> Task:
+        def assemble(image: ImageSpec, own: Mapping[str, str], own_images: OwnImages) -> Task:
             common: dict[str, Any] = {
                 "context": context, "image": image, "scratch": Path(scratch) / image.name, "epoch": epoch,
                 "fresh": options.force, "session": registries,
             }  # fmt: skip
             if not isinstance(image, DockerfileImage):
                 return make(BinaryAssembly(**common))
-            assembly = DockerfileAssembly(**common, own=own, bases=digests[image.name], scans=scans)
+            assembly = DockerfileAssembly(
+                **common, own=own, own_images=own_images, bases=digests[image.name], scans=scans
+            )
             return make(assembly) if image.published else Keep(assembly=assembly)
 
         if context.run.dry:
             for image in described.images:
-                task = assemble(image, image.own)
+                task = assemble(image, image.own, {})
                 (task if isinstance(task, Push) else task.assembly).show()
             return []
         results = _run_groups(context, [*binaries, *described.images], groups, assemble)
@@ -210,7 +217,7 @@ def _through_buildx(context: Context, options: ImageOptions, make: Callable[[Ass
 
 def _run_groups(
     context: Context, images: Sequence[ImageSpec], groups: Iterable[Iterable[str]],
-    assemble: Callable[[ImageSpec, Mapping[str, str]], Task],
+    assemble: Callable[[ImageSpec, Mapping[str, str], OwnImages], Task],
 ) -> list[ImageResult]:  # fmt: skip
     """Build the images of each group concurrently, with the images of earlier groups as build contexts.
 
@@ -233,7 +240,10 @@ def _run_groups(
                 results[image.name] = ImageResult(component=image.name, status=build.status_of(error), error=error)
                 context.console.error(error)
                 continue
-            tasks.append(assemble(image, {reference: contexts[name] for reference, name in image.own.items()}))
+            own = {reference: contexts[name] for reference, name in image.own.items()}
+            tasks.append(
+                assemble(image, own, {reference: results[name].images for reference, name in image.own.items()})
+            )
         for task, (result, built) in zip(tasks, _run_all(context, tasks, bases), strict=True):
             results[task.assembly.name] = result
             if built:

@@ -20,7 +20,7 @@ from buildlib.builder.buildx import INPUTS
 from buildlib.core.targets import Target
 from buildlib.image_gate.scans import Scans
 from buildlib.images import contents
-from buildlib.images.binary_assembly import base_of, index_annotations, predicates
+from buildlib.images.binary_assembly import base_of, predicates, recipe_of
 from buildlib.images.binary_image import BinaryImage
 from buildlib.images.direct_image import Maker
 from buildlib.process.context import Context
@@ -82,9 +82,8 @@ class DirectBinary(DirectAssembly):
 
     def annotations(self) -> dict[str, str]:
         """The annotations of the index. They are those of the same image through buildx."""
-        name = base_of(self.image, self.image.targets)
         files = contents.contents(self.context.workspace.root, self.name, self.image.stage)
-        return index_annotations(self.image, name, self.workshop.base(name).digest if name else "", files)
+        return recipe_of(self.image, lambda base: self.workshop.base(base).digest, files).annotations
 
     def checked(self, annotations: Mapping[str, str]) -> tuple[DirectImage, tuple[str, ...]]:
         """The image for all targets, and for each one that was not started why. Refused if a check fails."""

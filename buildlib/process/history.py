@@ -28,17 +28,17 @@ class History:
 
     def __init__(self, path: Path | None, command: str = "") -> None:
         self.path = path
+        self.copy: Path | None = None  # a second file, for the lines of this command alone
         self.now = datetime.now(UTC)
         self.run = {"run": self.now.isoformat(timespec="milliseconds"), "command": command}
         self.lock = threading.Lock()
 
     def __call__(self, kind: str, **facts: Any) -> None:
         """Append one line with `kind` and `facts`. If the history cannot be written, the command still succeeds."""
-        if not self.path:
-            return
-        with self.lock, contextlib.suppress(OSError):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            append(self.path, json_text({**self.run, "kind": kind, **facts}), MAX_BYTES)
+        for path in filter(None, (self.path, self.copy) if self.path else ()):
+            with self.lock, contextlib.suppress(OSError):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                append(path, json_text({**self.run, "kind": kind, **facts}), MAX_BYTES)
 
     def earlier(self, key: str) -> list[Run]:
         """The recent runs of a step that succeeded, oldest first. `key` identifies it, and is a part of its lines."""

@@ -30,15 +30,16 @@ class PlannedImages:
 
 
 def plan(
-    console: Console, builds: Sequence[Build], left_out: Mapping[str, str], images: PlannedImages, *, as_json: bool
-) -> None:
+    console: Console, builds: Sequence[Build], left_out: Mapping[str, str], images: PlannedImages, *, as_json: bool,
+    times: Mapping[str, float] | None = None,
+) -> None:  # fmt: skip
     """Print what `build` would run, one row per target, and which images would be built.
 
-    `left_out` are binaries that cargo would not compile, and why.
+    `left_out` are binaries that cargo would not compile, and why; `times` are the seconds that an arch took on this machine.
     """
     compiles = [(build, step) for build in builds for step in build.job.steps if isinstance(step, Step)]
     if as_json:
-        console.json(_plan_data(compiles, left_out, images))
+        console.json(_plan_data(compiles, left_out, images, times or {}))
         return
     if compiles:
         console.table(
@@ -63,7 +64,10 @@ def plan(
 
 
 def _plan_data(
-    compiles: Iterable[tuple[Build, Step]], left_out: Mapping[str, str], images: PlannedImages
+    compiles: Iterable[tuple[Build, Step]],
+    left_out: Mapping[str, str],
+    images: PlannedImages,
+    times: Mapping[str, float],
 ) -> list[data.PlanData]:
     rows: list[data.PlanData] = [
         {
@@ -73,7 +77,7 @@ def _plan_data(
             "argv": list(step.argv), "env": dict(step.env),
             "binaries": [one.name for one in build.selection.components if one.name not in left_out],
             "left_out": list(left_out.values()), "images": images.of(build.target),
-            **reply(),
+            "seconds": times.get(build.target.name), **reply(),
         }
         for build, step in compiles
     ]  # fmt: skip
@@ -83,7 +87,7 @@ def _plan_data(
         {
             "arch": target.name, "target": target.triple, "platform": target.oci, "backend": "", "why": "", "floor": "",
             "toolchain": None, "folder": "", "argv": [], "env": {}, "binaries": [], "left_out": [],
-            "images": images.of(target), **reply(),
+            "images": images.of(target), "seconds": times.get(target.name), **reply(),
         }
         for target in only_images.values() if target.name not in compiled
     ]  # fmt: skip

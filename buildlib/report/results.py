@@ -11,6 +11,7 @@ from typing import Any, Literal, TypedDict
 from buildlib.binaries.dist import Entry, Manifest
 from buildlib.doctor.network import StepData
 from buildlib.lint.formats import FindingData
+from buildlib.report.merge_results import MergeData
 from buildlib.report.reply import ErrorData, ReplyData
 from buildlib.testing.benches import BenchReport
 from buildlib.testing.tests import TestReport
@@ -117,7 +118,8 @@ class VerifyData(ReplyData):
 class PlanData(ReplyData):
     """`plan --json`: one element per target. `floor` is the minimum glibc version, `images` are those from Dockerfiles.
 
-    Where only those exist for a target, nothing is compiled: `argv` is empty.
+    Where only those exist for a target, nothing is compiled: `argv` is empty. `seconds` is what the target took on this machine, with
+    its tests, null if that is not known.
     """
 
     arch: str
@@ -133,6 +135,7 @@ class PlanData(ReplyData):
     binaries: list[str]
     left_out: list[str]
     images: list[str]
+    seconds: float | None
 
 
 # `config --json`: each setting by its dotted key, beside the keys of every result, which are no settings. "from" is a keyword of
@@ -261,6 +264,7 @@ RESULTS: dict[str, Any] = {
     "build": list[BuildData],
     "image": list[ImageData],
     "image-check-bases": list[BaseData],
+    "merge": MergeData,
     "dockerfile": DockerfileData,
     "builder": BuilderData,
     "builder.create": ChangedBuilderData,

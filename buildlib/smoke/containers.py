@@ -153,13 +153,14 @@ def started(
 def pulled(daemon: Daemon, repository: str, tag: str, target: Target) -> Iterator[str | Case]:
     """Pull the image for the platform and yield its ID, or a failed case.
 
-    Afterwards an image that was not in the daemon before is removed, and the name means what it meant before: a daemon has one
-    platform under a name, and pulling another one moves the name.
+    `tag` may be a digest. Afterwards an image that was not in the daemon before is removed, and the name means what it meant before:
+    a daemon has one platform under a name, and pulling another one moves the name.
     """
     from docker.errors import ImageNotFound
 
     client, errors = daemon.client, sdk_errors()
-    name = f"{repository}:{tag}"
+    is_digest = ":" in tag
+    name = f"{repository}{'@' if is_digest else ':'}{tag}"
     previous = None
     try:
         before = {image.id for image in client.images.list(all=True)}
@@ -174,7 +175,9 @@ def pulled(daemon: Daemon, repository: str, tag: str, target: Target) -> Iterato
         yield image
     finally:
         with suppress(*errors):
-            if previous is not None:
+            if is_digest:  # which always means the same image
+                pass
+            elif previous is not None:
                 client.api.tag(previous, repository, tag)
             elif image not in before or image in daemon.named or _take_name(daemon, repository, tag, image):
                 client.images.remove(name)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from buildlib.assembly import spec
 from buildlib.core.cases import FAILED, PASSED, Case, Suite
@@ -33,6 +33,9 @@ class SmokeOptions:
     named: bool = True
     images: tuple[str, ...] = ()
     tag: str = ""
+    digests: Mapping[str, Mapping[str, str]] = field(
+        default_factory=dict
+    )  # component -> platform -> in place of the tag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,7 @@ class _Subject:
     expectation: Expectation
     targets: tuple[Target, ...]
     tag: str
+    digests: Mapping[str, str]  # platform -> digest, for platforms that are not asked for by the tag
 
 
 def smoke(context: Context, options: SmokeOptions) -> list[TestResult]:
@@ -53,14 +57,21 @@ def smoke(context: Context, options: SmokeOptions) -> list[TestResult]:
     spec.check_options(options.targets, (options.tag,) if options.tag else ())
     subjects = [
         _Subject(
-            expectation=expectation(context, component), targets=options.targets, tag=options.tag or component.version
+            expectation=expectation(context, component),
+            targets=options.targets,
+            tag=options.tag or component.version,
+            digests=options.digests.get(component.name, {}),
         )
         for component in context.selection.components
     ]
     for name in options.images:
         targets = dockerfile_image.targets_of(context, name, options.targets, named=options.named)
         expected = dockerfile_image.expectation(name, context.config.images[name])
-        subjects.append(_Subject(expectation=expected, targets=targets, tag=options.tag or dockerfile_image.TAG))
+        subjects.append(
+            _Subject(
+                expectation=expected, targets=targets, tag=options.tag or dockerfile_image.TAG, digests=options.digests.get(name, {})
+            )
+        )  # fmt: skip
     targets = tuple(dict.fromkeys(target for subject in subjects for target in subject.targets))
     if not targets:
         raise UsageError(f"{', '.join(options.images)}: no such platform", "name one of its platforms with --arch")
@@ -107,7 +118,8 @@ def _check_target(
 
 def _check_subject(daemon: Daemon, target: Target, registry: str, subject: _Subject) -> Suite:
     name = subject.expectation.name
-    with pulled(daemon, f"{registry}/{name.lower()}", subject.tag, target) as image:  # as `image --push` names it
+    version = subject.digests.get(target.oci, subject.tag)
+    with pulled(daemon, f"{registry}/{name.lower()}", version, target) as image:  # as `image --push` names it
         if isinstance(image, Case):
             return Suite(name=name, cases=(image,))
         return checks.suite(Trial(daemon=daemon, target=target, expectation=subject.expectation, image=image))

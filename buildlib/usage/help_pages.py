@@ -14,7 +14,7 @@ from buildlib.usage.option_table import AT_TOP, GLOBAL, Option, grouped
 WIDTHS = (40, 100)  # columns: narrower and wider terminals get these
 LABEL = 30  # columns for options and commands at most; what is longer has its help below
 COMMANDS = {
-    "Build": ("build", "verify", "reproduce", "image", "sign", "dockerfile", "clean"),
+    "Build": ("build", "verify", "reproduce", "image", "merge", "sign", "dockerfile", "clean"),
     "Test": ("test", "bench", "smoke"),
     "Explain": ("plan", "config", "report", "lint", "explain"),
     "Set up": ("doctor", "setup", "builder", "builder.create", "builder.remove", "ci", "completion"),
@@ -24,6 +24,7 @@ USAGE = {
     "bench": "[OPTIONS] [-- BENCHMARK-OPTIONS]",
     **dict.fromkeys(("verify", "sign"), "[OPTIONS] [PATH|IMAGE]…"),
     "lint": "[OPTIONS] [PATH]…",
+    "merge": "[OPTIONS] DIST…",
     "explain": "[OPTIONS] [FILE]…",
     "completion": "[OPTIONS] SHELL",
 }
@@ -36,6 +37,8 @@ EXAMPLES = {
     "image": (("images for all arches, to the registry", "image --push --registry ghcr.io/acme"),
               ("an image for this machine, to its Docker daemon", "image --load")),
     "sign": (("dist/", "sign --key cosign.key"), ("an image and all its platforms", "sign --key cosign.key ghcr.io/acme/app:1.0")),
+    "merge": (("what two machines have built", "merge one/dist two/dist"),
+              ("and move this tag to their images", "merge --tag 1.2 one/dist two/dist")),
     "dockerfile": (("show it", "dockerfile"), ("keep it, to change it", "dockerfile --write")),
     "clean": (("what would be removed, and how large it is", "clean --dry-run"),
               ("what has not changed for a month, in the cache", "clean --cache --older-than 30d")),

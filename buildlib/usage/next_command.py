@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from buildlib.core.targets import Target
     from buildlib.machine.host import Host
     from buildlib.process.context import Context
+    from buildlib.shards.merge import Merged
     from buildlib.signing.signer import Signed
     from buildlib.testing.benches import BenchResult
     from buildlib.testing.tests import TestResult
@@ -178,6 +179,22 @@ def after_image(context: Context, results: Sequence[ImageResult], targets: Seque
         again = image(context, targets, tuple(result.component for result in made))
         words = words if output == "save" and "--push" not in again else again
     show(console, words, dry=context.run.dry)
+
+
+def after_part(context: Context, results: Sequence[BuildResult] | Sequence[TestResult] | Sequence[ImageResult]) -> None:
+    """Say where the record of a part is, and name the command that joins all parts."""
+    if not any(result.error for result in results) and not context.run.dry:
+        _note(context.console, f"{shown(context.dist)} is a part; with those of all machines: buildlib merge DIST…")
+
+
+def after_merge(context: Context, merged: Merged) -> None:
+    """Say what was merged, and name the command that checks the images, or shows all parts."""
+    made = [plural(len(merged.entries), "file")] if merged.entries else []
+    made += [plural(len(merged.tests), "report")] if merged.tests else []
+    made += [plural(len(merged.images), "image")] if merged.images else []
+    _note(context.console, f"{'would be ' if context.run.dry else ''}merged: {', '.join(made)}")
+    words = ["verify", *(f"{one.where}:{one.tags[0]}" for one in merged.images)]
+    show(context.console, words if merged.images else ["report"], dry=context.run.dry)
 
 
 def after_verify(context: Context, verdicts: Sequence[Verdict], *, is_dist: bool) -> None:

@@ -1,8 +1,9 @@
-"""The pipelines that `buildlib ci` prints: valid for GitHub and GitLab, and their steps run in order in a clone of the repository."""
+"""The pipelines that `buildlib ci` prints: valid for GitHub and GitLab, and their steps run in order in clones of the repository."""
 
 import json
 import os
 import re
+import shutil
 import sys
 
 import pytest
@@ -31,10 +32,9 @@ CI = {"runner": "ubuntu-24.04-arm", "runners": {"arm64": "own-runner"}}
 FILES = {
     "services/my api/Cargo.toml": '[package]\nname = "api"\nversion = "1.0.0"\nedition = "2021"\n',
     "services/my api/Cargo.lock": '[[package]]\nname = "api"\nversion = "1.0.0"\n',
-    "services/my api/src/main.rs": "fn main() {}\n#[test]\nfn works() {}\n",
+    "services/my api/src/main.rs": 'fn main() {\n    println!("api 1.0.0");\n}\n#[test]\nfn works() {}\n',
     "services/my api/Dockerfile": "FROM scratch\n",
-    "services/my api/.gitignore": "target\n",
-    "services/my api/buildlib.toml": 'arches = ["amd64"]\nregistry = "registry.acme.test/team"\n',
+    "services/my api/.gitignore": "target\ndist\n",
     "services/my api/noxfile.py": '''\
 import nox
 from buildlib.sessions import sessions
@@ -114,55 +114,81 @@ def test_actionlint_has_no_finding(pipelines, actionlint):
 
 
 SAYS_INSTALLED = "buildlib --version"  # in place of the command that installs what is tested here
+ARCHES = ("amd64-musl", "arm64-musl")
 TOOLS = {
-    "docker": '#!/bin/sh\nif [ "$1" = login ]; then echo "$@ $(cat)" >> "$LOGINS"; fi\n',
+    "docker": '#!/bin/sh\nif [ "$1" = login ]; then echo "$@ $(cat)" >> "$LOGINS"; else exec {docker} "$@"; fi\n',
     "apt-get": "#!/bin/sh\n",  # the packages are those of the job's container
 }
 
 
 class Repository:
-    """A clone of a repository with a workspace below its root, as a job has it.
+    """A repository with a workspace below its root. Each job has a clone of it, and what it gets from other jobs.
 
-    The steps run as they are printed, except that the job that pushes images has `--dry-run`; what it sends to a registry is recorded.
+    The steps run as they are printed; images are pushed to the tests' registry. A login is recorded and changes nothing.
     """
 
-    def __init__(self, folder):
-        origin, tools = folder / "origin", folder / "tools"
-        self.root, self.logins = folder / "clone", folder / "logins"
-        for name, text in FILES.items():
-            (origin / name).parent.mkdir(parents=True, exist_ok=True)
-            (origin / name).write_text(text)
+    def __init__(self, folder, engine):
+        self.folder, self.origin, tools = folder, folder / "origin", folder / "tools"
+        self.logins, self.artifacts, self.registry = folder / "logins", folder / "artifacts", engine.registry
+        settings = f"arches = {json.dumps(ARCHES)}\n{engine.settings()}"
+        for name, text in {**FILES, "services/my api/buildlib.toml": settings}.items():
+            (self.origin / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.origin / name).write_text(text)
         tools.mkdir()
         for name, text in TOOLS.items():
-            (tools / name).write_text(text)
+            (tools / name).write_text(text.replace("{docker}", str(shutil.which("docker"))))
             (tools / name).chmod(0o755)
         identity = ("-c", "user.name=a", "-c", "user.email=a@example.org")
         for words in (("init", "--quiet"), ("add", "."), ("commit", "--quiet", "--message", "a")):
-            assert run("git", *identity, *words, cwd=origin).code == 0
-        assert run("git", "clone", "--quiet", origin, self.root).code == 0
-        self.env = {"PATH": f"{tools}:{BUILDLIB.parent}:{os.environ['PATH']}", "LOGINS": str(self.logins), "CI": "true"}
-        self.ran = []
+            assert run("git", *identity, *words, cwd=self.origin).code == 0
+        path = {"PATH": f"{tools}:{BUILDLIB.parent}:{os.environ['PATH']}", "LOGINS": str(self.logins), "CI": "true"}
+        self.env, self.ran = {**engine.env, **path}, []
+
+    def clone(self, name):
+        """A clone, as a job has it."""
+        root = self.folder / "jobs" / name
+        assert run("git", "clone", "--quiet", self.origin, root).code == 0
+        return root
+
+    def carry(self, step, root):
+        """What upload-artifact and download-artifact do. File modes get lost."""
+        name, path = step["with"].get("name"), root / step["with"]["path"]
+        if "upload-artifact" in step["uses"]:
+            assert step["with"].get("overwrite") or not (self.artifacts / name).exists()
+            shutil.rmtree(self.artifacts / name, ignore_errors=True)
+            shutil.copytree(path, self.artifacts / name, copy_function=shutil.copyfile)
+        elif "download-artifact" in step["uses"]:
+            found = [self.artifacts / name] if name else sorted(self.artifacts.glob(step["with"]["pattern"]))
+            for artifact in found:
+                shutil.copytree(artifact, path if name else path / artifact.name, copy_function=shutil.copyfile)
+
+    def index(self, tag):
+        """The platforms of the image in the registry."""
+        raw = run("docker", "buildx", "imagetools", "inspect", "--raw", f"{self.registry}/acme/api:{tag}", env=self.env)
+        assert raw.code == 0, raw
+        return [
+            "/".join((one["platform"]["os"], one["platform"]["architecture"]))
+            for one in json.loads(raw.out)["manifests"]
+        ]
 
     def pipeline(self, *options):
         """What `buildlib ci` prints, read, and what it says on stderr."""
-        printed = buildlib("ci", "--install", SAYS_INSTALLED, *options, cwd=self.root / "services" / "my api")
+        printed = buildlib("ci", "--install", SAYS_INSTALLED, *options, cwd=self.origin / "services" / "my api")
         assert printed.code == 0, printed
         return yaml.safe_load(printed.out), printed.err.splitlines()
 
     def step(self, job, command, shell, cwd, env):
         """Run a step in the shell of the CI system."""
         self.ran.append((job, command))
-        if job == "images":
-            command = re.sub("^(buildlib (?!--version).*)$", r"\1 --dry-run", command, flags=re.MULTILINE)
         done = run(*shell, command, cwd=cwd, env=self.env | env)
         assert done.code == 0, (job, command, done)
         return done
 
 
 @pytest.fixture
-def repository(tmp_path):
+def repository(tmp_path, engine, qemu):
     install_packages("jq")
-    return Repository(tmp_path)
+    return Repository(tmp_path, engine)
 
 
 def test_the_steps_of_githubs_workflow_run_in_order(repository, tmp_path):
@@ -171,34 +197,54 @@ def test_the_steps_of_githubs_workflow_run_in_order(repository, tmp_path):
         "  save it in .github/workflows at the root of the repository",
         "  the workflow needs secrets of the repository: REGISTRY_USERNAME, REGISTRY_PASSWORD",
     ]
-    cwd = repository.root / workflow["defaults"]["run"]["working-directory"]
     known = {"vars.REGISTRY_USERNAME || secrets.REGISTRY_USERNAME": "user", "secrets.REGISTRY_PASSWORD": "password"}
-    uploads = []
     for name, job in workflow["jobs"].items():
         needed = job.get("needs", [])
         assert {*([needed] if isinstance(needed, str) else needed)} <= {done for done, _ in repository.ran}
-        for row in _matrix(job.get("strategy", {}).get("matrix"), known):
-            outputs = tmp_path / f"outputs-{len(repository.ran)}"
+        for number, row in enumerate(_matrix(job.get("strategy", {}).get("matrix"), known)):
+            outputs, root = tmp_path / f"outputs-{len(repository.ran)}", repository.clone(f"{name}-{number}")
             outputs.touch()
             for step in job["steps"]:
                 env = {key: _filled(value, known) for key, value in step.get("env", {}).items()}
                 env |= {"GITHUB_ACTIONS": "true", "GITHUB_OUTPUT": str(outputs)}
                 if "run" in step:
+                    cwd = root / workflow["defaults"]["run"]["working-directory"]
                     repository.step(name, _filled(step["run"], row), ("bash", "-e", "-c"), cwd, env)
-                uploads += [step["with"]["path"]] if "upload-artifact" in step.get("uses", "") else []
+                elif "-artifact@" in step["uses"]:
+                    values = {
+                        key: _filled(value, row) if isinstance(value, str) else value
+                        for key, value in step["with"].items()
+                    }
+                    repository.carry({**step, "with": values}, root)
             written = dict(line.split("=", 1) for line in outputs.read_text().splitlines())
             known |= {f"steps.sessions.outputs.{key}": value for key, value in written.items()}
         known |= {f"needs.{name}.outputs.{key}": _filled(value, known) for key, value in job.get("outputs", {}).items()}
     sessions = workflow["jobs"]["plan"]["steps"][-1]["run"]
-    login = 'printf %s "$PASSWORD" | docker login registry.acme.test --username "$REGISTRY_USER" --password-stdin'
-    assert repository.ran == [
-        ("plan", SAYS_INSTALLED), ("plan", "buildlib lint"), ("plan", sessions),
-        ("checks", SAYS_INSTALLED), ("checks", "nox -s unit"),
-        ("test", SAYS_INSTALLED), ("test", "buildlib setup --yes --arch amd64"), ("test", "nox -s test-amd64"),
-        ("images", SAYS_INSTALLED), ("images", "buildlib setup --yes"), ("images", login), ("images", "buildlib image --push"),
+    login = f'printf %s "$PASSWORD" | docker login {repository.registry} --username "$REGISTRY_USER" --password-stdin'
+    parts = list(enumerate(ARCHES, 1))
+    assert [step for step in repository.ran if step[1] != SAYS_INSTALLED] == [
+        ("plan", "buildlib lint"), ("plan", sessions), ("checks", "nox -s unit"),
+        *(("test", line) for number, arch in parts for line in (
+            f"buildlib setup --yes --arch {arch}", f"buildlib build --shard {number}/2", f"buildlib test --shard {number}/2",
+        )),
+        *(("images", line) for number, arch in parts for line in (
+            f"buildlib setup --yes --arch {arch}", login, f"buildlib image --push --no-build --shard {number}/2",
+            f"buildlib smoke --shard {number}/2",
+        )),
+        ("merge", login), ("merge", "buildlib merge parts/*"), ("merge", "buildlib report"),
     ]  # fmt: skip
-    assert repository.logins.read_text() == "login registry.acme.test --username user --password-stdin password\n"
-    assert [path.name for folder in uploads for path in (repository.root / folder).glob("*.xml")] == ["test-amd64.xml"]
+    said = f"login {repository.registry} --username user --password-stdin password\n"
+    assert repository.logins.read_text() == 3 * said
+    assert repository.index("latest") == repository.index("1.0.0") == ["linux/amd64", "linux/arm64"]
+    merged = {
+        path.relative_to(repository.artifacts / "dist").as_posix()
+        for path in (repository.artifacts / "dist").rglob("*")
+    }
+    assert {"amd64-musl/api", "arm64-musl/api", "manifest.json"} <= merged
+    reports = {path.name for path in (repository.artifacts / "reports").iterdir()}
+    assert reports == {
+        "index.html", *(f"{kind}-{arch}.{form}" for kind in ("test", "smoke") for arch in ARCHES for form in ("json", "xml")),
+    }  # fmt: skip
 
 
 def _filled(text, values):
@@ -223,35 +269,48 @@ def test_the_steps_of_gitlabs_pipeline_run_in_order(repository, tmp_path):
         "  save it as .gitlab-ci.yml at the root of the repository, or start it from there as a child pipeline",
         "  the pipeline needs CI/CD variables of the project: REGISTRY_USERNAME and REGISTRY_PASSWORD (not for GitLab's own registry)",
     ]
-    before = pipeline["default"]["before_script"]
+    before, root = pipeline["default"]["before_script"], repository.clone("all")
     of_gitlab = {
-        "CI_PROJECT_DIR": str(repository.root), "CI_REGISTRY": "registry.acme.test", "CI_REGISTRY_USER": "token-of-job",
+        "CI_PROJECT_DIR": str(root), "CI_REGISTRY": repository.registry, "CI_REGISTRY_USER": "token-of-job",
         "CI_REGISTRY_PASSWORD": "password",
         "ZIG_GLOBAL_CACHE_DIR": str(cache_folder().with_name("zig")),  # zig's usual one: libc takes it a quarter of a minute
     }  # fmt: skip
     jobs = {name: _extended(pipeline, job) for name, job in pipeline.items() if "stage" in _extended(pipeline, job)}
+    never = {name for name, job in jobs.items() if any(rule.get("when") == "never" for rule in job.get("rules", ()))}
     for stage in pipeline["stages"]:
         for name, job in ((name, job) for name, job in jobs.items() if job["stage"] == stage and name[0] != "."):
+            if name in never:  # that of a merge request
+                continue
             script = "\n".join((*before, *job["script"]))
             script = script.replace("-m venv", "-m venv --without-pip").replace("/tmp/buildlib", str(tmp_path / name))
             env = {
-                key: str(value).replace("$CI_PROJECT_DIR", str(repository.root))
-                for key, value in job.get("variables", {}).items()
-            }
-            repository.step(name, script, ("bash", "-eo", "pipefail", "-c"), repository.root, of_gitlab | env)
-    assert [name for name, _ in repository.ran] == ["lint", "checks", "test-amd64", "images"]
+                key: str(value).replace("$CI_PROJECT_DIR", str(root))
+                for key, value in job.get("variables", {}).items() if not key.startswith("DOCKER_")
+            }  # fmt: skip
+            repository.step(name, script, ("bash", "-eo", "pipefail", "-c"), root, of_gitlab | env)
+    assert never == {"merge"}
+    assert [name for name, _ in repository.ran] == [
+        "lint", "checks", *(f"{kind}-{arch}" for kind in ("test", "images") for arch in ARCHES), "publish",
+    ]  # fmt: skip
     assert all(script.splitlines()[len(before) :] == jobs[name]["script"] for name, script in repository.ran)
     assert before[-2:] == ["cd 'services/my api'", SAYS_INSTALLED]
-    assert (
-        repository.logins.read_text() == "login registry.acme.test --username token-of-job --password-stdin password\n"
-    )
-    reports = jobs["test-amd64"]["artifacts"]["reports"]["junit"]
-    assert [path.name for path in repository.root.glob(reports)] == ["test-amd64.xml"]
+    said = f"login {repository.registry} --username token-of-job --password-stdin password\n"
+    assert repository.logins.read_text() == 3 * said
+    assert repository.index("latest") == ["linux/amd64", "linux/arm64"]
+    reports = jobs["test-amd64-musl"]["artifacts"]["reports"]["junit"]
+    assert sorted(path.name for path in root.glob(reports)) == [f"test-{arch}.xml" for arch in ARCHES]
+    carried = [
+        path
+        for name in ("test-arm64-musl", "images-arm64-musl", "publish")
+        for path in jobs[name]["artifacts"]["paths"]
+    ]
+    assert all((root / path).is_dir() for path in carried)
 
 
 def _extended(pipeline, job):
-    """A job with the keys of those that it extends; variables are merged."""
+    """A job with the keys of those that it extends; tables are merged."""
     if not isinstance(job, dict) or "extends" not in job:
         return job
     base = _extended(pipeline, pipeline[job["extends"]])
-    return {**base, **job, "variables": base.get("variables", {}) | job.get("variables", {})}
+    tables = {key: {**base[key], **job[key]} for key in base.keys() & job if isinstance(job[key], dict)}
+    return {**base, **job, **tables}

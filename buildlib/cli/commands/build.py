@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from buildlib.cli.cargo_options import CargoOptions, cargo_command
-from buildlib.cli.entry import ARCH, JSON, absolute, open_workspace, settings_help
+from buildlib.cli.entry import ARCH, JSON, SHARD, absolute, open_workspace, settings_help
 from buildlib.process.console import Console
 from buildlib.report.reply import exit_code
+
+if TYPE_CHECKING:
+    from buildlib.binaries.build import BuildResult
+    from buildlib.process.context import Context
 
 
 @cargo_command(
@@ -15,12 +19,13 @@ from buildlib.report.reply import exit_code
     help={
         "arch": f"{ARCH}; default: native",
         **settings_help("profile", "backend", "glibc", "target_dir", "dist"),
+        "shard": SHARD,
         "json": JSON,
     },
 )
 def build(
     c: Any, console: Console, cargo: CargoOptions, arch: list[str], backend: str = "", glibc: str = "", target_dir: str = "",
-    dist: str = "", json: bool = False,
+    dist: str = "", shard: str = "", json: bool = False,
 ) -> int:  # fmt: skip
     """Compile, verify, and put the binaries into dist/<arch>/.
 
@@ -34,7 +39,25 @@ def build(
     from buildlib.report import tables
     from buildlib.usage import next_command
 
-    results = binaries.build(context, context.targets((*arch, *cargo.targets), "native"))
+    words = (*arch, *cargo.targets)
+    results = _build_part(context, shard, words) if shard else binaries.build(context, context.targets(words, "native"))
     tables.build(console, results, as_json=json)
-    next_command.after_build(context, results)
+    if shard:
+        next_command.after_part(context, results)
+    else:
+        next_command.after_build(context, results)
     return exit_code(results)
+
+
+def _build_part(context: Context, shard: str, words: tuple[str, ...]) -> list[BuildResult]:
+    """Build the arches of this machine's part, and record the binaries for `merge`."""
+    from buildlib.binaries import build as binaries
+    from buildlib.shards import record
+    from buildlib.shards.part import part_of
+
+    part = part_of(context, shard, words)
+    recording = record.start(context, part, "build")
+    results = binaries.build(context, part.targets) if part.targets else []
+    if not any(result.error for result in results):
+        recording.build(entry for result in results for entry in result.entries)
+    return results

@@ -38,6 +38,7 @@ def plan(
     from buildlib.images.dockerfile_image import targets_of
     from buildlib.process.runner import DryRunner
     from buildlib.report import plan_table
+    from buildlib.shards.times import measured
     from buildlib.usage import next_command
 
     context = replace(context, run=DryRunner(console, os.environ, context.config.retry))
@@ -48,7 +49,8 @@ def plan(
     nothing = context.request.no_binaries
     context, builds = (context, []) if nothing else build.plan(context, targets)
     left_out = {} if nothing else build.predict_left_out(context)
-    plan_table.plan(console, builds, left_out, plan_table.PlannedImages(context.config.images, images), as_json=json)
+    planned = plan_table.PlannedImages(context.config.images, images)
+    plan_table.plan(console, builds, left_out, planned, as_json=json, times=measured(context))
     console.quiet = cargo.request.quiet
     if builds:
         next_command.show(console, next_command.planned(context, targets))

@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from buildlib.cli.cargo_options import CargoOptions, cargo_command
-from buildlib.cli.entry import ARCH, COMPONENT, JSON, absolute, command, open_workspace, settings_help, split, task
+from buildlib.cli.entry import (
+    ARCH,
+    COMPONENT,
+    JSON,
+    SHARD,
+    absolute,
+    command,
+    open_workspace,
+    settings_help,
+    split,
+    task,
+)
 from buildlib.core.errors import UsageError
 from buildlib.core.request import Request
 from buildlib.process.console import Console
 from buildlib.report.reply import exit_code
+
+if TYPE_CHECKING:
+    from buildlib.process.context import Context
+    from buildlib.testing.smoke import SmokeOptions
+    from buildlib.testing.tests import TestResult
 
 
 @cargo_command(
@@ -21,11 +38,14 @@ from buildlib.report.reply import exit_code
         "profile": "cargo profile; default: cargo's for tests",
         "lib": "the unit tests of libraries, as for cargo",
         "example": "the tests of an example",
+        "shard": SHARD,
         "cpu": "CPU that QEMU shows the tests: baseline for the oldest of the arch, or a name of QEMU's",
         "json": JSON,
     },
 )
-def test(c: Any, console: Console, cargo: CargoOptions, arch: list[str], cpu: str = "", json: bool = False) -> int:
+def test(
+    c: Any, console: Console, cargo: CargoOptions, arch: list[str], cpu: str = "", shard: str = "", json: bool = False
+) -> int:
     """The workspace's tests on each arch, under QEMU where it is not this machine's.
 
     Words after -- are for cargo.
@@ -35,9 +55,22 @@ def test(c: Any, console: Console, cargo: CargoOptions, arch: list[str], cpu: st
     from buildlib.testing import tests
     from buildlib.usage import next_command
 
-    results = tests.test(context, context.targets((*arch, *cargo.targets), "native"), cpu)
+    words = (*arch, *cargo.targets)
+    if shard:
+        from buildlib.shards import record
+        from buildlib.shards.part import part_of
+
+        part = part_of(context, shard, words)
+        recording = record.start(context, part, "test")
+        results = tests.test(context, part.targets, cpu) if part.targets else []
+        recording.tests(results)
+    else:
+        results = tests.test(context, context.targets(words, "native"), cpu)
     test_tables.tests(console, results, as_json=json)
-    next_command.after_test(context, results)
+    if shard:
+        next_command.after_part(context, results)
+    else:
+        next_command.after_test(context, results)
     return exit_code(results)
 
 
@@ -86,6 +119,7 @@ def bench(
         "component": COMPONENT,
         "tag": "which images; default: each component's version, latest for an image of the settings",
         **settings_help("registry"),
+        "shard": f"{SHARD}; without --tag it is the images that this part has pushed",
         "json": JSON,
     },
 )
@@ -97,6 +131,7 @@ def smoke(
     component: list[str],
     tag: str = "",
     registry: str = "",
+    shard: str = "",
     json: bool = False,
 ) -> int:
     """Start each image of the registry on its platform and check that it does what the settings promise."""
@@ -112,7 +147,29 @@ def smoke(
     options = smoke_tests.SmokeOptions(
         targets=targets if arch else one_per_platform(targets, static=False), named=bool(arch), images=images, tag=tag
     )
-    results = smoke_tests.smoke(context, options)
+    results = _smoke_part(context, options, shard, tuple(arch)) if shard else smoke_tests.smoke(context, options)
     test_tables.tests(console, results, as_json=json)
-    next_command.after_smoke(context, results)
+    if shard:
+        next_command.after_part(context, results)
+    else:
+        next_command.after_smoke(context, results)
     return exit_code(results)
+
+
+def _smoke_part(context: Context, options: SmokeOptions, shard: str, words: tuple[str, ...]) -> list[TestResult]:
+    """Start the images of this machine's part, and record the results for `merge`."""
+    from buildlib.images.dockerfile_image import targets_of
+    from buildlib.shards import record
+    from buildlib.shards.part import part_of
+    from buildlib.testing import smoke as smoke_tests
+
+    part = part_of(context, shard, words)
+    own = part.own(options.targets)
+    images = tuple(name for name in options.images if targets_of(context, name, own, named=True))
+    digests = {} if options.tag else record.pushed(context, part)
+    options = replace(options, targets=own, named=True, images=images, digests=digests)
+    recording = record.start(context, part, "smoke")
+    some = own and (images or not context.request.no_binaries)
+    results = smoke_tests.smoke(context, options) if some else []
+    recording.tests(results)
+    return results

@@ -6,7 +6,7 @@ import yaml
 from machines import settings
 
 from buildlib.ci.github import workflow
-from buildlib.ci.project import Project, image_secrets
+from buildlib.ci.project import Project, signing_secrets
 from buildlib.ci.registry_login import login
 from buildlib.core.errors import UsageError
 from buildlib.core.layers import files, resolve
@@ -18,11 +18,14 @@ ROOT = Project()
 def test_the_workflow_calls_only_nox_and_buildlib():
     text = workflow(settings(registry="ghcr.io/acme"), "pip install -e '.[dev]'", ROOT)
     runs = re.findall(r"- run: (.+)", text)
+    install, login = "\"pip install -e '.[dev]'\"", DOCKER + 'ghcr.io --username "$GITHUB_ACTOR" --password-stdin'
+    setup = "buildlib setup --yes --arch ${{ matrix.arch }}"
     assert runs == [
-        '"pip install -e \'.[dev]\'"', "buildlib lint", '"pip install -e \'.[dev]\'"', "nox -s ${{ matrix.session }}",
-        '"pip install -e \'.[dev]\'"', "buildlib setup --yes --arch ${{ matrix.arch }}", "nox -s ${{ matrix.session }}",
-        '"pip install -e \'.[dev]\'"', "buildlib setup --yes",
-        'printf %s "$PASSWORD" | docker login ghcr.io --username "$GITHUB_ACTOR" --password-stdin', "buildlib image --push",
+        install, "buildlib lint", install, "nox -s ${{ matrix.session }}",
+        install, setup, "buildlib build --shard ${{ matrix.shard }}", "buildlib test --shard ${{ matrix.shard }}",
+        install, setup, login, "buildlib image --push --no-build --shard ${{ matrix.shard }}",
+        "buildlib smoke --shard ${{ matrix.shard }}",
+        install, login, "buildlib merge parts/*", "buildlib report",
     ]  # fmt: skip
     assert not re.search(r"@[A-Z_]+@", text)
 
@@ -40,7 +43,9 @@ def test_actions_are_pinned_and_permissions_are_minimal():
     used = re.findall(r"uses: (\S+)", text)
     assert used and all(re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", use) for use in used)
     assert re.findall(r"^permissions:\n(.*)$", text, re.MULTILINE) == ["  contents: read"]
-    assert text.count("packages: write") == text.count(": write") == 1
+    assert text.count("packages: write") == text.count(": write") == 2
+    jobs = yaml.safe_load(text)["jobs"]
+    assert [name for name, job in jobs.items() if "packages" in job.get("permissions", {})] == ["images", "merge"]
     assert text.count("persist-credentials: false") == text.count("actions/checkout@")
 
 
@@ -86,6 +91,7 @@ def test_each_registry_gets_its_own_credentials(registry, command, secrets):
     job = yaml.safe_load(text)["jobs"]["images"]
     (step,) = (step for step in job["steps"] if "docker login" in step.get("run", ""))
     assert step["run"] == command
+    assert {**step, "if": "github.event_name == 'push'"} in yaml.safe_load(text)["jobs"]["merge"]["steps"]
     assert tuple(dict.fromkeys(re.findall(r"secrets\.(\w+)", str(step["env"])))) == secrets
     assert set(re.findall(r"\$([A-Z_]+)", command)) <= {"GITHUB_ACTOR", *step["env"]}
     is_github = registry == "ghcr.io/acme"
@@ -144,15 +150,23 @@ def test_a_project_without_rust_is_linted_and_its_images_are_pushed():
 )
 def test_the_key_that_signs_comes_from_the_repository(key, names):
     config = settings(registry="r.test/acme", signing={"key": key})
-    assert set(image_secrets(config)) == names
-    assert names <= set(re.findall(r"secrets\.(\w+)", workflow(config, INSTALL, ROOT)))
+    assert set(signing_secrets(config)) == names
+    jobs = yaml.safe_load(workflow(config, INSTALL, ROOT))["jobs"]
+    # Nothing but the step that signs gets the key.
+    for job, is_merge in ((jobs[name], name == "merge") for name in jobs):
+        for step in job["steps"]:
+            found = names & set(re.findall(r"secrets\.(\w+)", str(step)))
+            assert found == (names if is_merge and step.get("run") == "buildlib merge parts/*" else set())
+    whole = yaml.safe_load(workflow(config, INSTALL, Project(binaries=False)))["jobs"]["images"]["steps"]
+    (alone,) = (step for step in whole if step.get("run") == "buildlib image --push")
+    assert set(alone.get("env", {})) == names
 
 
 def test_secrets_of_images_come_from_the_repository():
     images = {"web": {**IMAGE, "secrets": ["NPM_TOKEN", "id=pip,env=PIP", "id=x,src=file"]}}
     config = settings(registry="ghcr.io/acme", images=images)
     (step,) = (one for one in yaml.safe_load(workflow(config, INSTALL, ROOT))["jobs"]["images"]["steps"]
-               if one.get("run") == "buildlib image --push")  # fmt: skip
+               if one.get("run", "").startswith("buildlib image --push"))  # fmt: skip
     assert step["env"] == {"NPM_TOKEN": "${{ secrets.NPM_TOKEN }}", "PIP": "${{ secrets.PIP }}"}
 
 
@@ -173,21 +187,54 @@ def test_a_workspace_below_the_root_of_the_repository():
     )
     # Two workspaces of one repository must not cancel each other.
     assert jobs["concurrency"]["group"] == "multiarch services/my api-${{ github.ref }}"
-    assert jobs["jobs"]["images"]["concurrency"] == "multiarch services/my api-images-${{ github.ref }}"
-    (cache,) = (step["with"] for step in jobs["jobs"]["images"]["steps"] if "actions/cache" in step.get("uses", ""))
-    assert cache["path"].split("\n")[:-1] == [
-        "~/.cache/buildlib",
-        "~/.cargo/registry",
-        "target/buildlib",
-        "services/my api/dist",
-    ]
+    assert jobs["jobs"]["merge"]["concurrency"] == "multiarch services/my api-merge-${{ github.ref }}"
+    (cache,) = (step["with"] for step in jobs["jobs"]["test"]["steps"] if "actions/cache" in step.get("uses", ""))
+    assert cache["path"].split("\n")[:-1] == ["~/.cache/buildlib", "~/.cargo/registry", "target/buildlib"]
     assert cache["key"] == (
-        "buildlib-images-auto-${{ hashFiles('services/my api/Cargo.lock', 'services/my api/rust-toolchain.toml', "
-        "'services/rust-toolchain.toml', 'rust-toolchain.toml') }}"
+        "buildlib-${{ runner.arch }}-${{ matrix.arch }}-auto-${{ hashFiles('services/my api/Cargo.lock', "
+        "'services/my api/rust-toolchain.toml', 'services/rust-toolchain.toml', 'rust-toolchain.toml') }}"
     )
-    (upload,) = (step["with"] for step in jobs["jobs"]["test"]["steps"] if "upload-artifact" in step.get("uses", ""))
-    assert upload["path"] == "target/buildlib/reports"
+    carried = {
+        name: [
+            (one["uses"].split("/")[1][:8], one["with"]["path"])
+            for one in job["steps"]
+            if "-artifact@" in one.get("uses", "")
+        ]
+        for name, job in jobs["jobs"].items()
+    }
+    dist, reports = "services/my api/dist", "target/buildlib/reports"
+    assert {name: paths for name, paths in carried.items() if paths} == {
+        "test": [("upload-a", reports), ("upload-a", dist)],
+        "images": [("download", dist), ("upload-a", dist)],
+        "merge": [("download", "services/my api/parts"), ("upload-a", dist), ("upload-a", reports)],
+    }
     assert not re.search(r"@[A-Z_]+@", text)
+
+
+def test_each_arch_is_a_part_and_the_parts_are_merged_once_all_are_there():
+    jobs = yaml.safe_load(workflow(settings(registry="ghcr.io/acme"), INSTALL, ROOT))["jobs"]
+    assert {name: job.get("needs") for name, job in jobs.items()} == {
+        "plan": None, "checks": "plan", "test": "plan", "images": ["plan", "test"], "merge": ["checks", "test", "images"],
+    }  # fmt: skip
+    assert (
+        jobs["images"]["strategy"] == jobs["test"]["strategy"] and jobs["images"]["runs-on"] == jobs["test"]["runs-on"]
+    )
+    # The images are left out for a pull request, and the other parts are merged nevertheless; not after a failure.
+    assert (jobs["images"]["if"], jobs["merge"]["if"]) == (
+        "github.event_name == 'push'", "${{ !cancelled() && !failure() }}",
+    )  # fmt: skip
+    alone = yaml.safe_load(workflow(settings(), INSTALL, ROOT))["jobs"]
+    assert (list(alone), alone["merge"]["needs"], "if" in alone["merge"]) == (
+        ["plan", "checks", "test", "merge"], ["test"], False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("project", [Project(binaries=False), Project(dist="")], ids=["libraries", "dist elsewhere"])
+def test_without_binaries_to_carry_one_job_makes_the_images(project):
+    jobs = yaml.safe_load(workflow(settings(registry="ghcr.io/acme"), INSTALL, project))["jobs"]
+    assert list(jobs) == ["plan", "checks", "test", "images"]
+    assert jobs["test"]["steps"][5]["run"] == "nox -s ${{ matrix.session }}"
+    assert jobs["images"]["steps"][-1]["run"] == "buildlib image --push"
 
 
 def test_directories_outside_of_the_repository_are_not_kept():

@@ -9,7 +9,9 @@ from buildlib.ci import project
 from buildlib.ci.project import Project, install_command
 from buildlib.core.errors import UsageError
 from buildlib.machine.installation import Source
-from buildlib.machine.workspace import Workspace
+from buildlib.machine.workspace import Component, Workspace
+
+COMPONENT = Component(name="api", package="api", version="1.0.0")
 
 
 @pytest.fixture
@@ -17,10 +19,10 @@ def found(tmp_path):
     """The project of a workspace in this directory of a repository."""
     (tmp_path / "repository" / ".git").mkdir(parents=True)
 
-    def found(folder="", target="target", has_rust=True, **flags):
+    def found(folder="", target="target", has_rust=True, components=(COMPONENT,), **flags):
         root = tmp_path / "repository" / folder
         root.mkdir(parents=True, exist_ok=True)
-        workspace = Workspace(root=root, target_dir=root / target, components=(), has_rust=has_rust)
+        workspace = Workspace(root=root, target_dir=root / target, components=components, has_rust=has_rust)
         return project.of(workspace, settings(**flags))
 
     return found
@@ -30,6 +32,8 @@ def test_a_workspace_at_the_root(found, tmp_path):
     assert found() == Project(noxfile=False)
     (tmp_path / "repository" / "noxfile.py").touch()
     assert found(has_rust=False) == Project(rust=False)
+    assert found(components=()) == Project(binaries=False)
+    assert [one.is_divided for one in (found(), found(has_rust=False), found(components=()))] == [True, False, False]
     assert (found().prefix, found().locks) == ("", ("Cargo.lock", "rust-toolchain.toml"))
 
 

@@ -34,7 +34,7 @@ def test_invoke_and_the_console_script_have_the_same_commands():
     assert tasks.namespace is namespace
     assert sorted(namespace.task_names) == [
         "bench", "build", "builder.create", "builder.inspect", "builder.remove", "ci", "clean", "completion", "config", "dockerfile",
-        "doctor", "explain", "image", "lint", "plan", "report", "reproduce", "setup", "sign", "smoke", "test", "verify",
+        "doctor", "explain", "image", "lint", "merge", "plan", "report", "reproduce", "setup", "sign", "smoke", "test", "verify",
     ]  # fmt: skip
 
 

@@ -29,6 +29,7 @@ IN_WORKSPACE = {
     "build": ("--dry-run build --arch amd64", (0, 4)),
     "reproduce": ("--dry-run reproduce --arch amd64", (0, 4)),
     "image": ("image --engine docker --arch amd64", (4,)),
+    "merge": ("merge nowhere", (2,)),
     "dockerfile": ("dockerfile", (0, 4)),
     "verify": ("verify app.log", (6,)),
     "sign": ("sign", (2,)),

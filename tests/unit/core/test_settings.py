@@ -22,7 +22,7 @@ def test_the_keys_and_variables_are_the_contract():
         "libraries",
         "suite", "mirror", "target_dir", "dist", "engine", "registry",
         "retry.attempts", "retry.delay", "retry.max_delay", "retry.total", "test.runner", "test.timeout", "ci.runner",
-        "ci.runners", "lint.severity", "lint.exclude", "lint.baseline", "builder.name", "builder.network", "builder.image",
+        "ci.runners", "ci.times", "lint.severity", "lint.exclude", "lint.baseline", "builder.name", "builder.network", "builder.image",
         "builder.mirrors", "builder.nodes", "builder.compiler", "builder.cache",
         "builder.emulated_compilers", "builder.emulation_limit",
         "signing.key", "signing.attest", "signing.require", "components",

@@ -223,7 +223,7 @@ def contexts(project, name):
     return {values_of(argv, "--build-context")[0] for argv in project.context.run.argvs(f"build {name}")}
 
 
-def test_what_is_based_on_a_pushed_image_gets_it_by_digest(project):
+def test_what_is_based_on_a_pushed_image_gets_it_by_digest(project, monkeypatch):
     project.add("top", "FROM bottom\n")
     project.add("bottom", "FROM scratch\n")
     top, bottom = project.push()
@@ -232,7 +232,12 @@ def test_what_is_based_on_a_pushed_image_gets_it_by_digest(project):
     project.push()
     assert len(project.context.run.argvs("build top")) == 2
     (project.root / "bottom" / "new").write_text("x")
-    project.push()  # another index of the same image, which records the new input
+    project.push()  # another index, which records the new input, of the same images: nothing new is based on them
+    assert len(project.context.run.argvs("build top")) == 2
+    (project.root / "bottom" / "newer").write_text("x")
+    manifest = fake_registry.manifest
+    monkeypatch.setattr(fake_registry, "manifest", lambda platform: f"{manifest(platform)} ")
+    project.push()
     assert len(project.context.run.argvs("build top")) == 4
     assert [one.status for one in project.push()] == [Status.UNCHANGED] * 2
     assert len(project.context.run.argvs("build top")) == 4

@@ -43,6 +43,7 @@ from buildlib.process.console import Console
 from buildlib.report import (
     doctor_tables,
     image_tables,
+    merge_tables,
     plan_table,
     reproduce_table,
     signing_table,
@@ -54,6 +55,7 @@ from buildlib.report.plan_table import PlannedImages
 from buildlib.report.reply import Class, reply
 from buildlib.report.results import RESULTS
 from buildlib.rust import cargo
+from buildlib.shards.merge import Merged
 from buildlib.signing.signer import Signed
 from buildlib.testing.benches import BenchResult
 from buildlib.testing.tests import TestResult
@@ -131,6 +133,13 @@ def results(plan, shown, capsys):
                 ImageResult(component="web", status=Status.DONE, steps=(STEP_TIME,)),
             ]),
         ],
+        "merge": [
+            shown(merge_tables.merge, Merged(entries=(entry,), tests=(tests,), images=(
+                ImageResult(component="app", status=Status.DONE, platforms=("linux/arm64",), tags=("1",), digest="sha256:00",
+                            where="r.test/app", images={"linux/arm64": "sha256:11"}),
+            ))),
+            shown(merge_tables.merge, Merged(entries=(), tests=(), images=())),
+        ],
         "image-check-bases": [
             shown(image_tables.bases, [BaseState(component="web", base="alpine:3", recorded="sha256:0", current="sha256:1")]),
         ],
@@ -157,7 +166,7 @@ def results(plan, shown, capsys):
         ],
         "plan": [shown(
             plan_table.plan, [plan], {"probe": "probe needs --features cli"},
-            PlannedImages({"web": IMAGE}, {"web": (ARM64, TARGETS["riscv64"])}),
+            PlannedImages({"web": IMAGE}, {"web": (ARM64, TARGETS["riscv64"])}), times={"arm64": 1.5},
         )],
         "config": [shown(tables.config, settings(arches=["arm64"]))],
         "explain": [

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from buildlib.core.builder_settings import Builder
+from buildlib.core.ci_settings import Ci
 from buildlib.core.component_settings import Component
 from buildlib.core.image_settings import Image
 from buildlib.core.signing_settings import Signing
@@ -54,28 +55,6 @@ class Test(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     timeout: Annotated[
         float, Meta(gt=0, description="seconds in which at least one test must finish; ten times that under emulation")
     ] = 120.0
-
-
-class Ci(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The pipeline that `buildlib ci` prints."""
-
-    runner: Annotated[
-        str, Meta(description="GitHub runner of all jobs; for GitLab the tag of a runner, none by default")
-    ] = "ubuntu-24.04"
-    runners: Annotated[
-        dict[str, str],
-        Meta(
-            description="GitHub runners, or tags of GitLab runners, of single arches",
-            examples=[{"arm64": "ubuntu-24.04-arm"}],
-        ),
-    ] = {}
-    times: Annotated[
-        dict[str, Annotated[float, Meta(gt=0, le=1e6)]],
-        Meta(
-            description="seconds that an arch takes, by which --shard divides the arches; `plan --json` prints those of this machine",
-            examples=[{"arm64": 90.0, "riscv64": 240.0}],
-        ),
-    ] = {}
 
 
 class Lint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

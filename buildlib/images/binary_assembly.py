@@ -11,16 +11,13 @@ from typing import Any
 from buildlib import elf
 from buildlib.assembly import oci
 from buildlib.assembly.assembly import UNTOUCHED, Assembly, Layouts, Wanted
+from buildlib.assembly.predicates import of_binary
 from buildlib.assembly.recipe import Recipe, hashed
-from buildlib.binaries import provenance
 from buildlib.binaries.dist import Entry, files_of, libraries_of
-from buildlib.binaries.provenance import binary_input
-from buildlib.binaries.sbom import sbom_of
 from buildlib.builder import buildx
 from buildlib.builder.buildx import BuildInputs, succeeded
 from buildlib.core.errors import Refused
 from buildlib.core.plan import CopyFiles, Write
-from buildlib.core.statements import PROVENANCE, SBOM
 from buildlib.core.targets import Target
 from buildlib.elf import Mismatch
 from buildlib.emulation import qemu
@@ -63,22 +60,7 @@ def recipe_of(image: BinaryImage, digest_of: Callable[[str], str], files: Iterab
 def predicates(context: Context, image: BinaryImage, platform: str, wanted: Wanted) -> list[tuple[str, Any]]:
     """The SBOM of the program for a platform, and what the image was made of; "" is the index."""
     entries = {target.oci: entry for target, entry in image.entries.items()}
-    return predicates_of(context, image.name, entries, platform, wanted)
-
-
-def predicates_of(
-    context: Context, name: str, entries: Mapping[str, Entry], platform: str, wanted: Wanted
-) -> list[tuple[str, Any]]:
-    """The SBOM of a program for a platform, and what its image was made of. `entries` has the binary of each platform."""
-    chosen = [entries[platform]] if platform else list(entries.values())
-    found: list[tuple[str, Any]] = []
-    if "sbom" in wanted.attest and platform:
-        found.append((SBOM, sbom_of(context, chosen[0])))
-    if "provenance" in wanted.attest:
-        inputs = [binary_input(entry) for entry in chosen]
-        said = provenance.of_image(context, wanted.source, name, platform, inputs, wanted.bases)
-        found.append((PROVENANCE, said))
-    return found
+    return of_binary(context, image.name, entries, platform, wanted)
 
 
 def check_program(where: str, program: Path, entry: Entry, target: Target) -> None:

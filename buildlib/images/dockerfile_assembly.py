@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from buildlib.assembly.assembly import UNTOUCHED, Assembly, Layouts, Wanted
+from buildlib.assembly.predicates import of_dockerfile
 from buildlib.assembly.recipe import Recipe, hashed
-from buildlib.binaries import provenance
 from buildlib.builder.buildx import BuildInputs
 from buildlib.builder.emulation_limit import EmulationLimit
 from buildlib.builder.progress import vertexes_of, with_progress
@@ -20,7 +19,6 @@ from buildlib.builder.step_times import StepTime, native_platforms, step_times
 from buildlib.core.cases import FAILED
 from buildlib.core.errors import Refused
 from buildlib.core.plan import Outcome, words
-from buildlib.core.statements import PROVENANCE
 from buildlib.core.targets import Target
 from buildlib.elf import Mismatch, digest
 from buildlib.failures.redact import redact
@@ -32,16 +30,7 @@ from buildlib.image_gate.scans import Scans
 from buildlib.images import dockerfile_image
 from buildlib.images.dockerfile_image import DockerfileImage
 from buildlib.machine import build_context
-from buildlib.process.context import Context
 from buildlib.smoke.layout import run_layout
-
-
-def predicates_of(context: Context, name: str, file: Path, platform: str, wanted: Wanted) -> list[tuple[str, Any]]:
-    """What the image of a Dockerfile was made of."""
-    if "provenance" not in wanted.attest:
-        return []
-    inputs = [{"name": file.name, "digest": {"sha256": digest(file)}}]
-    return [(PROVENANCE, provenance.of_image(context, wanted.source, name, platform, inputs, wanted.bases))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +71,7 @@ class DockerfileAssembly(Assembly):
 
     def predicates(self, platform: str, wanted: Wanted) -> list[tuple[str, Any]]:
         """What the image was made of. There is no SBOM: buildlib knows what cargo links, not what a Dockerfile installs."""
-        return predicates_of(self.context, self.name, self.image.file, platform, wanted)
+        return of_dockerfile(self.context, self.name, self.image.file, platform, wanted)
 
     def _context_digest(self) -> str:
         """A digest of the build context without what this and other commands record there."""

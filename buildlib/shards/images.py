@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from buildlib.assembly import index, oci, recipe, spec
+from buildlib.assembly import predicates as predicates_
 from buildlib.assembly.assembly import Wanted
 from buildlib.assembly.index import Json
 from buildlib.assembly.recipe import Recipe
@@ -24,7 +25,7 @@ from buildlib.core.plan import Status
 from buildlib.core.targets import Target
 from buildlib.image_gate import manifests, remote
 from buildlib.image_gate.manifests import Configuration, Index
-from buildlib.images import binary_assembly, dockerfile_assembly, dockerfile_image
+from buildlib.images import dockerfile_image
 from buildlib.process.context import Context
 from buildlib.registry.content import Repository
 from buildlib.registry.reference import parse
@@ -238,8 +239,8 @@ def _signed(context: Context, image: Joined, digest: str, signer: Signer) -> lis
     def predicates(platform: str) -> list[tuple[str, Any]]:
         if image.component in context.config.images:
             file, _ = dockerfile_image.located(context, image.component)
-            return dockerfile_assembly.predicates_of(context, image.component, file, platform, wanted)
-        return binary_assembly.predicates_of(context, image.component, image.entries, platform, wanted)
+            return predicates_.of_dockerfile(context, image.component, file, platform, wanted)
+        return predicates_.of_binary(context, image.component, image.entries, platform, wanted)
 
     return signer.sign(image.repository, image.index, digest, predicates)
 

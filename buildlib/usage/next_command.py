@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from buildlib.core.targets import Target
     from buildlib.machine.host import Host
     from buildlib.process.context import Context
-    from buildlib.shards.merge import Merged
     from buildlib.signing.signer import Signed
     from buildlib.testing.benches import BenchResult
     from buildlib.testing.tests import TestResult
@@ -41,10 +40,11 @@ def show(console: Console, words: Sequence[str], *, dry: bool = False) -> None:
     if dry:
         words = [word for word in redact_argv(sys.argv[1:], secret_values(os.environ)) if word not in DRY]
     if words:
-        _note(console, f"next: buildlib {shlex.join(words)}")
+        note(console, f"next: buildlib {shlex.join(words)}")
 
 
-def _note(console: Console, text: str) -> None:
+def note(console: Console, text: str) -> None:
+    """Print a line, unless the result is JSON."""
     if not console.as_json:
         console.note(text)
 
@@ -56,7 +56,7 @@ def after_build(context: Context, results: Sequence[BuildResult]) -> None:
         return
     entries = [(result, entry) for result in results for entry in result.entries]
     if entries:
-        _note(console, _sizes(context, entries))
+        note(console, _sizes(context, entries))
     has_programs = any(entry.get("kind", "bin") == "bin" for _, entry in entries)
     show(console, after_binaries(context, [result.target for result in results], has_programs=has_programs),
          dry=context.run.dry)  # fmt: skip
@@ -124,7 +124,7 @@ def after_reproduce(context: Context, comparisons: Sequence[Comparison]) -> None
     if any(found.difference for found in comparisons):
         return
     if comparisons:
-        _note(context.console, f"{plural(len(comparisons), 'file')}, all identical")
+        note(context.console, f"{plural(len(comparisons), 'file')}, all identical")
     show(context.console, ["verify"], dry=context.run.dry)
 
 
@@ -159,7 +159,7 @@ def after_bench(context: Context, results: Sequence[BenchResult]) -> None:
 def _reports(context: Context, titles: Sequence[str], endings: str) -> None:
     if titles:
         names = titles[0] if len(titles) == 1 else f"{{{','.join(titles)}}}"
-        _note(context.console, f"reports: {shown(context.reports / names)}.{endings}")
+        note(context.console, f"reports: {shown(context.reports / names)}.{endings}")
 
 
 def after_image(context: Context, results: Sequence[ImageResult], targets: Sequence[Target], output: str) -> None:
@@ -168,12 +168,12 @@ def after_image(context: Context, results: Sequence[ImageResult], targets: Seque
         return
     console, made = context.console, [result for result in results if result.status in (Status.DONE, Status.UNCHANGED)]
     if kept := sum(result.status is Status.UNCHANGED for result in made):
-        _note(console, f"{plural(len(made), 'image')}, {'all' if kept == len(made) else kept} unchanged")
+        note(console, f"{plural(len(made), 'image')}, {'all' if kept == len(made) else kept} unchanged")
     words = ["report"]
     if output == "push" and made:
         words = ["verify", *(f"{result.where}:{result.tags[0]}" for result in made)]
     elif output == "load" and len(made) == 1 and can_start_natively(context, targets):
-        _note(console, f"next: docker run --rm {shlex.quote(made[0].where)}")
+        note(console, f"next: docker run --rm {shlex.quote(made[0].where)}")
         return
     elif output in ("", "save") and made:
         again = image(context, targets, tuple(result.component for result in made))
@@ -181,27 +181,11 @@ def after_image(context: Context, results: Sequence[ImageResult], targets: Seque
     show(console, words, dry=context.run.dry)
 
 
-def after_part(context: Context, results: Sequence[BuildResult] | Sequence[TestResult] | Sequence[ImageResult]) -> None:
-    """Say where the record of a part is, and name the command that joins all parts."""
-    if not any(result.error for result in results) and not context.run.dry:
-        _note(context.console, f"{shown(context.dist)} is a part; with those of all machines: buildlib merge DIST…")
-
-
-def after_merge(context: Context, merged: Merged) -> None:
-    """Say what was merged, and name the command that checks the images, or shows all parts."""
-    made = [plural(len(merged.entries), "file")] if merged.entries else []
-    made += [plural(len(merged.tests), "report")] if merged.tests else []
-    made += [plural(len(merged.images), "image")] if merged.images else []
-    _note(context.console, f"{'would be ' if context.run.dry else ''}merged: {', '.join(made)}")
-    words = ["verify", *(f"{one.where}:{one.tags[0]}" for one in merged.images)]
-    show(context.console, words if merged.images else ["report"], dry=context.run.dry)
-
-
 def after_verify(context: Context, verdicts: Sequence[Verdict], *, is_dist: bool) -> None:
     """Say how many files or platforms passed, and name the command after a good dist/."""
     if any(verdict.refusals for verdict in verdicts):
         return
-    _note(context.console, f"{len(verdicts)} passed")
+    note(context.console, f"{len(verdicts)} passed")
     targets = list(dict.fromkeys(verdict.target for verdict in verdicts if verdict.target))
     if is_dist and context.workspace.components:
         has_programs = any(verdict.kind == "bin" for verdict in verdicts)
@@ -227,7 +211,7 @@ def after_doctor(context: Context, absent: Iterable[Requirement], targets: Seque
 def after_setup(context: Context, targets: Sequence[Target]) -> None:
     """Say that builds have what they require, whose absence would have been an error, and name the command that builds."""
     if context.workspace.has_rust and not context.run.dry:
-        _note(context.console, f"builds for {', '.join(target.name for target in targets)} have what they require")
+        note(context.console, f"builds for {', '.join(target.name for target in targets)} have what they require")
     show(context.console, build(context, targets), dry=context.run.dry)
 
 

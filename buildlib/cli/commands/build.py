@@ -37,13 +37,13 @@ def build(
     context = open_workspace(c, console, flags, cargo.request, recorded=True)
     from buildlib.binaries import build as binaries
     from buildlib.report import tables
-    from buildlib.usage import next_command
+    from buildlib.usage import after_parts, next_command
 
     words = (*arch, *cargo.targets)
     results = _build_part(context, shard, words) if shard else binaries.build(context, context.targets(words, "native"))
     tables.build(console, results, as_json=json)
     if shard:
-        next_command.after_part(context, results)
+        after_parts.after_part(context, results)
     else:
         next_command.after_build(context, results)
     return exit_code(results)

@@ -77,7 +77,7 @@ def image(
     from buildlib.images import image as images
     from buildlib.images.in_container import ContainerOptions
     from buildlib.report import image_tables
-    from buildlib.usage import next_command
+    from buildlib.usage import after_parts, next_command
 
     words = (*arch, *cargo.targets)
     targets = context.targets(words, "native" if load else "all")
@@ -98,7 +98,7 @@ def image(
         results = (images.push if push else images.load if load else images.check)(context, options)
     image_tables.image(console, results, as_json=json)
     if shard:
-        next_command.after_part(context, results if push else ())
+        after_parts.after_part(context, results if push else ())
         return exit_code(results)
     kind = "save" if output else "push" if push else "load" if load else ""
     next_command.after_image(context, results, options.targets, kind)

@@ -38,10 +38,10 @@ def merge(
     context = open_workspace(c, console, flags, scope="project", recorded=True)
     from buildlib.report import merge_tables
     from buildlib.shards import merge as parts
-    from buildlib.usage import next_command
+    from buildlib.usage import after_parts
 
     whole = context.targets(tuple(arch), "all")
     # Names of directories may have commas.
     merged = parts.merge(context, [Path(word) for word in result], whole, tuple(split(tag)), named=bool(arch))
     merge_tables.merge(console, merged, as_json=json)
-    next_command.after_merge(context, merged)
+    after_parts.after_merge(context, merged)

@@ -53,7 +53,7 @@ def test(
     context = open_workspace(c, console, {"features": cargo.features}, cargo.request, recorded=True)
     from buildlib.report import test_tables
     from buildlib.testing import tests
-    from buildlib.usage import next_command
+    from buildlib.usage import after_parts, next_command
 
     words = (*arch, *cargo.targets)
     if shard:
@@ -68,7 +68,7 @@ def test(
         results = tests.test(context, context.targets(words, "native"), cpu)
     test_tables.tests(console, results, as_json=json)
     if shard:
-        next_command.after_part(context, results)
+        after_parts.after_part(context, results)
     else:
         next_command.after_test(context, results)
     return exit_code(results)
@@ -140,7 +140,7 @@ def smoke(
     from buildlib.assembly.spec import one_per_platform
     from buildlib.report import test_tables
     from buildlib.testing import smoke as smoke_tests
-    from buildlib.usage import next_command
+    from buildlib.usage import after_parts, next_command
 
     targets = context.targets(tuple(arch), "all")
     context, images = context.with_images()
@@ -150,7 +150,7 @@ def smoke(
     results = _smoke_part(context, options, shard, tuple(arch)) if shard else smoke_tests.smoke(context, options)
     test_tables.tests(console, results, as_json=json)
     if shard:
-        next_command.after_part(context, results)
+        after_parts.after_part(context, results)
     else:
         next_command.after_smoke(context, results)
     return exit_code(results)

@@ -34,6 +34,16 @@ KEPT = """\
             ~/.cache/buildlib
             ~/.cargo/registry
 @BUILD@"""
+COSIGN = "sigstore/cosign-installer@6f9f17788090df1f26f669e9d70d6ae9567deba6 # v4.1.2"
+# After the tags have moved: it is a step of cosign, and no part of the push.
+KEYLESS = """\
+      - uses: @COSIGN@
+        if: github.event_name == 'push'
+      - run: |
+          jq -r '@IMAGES@[] | select(.digest != "") | "\\(.where)@\\(.digest)"' images.json > images.txt
+          xargs --no-run-if-empty --max-args=1 cosign sign --yes --recursive < images.txt
+        if: github.event_name == 'push'
+"""
 DIRECTORY = """\
 defaults:
   run:
@@ -66,6 +76,7 @@ def workflow(config: Config, install: str, project: Project) -> str:
         "LOGIN": registry.step if registry else "",
         # Only for GitHub's registry: the permission is that of GITHUB_TOKEN.
         "PACKAGES": "" if registry and registry.secrets else "      packages: write\n",
+        **_keyless(config, ".images" if project.is_divided else "."),
         "BEFORE": "test" if project.rust else "lint", "SIGNING": _secrets(signing_secrets(config)),
         # The key is for the job alone that signs.
         "SECRETS": _secrets((*image_secrets(config), *(() if project.is_divided else signing_secrets(config)))),
@@ -79,6 +90,15 @@ def workflow(config: Config, install: str, project: Project) -> str:
     for name, word in words.items():
         text = text.replace(f"@{name}@", word)
     return text
+
+
+def _keyless(config: Config, images: str) -> dict[str, str]:
+    """The words for signatures without a key. `images` says where the images are in the JSON result."""
+    is_on = bool(config.ci.keyless and config.registry)
+    return {
+        "KEYLESS": KEYLESS.replace("@IMAGES@", images) if is_on else "", "RESULT": " --json > images.json" if is_on else "",
+        "ID_TOKEN": "      id-token: write\n" if is_on else "", "COSIGN": COSIGN,
+    }  # fmt: skip
 
 
 def _kept(path: str) -> str:
@@ -203,9 +223,9 @@ IMAGES = """
     timeout-minutes: 90
     permissions:
       contents: read
-@PACKAGES@    concurrency: @NAME@-images-${{ github.ref }}
+@PACKAGES@@ID_TOKEN@    concurrency: @NAME@-images-${{ github.ref }}
     steps:
 @BEGIN@@BINARIES@      - run: @INSTALL@
       - run: buildlib setup --yes
-@LOGIN@      - run: buildlib image --push
-@SECRETS@"""
+@LOGIN@      - run: buildlib image --push@RESULT@
+@SECRETS@@KEYLESS@"""

@@ -48,7 +48,7 @@ IMAGES = """
 PERMISSIONS = """\
     permissions:
       contents: read
-@PACKAGES@"""
+@PACKAGES@@ID_TOKEN@"""
 
 MERGE = """
   # All parts are checked again@TAGGING@.
@@ -63,8 +63,8 @@ MERGE = """
           pattern: part-*
           path: @PREFIX@parts
       - run: @INSTALL@
-@WITH_LOGIN@      - run: buildlib merge parts/*
-@SIGNING@      - run: buildlib report
+@WITH_LOGIN@      - run: buildlib merge parts/*@RESULT@
+@SIGNING@@KEYLESS@      - run: buildlib report
       - uses: @UPLOAD@
         with:
           name: dist

@@ -13,6 +13,7 @@ from shlex import quote
 from buildlib.ci import gitlab_parts
 from buildlib.ci.project import Project, checked_name, image_secrets, signing_secrets
 from buildlib.ci.registry_login import gitlab_login
+from buildlib.core.errors import UsageError
 from buildlib.core.settings import Config
 from buildlib.core.targets import Target, find_target
 
@@ -23,8 +24,10 @@ CONTAINER = {True: "rust:1-trixie", False: "debian:trixie"}
 def pipeline(config: Config, install: str, project: Project, targets: Iterable[Target]) -> str:
     """The text of the file. `install` is the command that installs buildlib in a job; one job tests one target.
 
-    UsageError for a runner or a registry whose name cannot stand in the file.
+    UsageError for a runner or a registry whose name cannot stand in the file, and for signatures without a key.
     """
+    if config.ci.keyless:
+        raise UsageError("ci.keyless is for GitHub's workflow", "sign with a key: set `signing.key`")
     tags, targets = _tags(config), tuple(targets)
     jobs = [LINT.replace("@TAGS@", tags[""])]
     if project.rust:

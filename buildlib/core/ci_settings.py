@@ -27,3 +27,9 @@ class Ci(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             examples=[{"arm64": 90.0, "riscv64": 240.0}],
         ),
     ] = {}
+    keyless: Annotated[
+        bool,
+        Meta(
+            description="whether GitHub's workflow signs images with cosign and the workflow's own identity, which needs no key"
+        ),
+    ] = False

@@ -241,3 +241,24 @@ def test_directories_outside_of_the_repository_are_not_kept():
     jobs = yaml.safe_load(workflow(settings(registry="ghcr.io/acme"), INSTALL, Project(build="", dist="")))["jobs"]
     paths = [step["with"]["path"] for job in jobs.values() for step in job["steps"] if "path" in step.get("with", {})]
     assert paths == ["~/.cache/buildlib\n~/.cargo/registry\n"] * 2  # and no reports
+
+
+@pytest.mark.parametrize(("project", "images"), [(ROOT, ".images"), (Project(dist=""), ".")], ids=["divided", "whole"])
+def test_images_can_be_signed_without_a_key(project, images):
+    config = settings(registry="ghcr.io/acme", ci={"keyless": True})
+    jobs = yaml.safe_load(workflow(config, INSTALL, project))["jobs"]
+    job = jobs["merge" if project.is_divided else "images"]
+    assert job["permissions"] == {"contents": "read", "packages": "write", "id-token": "write"}
+    steps = job["steps"]
+    at = next(number for number, step in enumerate(steps) if "cosign-installer" in step.get("uses", ""))
+    assert re.fullmatch(r"sigstore/cosign-installer@[0-9a-f]{40}", steps[at]["uses"])
+    assert (
+        steps[at - 1]["run"]
+        == f"buildlib {'merge parts/*' if project.is_divided else 'image --push'} --json > images.json"
+    )
+    assert steps[at + 1]["run"].splitlines() == [
+        f"""jq -r '{images}[] | select(.digest != "") | "\\(.where)@\\(.digest)"' images.json > images.txt""",
+        "xargs --no-run-if-empty --max-args=1 cosign sign --yes --recursive < images.txt",
+    ]
+    assert "cosign" not in workflow(settings(ci={"keyless": True}), INSTALL, project)  # no registry, no images
+    assert sum("id-token" in job.get("permissions", {}) for job in jobs.values()) == 1

@@ -20,13 +20,11 @@ def test_the_keys_and_variables_are_the_contract():
     assert tuple(SETTINGS) == (
         "arches", "backend", "glibc", "cpu", "trim_paths", "sbom", "embed_sbom", "provenance", "page_size", "profile", "features",
         "libraries",
-        "suite", "mirror", "target_dir", "dist", "engine", "registry",
-        "retry.attempts", "retry.delay", "retry.max_delay", "retry.total", "test.runner", "test.timeout", "ci.runner",
-        "ci.runners", "ci.times", "lint.severity", "lint.exclude", "lint.baseline", "builder.name", "builder.network", "builder.image",
-        "builder.mirrors", "builder.nodes", "builder.compiler", "builder.cache",
-        "builder.emulated_compilers", "builder.emulation_limit",
-        "signing.key", "signing.attest", "signing.require", "components",
-        "images",
+        "suite", "mirror", "target_dir", "dist", "engine", "registry", "retry.attempts", "retry.delay", "retry.max_delay",
+        "retry.total", "test.runner", "test.timeout", "ci.runner", "ci.runners", "ci.times", "ci.keyless", "lint.severity",
+        "lint.exclude", "lint.baseline", "builder.name", "builder.network", "builder.image", "builder.mirrors",
+        "builder.nodes", "builder.compiler", "builder.cache", "builder.emulated_compilers", "builder.emulation_limit",
+        "signing.key", "signing.attest", "signing.require", "components", "images",
     )  # fmt: skip
     assert SETTINGS["retry.max_delay"].variable == "BUILDLIB_RETRY_MAX_DELAY"
     assert len({setting.variable for setting in SETTINGS.values()}) == len(SETTINGS)

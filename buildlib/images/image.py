@@ -80,8 +80,7 @@ def push(context: Context, options: ImageOptions) -> list[ImageResult]:
 
     kind = PushPart if options.is_part else Push
     with nullcontext() if options.is_part else opened_signer(context) as signer:  # `merge` signs the whole
-        # Parts are pushed through buildx alone.
-        if not options.is_part and without_engine.is_chosen(context, options):
+        if without_engine.is_chosen(context, options, "--shard" if options.is_part else ""):
             return _without_engine(
                 context, options, lambda assembly: DirectPush(assembly=assembly, **place(assembly.image))
             )
@@ -90,7 +89,7 @@ def push(context: Context, options: ImageOptions) -> list[ImageResult]:
 
 def load(context: Context, options: ImageOptions) -> list[ImageResult]:
     """Load every component's image into the Docker daemon. UsageError for several platforms: it holds one per image."""
-    without_engine.is_chosen(context, options, load=True)
+    without_engine.is_chosen(context, options, "--load")
     if len(options.targets) != 1:
         names = ",".join(target.name for target in options.targets)
         help_text = "use --arch for one of them, or --output DIR for all"
@@ -112,7 +111,7 @@ def check(context: Context, options: ImageOptions) -> list[ImageResult]:
 
 def save(context: Context, options: ImageOptions, output: Path) -> list[ImageResult]:
     """Write every component's image for all targets as an OCI layout below `output`. Static binaries need no Docker."""
-    if options.images or needs_docker(context, options.targets):
+    if options.images or without_engine.has_more(context, options.targets):
         if without_engine.is_chosen(context, options):
             with _locked(context, output):
                 return _without_engine(context, options, lambda assembly: DirectSave(assembly=assembly, output=output))
@@ -145,12 +144,6 @@ def validate(context: Context, options: ImageOptions) -> None:
                 f"{component.name!r} is the name of another stage of the Dockerfile",
                 f"run `buildlib dockerfile --write` and rename the stages in {dockerfile.NAME}",
             )
-
-
-def needs_docker(context: Context, targets: tuple[Target, ...]) -> bool:
-    """Whether an image has more than static binaries: a base image, or what the workspace's own Dockerfile adds."""
-    has_base = any(binary_image.stage_of(context, component).base for component in context.selection.components)
-    return has_base or workspace_dockerfile.is_own(context) or not all(target.is_musl for target in targets)
 
 
 def _locked(context: Context, output: Path) -> AbstractContextManager[None]:

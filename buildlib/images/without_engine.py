@@ -8,6 +8,7 @@ a workspace's own Dockerfile, a compilation in a container. What is for an engin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -17,33 +18,39 @@ from buildlib.images import dockerfile, workspace_dockerfile
 from buildlib.process.context import Context
 
 if TYPE_CHECKING:
+    from buildlib.core.targets import Target
     from buildlib.images.image import ImageOptions
 
 ANSWER = 10.0  # seconds in which docker must say whether a daemon answers
 
 
-def reasons(context: Context, options: ImageOptions, *, load: bool = False) -> list[str]:
-    """What of the request needs a container engine."""
+def has_more(context: Context, targets: Sequence[Target]) -> bool:
+    """Whether an image has more than static binaries: a base image, or what the workspace's own Dockerfile adds."""
+    names = {component.name for component in context.selection.components}
+    has_base = any(table.base for name, table in context.config.components.items() if name in names)
+    return has_base or workspace_dockerfile.is_own(context) or not all(target.is_musl for target in targets)
+
+
+def reasons(context: Context, options: ImageOptions, flag: str = "") -> list[str]:
+    """What of the request needs a container engine: the option `flag`, for one."""
     return [
         *([f"images of Dockerfiles ({', '.join(options.images)})"] if options.images else []),
         *(["--in-docker"] if options.container else []),
         *([f"the workspace's own {dockerfile.NAME}"] if workspace_dockerfile.is_own(context) else []),
-        *(["--load"] if load else []),
+        *([flag] if flag else []),
     ]
 
 
-def is_chosen(context: Context, options: ImageOptions, *, load: bool = False) -> bool:
+def is_chosen(context: Context, options: ImageOptions, flag: str = "") -> bool:
     """Whether the images are made without an engine: by the setting, or because none answers and none is needed.
 
     UsageError if the setting forbids what the request needs.
     """
-    engine, needs = context.config.engine, reasons(context, options, load=load)
+    engine, needs = context.config.engine, reasons(context, options, flag)
     if engine == "none" and needs:
         verb = "need" if len(needs) > 1 or needs[0].startswith("images") else "needs"
-        raise UsageError(
-            f"{' and '.join(needs)} {verb} a container engine, and the setting `engine` is none",
-            "leave it out, or use --engine docker",
-        )
+        message = f"{' and '.join(needs)} {verb} a container engine, and the setting `engine` is none"
+        raise UsageError(message, "leave it out, or use --engine docker")
     if engine != "auto" or needs:
         return engine == "none"
     if _answers(context):

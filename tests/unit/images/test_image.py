@@ -9,7 +9,7 @@ from machines import settings
 from buildlib.core.errors import Refused, UsageError
 from buildlib.core.plan import Status
 from buildlib.core.targets import TARGETS
-from buildlib.images import image, workspace_dockerfile
+from buildlib.images import image, without_engine, workspace_dockerfile
 from buildlib.images.image import ImageOptions
 from buildlib.process.history import History, read
 
@@ -69,15 +69,15 @@ def test_a_dry_run_writes_nothing(tmp_path):
 )
 def test_what_needs_docker(tmp_path, targets, table, expected):
     context = replace(workspace(tmp_path), config=settings(components={"a": table}))
-    assert image.needs_docker(context, targets) is expected
+    assert without_engine.has_more(context, targets) is expected
 
 
 def test_only_an_edited_dockerfile_needs_docker(tmp_path):
     context = workspace(tmp_path)
     (tmp_path / "Dockerfile.multiarch").write_text(workspace_dockerfile.render(context))
-    assert not image.needs_docker(context, STATIC)
+    assert not without_engine.has_more(context, STATIC)
     (tmp_path / "Dockerfile.multiarch").write_text(workspace_dockerfile.render(context) + "LABEL more=1\n")
-    assert image.needs_docker(context, STATIC)
+    assert without_engine.has_more(context, STATIC)
 
 
 def test_a_dockerfile_that_is_out_of_date_is_a_warning(tmp_path, capsys):

@@ -264,16 +264,18 @@ def test_check_and_save_make_the_same_image(project, upstream, tmp_path):
 
 
 def test_what_needs_an_engine_is_named(project, tmp_path):
-    def message(context=project, *, load=False, **more):
+    def message(context=project, *, flag="", **more):
         with pytest.raises(UsageError) as caught:
-            without_engine.is_chosen(context, ImageOptions(targets=TARGET, **more), load=load)
+            without_engine.is_chosen(context, ImageOptions(targets=TARGET, **more), flag)
         return caught.value.message
 
     end = " a container engine, and the setting `engine` is none"
-    assert message(load=True) == f"--load needs{end}"
+    assert message(flag="--load") == f"--load needs{end}"
+    with pytest.raises(UsageError, match=r"^--shard needs a container engine"):
+        image.push(project, ImageOptions(targets=TARGET, is_part=True))
     assert message(images=("web", "db")) == f"images of Dockerfiles (web, db) need{end}"
     (tmp_path / dockerfile.NAME).write_text("FROM scratch\n")
-    assert message(load=True) == f"the workspace's own Dockerfile.multiarch and --load need{end}"
+    assert message(flag="--load") == f"the workspace's own Dockerfile.multiarch and --load need{end}"
 
 
 @pytest.mark.parametrize(
@@ -286,7 +288,7 @@ def test_auto_asks_docker(project, tools, answers, chosen):
     context = replace(project, run=run, host=Machine(tools=tools), config=replace_engine(project.config, "auto"))
     options = ImageOptions(targets=TARGET)
     assert without_engine.is_chosen(context, options) == chosen
-    assert not without_engine.is_chosen(context, options, load=True)  # the error is that of Docker's commands
+    assert not without_engine.is_chosen(context, options, "--load")  # the error is that of Docker's commands
     assert without_engine.is_chosen(replace(context, config=replace_engine(project.config, "none")), options)
 
 

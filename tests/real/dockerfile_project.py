@@ -93,14 +93,14 @@ class DockerfileProject:
         """The result of an image that was pushed, as JSON has it. Its digest is the one that the registry has."""
         return {
             "component": name, "status": status, "digest": self.digest(name), "platforms": [TARGETS[arch].oci for arch in arches],
-            "tags": list(tags), "where": f"{self.where}/{name}", "code": 0, "error": None,
+            "tags": list(tags), "where": f"{self.where}/{name}", "code": 0, "error": None, "signed": [], "not_started": [],
         }  # fmt: skip
 
     def refused(self, name, error):
         """The result of an image that the checks refused."""
         return {
             "component": name, "status": "refused", "digest": "", "platforms": [], "tags": [], "where": "", "code": 6,
-            "error": error,
+            "error": error, "signed": [], "not_started": [],
         }  # fmt: skip
 
 

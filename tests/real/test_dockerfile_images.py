@@ -111,6 +111,8 @@ def test_load_and_output(project, tmp_path):
         "tags": ["latest"],
         "code": 0,
         "error": None,
+        "signed": [],
+        "not_started": [],
     }
     assert result == {**expected, "where": name, "digest": inspected.out.split()[0]}, loaded
     assert inspected.out.split()[1] == "linux/arm64"

@@ -1,6 +1,6 @@
 """What settings cost: CPU seconds of cold builds with and without them, whole process trees, measured alternately in one run.
 
-    python benches/costs.py [WORKSPACE] [--arch amd64] [--profile release] [--rounds 5] [-- CARGO-OPTIONS]
+    python benches/costs.py WORKSPACE [--arch amd64] [--profile release] [--rounds 5] [-- OPTIONS]
 
 Each variant has its own target directory, which is removed before each build. CPU seconds depend little on what else runs, unlike the
 time on the clock; the first variant is the one that the others are compared with.
@@ -12,6 +12,7 @@ import resource
 import shutil
 import statistics
 import subprocess
+import sys
 import sysconfig
 import tempfile
 from pathlib import Path
@@ -28,12 +29,13 @@ VARIANTS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("workspace", nargs="?", type=Path, default=Path(__file__).parents[1])
+    parser.add_argument("workspace", type=Path)
     parser.add_argument("--arch", default="amd64")
     parser.add_argument("--profile", default="release")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("words", nargs="*")
-    options = parser.parse_args()
+    at = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    options = parser.parse_args(sys.argv[1:at])
+    options.words = sys.argv[at + 1 :]
     with tempfile.TemporaryDirectory() as scratch:
         print(f"machine: {os.cpu_count()} cores, load {os.getloadavg()[0]:.2f} at the start")
         seconds = measure(options, Path(scratch))
@@ -51,6 +53,7 @@ def measure(options: argparse.Namespace, scratch: Path) -> dict[str, list[float]
     for _ in range(options.rounds):
         for name in VARIANTS:
             seconds[name].append(build(options, scratch, name))
+            print(f"  {name}: {seconds[name][-1]:.1f} CPU seconds", flush=True)
     return seconds
 
 

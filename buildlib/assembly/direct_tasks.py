@@ -22,7 +22,7 @@ from buildlib.image_gate import manifests
 from buildlib.process.context import Context
 from buildlib.registry.blob_copies import BlobCopies
 from buildlib.registry.client import Client
-from buildlib.registry.content import Repository
+from buildlib.registry.content import Repository, repository_of
 from buildlib.registry.reference import parse
 
 if TYPE_CHECKING:
@@ -78,8 +78,7 @@ class DirectPush:
 
         An image that one of the tags points to, and that has the same inputs, was checked before: only its tags are moved.
         """
-        reference = parse(self.repository)
-        repository = Repository(self.assembly.client, reference.registry, reference.repository)
+        repository = repository_of(self.assembly.client, parse(self.repository))
         annotations = self.assembly.annotations()
         tagged = {tag: direct.tagged(repository, tag) for tag in self.tags}
         if same := "" if self.assembly.fresh else self._unchanged(tagged, annotations[INPUTS]):

@@ -6,7 +6,6 @@ Pure: bytes in, blobs out. The same input gives the same bytes: names are sorted
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
 import json
 import tarfile
@@ -18,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from buildlib.registry.digests import digest_of
 from buildlib.smoke.archive import INDEX, REF_NAME
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -31,6 +31,7 @@ UNKNOWN_SYSTEM = (
 )
 
 Json = dict[str, Any]
+digest = digest_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +60,6 @@ class Image:
     def digest(self) -> str:
         """The digest of the index, which identifies the image."""
         return digest(self.index)
-
-
-def digest(data: bytes) -> str:
-    """The digest of `data` as sha256:<hex>."""
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def root_layer(runtime: Runtime, binary: bytes, owned: Mapping[str, tuple[bytes, int] | None], epoch: int) -> bytes:

@@ -6,7 +6,6 @@ index.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from buildlib.core.targets import nearest
 from buildlib.image_gate import manifests
 from buildlib.image_gate.manifests import Configuration, Descriptor, Index, Manifest
 from buildlib.registry.client import Client
-from buildlib.registry.content import Repository
+from buildlib.registry.content import Repository, repository_of
 from buildlib.registry.reference import Reference, parse
 
 WORKERS = 16  # requests wait for the network
@@ -129,10 +128,9 @@ def _questions(bases: Iterable[Base]) -> list[_Question]:
 
 
 def _found(client: Client, reference: Reference) -> _Found:
-    repository = Repository(client, reference.registry, reference.repository)
-    data = repository.manifest(reference.version)
+    repository = repository_of(client, reference)
+    digest, data = repository.named(reference)
     document = manifests.read(data, f"{repository}: {reference.version}")
-    digest = reference.digest or f"sha256:{hashlib.sha256(data).hexdigest()}"
     if isinstance(document, Manifest):
         return _Found(digest, (_platform(repository, document.config),))
     entries = [entry for entry in document.manifests if entry.is_image]

@@ -5,7 +5,6 @@ One manifest is read for each platform that is used, all concurrently; nothing o
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from buildlib.core.errors import BuildError, Refused
 from buildlib.image_gate import manifests
 from buildlib.image_gate.manifests import Configuration, Descriptor, Index, Manifest
 from buildlib.registry.client import Client
-from buildlib.registry.content import Repository
+from buildlib.registry.content import Repository, repository_of
 from buildlib.registry.reference import parse
 
 WORKERS = 8  # requests wait for the network
@@ -43,9 +42,8 @@ class BaseIndex:
 def index(client: Client, name: str) -> BaseIndex:
     """What the registry has under the name of a base image. Errors as of `Repository.manifest` and `manifests.read`."""
     reference = parse(name)
-    repository = Repository(client, reference.registry, reference.repository)
-    data = repository.manifest(reference.version)
-    digest = reference.digest or f"sha256:{hashlib.sha256(data).hexdigest()}"
+    repository = repository_of(client, reference)
+    digest, data = repository.named(reference)
     return BaseIndex(repository, digest, manifests.read(data, name))
 
 

@@ -6,7 +6,6 @@ a manifest as a pull, and a HEAD not.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from urllib.parse import urlsplit
 
@@ -14,7 +13,7 @@ import msgspec
 
 from buildlib.core.errors import BuildError
 from buildlib.registry.client import MANIFESTS, Client
-from buildlib.registry.content import Repository, require_success
+from buildlib.registry.content import repository_of, require_success
 from buildlib.registry.digests import is_known
 from buildlib.registry.http import body_text
 from buildlib.registry.reference import TAG, Reference
@@ -71,5 +70,4 @@ def current_digest(client: Client, reference: Reference) -> str:
         stated = response.headers.get("Docker-Content-Digest", "")
     if is_known(stated):
         return stated
-    data = Repository(client, reference.registry, reference.repository).manifest(reference.version)
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+    return repository_of(client, reference).named(reference)[0]

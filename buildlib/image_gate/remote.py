@@ -5,7 +5,6 @@ No daemon is used, and nothing is started. All content is verified against its d
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -27,7 +26,7 @@ from buildlib.image_gate.scans import Scans
 from buildlib.image_layers.compression import LayerError
 from buildlib.image_layers.file_system import Layer
 from buildlib.process.context import Context
-from buildlib.registry.content import Repository
+from buildlib.registry.content import Repository, repository_of
 from buildlib.registry.reference import parse
 from buildlib.registry.session import client_for
 
@@ -62,9 +61,8 @@ def verify(context: Context, word: str, demand: Demand | None = None) -> list[Ve
     configured = context.config.images.get(reference.repository.rpartition("/")[2])
     foreign = configured.foreign if configured else ()
     with closing(client):
-        repository = Repository(client, reference.registry, reference.repository)
-        document = repository.manifest(reference.version)
-        digest = reference.digest or f"sha256:{hashlib.sha256(document).hexdigest()}"
+        repository = repository_of(client, reference)
+        digest, document = repository.named(reference)
         images = list(_images(repository, reference.version, digest, document))
         repeated = {finding.platform: finding.line for finding in check_platforms(_distinct(images))}
         verdicts = [_verdict(context, name, image, foreign, scans) for image in images]

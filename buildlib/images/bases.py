@@ -15,7 +15,7 @@ from buildlib.images import dockerfile_image
 from buildlib.images.dockerfile_image import DockerfileImage
 from buildlib.process.context import Context
 from buildlib.registry.client import Client
-from buildlib.registry.content import Repository
+from buildlib.registry.content import repository_of
 from buildlib.registry.reference import parse
 from buildlib.registry.session import client_for
 
@@ -105,5 +105,5 @@ def check_bases(context: Context, images: Iterable[str], tag: str = "") -> list[
 def _recorded(client: Client, name: str) -> dict[str, str]:
     """The base images that an index records, and their digests."""
     reference = parse(name)
-    repository = Repository(client, reference.registry, reference.repository)
+    repository = repository_of(client, reference)
     return manifests.index_of(repository.manifest(reference.version).decode("utf-8", "replace")).bases

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from buildlib.core.errors import BuildError, NetworkError, Refused
 from buildlib.registry.client import MANIFESTS, Client
-from buildlib.registry.digests import HELP, MAX_DOCUMENT, MAX_LAYER, check_claims, is_known, verified
+from buildlib.registry.digests import HELP, MAX_DOCUMENT, MAX_LAYER, check_claims, digest_of, is_known, verified
 from buildlib.registry.http import Answer, denial
+from buildlib.registry.reference import Reference
 
 SIGNED_SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+prettyjws"  # its digest is that of a part of it
 
@@ -55,6 +56,11 @@ def require_success(answer: Answer, title: str, request: str) -> None:
         raise error(f"{title}: {refusal.cause}", refusal.help)
 
 
+def repository_of(client: Client, reference: Reference) -> Repository:
+    """The repository that a reference is in."""
+    return Repository(client, reference.registry, reference.repository)
+
+
 @dataclass(frozen=True)
 class Repository:
     """A repository in its registry.
@@ -71,6 +77,11 @@ class Repository:
         digest = version if ":" in version else ""
         title, answer, chunks = self._get(f"manifests/{version}", size, MAX_DOCUMENT)
         return read_manifest(chunks, answer, title, digest, size)
+
+    def named(self, reference: Reference) -> tuple[str, bytes]:
+        """The digest and the content of the manifest or index that a reference to this repository means."""
+        data = self.manifest(reference.version)
+        return reference.digest or digest_of(data), data
 
     def document(self, digest: str, size: int | None = None) -> bytes:
         """A configuration. `size` is in bytes, None if it is not known."""

@@ -22,6 +22,11 @@ ALGORITHMS = {"sha256": 64, "sha512": 128}
 HELP = "the registry, or a mirror or proxy in front of it, returns something else: do not use this image"
 
 
+def digest_of(data: bytes) -> str:
+    """The digest of `data` as sha256:<hex>."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
 def is_known(digest: str) -> bool:
     """Whether content can be verified against this digest."""
     algorithm, _, encoded = digest.partition(":")

@@ -6,7 +6,6 @@ list under the tag `sha256-<hex>` ("Referrers Tag Schema").
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from msgspec import Struct
 
 from buildlib.core.errors import BuildError
 from buildlib.registry.content import Repository, read_manifest, require_success
-from buildlib.registry.digests import is_known
+from buildlib.registry.digests import digest_of, is_known
 from buildlib.registry.http import Answer, Request
 from buildlib.registry.origins import join, origin_of
 from buildlib.registry.uploads import push_blob, push_manifest
@@ -167,14 +166,14 @@ def attach(repository: Repository, subject: Subject, artifacts: Sequence[Artifac
         NetworkError, BuildError: The registry refuses them, or does not answer.
     """
     added = []
-    push_blob(repository, EMPTY, _digest(EMPTY))
+    push_blob(repository, EMPTY, digest_of(EMPTY))
     for artifact in artifacts:
-        push_blob(repository, artifact.content, _digest(artifact.content))
+        push_blob(repository, artifact.content, digest_of(artifact.content))
         manifest = _manifest(subject, artifact)
-        push_manifest(repository, _digest(manifest), manifest, MANIFEST)
+        push_manifest(repository, digest_of(manifest), manifest, MANIFEST)
         added.append(
             Referrer(
-                digest=_digest(manifest), size=len(manifest), artifact_type=artifact.media_type,
+                digest=digest_of(manifest), size=len(manifest), artifact_type=artifact.media_type,
                 annotations=dict(artifact.annotations),
             )
         )  # fmt: skip
@@ -201,7 +200,7 @@ def _add(repository: Repository, digest: str, added: Sequence[Referrer]) -> None
 
 def _manifest(subject: Subject, artifact: Artifact) -> bytes:
     def descriptor(media_type: str, data: bytes) -> dict[str, object]:
-        return {"mediaType": media_type, "digest": _digest(data), "size": len(data)}
+        return {"mediaType": media_type, "digest": digest_of(data), "size": len(data)}
 
     about = {"mediaType": subject.media_type, "digest": subject.digest, "size": subject.size}
     data = {
@@ -210,7 +209,3 @@ def _manifest(subject: Subject, artifact: Artifact) -> bytes:
         "subject": about, "annotations": dict(artifact.annotations),
     }  # fmt: skip
     return json.dumps(data, separators=(",", ":"), sort_keys=True).encode()
-
-
-def _digest(data: bytes) -> str:
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"

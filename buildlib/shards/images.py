@@ -27,7 +27,7 @@ from buildlib.image_gate import manifests, remote
 from buildlib.image_gate.manifests import Configuration, Index
 from buildlib.images import dockerfile_image
 from buildlib.process.context import Context
-from buildlib.registry.content import Repository
+from buildlib.registry.content import Repository, repository_of
 from buildlib.registry.reference import parse
 from buildlib.registry.session import client_for
 from buildlib.registry.uploads import push_manifest
@@ -80,15 +80,13 @@ def joined(context: Context, results: Sequence[Result], request: Request) -> lis
         images = []
         for name in names:
             parts = [(one, image) for one in pushed if (image := one.record.commands["image"].images.get(name))]
-            reference = parse(f"{prefix}/{name.lower()}")
+            address = f"{prefix}/{name.lower()}"
+            repository = repository_of(client, parse(address))
             expected = _targets(context, name, request)
             owners = {target.oci: target.name for target in request.targets}
-            _check_parts(
-                pushed, name, f"{prefix}/{name.lower()}", {target.oci: owners[target.oci] for target in expected}
-            )
-            repository = Repository(client, reference.registry, reference.repository)
+            _check_parts(pushed, name, address, {target.oci: owners[target.oci] for target in expected})
             with context.console.busy(f"{name} · check every platform"):
-                _gate(context, name, f"{prefix}/{name.lower()}", parts, expected, request)
+                _gate(context, name, address, parts, expected, request)
                 entries = [entry for _, image in parts for entry in _entries(repository, image)]
             images.append(_join(context, name, prefix, parts, entries, expected, request))
     return images
@@ -209,8 +207,7 @@ def publish(context: Context, images: Iterable[Joined]) -> list[ImageResult]:
     with closing(client_for(context)) as client, opened_signer(context) as signer:
         results = []
         for image in images:
-            reference = parse(image.repository)
-            repository = Repository(client, reference.registry, reference.repository)
+            repository = repository_of(client, parse(image.repository))
             results.append(_publish(context, repository, image, signer))
             record(context, results[-1])
     return results

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ from buildlib.core.errors import UsageError
 from buildlib.core.signing_settings import VARIABLE
 from buildlib.process.commit import Source, source
 from buildlib.process.context import Context
-from buildlib.registry.content import Repository
+from buildlib.registry.content import Repository, repository_of
+from buildlib.registry.digests import digest_of
 from buildlib.registry.reference import parse
 from buildlib.registry.session import client_for
 
@@ -48,8 +48,7 @@ class Signer:
 
     def repository(self, name: str) -> Repository:
         """The repository of this name, with its registry."""
-        reference = parse(name)
-        return Repository(self.client, reference.registry, reference.repository)
+        return repository_of(self.client, parse(name))
 
 
 def key_source(context: Context) -> str:
@@ -100,10 +99,8 @@ def sign_image(context: Context, signer: Signer, word: str) -> list[Signed]:
     from buildlib.image_gate import manifests
 
     reference = parse(word)
-    repository = Repository(signer.client, reference.registry, reference.repository)
-    document = repository.manifest(reference.version)
+    digest, document = repository_of(signer.client, reference).named(reference)
     manifests.read(document, word)  # an error for what is neither a manifest nor an index
-    digest = reference.digest or f"sha256:{hashlib.sha256(document).hexdigest()}"
     name = word.removeprefix("docker://")
     if context.run.dry:
         return [Signed(path=name, digest=digest, added=True)]
@@ -116,5 +113,4 @@ def sign_directory(context: Context, signer: Signer, folder: Path) -> Signed:
     from buildlib.signing import directory
 
     added = directory.sign(context, folder, signer.key)
-    sums = f"sha256:{hashlib.sha256((folder / SUMS).read_bytes()).hexdigest()}"
-    return Signed(path=str(folder / SUMS), digest=sums, added=added)
+    return Signed(path=str(folder / SUMS), digest=digest_of((folder / SUMS).read_bytes()), added=added)

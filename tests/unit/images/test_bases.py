@@ -23,8 +23,8 @@ class Registries:
     def __init__(self, recorded, now):
         self.recorded, self.now = recorded, now
 
-    def repository(self, client, registry, name):
-        return Repository(self.recorded, f"{registry}/{name}")
+    def repository(self, client, reference):
+        return Repository(self.recorded, f"{reference.registry}/{reference.repository}")
 
     def current(self, client, references):
         return tuple(bases.check.BaseDigest(name, self.now[name]) for name in references)
@@ -44,7 +44,7 @@ class Repository:
 def checked(monkeypatch):
     def checked(recorded, now, images=("web",), binaries=False, tag="", registry="r.test/acme"):
         registries = Registries(recorded, now)
-        monkeypatch.setattr(bases, "Repository", registries.repository)
+        monkeypatch.setattr(bases, "repository_of", registries.repository)
         monkeypatch.setattr(bases.check, "current", registries.current)
         made = machines.context(Machine(), Recorder(), registry=registry)
         workspace = machines.workspace(Component(name="app", package="app", version="1.2.3"))

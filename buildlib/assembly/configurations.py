@@ -6,14 +6,13 @@ in the order of their Go types; BuildKit drops all others. It comes from a regis
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
 
-from buildlib.assembly.oci import Runtime, platform_of, timestamp
+from buildlib.assembly.oci import Runtime, go_json, platform_of, timestamp
 from buildlib.core.errors import BuildError
 from buildlib.image_gate import manifests
 
@@ -152,12 +151,3 @@ def _history(base: BaseConfiguration) -> tuple[History, ...]:
     if sum(not line.empty_layer for line in lines) == layers:
         return lines
     return tuple(History(comment="layer of the base image") for _ in range(layers))
-
-
-def go_json(data: Any, *, indent: int | None = None) -> bytes:
-    """JSON as Go's encoding/json writes it, which escapes what has a meaning in HTML."""
-    separators = (",", ": ") if indent else (",", ":")
-    text = json.dumps(data, separators=separators, indent=indent, ensure_ascii=False)
-    for char in "<>&\u2028\u2029":
-        text = text.replace(char, f"\\u{ord(char):04x}")
-    return text.encode()

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
-from buildlib.assembly import oci
-from buildlib.assembly.configurations import go_json
+from buildlib.assembly import index, oci
 from buildlib.core.errors import BuildError, NetworkError
 from buildlib.image_gate.manifests import Descriptor
 from buildlib.image_layers.file_system import Layer
@@ -49,7 +48,7 @@ class PlatformImage:
         ]  # fmt: skip
         own = [_descriptor(oci.LAYER, layer) for layer in self.layers]
         config = _descriptor(oci.CONFIG, self.configuration)
-        return go_json(
+        return oci.go_json(
             {"schemaVersion": 2, "mediaType": oci.MANIFEST, "config": config, "layers": [*base, *own]}, indent=2
         )
 
@@ -81,14 +80,8 @@ class DirectImage:
     @cached_property
     def index(self) -> bytes:
         """The text of the index."""
-        entries = [
-            {**_descriptor(oci.MANIFEST, image.manifest), "platform": dict(sorted(oci.platform_of(image.platform).items()))}
-            for image in self.images
-        ]  # fmt: skip
-        return go_json(
-            {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries, "annotations": dict(self.annotations)},
-            indent=2,
-        )
+        entries = (entry for image in self.images for entry in index.entries_of(image.manifest, image.platform))
+        return index.index(entries, self.annotations)
 
     @property
     def digest(self) -> str:

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 from buildlib.assembly import direct, local, oci, oci_layouts
 from buildlib.assembly.assembly import Wanted
 from buildlib.assembly.direct import DirectImage
-from buildlib.assembly.push import names_of, sign
+from buildlib.assembly.push import names_of, sign, unchanged
 from buildlib.assembly.spec import ImageResult, ImageSpec
 from buildlib.builder.buildx import INPUTS
 from buildlib.core.plan import Status
-from buildlib.image_gate import manifests
 from buildlib.process.context import Context
 from buildlib.registry.blob_copies import BlobCopies
 from buildlib.registry.client import Client
@@ -81,19 +80,12 @@ class DirectPush:
         repository = repository_of(self.assembly.client, parse(self.repository))
         annotations = self.assembly.annotations()
         tagged = {tag: direct.tagged(repository, tag) for tag in self.tags}
-        if same := "" if self.assembly.fresh else self._unchanged(tagged, annotations[INPUTS]):
+        inputs = "" if self.assembly.fresh else annotations[INPUTS]
+        if same := unchanged(tagged.values(), inputs, self.assembly.image.platforms):
             return self._move(repository, tagged, same.encode(), annotations)
         made, not_started = self.assembly.checked(annotations)
         direct.upload(repository, made, self.assembly.copies)
         return self._move(repository, tagged, made.index, annotations, made.sizes, not_started)
-
-    def _unchanged(self, tagged: Mapping[str, str], inputs: str) -> str:
-        """A tagged index that was made from the same inputs for the same platforms, "" without one."""
-        for text in tagged.values():
-            index = manifests.index_of(text)
-            if index.inputs == inputs and set(index.images) == set(self.assembly.image.platforms):
-                return text
-        return ""
 
     def _move(
         self, repository: Repository, tagged: Mapping[str, str], index: bytes, annotations: Mapping[str, str],

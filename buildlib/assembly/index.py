@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
+from buildlib.assembly import oci
+from buildlib.assembly.oci import Json
 from buildlib.smoke.archive import INDEX
 
-Json = dict[str, Any]
 DESCRIPTOR = ("mediaType", "digest", "size", "urls", "annotations", "data", "platform", "artifactType")
 PLATFORM = ("architecture", "os", "os.version", "os.features", "variant")
-ESCAPED = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}  # by Go, for HTML
 
 
 def index(entries: Iterable[Json], annotations: Mapping[str, str]) -> bytes:
@@ -25,7 +24,20 @@ def index(entries: Iterable[Json], annotations: Mapping[str, str]) -> bytes:
     document: Json = {"schemaVersion": 2, "mediaType": INDEX, "manifests": ordered}
     if annotations:
         document["annotations"] = dict(sorted(annotations.items()))
-    return json.dumps(document, indent=2, ensure_ascii=False).translate(ESCAPED).encode()
+    return oci.go_json(document, indent=2)
+
+
+def entries_of(document: bytes, platform: str) -> list[Json]:
+    """The descriptors in an index. For the manifest of one image, which is for `platform`, it is that of the image."""
+    data = json.loads(document)
+    if entries := data.get("manifests"):
+        return list(entries)
+    return [
+        {
+            "mediaType": data.get("mediaType", oci.MANIFEST), "digest": oci.digest(document), "size": len(document),
+            "platform": oci.platform_of(platform),
+        }
+    ]  # fmt: skip
 
 
 def is_attestation(entry: Json) -> bool:

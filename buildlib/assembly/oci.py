@@ -208,3 +208,12 @@ def layout_index(image: Image, tags: Iterable[str]) -> bytes:
 
 def _json(value: Json) -> bytes:
     return json.dumps(value, separators=(",", ":"), sort_keys=True).encode()
+
+
+def go_json(data: Any, *, indent: int | None = None) -> bytes:
+    """JSON as Go's encoding/json writes it, which escapes what has a meaning in HTML."""
+    separators = (",", ": ") if indent else (",", ":")
+    text = json.dumps(data, separators=separators, indent=indent, ensure_ascii=False)
+    for char in "<>&\u2028\u2029":
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return text.encode()

@@ -31,9 +31,14 @@ if TYPE_CHECKING:
 class Pushed:
     """Manifests in the registry that no tag needs to point to yet."""
 
-    digests: tuple[str, ...]  # of one index, or of images that have no common index yet
+    texts: tuple[str, ...]  # of one index, or of images that have no common index yet
     annotated: bool  # whether the digest of the inputs is an annotation of the index
     images: Mapping[str, str]  # platform -> digest; empty for an index that was checked when it was tagged
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """The digest of each."""
+        return tuple(oci.digest(text.encode()) for text in self.texts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +58,9 @@ class Push:
         """
         annotations = self.assembly.annotations()
         tagged = {tag: self._manifest(f"{self.repository}:{tag}") for tag in self.tags}
-        unchanged = "" if self.assembly.fresh else self._unchanged(tagged.values(), annotations.get(INPUTS, ""))
-        if unchanged:
-            pushed = Pushed(digests=(unchanged,), annotated=True, images={})
+        inputs = "" if self.assembly.fresh else annotations.get(INPUTS, "")
+        if same := unchanged(tagged.values(), inputs, self.assembly.image.platforms):
+            pushed = Pushed(texts=(same,), annotated=True, images={})
             return self._tag(pushed, tagged, annotations, self._sign(pushed, annotations))
         self.assembly.check_before_push()
         pushed = self._build(annotations)
@@ -85,22 +90,13 @@ class Push:
         """The repository's name for buildx, which may lead through the gateway."""
         return self.assembly.session.name(self.repository)
 
-    def _unchanged(self, tagged: Iterable[str], inputs: str) -> str:
-        """The digest of a tagged index that was made from the same inputs for the same platforms, "" without one."""
-        platforms = set(self.assembly.image.platforms)
-        for text in tagged:
-            index = manifests.index_of(text)
-            if inputs and index.inputs == inputs and set(index.images) == platforms:
-                return oci.digest(text.encode())
-        return ""
-
     def _manifest(self, reference: str) -> str:
         """The manifest that the registry has under a reference, byte for byte; "" if it has none."""
         outcome = self.assembly.read(reference)
         return outcome.stdout if outcome else ""
 
     def _build(self, annotations: Mapping[str, str]) -> Pushed:
-        digests: list[str] = []
+        texts: list[str] = []
         images: dict[str, str] = {}
         annotated = False
         for group in self.assembly.groups:
@@ -110,8 +106,8 @@ class Push:
             text = succeeded(self.assembly.read(f"{self.repository}@{digest}")).stdout
             manifest = manifests.read(text, f"{self.repository}@{digest}")
             images |= manifest.images if isinstance(manifest, Index) else {self._platform(digest): digest}
-            digests.append(digest)
-        return Pushed(digests=tuple(digests), annotated=annotated, images=images)
+            texts.append(text)
+        return Pushed(texts=tuple(texts), annotated=annotated, images=images)
 
     def _push(self, group: tuple[Target, ...], annotations: Mapping[str, str]) -> str:
         digest = self.assembly.build(group, buildx.to_registry(self._address, annotations))
@@ -129,30 +125,20 @@ class Push:
     def _joined(self, signer: Signer, pushed: Pushed, annotations: Mapping[str, str]) -> Pushed:
         """The images under one index, which is in the registry and has no tag yet: what a tag will point to can be signed."""
         entries: list[oci.Json] = []
-        for digest in pushed.digests:
-            text = succeeded(self.assembly.read(f"{self.repository}@{digest}")).stdout
-            data = buildx.read_index(text)
-            platform = next((name for name, image in pushed.images.items() if image == digest), "")
-            entries += data.get("manifests") or [
-                {
-                    "mediaType": data.get("mediaType", oci.MANIFEST),
-                    "digest": digest,
-                    "size": len(text.encode()),
-                    "platform": oci.platform_of(platform),
-                }
-            ]
+        platforms = {digest: platform for platform, digest in pushed.images.items()}
+        for text, digest in zip(pushed.texts, pushed.digests, strict=True):
+            entries += index.entries_of(text.encode(), platforms.get(digest, ""))
         joined = index.index(entries, annotations)
         signer.put(self.repository, joined, oci.digest(joined))
-        return Pushed(digests=(oci.digest(joined),), annotated=True, images=pushed.images)
+        return Pushed(texts=(joined.decode(),), annotated=True, images=pushed.images)
 
     def _sign(self, pushed: Pushed, annotations: Mapping[str, str]) -> tuple[Attached, ...]:
         """Sign the index and its images, and attach what the settings ask for. The tags are moved after that."""
         if not self.signer:
             return ()
-        (digest,) = pushed.digests
-        document = succeeded(self.assembly.read(f"{self.repository}@{digest}")).stdout.encode()
+        (text,) = pushed.texts
         context, name = self.assembly.context, self.assembly.name
-        return sign(context, self.signer, name, self.repository, document, annotations, self.assembly.predicates)
+        return sign(context, self.signer, name, self.repository, text.encode(), annotations, self.assembly.predicates)
 
     def _tag(
         self, pushed: Pushed, tagged: Mapping[str, str], annotations: Mapping[str, str], attached: Sequence[Attached]
@@ -191,6 +177,19 @@ def _is_same(text: str, pushed: Pushed, annotations: Mapping[str, str]) -> bool:
         return True
     index = manifests.index_of(text)
     return bool(pushed.images) and index.images == pushed.images and index.inputs == annotations.get(INPUTS, "")
+
+
+def unchanged(tagged: Iterable[str], inputs: str, platforms: Iterable[str]) -> str:
+    """The text of a tagged index that was made from the same inputs for the same platforms, "" without one.
+
+    No inputs ("") are those that are not known.
+    """
+    expected = set(platforms)
+    for text in tagged:
+        found = manifests.index_of(text)
+        if inputs and found.inputs == inputs and set(found.images) == expected:
+            return text
+    return ""
 
 
 def sign(

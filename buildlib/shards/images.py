@@ -5,7 +5,6 @@ A command that ends anywhere in between leaves each tag where it was, or at the 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -14,7 +13,8 @@ from typing import Any
 from buildlib.assembly import index, oci, recipe, spec
 from buildlib.assembly import predicates as predicates_
 from buildlib.assembly.assembly import Wanted
-from buildlib.assembly.index import Json
+from buildlib.assembly.oci import Json
+from buildlib.assembly.push import names_of
 from buildlib.assembly.recipe import Recipe
 from buildlib.assembly.spec import ImageResult
 from buildlib.assembly.tasks import record
@@ -161,19 +161,17 @@ def _entries(repository: Repository, image: ImageRecord) -> Iterator[Json]:
     """The descriptors of what was pushed, attestations included. Refused unless these are the images of the record."""
     for digest in image.digests:
         data, title = repository.manifest(digest), f"{repository}@{digest}"
-        document, raw = manifests.read(data, title), json.loads(data)
+        document = manifests.read(data, title)
         if isinstance(document, Index):
-            found, entries = document.images, raw["manifests"]
+            found, platform = document.images, ""
         else:
             content = repository.document(document.config.digest, document.config.size)
             platform = manifests.decode(content, Configuration, f"{title}: invalid configuration").oci
             found = {platform: digest}
-            entries = [{"mediaType": raw.get("mediaType", oci.MANIFEST), "digest": digest, "size": len(data),
-                        "platform": oci.platform_of(platform)}]  # fmt: skip
         for platform, actual in found.items():
             if image.platforms.get(platform) != actual:
                 raise Refused(f"{title}: {platform} is {actual}, expected {image.platforms.get(platform)}", UNTOUCHED)
-        yield from entries
+        yield from index.entries_of(data, platform)
 
 
 def _join(
@@ -225,7 +223,7 @@ def _publish(context: Context, repository: Repository, image: Joined, signer: Si
     return ImageResult(
         component=image.component, status=Status.PLANNED if dry else Status.DONE if changed else Status.UNCHANGED,
         platforms=tuple(image.images), tags=image.tags, where=image.repository, digest=digest, images=image.images,
-        signed=tuple(dict.fromkeys(name for one in attached for name in one.names)),
+        signed=names_of(attached),
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ docs/manifest.md describes the manifest. Nothing is written here (`publishing`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, TypedDict, cast, get_args
 
@@ -24,8 +24,10 @@ MANIFEST = "manifest.json"
 Kind = Literal["bin", "example", "cdylib", "staticlib"]
 SUMS = "SHA256SUMS"
 SUMS_BUNDLE = f"{SUMS}.sigstore.json"  # its signature (`signing.directory`)
-PROVENANCE = ".provenance.json"
-SBOM = ".cdx.json"  # of the names that the CycloneDX specification recommends
+Document = Literal["sbom", "provenance"]
+# What is beside a file of dist/ about it: the key in its entry, and what the name has behind that of the file. The first is one of the
+# names that the CycloneDX specification recommends.
+DOCUMENTS: Mapping[Document, str] = {"sbom": ".cdx.json", "provenance": ".provenance.json"}
 KINDS: tuple[str, ...] = get_args(Kind)  # of cargo's targets, as far as they are published
 
 
@@ -148,8 +150,8 @@ def _checked(entry: Any) -> Entry | None:
     path, names = checked["path"], (checked["arch"], checked["binary"])
     libraries = checked.get("libraries", [])
     is_inside = path == "/".join(names) and all(one["path"] == f"{path}{LIBRARIES}/{one['name']}" for one in libraries)
-    is_inside = is_inside and ("sbom" not in checked or checked["sbom"]["path"] == f"{path}{SBOM}")
-    is_inside = is_inside and ("provenance" not in checked or checked["provenance"]["path"] == f"{path}{PROVENANCE}")
+    own = (kind for kind in DOCUMENTS if kind in checked)
+    is_inside = is_inside and all(checked[kind]["path"] == document_path(checked, kind) for kind in own)
     files = (*names, *(library["name"] for library in libraries))
     is_inside = is_inside and not any(name in ("", ".", "..") or "/" in name for name in files)
     # A line break would add a line to SHA256SUMS, and no file name has a NUL.
@@ -229,8 +231,26 @@ def files_of(entry: Entry) -> tuple[Entry | LibraryEntry, ...]:
 
 def all_files_of(entry: Entry) -> tuple[Entry | LibraryEntry | DocumentEntry, ...]:
     """Return what describes the files of an entry in dist/, with its SBOM and its provenance."""
-    sbom = (entry["sbom"],) if "sbom" in entry else ()
-    return (*files_of(entry), *sbom, *((entry["provenance"],) if "provenance" in entry else ()))
+    return (*files_of(entry), *(entry[kind] for kind in DOCUMENTS if kind in entry))
+
+
+def document_path(entry: Entry, kind: Document) -> str:
+    """Return where a document of an entry is, below dist/."""
+    return f"{entry['path']}{DOCUMENTS[kind]}"
+
+
+def has_document(folder: Path, entry: Entry, kind: Document) -> bool:
+    """Return whether dist/ has a document of an entry, unchanged."""
+    return kind in entry and is_intact(folder, entry[kind])
+
+
+def with_document(entry: Entry, kind: Document, file: Path | None) -> Entry:
+    """Return the entry with a document of this content, without one for None. OSError if it cannot be read."""
+    made: Entry = {**entry}
+    made.pop(kind, None)
+    if file:
+        made[kind] = {"path": document_path(entry, kind), "size": file.stat().st_size, "sha256": digest(file)}
+    return made
 
 
 def is_intact(folder: Path, file: Entry | LibraryEntry | DocumentEntry) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 from buildlib import __version__
 from buildlib.binaries import dist
-from buildlib.binaries.dist import Entry
+from buildlib.binaries.dist import Entry, document_path, has_document, with_document
 from buildlib.core.plan import Write
 from buildlib.core.settings import declared, flat
 from buildlib.core.statements import PROVENANCE, Statement
@@ -95,14 +95,14 @@ def binary_input(entry: Entry) -> Json:
 def with_provenances(context: Context, build: Build, entries: Sequence[Entry]) -> tuple[list[Entry], dict[str, Path]]:
     """The entries with their provenances, and those that dist/ does not have yet: path below dist/ -> file."""
     if not context.config.provenance:
-        return [_with(entry, None) for entry in entries], {}
+        return [with_document(entry, "provenance", None) for entry in entries], {}
     made, files, result = source(context), {}, []
     for entry in entries:
-        path = f"{entry['path']}{dist.PROVENANCE}"
+        path = document_path(entry, "provenance")
         file = build.folder / "provenance" / Path(path).name
         context.run(Write(path=file, text=_document(context, build, entry, made)))
-        result.append(_with(entry, file))
-        if not dist.is_intact(context.dist, result[-1]["provenance"]):
+        result.append(with_document(entry, "provenance", file))
+        if not has_document(context.dist, result[-1], "provenance"):
             files[path] = file
     return result, files
 
@@ -135,12 +135,3 @@ def libraries(entry: Entry) -> Iterable[Json]:
         }
         for one in dist.libraries_of(entry)
     ]  # fmt: skip
-
-
-def _with(entry: Entry, file: Path | None) -> Entry:
-    made: Entry = {**entry}
-    made.pop("provenance", None)
-    if file:
-        path = f"{entry['path']}{dist.PROVENANCE}"
-        made["provenance"] = {"path": path, "size": file.stat().st_size, "sha256": digest(file)}
-    return made

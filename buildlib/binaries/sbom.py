@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from buildlib.binaries import dist
-from buildlib.binaries.dist import Entry
+from buildlib.binaries.dist import Entry, document_path, has_document, with_document
 from buildlib.binaries.linked_crates import LinkedCrates
 from buildlib.core.errors import BuildError
 from buildlib.core.plan import Write
-from buildlib.elf.facts import digest
 from buildlib.process.commit import commit
 from buildlib.process.context import Context
 from buildlib.process.files import read_text
@@ -30,12 +29,13 @@ def with_sboms(
     Cargo is asked for its crate graph only if one is missing. If it has no answer there is a warning, and no SBOM.
     """
     if not context.config.sbom:
-        return [with_sbom(entry, None) for entry in entries], {}
-    missing = {sbom_path(entry): entry for entry in entries if not has_sbom(context.dist, entry)}
+        return [with_document(entry, "sbom", None) for entry in entries], {}
+    missing = {
+        document_path(entry, "sbom"): entry for entry in entries if not has_document(context.dist, entry, "sbom")
+    }
     files = _written(context, build, list(missing.values()), crates) if missing else {}
-    return [
-        with_sbom(entry, files.get(path)) if (path := sbom_path(entry)) in missing else entry for entry in entries
-    ], files
+    paths = ((entry, document_path(entry, "sbom")) for entry in entries)
+    return [with_document(entry, "sbom", files.get(path)) if path in missing else entry for entry, path in paths], files
 
 
 def _written(context: Context, build: Build, entries: Sequence[Entry], crates: LinkedCrates) -> dict[str, Path]:
@@ -54,7 +54,7 @@ def _subjects(context: Context, build: Build, entries: Sequence[Entry], linked: 
     from buildlib.crates.sbom import Library, Subject
 
     try:
-        crates = {sbom_path(entry): linked.of(entry["binary"], dist.kind_of(entry)) for entry in entries}
+        crates = {document_path(entry, "sbom"): linked.of(entry["binary"], dist.kind_of(entry)) for entry in entries}
     except BuildError as error:
         context.console.warn(f"{build.target.name}: no SBOM: {error.message}")
         return {}
@@ -78,25 +78,6 @@ def sbom_of(context: Context, entry: Entry) -> Any:
     Raises:
         BuildError: dist/ has none, or it is damaged.
     """
-    if not has_sbom(context.dist, entry):
+    if not has_document(context.dist, entry, "sbom"):
         raise BuildError(f"{entry['path']}: no SBOM to attach", "set `sbom`, and run `buildlib build`")
-    return json.loads(read_text(context.dist / sbom_path(entry)))
-
-
-def with_sbom(entry: Entry, file: Path | None) -> Entry:
-    """Return the entry of a file whose SBOM has this content, of one without an SBOM for None. OSError if it cannot be read."""
-    made: Entry = {**entry}
-    made.pop("sbom", None)
-    if file:
-        made["sbom"] = {"path": sbom_path(entry), "size": file.stat().st_size, "sha256": digest(file)}
-    return made
-
-
-def sbom_path(entry: Entry) -> str:
-    """Return where the SBOM of an entry is, below dist/."""
-    return f"{entry['path']}{dist.SBOM}"
-
-
-def has_sbom(folder: Path, entry: Entry) -> bool:
-    """Return whether dist/ has the SBOM of an entry, unchanged."""
-    return "sbom" in entry and dist.is_intact(folder, entry["sbom"])
+    return json.loads(read_text(context.dist / document_path(entry, "sbom")))

@@ -24,7 +24,7 @@ class Source:
 
 def commit(context: Context) -> tuple[int, str]:
     """The time in seconds since 1970 and the commit: SOURCE_DATE_EPOCH, else the commit's own time, else 0 and ""."""
-    when, _, revision = (_git(context, "log", "-1", "--format=%ct %H") or "0").partition(" ")
+    when, _, revision = (git(context, "log", "-1", "--format=%ct %H").strip() or "0").partition(" ")
     when = context.host.env.get("SOURCE_DATE_EPOCH") or when
     if not when.isdigit():
         raise UsageError(f"SOURCE_DATE_EPOCH={when!r} is not a number of seconds")
@@ -33,21 +33,21 @@ def commit(context: Context) -> tuple[int, str]:
 
 def source(context: Context) -> Source:
     """The commit, its repository, and whether the files are those of the commit."""
-    revision = _git(context, "rev-parse", "HEAD")
+    revision = git(context, "rev-parse", "HEAD").strip()
     if not revision:
         return Source(revision="")
-    uri = USER.sub(r"\1", _git(context, "config", "--get", "remote.origin.url"))
+    uri = USER.sub(r"\1", git(context, "config", "--get", "remote.origin.url").strip())
     # What buildlib writes into a workspace is no part of its sources.
     written = [f":(exclude){name}" for name in (context.config.dist, FAILURE_LOG, f"{FAILURE_LOG}.1")]
-    dirty = bool(_git(context, "status", "--porcelain", "--", ".", *written))
+    dirty = bool(git(context, "status", "--porcelain", "--", ".", *written))
     return Source(revision=revision, uri=uri, dirty=dirty)
 
 
-def _git(context: Context, *words: str) -> str:
+def git(context: Context, *words: str) -> str:
     """What git prints, "" if it fails or is not installed."""
     question = Step(title="commit", argv=("git", *words), cwd=context.workspace.root, stdout="keep", quiet=True)
     try:
         outcome = context.run(question)
     except BuildError:  # no git on this machine
         return ""
-    return outcome.stdout.strip() if outcome else ""
+    return outcome.stdout if outcome else ""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from buildlib.core.errors import BuildError
-from buildlib.core.plan import Step
+from buildlib.process.commit import git
 from buildlib.process.context import Context
 
 
@@ -14,20 +13,10 @@ def source(context: Context) -> str:
 
     Files that git does not know are not part of it: dist/ and reports may be among them.
     """
-    commit = _git(context, "rev-parse", "HEAD").strip()
+    commit = git(context, "rev-parse", "HEAD").strip()
     if not commit:
         return ""
     # Settings of the user must not change the text: colours, other programs that compare, prefixes.
-    changes = _git(context, "diff", "--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/",
+    changes = git(context, "diff", "--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/",
                    "--binary", "--full-index", "HEAD")  # fmt: skip
     return f"{commit}+{hashlib.sha256(changes.encode()).hexdigest()[:12]}" if changes else commit
-
-
-def _git(context: Context, *words: str) -> str:
-    """The output of git, "" if it fails."""
-    step = Step(title=f"git {words[0]}", argv=("git", *words), cwd=context.workspace.root, stdout="keep", quiet=True)
-    try:
-        outcome = context.run(step)
-    except BuildError:  # no git on this machine
-        return ""
-    return outcome.stdout if outcome else ""

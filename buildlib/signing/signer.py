@@ -74,7 +74,9 @@ def opened_signer(context: Context) -> Iterator[Signer | None]:
 
     key = private_key(key_source(context), context.host.env)
     with closing(client_for(context)) as client:
-        yield Signer(key, client, settings.attest, source(context))
+        # Git is asked only for what a provenance says.
+        made = source(context) if "provenance" in settings.attest else Source(revision="")
+        yield Signer(key, client, settings.attest, made)
 
 
 # --- the command `sign` ------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from buildlib.cli.entry import (
 )
 from buildlib.core.errors import UsageError
 from buildlib.core.settings import help_text
+from buildlib.core.signing_settings import VARIABLE
 from buildlib.process.console import Console
 from buildlib.report.reply import exit_code
 
@@ -105,9 +107,9 @@ def image(
     return exit_code(results)
 
 
-def signing_flags(sign: str, attest: list[str]) -> dict[str, Any]:
+def signing_flags(sign: str, attest: Sequence[str] = ()) -> dict[str, Any]:
     """The settings that --sign and --attest override."""
-    signing = {"key": sign if sign.startswith("env://") else sign and absolute(sign), "attest": split(attest)}
+    signing = {"key": sign if sign.startswith(VARIABLE) else absolute(sign), "attest": split(attest)}
     return {name: value for name, value in signing.items() if value}
 
 

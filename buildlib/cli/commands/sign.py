@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from buildlib.cli.entry import JSON, absolute, command, open_workspace, split, task
+from buildlib.cli.commands.image import signing_flags
+from buildlib.cli.entry import JSON, command, open_workspace, split, task
 from buildlib.core.errors import UsageError
 from buildlib.core.settings import help_text
 from buildlib.process.console import Console
@@ -22,8 +23,7 @@ from buildlib.process.console import Console
 @command
 def sign(c: Any, console: Console, path: list[str], key: str = "", json: bool = False) -> int:
     """Sign dist/, or images in a registry: the index and the image of each platform. cosign verifies both."""
-    source = key if key.startswith("env://") else absolute(key)
-    context = open_workspace(c, console, {"signing": {"key": source}} if key else {}, scope="anywhere")
+    context = open_workspace(c, console, {"signing": signing_flags(key)}, scope="anywhere")
     from buildlib.image_gate.remote import is_reference
     from buildlib.report import signing_table
     from buildlib.signing.signer import opened_signer, sign_directory, sign_image

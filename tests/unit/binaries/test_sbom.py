@@ -3,8 +3,9 @@
 import json
 
 from buildlib.binaries import build, dist, verify
+from buildlib.binaries.dist import with_document
 from buildlib.binaries.linked_crates import LinkedCrates
-from buildlib.binaries.sbom import with_sbom, with_sboms
+from buildlib.binaries.sbom import with_sboms
 from buildlib.core.plan import Status
 
 GRAPH = json.dumps({"version": 1, "roots": [0], "units": [{
@@ -86,7 +87,7 @@ def test_the_sbom_of_an_unchanged_file_stays_when_another_file_is_new(compiled, 
     context, made, _ = compiled(answers={**ANSWERS, "crate graph": (0, GRAPH.replace('"app"', '"other"'))}, sbom=True)
     entries, files = with_sboms(context, made, [old, other], LinkedCrates(context, made))
     assert files == {f"{native.name}/other.cdx.json": made.folder / "sbom" / "other.cdx.json"}
-    assert entries == [old, with_sbom(other, files[f"{native.name}/other.cdx.json"])]
+    assert entries == [old, with_document(other, "sbom", files[f"{native.name}/other.cdx.json"])]
 
 
 def test_a_damaged_one_is_not_listed_where_cargo_has_no_answer(compiled, native, tmp_path):

@@ -115,7 +115,7 @@ def _set_by_scripts(folder: Path) -> set[str]:
 
 
 def _scripts(here: Side, there: Side, *, paths: bool) -> Iterator[str]:
-    """What build scripts make in another way; if `paths`, also where nothing but a path of the machine is another."""
+    """What build scripts write or print differently; with `paths`, also what differs only in a path of the machine."""
     for ours, theirs in zip(here.folders, there.folders, strict=True):
         for out in sorted((theirs / "build").glob("*/out")):
             unit = out.parent
@@ -126,7 +126,7 @@ def _scripts(here: Side, there: Side, *, paths: bool) -> Iterator[str]:
 
 
 def _written(here: Side, there: Side, unit: Path, ours: Path, *, paths: bool) -> str:
-    """The first file that a build script writes in another way, "" if there is none."""
+    """The first file that a build script writes with other content, "" if all are equal."""
     out = unit / "out"
     files = (path for path in out.rglob("*") if path.is_file() and not _is_note(path.relative_to(out)))
     for file in sorted(files, key=lambda path: (path.suffix in COMPILED, path)):
@@ -141,7 +141,7 @@ def _is_note(path: Path) -> bool:
 
 
 def _printed(here: Side, there: Side, unit: Path, ours: Path, *, paths: bool) -> str:
-    """The first instruction to cargo that a build script prints in another way, "" if there is none."""
+    """The first instruction to cargo that a build script prints differently, "" if all are equal."""
     one, other = (b"\n".join(INSTRUCTION.findall(_read(folder / "output"))) for folder in (ours, unit))
     if paths:  # that of the target directory is in every output
         one, other = (

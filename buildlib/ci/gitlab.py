@@ -205,7 +205,8 @@ IMAGES_CACHE = """\
       - .cache/cargo/registry/
 @BUILD@@DIST@"""
 
-IMAGES = """
+IMAGES = (
+    """
 # Each platform's image is pushed by digest and checked. Then one index joins them, and the tags are moved to it.
 # On a runner whose jobs have Docker themselves, remove `services`, `variables` and the line with docker-cli.
 images:
@@ -214,14 +215,12 @@ images:
     - if: $CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH || $CI_COMMIT_TAG
   interruptible: false
   resource_group: images
-  services: ["docker:dind"]
-@VARIABLES@  variables:
-    DOCKER_HOST: tcp://docker:2376
-    DOCKER_TLS_CERTDIR: /certs
-    DOCKER_TLS_VERIFY: "1"
-    DOCKER_CERT_PATH: /certs/client
+"""
+    + gitlab_parts.DOCKER
+    + """\
   script:
     - apt-get install --yes --no-install-recommends docker-cli docker-buildx
     - buildlib setup --yes
 @LOGIN@    - buildlib image --push
 @CACHE@@TAGS@"""
+)

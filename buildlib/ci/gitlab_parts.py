@@ -12,14 +12,8 @@ TEST = """\
     paths: [@PATHS@]
 """
 
-# The images are not started again here: what a container in Docker's own container listens on cannot be reached from the job.
-IMAGES = """
-# Each platform's image is pushed by digest and checked. No tag is moved.
-# On a runner whose jobs have Docker themselves, remove `services`, `variables` and the lines with docker-cli.
-.images:
-  stage: images
-  rules:
-    - if: $CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH || $CI_COMMIT_TAG
+# Docker's own container beside that of the job.
+DOCKER = """\
   services: ["docker:dind"]
 @VARIABLES@  variables:
     DOCKER_HOST: tcp://docker:2376
@@ -27,6 +21,19 @@ IMAGES = """
     DOCKER_TLS_VERIFY: "1"
     DOCKER_CERT_PATH: /certs/client
 """
+
+# The images are not started again here: what a container in Docker's own container listens on cannot be reached from the job.
+IMAGES = (
+    """
+# Each platform's image is pushed by digest and checked. No tag is moved.
+# On a runner whose jobs have Docker themselves, remove `services`, `variables` and the lines with docker-cli.
+.images:
+  stage: images
+  rules:
+    - if: $CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH || $CI_COMMIT_TAG
+"""
+    + DOCKER
+)
 
 JOB = """
 images-@ARCH@:

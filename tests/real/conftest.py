@@ -217,6 +217,16 @@ def signing_program(tmp_path_factory):
     return signatures.programs(tmp_path_factory.mktemp("signing_programs"))
 
 
+@pytest.fixture(scope="module", params=["referrers API", "referrers tag"])
+def address(request, registry, signing_program):
+    """The address of a registry that lists referrers, and of one where clients keep the list under a tag."""
+    if request.param == "referrers tag":
+        yield registry
+    else:
+        with signatures.referrers_registry(signing_program) as address:
+            yield address
+
+
 @pytest.fixture(scope="session")
 def verifier(signing_program, tmp_path_factory):
     return signatures.Verifier(signing_program, tmp_path_factory.mktemp("bundles"))

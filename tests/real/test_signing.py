@@ -10,7 +10,6 @@ import tarfile
 from dataclasses import replace
 
 import pytest
-import signatures
 from project import platform
 from signatures import BUNDLE, EMPTY, MANIFEST, PROVENANCE, SBOM, SIGN, digest
 from signed_project import (
@@ -28,15 +27,6 @@ from signed_project import (
 pytestmark = pytest.mark.slow
 AMD64, ARM64 = PLATFORMS
 TIME = re.compile(r"\d{4}-\d\d-\d\d")
-
-
-@pytest.fixture(scope="module", params=["referrers API", "referrers tag"])
-def address(request, registry, signing_program):
-    if request.param == "referrers tag":
-        yield registry
-    else:
-        with signatures.referrers_registry(signing_program) as address:
-            yield address
 
 
 @pytest.fixture(scope="module")

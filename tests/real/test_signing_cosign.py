@@ -35,15 +35,6 @@ def keys(cosign, tmp_path_factory):
     return pairs
 
 
-@pytest.fixture(scope="module", params=["referrers API", "referrers tag"])
-def address(request, registry, signing_program):
-    if request.param == "referrers tag":
-        yield registry
-    else:
-        with signatures.referrers_registry(signing_program) as address:
-            yield address
-
-
 @pytest.fixture(scope="module")
 def workspace(qemu, tmp_path_factory):
     return compiled(tmp_path_factory.mktemp("signed") / "work space", ARCHES)

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import threading
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
@@ -29,6 +30,15 @@ class Upstream(ThreadingHTTPServer):
         self.address = f"127.0.0.1:{self.server_address[1]}"
         self.blobs, self.faults, self.asked, self.tokens = {}, {}, Counter(), set()
         self.ranges, self.password, self.denied, self.lists = True, "", "", False
+
+    def __enter__(self):
+        """Serve until the end of the block."""
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        return super().__enter__()
+
+    def __exit__(self, *error):
+        self.shutdown()
+        super().__exit__(*error)
 
     def fault(self, path):
         return next((kinds.pop(0) for part, kinds in self.faults.items() if part in path and kinds), None)

@@ -56,16 +56,9 @@ def test(
     from buildlib.usage import after_parts, next_command
 
     words = (*arch, *cargo.targets)
-    if shard:
-        from buildlib.shards import record
-        from buildlib.shards.part import part_of
-
-        part = part_of(context, shard, words)
-        recording = record.start(context, part, "test")
-        results = tests.test(context, part.targets, cpu) if part.targets else []
-        recording.tests(results)
-    else:
-        results = tests.test(context, context.targets(words, "native"), cpu)
+    results = (
+        _test_part(context, shard, words, cpu) if shard else tests.test(context, context.targets(words, "native"), cpu)
+    )
     test_tables.tests(console, results, as_json=json)
     if shard:
         after_parts.after_part(context, results)
@@ -154,6 +147,19 @@ def smoke(
     else:
         next_command.after_smoke(context, results)
     return exit_code(results)
+
+
+def _test_part(context: Context, shard: str, words: tuple[str, ...], cpu: str) -> list[TestResult]:
+    """Test the arches of this machine's part, and record the results for `merge`."""
+    from buildlib.shards import record
+    from buildlib.shards.part import part_of
+    from buildlib.testing import tests
+
+    part = part_of(context, shard, words)
+    recording = record.start(context, part, "test")
+    results = tests.test(context, part.targets, cpu) if part.targets else []
+    recording.tests(results)
+    return results
 
 
 def _smoke_part(context: Context, options: SmokeOptions, shard: str, words: tuple[str, ...]) -> list[TestResult]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import threading
 
 import pytest
 from upstream import Upstream, digest
@@ -75,15 +74,10 @@ class Registry:
 
 @pytest.fixture
 def registry():
-    server = Upstream()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    registry = Registry(server)
-    yield registry
-    registry.client.close()
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with Upstream() as server:
+        registry = Registry(server)
+        yield registry
+        registry.client.close()
 
 
 def test_the_digests_of_images_that_have_all_platforms(registry):

@@ -1,7 +1,6 @@
 """The steps from this machine, to a registry in this process; those from the builder are in test_network.py and the real tests."""
 
 import json
-import threading
 from dataclasses import replace
 
 import machines
@@ -24,10 +23,8 @@ INDEX = json.dumps({"manifests": [{"digest": digest(MANIFEST)}]}).encode()
 @pytest.fixture
 def upstream():
     with Upstream() as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         server.blobs = {"12": INDEX, digest(MANIFEST): MANIFEST, digest(CONFIG): CONFIG}
         yield server
-        server.shutdown()
 
 
 def take_steps(upstream, tag="12", **more):

@@ -7,7 +7,6 @@ import json
 import re
 import tarfile
 import tempfile
-import threading
 from dataclasses import replace
 
 import gate_images
@@ -91,12 +90,8 @@ class Images:
 
 @pytest.fixture
 def images():
-    server = Upstream()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    yield Images(server)
-    server.shutdown()
-    server.server_close()
+    with Upstream() as server:
+        yield Images(server)
 
 
 def plain(refusal):

@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 import json
-import threading
 from dataclasses import replace
 
 import pytest
@@ -82,9 +81,7 @@ class Base:
 @pytest.fixture
 def upstream():
     with Upstream() as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         yield server
-        server.shutdown()
 
 
 @pytest.fixture

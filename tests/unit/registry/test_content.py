@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import threading
 
 import pytest
 from upstream import Upstream, digest
@@ -24,10 +23,8 @@ HELP = "the registry, or a mirror or proxy in front of it, returns something els
 @pytest.fixture
 def upstream():
     with Upstream() as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         server.blobs |= {"1": MANIFEST, NAME: MANIFEST}
         yield server
-        server.shutdown()
 
 
 @pytest.fixture

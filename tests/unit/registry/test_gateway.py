@@ -25,9 +25,7 @@ POLICY = Retry(attempts=6, delay=0.001, max_delay=0.01, total=60.0)
 @pytest.fixture
 def upstream():
     with Upstream() as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         yield server
-        server.shutdown()
 
 
 class Caller:
@@ -246,7 +244,6 @@ def test_the_status_line_has_the_cause_when_all_tries_are_used_up(ask, upstream)
 def test_mirrors_are_asked_before_their_registry(upstream):
     upstream.blobs[NAME] = BLOB
     with Upstream() as mirror:
-        threading.Thread(target=mirror.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         client = Client(
             Budget(POLICY),
             lambda _: None,
@@ -262,7 +259,6 @@ def test_mirrors_are_asked_before_their_registry(upstream):
             mirror.blobs[NAME] = BLOB
             assert ask("GET", f"/v2/REG/a/b/blobs/{NAME}")[1] == BLOB
             assert upstream.asked.total() == before
-        mirror.shutdown()
 
 
 def test_threads_share_one_token(ask, upstream):

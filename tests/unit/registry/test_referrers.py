@@ -1,7 +1,6 @@
 """What refers to an image: in registries that list it, and in those where clients keep the list under a tag."""
 
 import json
-import threading
 
 import pytest
 from upstream import INDEX, MANIFEST, Upstream, digest
@@ -25,10 +24,8 @@ ONE, TWO = (Artifact(media_type=KIND, content=content, annotations={"a": "b"}) f
 @pytest.fixture
 def upstream():
     with Upstream() as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         server.blobs[SUBJECT.digest] = IMAGE
         yield server
-        server.shutdown()
 
 
 def client(**mirrors):
@@ -203,7 +200,6 @@ def test_a_registry_that_goes_on_failing_is_a_network_error(upstream, repository
 
 def test_a_list_is_read_from_a_mirror_but_changed_as_the_registry_has_it(upstream):
     with Upstream() as mirror:
-        threading.Thread(target=mirror.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         repository = Repository(client(**{upstream.address: (mirror.address,)}), upstream.address, "acme/app")
         attach(repository, SUBJECT, (ONE,), is_listed=False)
         mirror.blobs[TAG] = b'{"manifests": []}'
@@ -211,7 +207,6 @@ def test_a_list_is_read_from_a_mirror_but_changed_as_the_registry_has_it(upstrea
         assert len(referrers.referrers(repository, SUBJECT.digest, current=True).entries) == 1
         attach(repository, SUBJECT, (TWO,), is_listed=False)
         assert len(json.loads(upstream.blobs[TAG])["manifests"]) == 2
-        mirror.shutdown()
 
 
 @pytest.mark.parametrize(

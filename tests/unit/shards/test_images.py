@@ -1,7 +1,6 @@
 """The image that joins the parts: uploaded by its digest, signed, and only then tagged."""
 
 import json
-import threading
 
 import pytest
 from machines import Recorder, context
@@ -35,11 +34,9 @@ KEY = made("cosign.key")
 @pytest.fixture
 def upstream():
     with Upstream() as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         server.lists = True
         server.blobs[digest(ARM64)] = ARM64
         yield server
-        server.shutdown()
 
 
 @pytest.fixture

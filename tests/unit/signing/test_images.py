@@ -1,7 +1,6 @@
 """Signatures of an image: what is attached, and what proves nothing."""
 
 import json
-import threading
 
 import pytest
 from signing_keys import made
@@ -36,11 +35,9 @@ ROOT = digest(DOCUMENT)
 @pytest.fixture(params=[True, False], ids=["lists", "tags"])
 def upstream(request):
     with Upstream() as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         server.lists = request.param
         server.blobs |= {ROOT: DOCUMENT, digest(AMD64): AMD64, digest(ARM64): ARM64}
         yield server
-        server.shutdown()
 
 
 @pytest.fixture

@@ -75,7 +75,8 @@ def test_tokens_that_a_killed_child_has_kept_are_waited_for_no_longer_than_the_o
         os.read(server.read, 1)
         for _ in range(2):
             with server.token(NEVER):
-                pass
+                assert (pending(server), server.spare) == (0, False)
+        assert (pending(server), server.spare) == (0, True)
 
 
 def test_whoever_waits_ends_with_the_command():

@@ -10,6 +10,7 @@ from itertools import zip_longest
 from typing import Any
 
 from invoke.exceptions import Exit, ParseError, UnknownFileType
+from invoke.parser import Parser, ParserContext
 from invoke.program import Program
 
 from buildlib import __version__
@@ -17,12 +18,9 @@ from buildlib.cli import command_list
 from buildlib.cli.collection import namespace
 from buildlib.cli.command_list import POSITIONAL
 from buildlib.cli.entry import color_requested, debug_requested, json_requested, report_errors, without_color
-from buildlib.cli.parser_errors import explain, not_a_number, without_value
 from buildlib.core.errors import UsageError
-from buildlib.core.targets import suggestion
 from buildlib.process.console import Console
 from buildlib.process.standard_streams import discard, flush_stdout, writing_to_stdout
-from buildlib.usage.help_pages import command_page, program_page
 
 LIST_FORMATS = ("flat", "nested", "json")  # of --list
 PIPE_CLOSED = 141  # 128 + SIGPIPE, as shells report it
@@ -46,7 +44,21 @@ class Buildlib(Program):
         for word, following in zip_longest(words, words[1:]):
             # Invoke misses the value of every other kind itself.
             if word in flags and flags[word].kind is list and (following is None or following in flags):
+                from buildlib.cli.parser_errors import without_value
+
                 raise without_value(word, self.tasks[-1].name or "")
+
+    def _make_parser(self) -> Parser:
+        """A parser of the commands that the command line names: Invoke would make the options of all, and copy them."""
+        if self.args.complete.value:  # the words are behind `--`
+            return super()._make_parser()
+        words = set(self.core.unparsed)
+        commands = [
+            ParserContext(name=name, aliases=aliases, args=self.collection[name].parsed_arguments())
+            for name, aliases in self.collection.task_names.items()
+            if not words.isdisjoint((name, *aliases))
+        ]
+        return Parser(initial=self.initial_context, contexts=commands)
 
     def parse_cleanup(self) -> None:
         """Show the help that was asked for."""
@@ -55,9 +67,13 @@ class Buildlib(Program):
             raise Exit
         root = self.args.list.value
         if isinstance(root, str) and root not in self.collection.collections:
+            from buildlib.core.targets import suggestion
+
             raise UsageError(f"unknown group of commands {root!r}", suggestion(root, self.collection.collections))
         form = self.args["list-format"].value
         if form not in LIST_FORMATS:
+            from buildlib.core.targets import suggestion
+
             raise UsageError(f"unknown list format {form!r}", suggestion(form, LIST_FORMATS))
         self._parse(super().parse_cleanup)
 
@@ -80,10 +96,14 @@ class Buildlib(Program):
 
     def print_help(self) -> None:
         """Print our own page of the program."""
+        from buildlib.usage.help_pages import program_page
+
         Console(os.environ).line(program_page(command_list.describe_all(), __version__, _columns()))
 
     def print_task_help(self, name: str) -> None:
         """Print our own page of the command."""
+        from buildlib.usage.help_pages import command_page
+
         name = next(iter(self.collection.task_names.get(name, ())), name)
         Console(os.environ).line(command_page(command_list.describe(name), _columns()))
 
@@ -92,8 +112,12 @@ class Buildlib(Program):
             with writing_to_stdout():  # help and the list of commands are printed here
                 parse(*args)
         except ParseError as error:
+            from buildlib.cli.parser_errors import explain
+
             raise explain(error, self.argv) from None
         except ValueError as error:
+            from buildlib.cli.parser_errors import not_a_number
+
             raise not_a_number(error) from None
         except Exit as error:
             if error.message:  # an error of Invoke; without a message, what was asked for has been shown

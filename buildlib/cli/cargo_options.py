@@ -6,15 +6,16 @@ import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from invoke.parser.argument import Argument
 from invoke.tasks import Task
 
-from buildlib.cli.entry import CommandTask, command, extra_words, settings_help, split
+from buildlib.cli.entry import CommandTask, command, extra_words, setting_help, settings_help, split
 from buildlib.core.errors import UsageError
-from buildlib.core.request import Request
-from buildlib.core.settings import help_text
+
+if TYPE_CHECKING:
+    from buildlib.core.request import Request
 
 LISTS = ("package", "exclude", "bin", "component", "example", "features", "library", "target")
 SWITCHES = (
@@ -64,9 +65,9 @@ class CargoOptions:
 class CargoTask(CommandTask):
     """A task whose options have cargo's other names."""
 
-    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+    def _arguments(self, texts: dict[str, str], ignore_unknown_help: bool | None = None) -> list[Argument]:
         """Return the arguments, with the other name of those that have one in cargo."""
-        arguments = super().get_arguments(ignore_unknown_help)
+        arguments = super()._arguments(texts, ignore_unknown_help)
         for argument in arguments:
             if argument.name in OTHER_NAMES:
                 argument.names = (*argument.names, OTHER_NAMES[argument.name])
@@ -74,14 +75,14 @@ class CargoTask(CommandTask):
 
 
 def cargo_command(
-    *, iterable: Iterable[str] = (), help: Mapping[str, str]
+    *, iterable: Iterable[str] = (), help: Mapping[str, str | Callable[[], str]]
 ) -> Callable[[Callable[..., int | None]], Task[Any]]:
     """Return a decorator for the function of a command that compiles: its parameter `cargo` becomes cargo's options."""
 
     def decorate(body: Callable[..., int | None]) -> Task[Any]:
         return CargoTask(
             command(_with_options(body)), auto_shortflags=False, iterable=[*iterable, *LISTS], incrementable=["verbose"],
-            help={**HELP, **settings_help("features"), "library": help_text("libraries"), **help},
+            help={**HELP, **settings_help("features"), "library": setting_help("libraries"), **help},
         )  # fmt: skip
 
     return decorate
@@ -110,6 +111,8 @@ def _with_options(body: Callable[..., int | None]) -> Callable[..., int | None]:
 
 
 def _read(values: Mapping[str, Any]) -> CargoOptions:
+    from buildlib.core.request import Request
+
     if values["release"] and values["profile"] not in ("", "release"):
         raise UsageError(f"--release and --profile {values['profile']} exclude each other", "leave one out")
     if values["jobs"] and not values["jobs"].lstrip("-").isdigit() and values["jobs"] != "default":

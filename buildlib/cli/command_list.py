@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from buildlib.cli.collection import namespace
-from buildlib.usage.help_pages import Command
-from buildlib.usage.option_table import option
+
+if TYPE_CHECKING:
+    from buildlib.usage.help_pages import Command
 
 # Commands whose words are paths or values, and the option that these become.
 POSITIONAL = {
@@ -23,6 +25,9 @@ def names() -> Iterator[str]:
 
 def describe(name: str) -> Command:
     """The command of this name."""
+    from buildlib.usage.help_pages import Command  # late, as the table: a command that runs needs neither
+    from buildlib.usage.option_table import option
+
     task = namespace[name]
     options = [option(name, argument) for argument in task.get_arguments(ignore_unknown_help=True)]
     words = POSITIONAL.get(name, "")

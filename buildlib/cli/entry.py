@@ -21,21 +21,18 @@ from invoke.tasks import Task
 from invoke.tasks import task as invoke_task
 
 from buildlib.core.errors import BuildError, InternalError, Interrupted, UsageError
-from buildlib.core.request import Request
-from buildlib.core.settings import help_text
-from buildlib.core.targets import suggestion
 from buildlib.display.terminal import COLORS, Color
 from buildlib.process.console import Console
-from buildlib.process.files import disk_error
 
 if TYPE_CHECKING:
+    from buildlib.core.request import Request
     from buildlib.process.context import Context, Scope
 
 ARCH = "amd64, arm64, armv7, …; all, native; may be repeated or hold commas"
 COMPONENT = "a binary of the workspace, PACKAGE/BINARY, an image of the settings, or all; default: all"
 SHARD = "part N of COUNT of the arches, by default of all; `merge` joins the parts"
 JSON = "print the result as JSON on stdout"
-MEANWHILE = ("buildlib.binaries.build", "buildlib.report.tables", "rich.console")
+MEANWHILE = ("buildlib.binaries.build", "buildlib.report.tables")
 TERMINATED = 143  # 128 + SIGTERM, as shells report it
 
 
@@ -44,24 +41,46 @@ class Terminated(KeyboardInterrupt):
 
 
 class CommandTask(Task[Any]):
-    """A task that keeps its help texts; Invoke's forgets them with the first use, but completion and help both need them."""
+    """A task that keeps its help texts; Invoke's forgets them with the first use, but completion and help both need them.
+
+    A text may be a function that returns it: few commands show any.
+    """
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """Return the options, with their help texts every time."""
-        texts = dict(self.help)
+        texts = {name: text() if callable(text) else text for name, text in self.help.items()}
+        return self._arguments(texts, ignore_unknown_help)
+
+    def parsed_arguments(self) -> list[Argument]:
+        """Return the options as a parser needs them, without help texts."""
+        return self._arguments({})
+
+    def _arguments(self, texts: dict[str, str], ignore_unknown_help: bool | None = None) -> list[Argument]:
+        declared, self.help = self.help, texts
         try:
             return super().get_arguments(ignore_unknown_help)
         finally:
-            self.help = texts
+            self.help = declared
 
 
 # The decorator of a command: Invoke's `task`, with the options alone that the command declares.
 task = functools.partial(invoke_task, klass=CommandTask, auto_shortflags=False)
 
 
-def settings_help(*keys: str) -> dict[str, str]:
-    """Help texts of the flags that set these settings."""
-    return {key.rpartition(".")[2]: help_text(key) for key in keys}
+def setting_help(key: str) -> Callable[[], str]:
+    """The help text of the flag that sets `key`, once it is needed."""
+
+    def text() -> str:
+        from buildlib.core.settings import help_text
+
+        return help_text(key)
+
+    return text
+
+
+def settings_help(*keys: str) -> dict[str, Callable[[], str]]:
+    """Help texts of the flags that set these settings, once they are needed."""
+    return {key.rpartition(".")[2]: setting_help(key) for key in keys}
 
 
 def command(body: Callable[..., int | None]) -> Callable[..., None]:
@@ -158,6 +177,8 @@ def without_color(words: Sequence[str]) -> tuple[Color, list[str]]:
             continue
         value = value if equals else next(before, "")
         if value not in COLORS:
+            from buildlib.core.targets import suggestion
+
             message = f"unknown value {value!r} of --color" if value else "option '--color' needs a value"
             raise UsageError(message, suggestion(value, COLORS))
         choice = value
@@ -167,6 +188,8 @@ def without_color(words: Sequence[str]) -> tuple[Color, list[str]]:
 def explain(error: Exception) -> BuildError:
     """An unexpected exception as a BuildError: an error of the operating system, or a bug in buildlib."""
     if isinstance(error, OSError) and error.strerror:
+        from buildlib.process.files import disk_error
+
         where = f"{error.filename}: " if error.filename else ""
         return BuildError(
             f"{where}{error.strerror}", disk_error(error).help or "run again with --debug for the traceback"
@@ -192,9 +215,10 @@ def open_workspace(
     """
     from concurrent.futures import ThreadPoolExecutor
 
+    from buildlib.core.request import NO_REQUEST
     from buildlib.process.context import open_context
 
-    request = request or Request()
+    request = request or NO_REQUEST
     console.quiet, console.verbose = console.quiet or request.quiet, bool(request.verbose)
     with ThreadPoolExecutor(max_workers=1) as pool:
         opening = pool.submit(
@@ -202,7 +226,7 @@ def open_workspace(
             command=join(sys.argv[1:]), request=request,
         )  # fmt: skip
         with _signals_later():
-            for name in MEANWHILE:
+            for name in (*MEANWHILE, *(("rich.console",) if console.interactive else ())):
                 importlib.import_module(name)
         context = opening.result()
     if recorded:

@@ -10,8 +10,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from buildlib.failures.redact import redact_argv
-
 PROC = Path("/proc")
 # 2: FLOCK  ADVISORY  WRITE 11234 fe:00:10289459 0 EOF
 # 2: -> FLOCK  ADVISORY  WRITE 11275 fe:00:10289459 0 EOF
@@ -58,6 +56,8 @@ def _group(pid: int) -> int:
 
 def _command(pid: int, proc: Path) -> str:
     """A process in words, without secrets and without the path of its program."""
+    from buildlib.failures.redact import redact_argv
+
     words: list[str] = []
     with suppress(OSError), (proc / str(pid) / "cmdline").open("rb") as file:
         words = file.read(MAX_COMMAND).decode("utf-8", "replace").rstrip("\0").split("\0")

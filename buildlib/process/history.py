@@ -12,7 +12,6 @@ from typing import Any
 
 from buildlib.display.escaping import json_text
 from buildlib.display.progress import Run
-from buildlib.process.files import append
 
 FAILURE_LOG = ".build-failures.log"  # beside Cargo.toml: one JSON object per failed attempt
 MAX_BYTES = 4_000_000  # enough for a few hundred commands
@@ -35,7 +34,11 @@ class History:
 
     def __call__(self, kind: str, **facts: Any) -> None:
         """Append one line with `kind` and `facts`. If the history cannot be written, the command still succeeds."""
-        for path in filter(None, (self.path, self.copy) if self.path else ()):
+        if not self.path:
+            return
+        from buildlib.process.files import append
+
+        for path in filter(None, (self.path, self.copy)):
             with self.lock, contextlib.suppress(OSError):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 append(path, json_text({**self.run, "kind": kind, **facts}), MAX_BYTES)

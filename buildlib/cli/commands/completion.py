@@ -8,9 +8,7 @@ from typing import Any
 
 from buildlib.cli.entry import JSON, command, task
 from buildlib.core.errors import UsageError
-from buildlib.core.targets import suggestion
 from buildlib.process.console import Console
-from buildlib.usage.option_table import OF_WORKSPACE
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -25,7 +23,9 @@ SHELLS = ("bash", "zsh", "fish")
 @command
 def completion(c: Any, console: Console, shell: str = "", values: str = "", json: bool = False) -> None:
     """A script that completes commands, options and their values in a shell."""
+    from buildlib.core.targets import suggestion
     from buildlib.report import texts
+    from buildlib.usage.option_table import OF_WORKSPACE
 
     if values:
         if values not in OF_WORKSPACE:

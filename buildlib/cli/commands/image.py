@@ -16,12 +16,12 @@ from buildlib.cli.entry import (
     absolute,
     command,
     open_workspace,
+    setting_help,
     settings_help,
     split,
     task,
 )
 from buildlib.core.errors import UsageError
-from buildlib.core.settings import help_text
 from buildlib.core.signing_settings import VARIABLE
 from buildlib.process.console import Console
 from buildlib.report.reply import exit_code
@@ -48,8 +48,8 @@ if TYPE_CHECKING:
         "in_docker": "compile in a container: the stage `compile` of the Dockerfile",
         "network": "with --in-docker: `host` lets the compilation use this machine's network",
         "check_bases": "report base images with newer digests; exit code 1 if there are any; nothing is built",
-        "sign": help_text("signing.key"),
-        "attest": help_text("signing.attest"),
+        "sign": setting_help("signing.key"),
+        "attest": setting_help("signing.attest"),
         "shard": SHARD,
         "force": "ignore caches; recreate the builder if it differs from the settings",
         "strict": "refuse a Dockerfile in which `lint` finds something",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from buildlib.cli.entry import JSON, command, split, task
 from buildlib.core.errors import MissingRequirements, UsageError
-from buildlib.core.settings import Config
 from buildlib.process.console import Console
+
+if TYPE_CHECKING:
+    from buildlib.core.settings import Config
 
 
 @task(

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from buildlib.cli.commands.image import signing_flags
-from buildlib.cli.entry import ARCH, JSON, command, open_workspace, settings_help, split, task
-from buildlib.core.settings import help_text
+from buildlib.cli.entry import ARCH, JSON, command, open_workspace, setting_help, settings_help, split, task
 from buildlib.process.console import Console
 
 
@@ -18,8 +17,8 @@ from buildlib.process.console import Console
         "arch": f"{ARCH}, as for the commands with --shard; default: all",
         "tag": "tags of the images; default: as for `image --push`",
         **settings_help("registry"),
-        "sign": help_text("signing.key"),
-        "attest": help_text("signing.attest"),
+        "sign": setting_help("signing.key"),
+        "attest": setting_help("signing.attest"),
         "json": JSON,
     },
 )

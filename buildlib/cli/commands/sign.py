@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from buildlib.cli.commands.image import signing_flags
-from buildlib.cli.entry import JSON, command, open_workspace, split, task
+from buildlib.cli.entry import JSON, command, open_workspace, setting_help, split, task
 from buildlib.core.errors import UsageError
-from buildlib.core.settings import help_text
 from buildlib.process.console import Console
 
 
@@ -16,7 +15,7 @@ from buildlib.process.console import Console
     iterable=["path"],
     help={
         "path": "a directory of verified binaries, or an image with tag or digest (docker://…); default: dist",
-        "key": help_text("signing.key"),
+        "key": setting_help("signing.key"),
         "json": JSON,
     },
 )

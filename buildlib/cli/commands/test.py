@@ -21,7 +21,6 @@ from buildlib.cli.entry import (
     task,
 )
 from buildlib.core.errors import UsageError
-from buildlib.core.request import Request
 from buildlib.process.console import Console
 from buildlib.report.reply import exit_code
 
@@ -128,6 +127,8 @@ def smoke(
     json: bool = False,
 ) -> int:
     """Start each image of the registry on its platform and check that it does what the settings promise."""
+    from buildlib.core.request import Request
+
     request = Request(components=tuple(split(component)))
     context = open_workspace(c, console, {"registry": registry}, request, scope="project", recorded=True)
     from buildlib.assembly.spec import one_per_platform

@@ -52,7 +52,7 @@ class Buildlib(Program):
         """A parser of the commands that the command line names: Invoke would make the options of all, and copy them."""
         if self.args.complete.value:  # the words are behind `--`
             return super()._make_parser()
-        words = set(self.core.unparsed)
+        words = {*self.core.unparsed, self.args.help.value}  # `--help build`
         commands = [
             ParserContext(name=name, aliases=aliases, args=self.collection[name].parsed_arguments())
             for name, aliases in self.collection.task_names.items()
@@ -98,7 +98,7 @@ class Buildlib(Program):
         """Print our own page of the program."""
         from buildlib.usage.help_pages import program_page
 
-        Console(os.environ).line(program_page(command_list.describe_all(), __version__, _columns()))
+        Console(os.environ).line(program_page(command_list.outline(), __version__, _columns()))
 
     def print_task_help(self, name: str) -> None:
         """Print our own page of the command."""

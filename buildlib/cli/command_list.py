@@ -36,6 +36,15 @@ def describe(name: str) -> Command:
     return Command(name=name, text=text, options=tuple(one for one in options if one != arguments), arguments=arguments)
 
 
+def outline() -> tuple[Command, ...]:
+    """Every command without its options, as the page of the program shows it."""
+    from buildlib.usage.help_pages import Command
+
+    return tuple(
+        Command(name=name, text=inspect.cleandoc(namespace[name].__doc__ or ""), options=()) for name in names()
+    )
+
+
 def describe_all() -> tuple[Command, ...]:
     """Every command."""
     return tuple(map(describe, names()))

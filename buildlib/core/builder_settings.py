@@ -1,7 +1,5 @@
 """The settings of the builder: the table `[builder]`."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct

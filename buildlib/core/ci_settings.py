@@ -1,7 +1,5 @@
 """The settings of pipelines and of commands that several machines share."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from msgspec import Meta, Struct

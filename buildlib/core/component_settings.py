@@ -1,7 +1,5 @@
 """The settings of one component's image: the table `[components.NAME]`."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from msgspec import Meta, Struct

@@ -1,8 +1,5 @@
 """The settings of one image that a Dockerfile of the project describes: the table `[images.NAME]`."""
 
-from __future__ import annotations
-
-import csv
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -106,6 +103,8 @@ def secret(text: str) -> tuple[str, str, str]:
     As docker buildx build reads them: `id=ID,env=VARIABLE` or `id=ID,src=FILE`; a word alone is the name of a variable, and its ID.
     UsageError for anything else.
     """
+    import csv  # late: most workspaces have no secrets
+
     fields = dict(part.partition("=")[::2] for part in next(csv.reader([text]), [])) if "=" in text else {"id": text}
     identity, variable, file = (
         fields.get("id", ""),

@@ -5,11 +5,9 @@
 pattern allows, for messages.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -234,9 +232,8 @@ class Setting(Struct, frozen=True, kw_only=True):
 def declared(table: type[Struct] = Settings, prefix: str = "") -> Mapping[str, Setting]:
     """The settings of a table and the tables in it, by dotted key, in the order of their declaration."""
     settings: dict[str, Setting] = {}
-    hints = get_type_hints(table, include_extras=True)
     for field in msgspec.structs.fields(table):
-        key, hint = f"{prefix}{field.encode_name}", hints[field.name]
+        key, hint = f"{prefix}{field.encode_name}", field.type
         if isinstance(hint, type) and issubclass(hint, Struct):
             settings |= declared(hint, f"{key}.")
             continue

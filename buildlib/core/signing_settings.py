@@ -1,7 +1,5 @@
 """Settings of signatures and attestations."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct

@@ -12,14 +12,13 @@ from buildlib.core.plan import Outcome, Step, last_line
 from buildlib.core.requirements import Requirement, apt_fix
 from buildlib.core.sysroot import LIBRARIES
 from buildlib.core.targets import Target, short_name
-from buildlib.emulation import sandbox
 from buildlib.machine.host import Host
 
 # Seconds; a program that prints its version needs far less, also with QEMU, which is about ten times slower.
 TIMEOUT = 30
 # More than programs need to say their version: bytes of memory and of output, and processes.
 MEMORY, OUTPUT, PROCESSES = 4 << 30, 4 << 20, 256
-SANDBOX = Path(sandbox.__file__)
+SANDBOX = Path(__file__).with_name("sandbox.py")  # imported late: it loads ctypes
 CRASHED = ("uncaught target signal", "Illegal instruction", "Segmentation fault")
 # What glibc's loader says of a library that is missing, and of one for a newer glibc.
 NO_LIBRARY = re.compile(r"error while loading shared libraries: (.+)|(version `GLIBC_[0-9.]+' not found .+)")
@@ -103,6 +102,8 @@ def start_in_image(
 
 def not_entered(outcome: Outcome) -> str:
     """Why this machine cannot start anything in an image, "" if it can."""
+    from buildlib.emulation import sandbox
+
     lines = outcome.output.splitlines() if outcome.code == 126 else []
     return next((line.removeprefix(sandbox.NOT_ENTERED) for line in lines if line.startswith(sandbox.NOT_ENTERED)), "")
 
@@ -115,6 +116,8 @@ def not_loaded(outcome: Outcome) -> str:
 
 def not_isolated(outcome: Outcome) -> str:
     """Why the sandbox could not isolate a program, "" if it could."""
+    from buildlib.emulation import sandbox
+
     first = outcome.output.partition("\n")[0]
     return first.removeprefix(sandbox.NOTICE) if first.startswith(sandbox.NOTICE) else ""
 
@@ -187,6 +190,8 @@ def start_problem(outcome: Outcome, flag: str) -> str:
     """
     if outcome.code in (0, 124):  # 124 after the timeout
         return ""
+    from buildlib.emulation import sandbox
+
     if outcome.code == 126 and sandbox.NOT_EXECUTED in outcome.output:
         reason = last_line(outcome.output).removeprefix("buildlib: ")
         return (

@@ -52,6 +52,7 @@ def classify(output: str, code: int = 1, tool: str = "") -> Failure:
     """
     if code == 0:
         return Failure("unknown", "")
-    from buildlib.failures.diagnosis import diagnose  # late: its patterns take as long as a tenth of a build with nothing to do
+    # Late: compiling its patterns takes a tenth of a build with nothing to do.
+    from buildlib.failures.diagnosis import diagnose
 
     return diagnose(output, code, tool)

@@ -79,6 +79,10 @@ FORMS = (
 )  # fmt: skip
 
 
+# Nothing is a secret in such a word: each form has another character, or more of these (the shortest one is xapp- with ten more).
+PLAIN = re.compile(r"[a-z0-9,./-]{0,14}")
+
+
 @cache
 def _rules() -> tuple[tuple[re.Pattern[str], str], ...]:
     """The compiled forms; compiled at first use, because most commands have nothing to hide."""
@@ -88,6 +92,8 @@ def _rules() -> tuple[tuple[re.Pattern[str], str], ...]:
 def redact(text: str, values: Iterable[str] = ()) -> str:
     """`text` with `***` in place of each secret. `values` are secrets that are known."""
     text = _without(text, ((start, start + len(value)) for value in values for start in _occurrences(text, value)))
+    if PLAIN.fullmatch(text):
+        return text
     for pattern, replacement in _rules():
         text = pattern.sub(replacement, text)
     return _without(text, _named_values(text))

@@ -84,20 +84,14 @@ class Host:
     def _which(self, name: str) -> str | None:
         if "/" in name:
             return name if os.access(name, os.X_OK) else None
-        return self._executables.get(name)
+        if name not in self._executables:
+            self._executables[name] = shutil.which(name, path=os.pathsep.join(filter(None, self.path)))
+        return self._executables[name]
 
     @cached_property
-    def _executables(self) -> dict[str, str]:
-        programs: dict[str, str] = {}
-        for folder in self.path:
-            try:
-                with os.scandir(folder) as entries:
-                    for entry in entries:
-                        if entry.name not in programs and os.access(entry.path, os.X_OK) and not entry.is_dir():
-                            programs[entry.name] = entry.path
-            except OSError:
-                continue  # a directory in PATH that does not exist is no error in any shell
-        return programs
+    def _executables(self) -> dict[str, str | None]:
+        """What was looked for on PATH so far."""
+        return {}
 
     def exists(self, path: str | Path) -> bool:
         """Whether the file or directory exists; invented machines answer from a list."""
@@ -219,6 +213,8 @@ def parse_handler(name: str, text: str) -> Handler:
 
 def cache_folder() -> Path:
     """$XDG_CACHE_HOME/buildlib, or the cache directory that platformdirs has for this system; works without HOME."""
+    if sys.platform == "linux":  # as platformdirs has it, without its import
+        return Path(os.environ.get("XDG_CACHE_HOME", "").strip() or Path("~/.cache").expanduser(), "buildlib")
     from platformdirs import user_cache_path
 
     return user_cache_path("buildlib", appauthor=False)
@@ -235,7 +231,15 @@ def _path(word: str | None) -> Path | None:
 
 
 def _version(distribution: str) -> str:
-    from importlib import metadata
+    """The version of an installed distribution, "" if it is not."""
+    prefix = f"{distribution.replace('-', '_')}-"
+    for folder in sys.path:
+        with suppress(OSError):
+            with os.scandir(folder or ".") as entries:
+                names = [one.name for one in entries if one.name.startswith(prefix) and one.name.endswith(".dist-info")]
+            if names:
+                return names[0].removeprefix(prefix).removesuffix(".dist-info")
+    from importlib import metadata  # late: it takes longer than most of a build with nothing to do
 
     try:
         return metadata.version(distribution)

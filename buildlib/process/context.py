@@ -16,7 +16,7 @@ from buildlib.core import layers
 from buildlib.core.errors import MissingRequirements, UsageError
 from buildlib.core.plan import Write
 from buildlib.core.request import NO_REQUEST, Request
-from buildlib.core.settings import Config
+from buildlib.core.settings import Config, Retry
 from buildlib.core.targets import Target
 from buildlib.core.targets import select as select_targets
 from buildlib.failures.classify import classify
@@ -162,7 +162,7 @@ def _project(cwd: Path, scope: Scope) -> Path | None:
 def read_workspace(console: Console, env: Mapping[str, str], folder: Path) -> Workspace:
     """What `cargo metadata` prints of the workspace in `folder`. Errors as in `open_context`."""
     # Every cargo gives the same answer about the workspace's own packages, so the first one need not wait for the probe.
-    query, cargo = Runner(console, env, layers.resolve().retry), _first_cargo(env)
+    query, cargo = Runner(console, env, Retry()), _first_cargo(env)
     answer = _metadata(query, cargo, folder)
     try:
         return workspaces.parse_metadata(answer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
@@ -25,6 +26,7 @@ from buildlib.testing.cargo_test import TestOptions, TestPlan
 from buildlib.testing.child_processes import BOTH, LAUNCHERS
 from buildlib.testing.failure_help import help_for_failures
 from buildlib.testing.junit import junit
+from buildlib.testing.probe import is_made, probe
 
 SLOWDOWN = 10.0  # times that a test may take longer under emulation; QEMU's factor is five to ten
 
@@ -157,11 +159,10 @@ def _run(context: Context, tests: TestPlan, result: TestResult) -> TestResult:
         try:
             for action in tests.scripts:
                 context.run(action)
-            result = replace(result, ran_on=_probe(context, tests))
-            total = _compile(context, tests)
+            total, ran_on, children = _prepare(context, tests)
+            result = replace(result, ran_on=ran_on, children=children)
             if tests.compiles_only:
                 return replace(result, planned=context.run.dry)
-            result = replace(result, children=_find_children(context, tests, result))
             if tests.record:
                 context.run(Write(path=tests.record, text=""))
             outcome = context.run(replace(tests.run, total=total))
@@ -183,7 +184,24 @@ def _run(context: Context, tests: TestPlan, result: TestResult) -> TestResult:
     return replace(result, suites=suites, seconds=seconds, error=failure)
 
 
-def _find_children(context: Context, tests: TestPlan, result: TestResult) -> str:
+def _prepare(context: Context, tests: TestPlan) -> tuple[int, Mapping[str, Any], str]:
+    """Compile the tests, and meanwhile find out where they will run; what `_compile`, `probe` and `_find_children` return."""
+    probed = {} if is_made(context, tests) else probe(context, tests)
+
+    def ask() -> tuple[Mapping[str, Any], str]:
+        ran_on = probed or probe(context, tests)
+        return ran_on, "" if tests.compiles_only else _find_children(context, tests)
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        asking = pool.submit(ask)
+        try:
+            return _compile(context, tests), *asking.result()
+        except KeyboardInterrupt:
+            context.run.stop()
+            raise
+
+
+def _find_children(context: Context, tests: TestPlan) -> str:
     """Find how programs that tests start can run, let the runner do so, and return the way; "" where nothing is needed."""
     if not (tests.runner and tests.emulator) or context.run.dry:
         return ""
@@ -195,29 +213,6 @@ def _find_children(context: Context, tests: TestPlan, result: TestResult) -> str
         return ""
     context.run(tests.runner.with_children(found).write_spec())
     return way
-
-
-def _probe(context: Context, tests: TestPlan) -> Mapping[str, Any]:
-    """What the probe prints of where it runs; {} in a dry run. BuildError where that is not the target."""
-    target = tests.target
-    if context.run.dry:  # the probe is a question, but its sources have not been written
-        return {}
-    outcome = context.run(tests.probe)
-    if not outcome:
-        if outcome.code == 101:
-            raise compile_error(target, outcome)
-        raise BuildError(f"{target.name}: the probe does not start: {outcome.last}", "run `buildlib doctor`")
-    try:
-        facts = json.loads(outcome.stdout)
-        mismatch = qemu.probe_mismatch(facts, context.host, target)
-    except (ValueError, TypeError, KeyError):
-        raise BuildError(
-            f"{target.name}: the probe printed {outcome.stdout.strip()!r} instead of JSON",
-            "check CARGO_TARGET_*_RUNNER and .cargo/config.toml",
-        ) from None
-    if mismatch:
-        raise BuildError(f"{target.name}: {mismatch}", "check CARGO_TARGET_*_RUNNER and .cargo/config.toml")
-    return dict(facts)
 
 
 def _compile(context: Context, tests: TestPlan) -> int:

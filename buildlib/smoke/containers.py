@@ -10,10 +10,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from buildlib.core.cases import FAILED, Case
 from buildlib.core.errors import Interrupted, MissingRequirements
 from buildlib.core.targets import Target
-from buildlib.failures.classify import classify
 from buildlib.machine import docker_daemon
 from buildlib.process.context import Context
 
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
 
 LABEL = "io.github.buildlib.smoke"
 HEALTHY = 120.0  # seconds until a service is healthy, or answers if it has no health check; QEMU is slow
-CONCURRENT = 4  # containers wait most of the time
+CONCURRENT = 8  # containers wait most of the time
 POLL = 0.5  # seconds between two looks at whether the command was interrupted
 # The program of an image is not trusted: what it prints is read at once, and the daemon keeps it on its disk.
 LOG = {"type": "json-file", "config": {"max-size": "32m"}}
@@ -67,6 +65,9 @@ class Daemon:
     label: str
     interrupted: Callable[[], bool]
     stopped: threading.Event = field(default_factory=threading.Event)
+    slots: threading.Semaphore = field(
+        default_factory=lambda: threading.Semaphore(CONCURRENT)
+    )  # for all platforms together
     named: tuple[str, ...] = ()  # IDs of images that have names which are not this command's
 
     def check(self) -> None:
@@ -147,49 +148,3 @@ def started(
     finally:
         with suppress(*sdk_errors()):
             container.remove(force=True, v=True)
-
-
-@contextmanager
-def pulled(daemon: Daemon, repository: str, tag: str, target: Target) -> Iterator[str | Case]:
-    """Pull the image for the platform and yield its ID, or a failed case.
-
-    `tag` may be a digest. Afterwards an image that was not in the daemon before is removed, and the name means what it meant before:
-    a daemon has one platform under a name, and pulling another one moves the name.
-    """
-    from docker.errors import ImageNotFound
-
-    client, errors = daemon.client, sdk_errors()
-    is_digest = ":" in tag
-    name = f"{repository}{'@' if is_digest else ':'}{tag}"
-    previous = None
-    try:
-        before = {image.id for image in client.images.list(all=True)}
-        with suppress(ImageNotFound):
-            previous = client.images.get(name).id
-        image: str = client.images.pull(repository, tag=tag, platform=target.oci).id
-    except errors as error:
-        detail = reason(error)
-        yield Case(name="pull", result=FAILED, detail=classify(detail).cause or detail)
-        return
-    try:
-        yield image
-    finally:
-        with suppress(*errors):
-            if is_digest:  # which always means the same image
-                pass
-            elif previous is not None:
-                client.api.tag(previous, repository, tag)
-            elif image not in before or image in daemon.named or _take_name(daemon, repository, tag, image):
-                client.images.remove(name)
-        if image not in before:
-            with suppress(*errors):
-                client.images.remove(image, force=True)
-
-
-def _take_name(daemon: Daemon, repository: str, tag: str, image: str) -> bool:
-    """Let another image, which has a name of its own, take the last name of an image that is to stay without one.
-
-    Removing its last name would remove the image. False if the daemon has no other image with a name; then it keeps this one.
-    """
-    other = next((one for one in daemon.named if one != image), "")
-    return bool(other) and bool(daemon.client.api.tag(other, repository, tag))

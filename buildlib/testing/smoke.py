@@ -15,8 +15,9 @@ from buildlib.images import binary_image, dockerfile_image
 from buildlib.machine.workspace import Component
 from buildlib.process.context import Context
 from buildlib.smoke import checks
-from buildlib.smoke.containers import Daemon, open_daemon, pulled
+from buildlib.smoke.containers import Daemon, open_daemon
 from buildlib.smoke.expectation import Expectation
+from buildlib.smoke.pulls import Pulls
 from buildlib.smoke.trial import Trial
 from buildlib.testing import tests
 from buildlib.testing.tests import TestResult
@@ -47,9 +48,13 @@ class _Subject:
     tag: str
     digests: Mapping[str, str]  # platform -> digest, for platforms that are not asked for by the tag
 
+    def version(self, target: Target) -> str:
+        """The tag or digest of the image for the target."""
+        return self.digests.get(target.oci, self.tag)
+
 
 def smoke(context: Context, options: SmokeOptions) -> list[TestResult]:
-    """The checks of every image, one suite for each component; one that fails does not stop the others.
+    """The checks of every image, one suite for each component; one that fails does not stop the others. All platforms run at once.
 
     MissingRequirements without a Docker daemon, UsageError for options or settings that are wrong.
     """
@@ -76,7 +81,11 @@ def smoke(context: Context, options: SmokeOptions) -> list[TestResult]:
     if not targets:
         raise UsageError(f"{', '.join(options.images)}: no such platform", "name one of its platforms with --arch")
     with open_daemon(context) as daemon:
-        return [_check_target(context, daemon, target, registry, subjects) for target in targets]
+        checks_of = _Checks(daemon, registry, subjects)
+        try:
+            return daemon.concurrently(lambda target: _check_part(context, checks_of, target), targets)
+        finally:
+            checks_of.close()
 
 
 def expectation(context: Context, component: Component) -> Expectation:
@@ -88,14 +97,48 @@ def expectation(context: Context, component: Component) -> Expectation:
     )  # fmt: skip
 
 
-def _check_target(
-    context: Context, daemon: Daemon, target: Target, registry: str, subjects: Sequence[_Subject]
-) -> TestResult:
-    inside = [subject for subject in subjects if target in subject.targets]
+class _Checks:
+    """The checks of all subjects. Those of several platforms share the name of their image."""
+
+    def __init__(self, daemon: Daemon, registry: str, subjects: Sequence[_Subject]) -> None:
+        self.daemon, self.subjects = daemon, subjects
+        self._pulls: dict[tuple[str, str], Pulls] = {}
+        for subject in subjects:
+            name = subject.expectation.name
+            for target in subject.targets:
+                version = subject.version(target)
+                repository = f"{registry}/{name.lower()}"  # as `image --push` names it
+                self._pulls.setdefault((name, version), Pulls(daemon, repository, version))
+
+    def suites(self, target: Target) -> list[Suite]:
+        """The suites of one platform."""
+        inside = [subject for subject in self.subjects if target in subject.targets]
+        return self.daemon.concurrently(lambda subject: self._suite(target, subject), inside)
+
+    def _suite(self, target: Target, subject: _Subject) -> Suite:
+        name = subject.expectation.name
+        with self.daemon.slots, self._pulls[name, subject.version(target)].image(target) as image:
+            if isinstance(image, Case):
+                return Suite(name=name, cases=(image,))
+            return checks.suite(Trial(daemon=self.daemon, target=target, expectation=subject.expectation, image=image))
+
+    def close(self) -> None:
+        """Let the names of the images mean what they meant before."""
+        for pulls in self._pulls.values():
+            pulls.close()
+
+
+def _check_part(context: Context, checks_of: _Checks, target: Target) -> TestResult:
+    """The result of one platform, whose lines are shown together."""
+    with context.console.part() as console:
+        return _check_target(replace(context, console=console), checks_of, target)
+
+
+def _check_target(context: Context, checks_of: _Checks, target: Target) -> TestResult:
     with context.console.fold(f"{target.name} · smoke"):
         began = time.monotonic()
         with context.console.busy(f"{target.name} · smoke"):
-            suites = daemon.concurrently(lambda subject: _check_subject(daemon, target, registry, subject), inside)
+            suites = checks_of.suites(target)
         machines = (case.detail for suite in suites for case in suite.cases
                     if (case.name, case.result) == ("machine", PASSED))  # fmt: skip
         machine = next(machines, "")
@@ -114,12 +157,3 @@ def _check_target(
             context.console.error(error)
         tests.write_reports(context, result)
         return result
-
-
-def _check_subject(daemon: Daemon, target: Target, registry: str, subject: _Subject) -> Suite:
-    name = subject.expectation.name
-    version = subject.digests.get(target.oci, subject.tag)
-    with pulled(daemon, f"{registry}/{name.lower()}", version, target) as image:  # as `image --push` names it
-        if isinstance(image, Case):
-            return Suite(name=name, cases=(image,))
-        return checks.suite(Trial(daemon=daemon, target=target, expectation=subject.expectation, image=image))

@@ -97,14 +97,20 @@ class Store(Client):
         self.actions.append(("pull", repository, tag, platform))
         if self.error:
             raise self.error
-        return FakeImage(self.pulled)
+        id = self.pulled[platform] if isinstance(self.pulled, dict) else self.pulled
+        self.names = {name: other for name, other in self.names.items() if name or other != id}
+        self.names[f"{repository}{'@' if ':' in tag else ':'}{tag}"] = id
+        return FakeImage(id)
 
-    def tag(self, *words):
-        self.actions.append(("tag", *words))
+    def tag(self, image, repository, tag):
+        self.actions.append(("tag", image, repository, tag))
+        self.names[f"{repository}:{tag}"] = image
         return True
 
     def remove(self, name, **_):
+        """An image by its ID, with all its names, or a name; "" is the name of an image without one."""
         self.actions.append(("remove", name))
+        self.names = {one: id for one, id in self.names.items() if name not in (one, id)}
 
 
 class Loading(Client):

@@ -2,7 +2,6 @@
 
 import re
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,50 +10,9 @@ from fake_daemon import FakeContainer, Store, daemon
 from machines import ARM64, Machine, Recorder, context
 from requests.exceptions import ReadTimeout
 
-from buildlib.core.cases import FAILED, Case
 from buildlib.core.errors import Interrupted, MissingRequirements
 from buildlib.smoke import containers
-from buildlib.smoke.containers import open_daemon, pulled, started
-
-NAME = "ghcr.io/acme/app:1.2.3"
-PULL = ("pull", "ghcr.io/acme/app", "1.2.3", "linux/arm64")
-
-
-@pytest.mark.parametrize(
-    ("names", "named", "actions"),
-    [
-        ({}, (), [("remove", NAME), ("remove", "sha256:new")]),
-        ({"other:1": "sha256:new"}, ("sha256:new",), [("remove", NAME)]),
-        ({NAME: "sha256:old"}, (), [("tag", "sha256:old", "ghcr.io/acme/app", "1.2.3"), ("remove", "sha256:new")]),
-        # Removing the last name of an image removes the image.
-        (
-            {"": "sha256:new"},
-            ("sha256:other",),
-            [("tag", "sha256:other", "ghcr.io/acme/app", "1.2.3"), ("remove", NAME)],
-        ),
-        ({"": "sha256:new"}, (), []),
-    ],
-    ids=["new", "known by another name", "another platform", "without a name", "the only image, without a name"],
-)
-def test_the_daemon_has_the_same_images_afterwards(names, named, actions):
-    client = Store(names)
-    with pulled(replace(daemon(client), named=named), *NAME.rsplit(":", 1), ARM64) as image:
-        assert image == "sha256:new"
-    assert client.actions == [PULL, *actions]
-
-
-@pytest.mark.parametrize(
-    ("error", "detail"),
-    [
-        (APIError("no such manifest"), "no such manifest"), (ReadTimeout("read timed out"), "read timed out"),
-        (KeyError("Id"), "unexpected answer of the Docker daemon: KeyError: 'Id'"),
-    ],
-)  # fmt: skip
-def test_an_image_that_cannot_be_pulled_is_a_failed_case(error, detail):
-    client = Store(error=error)
-    with pulled(daemon(client), *NAME.rsplit(":", 1), ARM64) as case:
-        assert case == Case(name="pull", result=FAILED, detail=detail)
-    assert client.actions == [PULL]
+from buildlib.smoke.containers import open_daemon, started
 
 
 @pytest.fixture

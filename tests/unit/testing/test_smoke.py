@@ -1,11 +1,12 @@
 """The command `smoke` with a fake daemon; tests/real/test_smoke.py asks a real one."""
 
+import threading
 from dataclasses import replace
 
 import machines
 import pytest
 from fake_daemon import Store
-from machines import ARM64, Machine, Recorder, context
+from machines import AMD64, ARM64, Machine, Recorder, context
 
 from buildlib.core.cases import PASSED
 from buildlib.core.errors import TestsFailed
@@ -96,3 +97,21 @@ def test_an_image_without_a_named_platform_is_left_out(command):
     images = {"redis": {**WEB, "platforms": ["riscv64"]}}
     (result,) = command(Store(), images)
     assert [suite.name for suite in result.suites] == ["app"]
+
+
+def test_platforms_run_at_once_and_each_is_shown_in_one_piece(command, capsys, monkeypatch):
+    """Each platform waits for the other before its checks, so that the command would not end if they ran one after the other."""
+    both, suite = threading.Barrier(2), checks.suite
+
+    def waiting(trial):
+        both.wait(timeout=60)
+        return suite(trial)
+
+    monkeypatch.setattr(checks, "suite", waiting)
+    results = command(Store(attrs={"Config": {}}), targets=(ARM64, AMD64))
+    assert [result.target.name for result in results] == ["arm64", "amd64"]
+    lines = capsys.readouterr().err.splitlines()
+    assert sorted(lines[::2]) == ["▸ amd64 · smoke", "▸ arm64 · smoke"]
+    assert [line.partition(": ")[2].partition(":")[0] for line in lines[1::2]] == [
+        line.removeprefix("▸ ").partition(" ")[0] for line in lines[::2]
+    ]

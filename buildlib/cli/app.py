@@ -10,7 +10,8 @@ from itertools import zip_longest
 from typing import Any
 
 from invoke.exceptions import Exit, ParseError, UnknownFileType
-from invoke.parser import Parser, ParserContext
+from invoke.parser import Parser
+from invoke.parser.context import ParserContext
 from invoke.program import Program
 
 from buildlib import __version__

@@ -213,7 +213,7 @@ def parse_handler(name: str, text: str) -> Handler:
 
 def cache_folder() -> Path:
     """$XDG_CACHE_HOME/buildlib, or the cache directory that platformdirs has for this system; works without HOME."""
-    if sys.platform == "linux":  # as platformdirs has it, without its import
+    if platform.system() == "Linux":  # as platformdirs has it, without its import
         return Path(os.environ.get("XDG_CACHE_HOME", "").strip() or Path("~/.cache").expanduser(), "buildlib")
     from platformdirs import user_cache_path
 

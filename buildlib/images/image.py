@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from buildlib.assembly import spec
 from buildlib.assembly.assembly import Assembly
-from buildlib.assembly.direct_tasks import DirectAssembly, DirectCheck, DirectPush, DirectSave, DirectTask
 from buildlib.assembly.local import Keep, Load, Save
 from buildlib.assembly.push import Push
 from buildlib.assembly.push_part import PushPart
+from buildlib.assembly.run import Task, run_all
 from buildlib.assembly.spec import ImageResult, ImageSpec
-from buildlib.assembly.tasks import concurrently, record
+from buildlib.assembly.tasks import record
 from buildlib.binaries import build
 from buildlib.builder import builder_commands
-from buildlib.builder.step_times import summary
-from buildlib.core.errors import BuildError, Interrupted, UsageError
+from buildlib.core.errors import BuildError, UsageError
 from buildlib.core.plan import Status
 from buildlib.core.targets import Target
 from buildlib.image_gate.scans import Scans
@@ -35,16 +35,22 @@ from buildlib.images import (
     without_engine,
     workspace_dockerfile,
 )
-from buildlib.images.bases import checked_bases
 from buildlib.images.binary_assembly import BinaryAssembly
 from buildlib.images.dockerfile_assembly import DockerfileAssembly
 from buildlib.images.dockerfile_image import DockerfileImage
 from buildlib.images.in_container import ContainerOptions
-from buildlib.images.workshop import workshop
 from buildlib.process.commit import commit
 from buildlib.process.context import Context
 from buildlib.registry import session
-from buildlib.signing.signer import opened_signer
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from buildlib.assembly.direct_tasks import DirectAssembly, DirectTask
+    from buildlib.signing.signer import Signer
+
+# What makes images without an engine. It takes as long to import as all else together: it has the client of registries.
+WORKSHOP = "buildlib.images.workshop"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +68,6 @@ class ImageOptions:
     is_part: bool = False  # other machines make the other platforms: no tag is moved
 
 
-Task = Push | Save | Load | Keep
 OwnImages = Mapping[str, Mapping[str, str]]  # the reference of another component -> platform -> digest
 
 
@@ -79,12 +84,21 @@ def push(context: Context, options: ImageOptions) -> list[ImageResult]:
         return {"repository": f"{prefix}/{image.name.lower()}", "tags": tags, "signer": signer}
 
     kind = PushPart if options.is_part else Push
-    with nullcontext() if options.is_part else opened_signer(context) as signer:  # `merge` signs the whole
+    with nullcontext() if options.is_part else _signer(context) as signer:  # `merge` signs the whole
         if without_engine.is_chosen(context, options, "--shard" if options.is_part else ""):
             return _without_engine(
-                context, options, lambda assembly: DirectPush(assembly=assembly, **place(assembly.image))
+                context, options, lambda tasks, assembly: tasks.DirectPush(assembly=assembly, **place(assembly.image))
             )
         return _through_buildx(context, options, lambda assembly: kind(assembly=assembly, **place(assembly.image)))
+
+
+def _signer(context: Context) -> AbstractContextManager[Signer | None]:
+    """The signer of the command, as of `opened_signer`."""
+    if not (context.config.signing.key or context.config.signing.attest):
+        return nullcontext()
+    from buildlib.signing.signer import opened_signer
+
+    return opened_signer(context)
 
 
 def load(context: Context, options: ImageOptions) -> list[ImageResult]:
@@ -105,7 +119,7 @@ def load(context: Context, options: ImageOptions) -> list[ImageResult]:
 def check(context: Context, options: ImageOptions) -> list[ImageResult]:
     """Build and check every component's image for all targets, and publish nothing."""
     if without_engine.is_chosen(context, options):
-        return _without_engine(context, options, lambda assembly: DirectCheck(assembly=assembly))
+        return _without_engine(context, options, lambda tasks, assembly: tasks.DirectCheck(assembly=assembly))
     return _through_buildx(context, options, lambda assembly: Keep(assembly=assembly))
 
 
@@ -114,7 +128,9 @@ def save(context: Context, options: ImageOptions, output: Path) -> list[ImageRes
     if options.images or without_engine.has_more(context, options.targets):
         if without_engine.is_chosen(context, options):
             with _locked(context, output):
-                return _without_engine(context, options, lambda assembly: DirectSave(assembly=assembly, output=output))
+                return _without_engine(
+                    context, options, lambda tasks, assembly: tasks.DirectSave(assembly=assembly, output=output)
+                )
         with _locked(context, output):
             return _through_buildx(context, options, lambda assembly: Save(assembly=assembly, output=output))
     validate(context, options)
@@ -151,18 +167,23 @@ def _locked(context: Context, output: Path) -> AbstractContextManager[None]:
 
 
 def _without_engine(
-    context: Context, options: ImageOptions, make: Callable[[DirectAssembly], DirectTask]
+    context: Context, options: ImageOptions, make: Callable[[ModuleType, DirectAssembly], DirectTask]
 ) -> list[ImageResult]:
-    """Make all images without a container engine."""
+    """Make all images without a container engine. `make` gets the module of their tasks, which is imported late."""
     validate(context, options)
     epoch, revision = commit(context)
-    context, absent = _compile(context, options, epoch, revision)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        pool.submit(import_module, WORKSHOP)  # cargo is waited for
+        context, absent = _compile(context, options, epoch, revision)
     if context.run.dry:
         without_engine.show(context, options)
         return []
+    from buildlib.assembly import direct_tasks
+    from buildlib.images.workshop import workshop
+
     images = binary_image.binary_images(context, options.targets, options.tags, epoch, revision)
     with workshop(context, epoch, fresh=options.force) as shop:
-        results = _run_all(context, [make(shop.assembly(image)) for image in images], ())
+        results = run_all(context, [make(direct_tasks, shop.assembly(image)) for image in images], ())
     return [*(result for result, _ in results), *absent]
 
 
@@ -178,6 +199,8 @@ def _through_buildx(context: Context, options: ImageOptions, make: Callable[[Ass
         builder_commands.inspect(context)
     else:
         builder_commands.create(context, force=options.force)
+    from buildlib.images.bases import checked_bases
+
     digests = checked_bases(context, described.images, strict=options.strict)
     epoch, revision = commit(context)
     context, absent = _compile(context, options, epoch, revision)
@@ -237,34 +260,11 @@ def _run_groups(
             tasks.append(
                 assemble(image, own, {reference: results[name].images for reference, name in image.own.items()})
             )
-        for task, (result, built) in zip(tasks, _run_all(context, tasks, bases), strict=True):
+        for task, (result, built) in zip(tasks, run_all(context, tasks, bases), strict=True):
             results[task.assembly.name] = result
             if built:
                 contexts[task.assembly.name] = built
     return [results[image.name] for image in images if image.published or results[image.name].error]
-
-
-def _run_all(
-    context: Context, tasks: Sequence[Task | DirectTask], bases: Collection[str]
-) -> list[tuple[ImageResult, str]]:
-    return concurrently(context, [partial(_run_one, context, task, task.assembly.name in bases) for task in tasks])
-
-
-def _run_one(context: Context, task: Task | DirectTask, is_base: bool) -> tuple[ImageResult, str]:
-    """The result of the task, and the image as a build context if others are based on it."""
-    try:
-        result = task()
-        built = task.context(result) if is_base and isinstance(task, Task) else ""
-    except Interrupted:
-        raise
-    except BuildError as error:
-        context.console.error(error)
-        result, built = ImageResult(component=task.assembly.name, status=build.status_of(error), error=error), ""
-    result = replace(result, steps=task.assembly.steps)
-    if text := summary(result.steps):
-        context.history("emulation", name=result.component, text=text)
-    record(context, result)
-    return result, built
 
 
 def _compile(context: Context, options: ImageOptions, epoch: int, revision: str) -> tuple[Context, list[ImageResult]]:

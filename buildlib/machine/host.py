@@ -214,7 +214,8 @@ def parse_handler(name: str, text: str) -> Handler:
 def cache_folder() -> Path:
     """$XDG_CACHE_HOME/buildlib, or the cache directory that platformdirs has for this system; works without HOME."""
     if platform.system() == "Linux":  # as platformdirs has it, without its import
-        return Path(os.environ.get("XDG_CACHE_HOME", "").strip() or Path("~/.cache").expanduser(), "buildlib")
+        chosen = Path(os.environ.get("XDG_CACHE_HOME", "").strip())
+        return (chosen if chosen.is_absolute() else Path("~/.cache").expanduser()) / "buildlib"
     from platformdirs import user_cache_path
 
     return user_cache_path("buildlib", appauthor=False)

@@ -34,12 +34,10 @@ class History:
 
     def __call__(self, kind: str, **facts: Any) -> None:
         """Append one line with `kind` and `facts`. If the history cannot be written, the command still succeeds."""
-        if not self.path:
-            return
-        from buildlib.process.files import append
-
-        for path in filter(None, (self.path, self.copy)):
+        for path in filter(None, (self.path, self.copy) if self.path else ()):
             with self.lock, contextlib.suppress(OSError):
+                from buildlib.process.files import append  # late: most commands that only look have no history
+
                 path.parent.mkdir(parents=True, exist_ok=True)
                 append(path, json_text({**self.run, "kind": kind, **facts}), MAX_BYTES)
 

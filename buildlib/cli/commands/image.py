@@ -22,7 +22,6 @@ from buildlib.cli.entry import (
     task,
 )
 from buildlib.core.errors import UsageError
-from buildlib.core.signing_settings import VARIABLE
 from buildlib.process.console import Console
 from buildlib.report.reply import exit_code
 
@@ -109,6 +108,8 @@ def image(
 
 def signing_flags(sign: str, attest: Sequence[str] = ()) -> dict[str, Any]:
     """The settings that --sign and --attest override."""
+    from buildlib.core.signing_settings import VARIABLE
+
     signing = {"key": sign if sign.startswith(VARIABLE) else absolute(sign), "attest": split(attest)}
     return {name: value for name, value in signing.items() if value}
 

@@ -489,7 +489,7 @@ def signed(prepare, monkeypatch):
         for target in STATIC:
             add_sbom(context.dist, target.name, "a", {"bomFormat": target.name})
         signer = FakeSigner(context.run, error)
-        monkeypatch.setattr(image, "opened_signer", lambda _: nullcontext(signer))
+        monkeypatch.setattr(image, "_signer", lambda _: nullcontext(signer))
         return context, signer
 
     return signed

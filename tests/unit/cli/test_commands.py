@@ -15,6 +15,7 @@ from buildlib.cli.collection import namespace
 from buildlib.cli.commands import build as build_command
 from buildlib.cli.commands import explain
 from buildlib.cli.entry import _signals_later, report_errors
+from buildlib.core import settings
 from buildlib.core.errors import BuildError
 from buildlib.core.settings import declared
 from buildlib.process import output_reader
@@ -297,3 +298,17 @@ def test_of_a_log_with_too_many_lines_the_middle_is_left_out(tmp_path, monkeypat
     for lines in ("abcdef", "abcde", "abcd", "abc"):
         file.write_text("\n".join(lines))
         assert explain._log(str(file)).split("\n") == [*lines[:2], *[""] * (len(lines) - 4), *lines[2:][-2:]]
+
+
+def test_the_options_of_the_named_commands_alone_are_made(monkeypatch):
+    """Invoke makes and copies those of all commands; and a help text is read where it is shown."""
+    asked = []
+    monkeypatch.setattr(settings, "help_text", asked.append)
+    program = Buildlib(name="buildlib", binary="buildlib", version="0", namespace=namespace)
+    program.create_config()
+    program.parse_core(["buildlib", "plan", "--arch", "arm64", "--json"])
+    program.parse_collection()
+    program.parse_tasks()
+    assert (list(program.parser.contexts), asked) == (["plan"], [])
+    (plan,) = program.tasks
+    assert (plan.args["arch"].value, plan.args["json"].value) == (["arm64"], True)

@@ -119,3 +119,14 @@ def test_time_grows_with_the_length_of_the_text(assert_linear, unit):
 def test_the_end_of_a_url_is_no_name(name):
     text = f'Post "https://registry.test/v2/{name}": dial tcp: lookup registry.test: no such host'
     assert redact.redact(text) == text
+
+
+@given(st.from_regex(redact.PLAIN, fullmatch=True))
+def test_in_a_plain_word_no_form_matches(word):
+    """Such a word is returned as it is; every form is tried here."""
+    assert not any(pattern.search(word) for pattern, _ in redact._rules())
+    assert not list(redact._named_values(word))
+
+
+def test_the_shortest_token_is_no_plain_word():
+    assert redact.redact("xapp-aaaaaaaaaa") == HIDDEN

@@ -13,7 +13,7 @@ from buildlib.core.plan import Status
 from buildlib.core.request import Request
 from buildlib.core.targets import TARGETS
 from buildlib.image_gate.manifests import index_of
-from buildlib.images import image
+from buildlib.images import bases, image
 from buildlib.images.dockerfile_assembly import DockerfileAssembly
 from buildlib.images.image import ImageOptions
 
@@ -29,7 +29,7 @@ class Project:
         self.context = fake_registry.prepare(tmp_path, monkeypatch)()
         self.images = {}
         monkeypatch.setattr(DockerfileAssembly, "check_layouts", lambda assembly, layouts: self._check(assembly))
-        monkeypatch.setattr(image, "checked_bases", self._bases)
+        monkeypatch.setattr(bases, "checked_bases", self._bases)
 
     def _check(self, assembly):
         self.checked.append(assembly.name)

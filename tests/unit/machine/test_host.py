@@ -1,7 +1,9 @@
 """The facts about a machine: real files in a temporary directory, and shell scripts in place of rustc."""
 
+from importlib import metadata
 from pathlib import Path
 
+import platformdirs
 import pytest
 
 from buildlib.machine import cargo_config, host, rust_toolchains
@@ -188,3 +190,35 @@ def test_the_first_executable_file_on_path(tmp_path):
     assert machine.which("other") is None
     assert machine.which(str(tmp_path / "c" / "tool")) == str(tmp_path / "c" / "tool")
     assert machine.which(str(tmp_path / "b" / "other")) is None
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {}, {"XDG_CACHE_HOME": "/x/cache"}, {"XDG_CACHE_HOME": " "}, {"HOME": "/x/home"},
+        {"HOME": "/x/home", "XDG_CACHE_HOME": "relative"},
+    ],
+)  # fmt: skip
+def test_the_cache_is_where_platformdirs_has_it(env, monkeypatch):
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    assert host.cache_folder() == platformdirs.user_cache_path("buildlib", appauthor=False)
+
+
+@pytest.mark.parametrize("name", ["msgspec", "cargo-zigbuild", "buildlib-absent"])
+def test_the_version_of_a_distribution_is_that_of_its_metadata(name):
+    try:
+        expected = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        expected = ""
+    assert host._version(name) == expected
+
+
+def test_the_first_directory_with_a_distribution_decides(tmp_path, monkeypatch):
+    for number in (1, 2):
+        (tmp_path / str(number) / f"some_tool-{number}.0.dist-info").mkdir(parents=True)
+    (tmp_path / "0" / "some_tool_more-9.dist-info").mkdir(parents=True)
+    monkeypatch.setattr(host.sys, "path", [str(tmp_path / name) for name in ("absent", "0", "1", "2")])
+    assert host._version("some-tool") == "1.0"

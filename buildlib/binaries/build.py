@@ -39,7 +39,6 @@ from buildlib.process.context import Context
 from buildlib.process.files import disk_error
 from buildlib.rust import cargo, provision
 from buildlib.rust.cargo import Build
-from buildlib.sysroot import install as sysroots
 
 ALONE = nullcontext()
 
@@ -65,7 +64,10 @@ def plan(context: Context, targets: tuple[Target, ...]) -> tuple[Context, list[B
         MissingRequirements: lists everything that is missing at once, before anything is compiled.
     """
     selection = context.selection  # what is wrong with it is reported before anything else
-    context = sysroots.provide(context, targets)
+    if context.config.libraries:
+        from buildlib.sysroot import install as sysroots  # late: few workspaces have any
+
+        context = sysroots.provide(context, targets)
     backends = provision.backends(context, targets)
     requirements = provision.requirements(context, backends)
     for absent in missing(requirements, context.host):

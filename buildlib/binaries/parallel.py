@@ -20,7 +20,6 @@ from typing import Any, TypeVar
 from buildlib.core.errors import BuildError, Interrupted
 from buildlib.core.plan import Step
 from buildlib.core.targets import Target
-from buildlib.crates import graph
 from buildlib.machine import parallelism
 from buildlib.process import jobserver
 from buildlib.process.context import Context
@@ -165,6 +164,8 @@ def _part(context: Context, build: Build, build_one: Callable[[Context, Build], 
 
 def _expect(context: Context, leader: Build, units: HostUnits) -> None:
     """Ask cargo how many units there are for this machine. Without an answer the others wait for the end of the first build."""
+    from buildlib.crates import graph  # late: one target alone needs it not
+
     try:
         answer = context.run(graph.question(context, leader.target, tests=False))
         if answer:

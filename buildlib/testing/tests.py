@@ -20,7 +20,6 @@ from buildlib.process.context import Context
 from buildlib.process.files import read_text
 from buildlib.rust import provision
 from buildlib.rust.cargo import Toolset
-from buildlib.sysroot import install as sysroots
 from buildlib.testing import cargo_test, libtest, nextest
 from buildlib.testing.cargo_test import TestOptions, TestPlan
 from buildlib.testing.child_processes import BOTH, LAUNCHERS
@@ -104,7 +103,10 @@ def toolsets(context: Context, targets: tuple[Target, ...]) -> tuple[Context, tu
 
     MissingRequirements lists everything that is missing at once.
     """
-    context = sysroots.provide(context, targets)
+    if context.config.libraries:
+        from buildlib.sysroot import install as sysroots  # late: few workspaces have any
+
+        context = sysroots.provide(context, targets)
     backends = provision.backends(context, targets)
     local = tuple(target for target, backend in backends.items() if backend.local)
     requirements = {

@@ -38,6 +38,9 @@ class Machine(Host):
         object.__setattr__(self, "_executables", tools)
         object.__setattr__(self, "_files", frozenset(files))
 
+    def _which(self, name):
+        return super()._which(name) if "/" in name else self._executables.get(name)
+
     def exists(self, path):
         return str(path) in self._files
 

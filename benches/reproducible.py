@@ -115,7 +115,7 @@ def cell(here: Path, there: Path, arch: str, first: dict | None, second: dict | 
 
 def side(source: Path, arch: str, path: str) -> Side:
     """One of the builds; there is one directory for an arch in the target directory after a first build."""
-    (folder,) = source.glob(f"target/buildlib/*/{TARGETS[arch].triple}/release")
+    (folder,) = source.glob(f"target/buildlib/*/{arch}/{TARGETS[arch].triple}/release")
     return Side(program=source / "dist" / path, folder=folder, paths=(str(source), str(source / "target")))
 
 

@@ -12,6 +12,7 @@ The packages, lowest layer first; each imports only packages before it (the cont
     emulation   QEMU and binfmt_misc
     sysroot     system libraries of a target, from Debian's packages
     crates      the crates of a build, and what they need of the machine
+    compiler_cache what compilers have made, shared by machines
     rust        from a target to a cargo command line
     binaries    compiled and verified files: build, gate, dist/
     lint        portability rules for Dockerfiles and what is beside them

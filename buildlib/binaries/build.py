@@ -18,6 +18,7 @@ from buildlib.binaries.parallel import build_all
 from buildlib.binaries.provenance import with_provenances
 from buildlib.binaries.publishing import publish
 from buildlib.binaries.sbom import with_sboms
+from buildlib.compiler_cache.server import serving
 from buildlib.core.errors import (
     BuildError,
     CompileFailed,
@@ -90,7 +91,8 @@ def build(context: Context, targets: tuple[Target, ...]) -> list[BuildResult]:
     with context.run.locked(context.workspace.target_dir / "buildlib", "waiting for another build in this workspace"):
         context, builds = plan(context, targets)
         finishing = Lock()  # the gate and dist/ are for one target at a time
-        return build_all(context, builds, partial(_build_one, finishing=finishing))
+        with serving(context, [build.cache for build in builds if build.cache]):
+            return build_all(context, builds, partial(_build_one, finishing=finishing))
 
 
 def _build_one(context: Context, build: Build, finishing: AbstractContextManager[object] = ALONE) -> BuildResult:

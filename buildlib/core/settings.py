@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from buildlib.core.builder_settings import Builder
+from buildlib.core.cache_settings import Cache
 from buildlib.core.ci_settings import Ci
 from buildlib.core.component_settings import Component
 from buildlib.core.image_settings import Image
@@ -194,6 +195,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ci: Ci = Ci()
     lint: Lint = Lint()
     builder: Builder = Builder()
+    cache: Cache = Cache()
     signing: Signing = Signing()
     components: Annotated[
         dict[str, Component], Meta(description="one table per binary, only needed where it differs from the defaults")
@@ -207,6 +209,10 @@ class Config(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every setting, resolved. `origins` maps a dotted key to the name of the layer that set it."""
 
     origins: dict[str, str] = {}
+
+    def secrets(self) -> frozenset[str]:
+        """The variables that no program gets but the one that they are for."""
+        return self.signing.secrets() | self.cache.secrets()
 
 
 # --- the declarations as data ------------------------------------------------------------------------------------------------

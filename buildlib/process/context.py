@@ -135,7 +135,7 @@ def open_context(
         workspace = replace(workspace, target_dir=workspace.root / config.target_dir)
     runner = DryRunner if dry else Runner
     history = History(None if dry else workspace.target_dir / HISTORY, " ".join(_redacted(command, env)))
-    passed_on = {name: value for name, value in env.items() if name not in config.signing.secrets()}
+    passed_on = {name: value for name, value in env.items() if name not in config.secrets()}
     run = runner(console, passed_on, config.retry, record=workspace.root / FAILURE_LOG, history=history)
     return Context(config=config, host=host, workspace=workspace, run=run, console=console, history=history,
                    request=request)  # fmt: skip

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from buildlib.compiler_cache.scripts import CompilerCache
+from buildlib.compiler_cache.store import compiler_cache
 from buildlib.core.plan import Action, Job, ShareHostUnits, Step
 from buildlib.core.request import Request
 from buildlib.core.settings import Config
@@ -51,6 +53,7 @@ class Invocation:
     tools: Path  # the directory of the scripts
     cwd: Path  # the user's own: cargo looks for its configuration there and above
     first: str = ""  # why its first link may take long
+    cache: CompilerCache | None = None
 
     def step(self, title: str, argv: tuple[str, ...]) -> Step:
         """Return the step that runs `argv`, a command line that compiles.
@@ -78,7 +81,11 @@ def invocation(host: Host, config: Config, workspace: Workspace, request: Reques
     names: Trims = ()
     if compiler and config.trim_paths:
         names = trims(host, workspace.root, target_dir, compiler.toolchain)
-    env, scripts = environment(host, target, backend, compiler, tools, names)
+    cache = compiler_cache(host, config.cache, workspace.root, tools, names) if compiler else None
+    env, scripts = environment(host, target, backend, compiler, tools, names, cache)
+    if cache:
+        env |= cache.environment
+        scripts += cache.actions
     if names:
         # Compilers of C write the shell's name for the directory into debug information, which may lead through a link.
         env["PWD"] = str(host.cwd)
@@ -94,6 +101,7 @@ def invocation(host: Host, config: Config, workspace: Workspace, request: Reques
     return Invocation(
         program=backend.program(host, compiler.toolchain if compiler else None), triple=backend.triple(target), flags=flags,
         env=env, scripts=actions, target_dir=target_dir, tools=tools, cwd=host.cwd, first=FIRST.get(backend.name, ""),
+        cache=cache,
     )  # fmt: skip
 
 
@@ -105,6 +113,7 @@ class Build:
     job: Job
     folder: Path
     selection: Selection
+    cache: CompilerCache | None = None
 
     @property
     def target(self) -> Target:
@@ -140,4 +149,5 @@ def build(
     )  # fmt: skip
     step = shared.step(f"{name} · compile", argv)
     folder = shared.target_dir / toolset.target.triple / PROFILE_DIRECTORIES.get(config.profile, config.profile)
-    return Build(toolset=toolset, job=Job(name=name, steps=(*shared.scripts, step)), folder=folder, selection=selection)
+    job = Job(name=name, steps=(*shared.scripts, step))
+    return Build(toolset=toolset, job=job, folder=folder, selection=selection, cache=shared.cache)

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from shlex import quote
 
+from buildlib.compiler_cache.scripts import CompilerCache, file_digest
 from buildlib.core.plan import Write, words
 from buildlib.core.sysroot import Sysroot
 from buildlib.core.targets import SMALLEST_PAGE, Target, cargo_variable
@@ -75,7 +76,13 @@ def fingerprint(
 
 
 def environment(
-    host: Host, target: Target, backend: Backend, compiler: Compiler | None, tools: Path, trims: Trims = ()
+    host: Host,
+    target: Target,
+    backend: Backend,
+    compiler: Compiler | None,
+    tools: Path,
+    trims: Trims = (),
+    cache: CompilerCache | None = None,
 ) -> tuple[dict[str, str], tuple[Write, ...]]:
     """Return the variables for cargo, and the small scripts in the directory `tools` that they name.
 
@@ -96,10 +103,12 @@ def environment(
     env["CARGO"] = str(compiler.toolchain.cargo)
     env["RUSTC"] = str(compiler.toolchain.rustc)
     if text := rustc_wrapper(host, compiler, target, trims):
-        env["RUSTC"] = script("rustc", text)
+        env["RUSTC"] = script("plain/rustc" if cache else "rustc", text)
+    if cache:
+        env["RUSTC"] = cache.rustc(script, compiler.toolchain.rustc, env["RUSTC"], compiler.std_folders(target))
     env.update(backend.variables(host, target, script, tools))
     if trims:
-        env.update(_trimming(host, target, env, script, c_flags(trims)))
+        env.update(_trimming(host, target, env, script, c_flags(trims), cache))
     if target.page_size > SMALLEST_PAGE:
         # jemalloc compiles the page size in, and aborts on larger pages. It is the power of two of the largest ones.
         env["JEMALLOC_SYS_WITH_LG_PAGE"] = str(target.page_size.bit_length() - 1)
@@ -117,16 +126,28 @@ def environment(
     return kept | _system_libraries(host, target, env), tuple(scripts)
 
 
-def _trimming(host: Host, target: Target, env: Mapping[str, str], script: Script, flags: str) -> dict[str, str]:
+def _trimming(
+    host: Host, target: Target, env: Mapping[str, str], script: Script, flags: str, cache: CompilerCache | None
+) -> dict[str, str]:
     """The compilers of C for the target, as scripts that add `flags`: zig, a cross compiler, or this machine's own."""
     if zig := env.get("CARGO_ZIGBUILD_ZIG_COMMAND"):
-        return {"CARGO_ZIGBUILD_ZIG_COMMAND": script("zig", _trimming_zig(Path(zig), host.cache / "zig-debug", flags))}
+        text = _trimming_zig(Path(zig), host.cache / "zig-debug", flags)
+        if not cache:
+            return {"CARGO_ZIGBUILD_ZIG_COMMAND": script("zig", text)}
+        return {
+            "CARGO_ZIGBUILD_ZIG_COMMAND": script("zig", cache.zig(script, script("plain/zig", text), host.zig_version))
+        }
     found = {}
     for name in COMPILERS:
         variable = f"{name}_{target.env}"
         own = quote(env[variable]) if variable in env else _host_program(host, name) if host.which(*PLAIN[name]) else ""
         if own and not targeted(host.script_env, name, target):
-            found[variable] = script(f"{target.triple}-trim-{PLAIN[name][0]}", f'#!/bin/sh\nexec {own} {flags} "$@"\n')
+            kind = PLAIN[name][0]
+            text = f'#!/bin/sh\nexec {own} {flags} "$@"\n'
+            if cache and (program := host.which(own)):
+                plain = script(f"plain/{target.triple}-{kind}", text)
+                text = cache.c_compiler(script, kind, plain, f"{kind} {file_digest(program)}")
+            found[variable] = script(f"{target.triple}-trim-{kind}", text)
     return found
 
 

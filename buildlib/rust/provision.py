@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
+from buildlib.compiler_cache import store
 from buildlib.core.errors import MissingRequirements
 from buildlib.core.plan import Outcome, Step
 from buildlib.core.requirements import Fix, Requirement, describe, missing
@@ -69,6 +70,7 @@ def requirements(context: Context, chosen: Mapping[Target, Backend], *, tests: b
 
     needed = [
         *starts.requirements(context, chosen.values()),
+        *store.requirements(context.config.cache),
         *build_requirements(host, chosen, scripts, links_for_host),
     ]
     if any(scripts.values()):

@@ -31,6 +31,12 @@ class Compiler:
     toolchain: Toolchain
     sysroot: Path | None = None  # None for rustc's own
 
+    def std_folders(self, target: Target) -> tuple[Path, Path]:
+        """The directories of the compiled standard libraries of this machine and of the target."""
+        inside = Path("lib", "rustlib")
+        own, of_target = self.toolchain.sysroot, self.sysroot or self.toolchain.sysroot
+        return own / inside / self.toolchain.host / "lib", of_target / inside / target.triple / "lib"
+
     def __str__(self) -> str:
         return f"{self.toolchain}{', std built from source' if self.sysroot else ''}"
 

@@ -1,0 +1,99 @@
+"""sccache's server for one build: it has the store of the settings and the password, and no other program gets them.
+
+It is started before the first compilation and ended after the last one. If it does not start, which is when its store does not answer,
+or if its store fails later, the build goes on without: the scripts compile by themselves where there is no socket.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from buildlib.compiler_cache.scripts import SOCKET, CompilerCache
+from buildlib.compiler_cache.store import problem, server_environment
+from buildlib.core.plan import Step
+from buildlib.process.background import background
+from buildlib.process.context import Context
+
+START = 5.0  # seconds that a store has to answer
+IDLE = "7200"  # seconds until a server ends by itself whose build was killed; a link may take long
+INTERVAL = 5.0  # seconds between two looks at the server's numbers
+# So many requests that the store did not answer, and the build goes on without it. sccache waits 60 seconds for each.
+LIMIT = 3
+
+
+@contextmanager
+def serving(context: Context, caches: Sequence[CompilerCache]) -> Iterator[None]:
+    """Let the compilations meanwhile use the cache of the settings, if they name one and it answers; else a warning says why not."""
+    settings, root = context.config.cache, context.workspace.root
+    if why := problem(context.host, settings, root, trim=context.config.trim_paths):
+        context.console.warn(f"no compiler cache: {why}")
+    if not caches or context.run.dry:
+        yield
+        return
+    sccache, socket = caches[0].sccache, caches[0].socket
+    socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    socket.unlink(missing_ok=True)
+    env = server_environment(settings, root, caches, context.host.env)
+    own = {"SCCACHE_START_SERVER": "1", "SCCACHE_NO_DAEMON": "1", "SCCACHE_IDLE_TIMEOUT": IDLE, SOCKET: str(socket)}
+    with background((str(sccache),), {**env, **own}, until=socket.is_socket, seconds=START) as failure:
+        if failure is not None:
+            context.console.warn(f"no compiler cache: {_cause(failure, settings.compiler)}; compiling without it")
+            yield
+            return
+        with _watched(context, sccache, socket):
+            yield
+        context.run(_question(sccache, socket, "--stop-server"))  # which waits until everything is stored
+    socket.unlink(missing_ok=True)
+
+
+def _cause(failure: str, store: str) -> str:
+    """What the server printed last, without the words of the program."""
+    lines = [line.strip() for line in failure.splitlines() if line.strip()]
+    said = next((line for line in reversed(lines) if "caused by" not in line.lower()), "")
+    return (
+        f"{store}: {said.removeprefix('sccache: error: ')}" if said else f"{store} does not answer within {START:.0f} s"
+    )
+
+
+@contextmanager
+def _watched(context: Context, sccache: Path, socket: Path) -> Iterator[None]:
+    """Remove the socket when the store has failed: what begins afterwards is compiled without it."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(INTERVAL):
+            answer = context.run(_question(sccache, socket, "--show-stats", "--stats-format=json"))
+            if not answer or failed_requests(answer.stdout) >= LIMIT:
+                socket.unlink(missing_ok=True)
+                context.console.warn(
+                    f"no compiler cache any more: {context.config.cache.compiler} does not answer; compiling without it"
+                )
+                return
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def failed_requests(text: str) -> int:
+    """How many requests the store has not answered, from the server's numbers as JSON; 0 if it is something else."""
+    try:
+        stats: Mapping[str, object] = json.loads(text)["stats"]
+        names = ("cache_timeouts", "cache_read_errors", "cache_write_errors")
+        return sum(int(str(stats.get(name, 0))) for name in names)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return 0
+
+
+def _question(sccache: Path, socket: Path, *words: str) -> Step:
+    return Step(
+        title="compiler cache", argv=(str(sccache), *words), env={SOCKET: str(socket)}, stdout="keep", quiet=True, timeout=30.0
+    )  # fmt: skip

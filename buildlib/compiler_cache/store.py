@@ -1,0 +1,92 @@
+"""The store of the settings, and what its use requires of this machine."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from buildlib.compiler_cache.scripts import NAMES, CompilerCache, Trims
+from buildlib.core.cache_settings import Cache
+from buildlib.core.requirements import Fix, Requirement
+from buildlib.machine.host import Host
+from buildlib.machine.installation import pip_install
+
+LONGEST = 100  # characters of the path of a socket; unix(7) has room for 108
+# sccache's own variables that count beside the settings: those of the same kind of store.
+OPTIONS = {
+    "directory": ("SCCACHE_CACHE_SIZE",),
+    "redis": ("SCCACHE_REDIS_",),
+    "s3": ("SCCACHE_S3_", "SCCACHE_REGION", "SCCACHE_ENDPOINT"),
+}
+JOBS = ("MAKEFLAGS", "CARGO_MAKEFLAGS")
+
+
+def problem(host: Host, settings: Cache, root: Path, *, trim: bool) -> str:
+    """Why builds of the workspace in `root` cannot use the store that the settings name; "" if they can, or name none."""
+    if not settings.compiler:
+        return ""
+    if not trim:
+        return "trim_paths is false, so what is compiled is for this directory alone"
+    if not host.which("bash"):
+        return "there is no bash"
+    if " " in f"{root}{host.env.get('CARGO_HOME') or host.env.get('HOME', '')}":
+        return "a path of the workspace or of cargo has a space"
+    if len(str(socket(host, root))) > LONGEST:
+        return f"the path of a socket in {host.cache} would be too long"
+    return ""
+
+
+def requirements(settings: Cache) -> tuple[Requirement, ...]:
+    """Require sccache, if the settings name a store."""
+    if not settings.compiler:
+        return ()
+    return (
+        Requirement(
+            what="sccache", why="cache.compiler names a store of compiled crates", met=lambda host: host.which("sccache") is not None,
+            fixes=(Fix(text=pip_install("cache")),),
+        ),
+    )  # fmt: skip
+
+
+def compiler_cache(host: Host, settings: Cache, root: Path, tools: Path, trims: Trims) -> CompilerCache | None:
+    """How compilations of the workspace in `root`, with the scripts in `tools`, use the cache; None without one."""
+    sccache = host.which("sccache")
+    if not (settings.compiler and sccache) or problem(host, settings, root, trim=bool(trims)):
+        return None
+    return CompilerCache(sccache=Path(sccache), socket=socket(host, root), folder=tools / "cached", trims=trims)
+
+
+def socket(host: Host, root: Path) -> Path:
+    """Where the server for a workspace listens: a short path, in a directory of the user."""
+    return host.cache / "sccache" / f"{hashlib.sha256(str(root).encode()).hexdigest()[:12]}.sock"
+
+
+def server_environment(
+    settings: Cache, root: Path, caches: Iterable[CompilerCache], env: Mapping[str, str]
+) -> dict[str, str]:
+    """The environment of sccache's server: that of the user without other stores, and the store of the settings.
+
+    Without SCCACHE_DIRECT=false the cache would have lists of headers, which have paths. The server has jobs of its own: each
+    compilation already has one of cargo's, which waits for it.
+    """
+    kind, _, place = settings.compiler.rpartition("://")
+    mode = "READ_ONLY" if settings.read_only else "READ_WRITE"
+    if not kind:
+        kind = "directory"
+        own = {"SCCACHE_DIR": str(root / place), "SCCACHE_LOCAL_RW_MODE": mode}
+    elif kind == "s3":
+        bucket, _, prefix = place.partition("/")
+        own = {"SCCACHE_BUCKET": bucket, "SCCACHE_S3_KEY_PREFIX": prefix, "SCCACHE_S3_RW_MODE": mode}
+    else:
+        address, _, database = place.partition("/")
+        own = {"SCCACHE_REDIS_ENDPOINT": f"{kind}://{address}", "SCCACHE_REDIS_RW_MODE": mode}
+        own |= {"SCCACHE_REDIS_DB": database} if database else {}
+        kind = "redis"
+    theirs = {
+        name: value
+        for name, value in env.items()
+        if name not in JOBS and (not name.startswith("SCCACHE_") or name.startswith(OPTIONS[kind]))
+    }
+    folders = dict.fromkeys(path for cache in caches for path, name in cache.trims if name in NAMES and ":" not in path)
+    return theirs | own | {"SCCACHE_BASEDIRS": ":".join(folders), "SCCACHE_DIRECT": "false"}

@@ -18,6 +18,7 @@ from buildlib.binaries.parallel import build_all
 from buildlib.binaries.provenance import with_provenances
 from buildlib.binaries.publishing import publish
 from buildlib.binaries.sbom import with_sboms
+from buildlib.compiler_cache.scripts import CacheUse, use
 from buildlib.compiler_cache.server import serving
 from buildlib.core.errors import (
     BuildError,
@@ -37,7 +38,7 @@ from buildlib.failures.classify import classify
 from buildlib.machine.selection import left_out
 from buildlib.machine.workspace import Component
 from buildlib.process.context import Context
-from buildlib.process.files import disk_error
+from buildlib.process.files import disk_error, read_text
 from buildlib.rust import cargo, provision
 from buildlib.rust.cargo import Build
 
@@ -56,6 +57,7 @@ class BuildResult:
     previous_sizes: Mapping[str, int] = field(default_factory=dict)  # bytes, of the last build with this profile
     error: BuildError | None = None
     folder: Path = Path()  # the directory that cargo wrote them to
+    cache: CacheUse | None = None  # None without a compiler cache, and where nothing was compiled
 
 
 def plan(context: Context, targets: tuple[Target, ...]) -> tuple[Context, list[Build]]:
@@ -91,8 +93,14 @@ def build(context: Context, targets: tuple[Target, ...]) -> list[BuildResult]:
     with context.run.locked(context.workspace.target_dir / "buildlib", "waiting for another build in this workspace"):
         context, builds = plan(context, targets)
         finishing = Lock()  # the gate and dist/ are for one target at a time
-        with serving(context, [build.cache for build in builds if build.cache]):
-            return build_all(context, builds, partial(_build_one, finishing=finishing))
+        with serving(context, (build.cache for build in builds)):
+            results = build_all(context, builds, partial(_build_one, finishing=finishing))
+        return [replace(result, cache=_cache_use(build)) for build, result in zip(builds, results, strict=True)]
+
+
+def _cache_use(build: Build) -> CacheUse | None:
+    made = use(read_text(build.cache.log)) if build.cache else None
+    return made if made and made.compilations else None
 
 
 def _build_one(context: Context, build: Build, finishing: AbstractContextManager[object] = ALONE) -> BuildResult:

@@ -14,6 +14,7 @@ import msgspec
 
 from buildlib.binaries.build import BuildResult, build
 from buildlib.binaries.origins import origins, side
+from buildlib.core.cache_settings import Cache
 from buildlib.core.errors import BuildError
 from buildlib.core.plan import Status, Step
 from buildlib.core.targets import Target
@@ -108,7 +109,8 @@ def _elsewhere(context: Context) -> Iterator[Context]:
         cwd = root / context.host.cwd.relative_to(top)
         env = _environment(context, Path(folder))
         other = open_context(env, cwd, {}, context.console, command="reproduce", request=context.request)
-        config = msgspec.structs.replace(context.config, target_dir="", dist="dist")
+        # What is in a compiler cache may be what makes the difference.
+        config = msgspec.structs.replace(context.config, target_dir="", dist="dist", cache=Cache())
         workspace = replace(other.workspace, target_dir=other.workspace.root / "target")
         yield replace(other, config=config, workspace=workspace)
 

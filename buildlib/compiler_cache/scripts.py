@@ -54,8 +54,13 @@ class CompilerCache:
 
     @property
     def log(self) -> Path:
-        """The file with a line for each compilation: see `hits`."""
+        """The file with a line for each compilation: see `use`."""
         return self.folder / "compilations"
+
+    @property
+    def arch(self) -> str:
+        """The target's name: `rust.cargo.invocation` gives each target a directory, which has the scripts."""
+        return self.folder.parents[1].name
 
     @property
     def actions(self) -> tuple[Write, ...]:
@@ -144,11 +149,19 @@ def identity(folder: Path) -> str:
     return digest.hexdigest()[:32]
 
 
-def hits(log: str) -> tuple[int, int]:
-    """How many compilations the text of a log has, and how many of them the cache had the result of.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheUse:
+    """How many compilations sccache could keep the result of, and how many of them the cache already had."""
 
-    The outer script writes a line for each that succeeded by way of sccache, the inner one a line where it compiled.
+    compilations: int
+    hits: int
+
+
+def use(log: str) -> CacheUse:
+    """The use of the cache by the text of a log.
+
+    The outer script writes a line for each compilation that succeeded by way of sccache, the inner one a line where it compiled.
     """
     lines = log.splitlines()
     compilations, compiled = sum(line in ("rustc", "C") for line in lines), lines.count("compiled")
-    return compilations, max(0, compilations - compiled)
+    return CacheUse(compilations=compilations, hits=max(0, compilations - compiled))

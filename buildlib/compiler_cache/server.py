@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from buildlib.compiler_cache.scripts import SOCKET, CompilerCache
+from buildlib.compiler_cache.scripts import SOCKET, CompilerCache, use
 from buildlib.compiler_cache.store import problem, server_environment
 from buildlib.core.plan import Step
 from buildlib.process.background import background
 from buildlib.process.context import Context
+from buildlib.process.files import read_text
 
 START = 5.0  # seconds that a store has to answer
 IDLE = "7200"  # seconds until a server ends by itself whose build was killed; a link may take long
@@ -26,9 +27,12 @@ LIMIT = 3
 
 
 @contextmanager
-def serving(context: Context, caches: Sequence[CompilerCache]) -> Iterator[None]:
-    """Let the compilations meanwhile use the cache of the settings, if they name one and it answers; else a warning says why not."""
-    settings, root = context.config.cache, context.workspace.root
+def serving(context: Context, of_targets: Iterable[CompilerCache | None]) -> Iterator[None]:
+    """Let the compilations meanwhile use the cache of the settings, if they name one and it answers; else a warning says why not.
+
+    At the end a line for each target says how much of it came from the cache.
+    """
+    settings, root, caches = context.config.cache, context.workspace.root, [one for one in of_targets if one]
     if why := problem(context.host, settings, root, trim=context.config.trim_paths):
         context.console.warn(f"no compiler cache: {why}")
     if not caches or context.run.dry:
@@ -48,15 +52,19 @@ def serving(context: Context, caches: Sequence[CompilerCache]) -> Iterator[None]
             yield
         context.run(_question(sccache, socket, "--stop-server"))  # which waits until everything is stored
     socket.unlink(missing_ok=True)
+    for cache in caches:
+        if (made := use(read_text(cache.log))).compilations:
+            share = f"{made.hits} of {made.compilations} compilations ({100 * made.hits // made.compilations} %)"
+            context.console.note(f"{cache.arch}: {share} from the compiler cache")
 
 
 def _cause(failure: str, store: str) -> str:
     """What the server printed last, without the words of the program."""
     lines = [line.strip() for line in failure.splitlines() if line.strip()]
     said = next((line for line in reversed(lines) if "caused by" not in line.lower()), "")
-    return (
-        f"{store}: {said.removeprefix('sccache: error: ')}" if said else f"{store} does not answer within {START:.0f} s"
-    )
+    if said:
+        return f"{store}: {said.removeprefix('sccache: error: ')}"
+    return f"{store} gives no answer within {START:.0f} s, or refuses the password"
 
 
 @contextmanager

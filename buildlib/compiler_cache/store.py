@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def problem(host: Host, settings: Cache, root: Path, *, trim: bool) -> str:
         return "there is no bash"
     if " " in f"{root}{host.env.get('CARGO_HOME') or host.env.get('HOME', '')}":
         return "a path of the workspace or of cargo has a space"
-    if len(str(socket(host, root))) > LONGEST:
+    if len(str(socket(host))) > LONGEST:
         return f"the path of a socket in {host.cache} would be too long"
     return ""
 
@@ -54,12 +54,12 @@ def compiler_cache(host: Host, settings: Cache, root: Path, tools: Path, trims: 
     sccache = host.which("sccache")
     if not (settings.compiler and sccache) or problem(host, settings, root, trim=bool(trims)):
         return None
-    return CompilerCache(sccache=Path(sccache), socket=socket(host, root), folder=tools / "cached", trims=trims)
+    return CompilerCache(sccache=Path(sccache), socket=socket(host), folder=tools / "cached", trims=trims)
 
 
-def socket(host: Host, root: Path) -> Path:
-    """Where the server for a workspace listens: a short path, in a directory of the user."""
-    return host.cache / "sccache" / f"{hashlib.sha256(str(root).encode()).hexdigest()[:12]}.sock"
+def socket(host: Host) -> Path:
+    """Where the server of this command listens: a short path, in a directory of the user."""
+    return host.cache / "sccache" / f"{os.getpid()}.sock"
 
 
 def server_environment(
@@ -67,7 +67,8 @@ def server_environment(
 ) -> dict[str, str]:
     """The environment of sccache's server: that of the user without other stores, and the store of the settings.
 
-    Without SCCACHE_DIRECT=false the cache would have lists of headers, which have paths. The server has jobs of its own: each
+    The user's own configuration may name another store. With SCCACHE_DIRECT the cache would have lists of headers, which have paths.
+    The server has jobs of its own: each
     compilation already has one of cargo's, which waits for it.
     """
     kind, _, place = settings.compiler.rpartition("://")
@@ -89,4 +90,6 @@ def server_environment(
         if name not in JOBS and (not name.startswith("SCCACHE_") or name.startswith(OPTIONS[kind]))
     }
     folders = dict.fromkeys(path for cache in caches for path, name in cache.trims if name in NAMES and ":" not in path)
-    return theirs | own | {"SCCACHE_BASEDIRS": ":".join(folders), "SCCACHE_DIRECT": "false"}
+    return (
+        theirs | own | {"SCCACHE_BASEDIRS": ":".join(folders), "SCCACHE_DIRECT": "false", "SCCACHE_CONF": "/dev/null"}
+    )

@@ -17,10 +17,18 @@ from buildlib.testing.benches import BenchReport
 from buildlib.testing.tests import TestReport
 
 
+class CacheData(TypedDict):
+    """The use of the compiler cache: compilations whose result it can keep, and those whose result it already had."""
+
+    compilations: int
+    hits: int
+
+
 class BuildData(ReplyData):
     """`build --json`: one element per target. `left_out` says why cargo did not compile something that was selected.
 
     `unchanged` are the binaries whose bytes dist/ had already, `previous_sizes` (bytes) those of the last build with this profile.
+    `cache` is null without a compiler cache, and where nothing was compiled.
     """
 
     arch: str
@@ -31,6 +39,7 @@ class BuildData(ReplyData):
     left_out: list[str]
     unchanged: list[str]
     previous_sizes: dict[str, int]
+    cache: CacheData | None
 
 
 class ComparisonData(ReplyData):

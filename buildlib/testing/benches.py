@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from buildlib.binaries.build import compile_error
+from buildlib.compiler_cache.server import serving
 from buildlib.core.errors import BuildError, NothingToDo, TestsFailed, UsageError
 from buildlib.core.targets import Target
 from buildlib.emulation import qemu
@@ -54,11 +55,12 @@ def bench(context: Context, targets: tuple[Target, ...], options: BenchOptions) 
     """The benchmarks of each target, one after the other. UsageError for a baseline that is not a report."""
     baseline = _read_baseline(options.baseline) if options.baseline else {}
     context, toolsets = tests.toolsets(context, targets)
-    plans = (
+    plans = [
         cargo_test.bench_plan(context.host, context.config, context.workspace, context.request, toolset)
         for toolset in toolsets
-    )
-    return [_bench_one(context, plan, options, baseline) for plan in plans]
+    ]
+    with serving(context, (plan.cache for plan in plans)):
+        return [_bench_one(context, plan, options, baseline) for plan in plans]
 
 
 def _read_baseline(path: Path) -> Mapping[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from buildlib.compiler_cache.scripts import CompilerCache
 from buildlib.core.plan import Action, Step, Write, words
 from buildlib.core.request import NO_REQUEST, Request
 from buildlib.core.settings import Config
@@ -37,6 +38,7 @@ class TestPlan:
     runner: Runner | None = None  # None where the user's own runner starts the tests
     probe_program: Path = Path()  # what `probe` has compiled
     compiles_only: bool = False  # nothing is run
+    cache: CompilerCache | None = None
 
     @property
     def target(self) -> Target:
@@ -92,7 +94,7 @@ def test_plan(
         toolset=toolset, emulator=emulator, cpu=options.cpu, folder=line.tools, scripts=tuple(scripts), compile=compile_step,
         probe=probe_step, run=run, runner=runner, record=record_of(runner.folder) if runner else None,
         probe_program=line.target_dir / target.triple / "debug" / PROBE_NAME,
-        compiles_only=NO_RUN in _split(options.request.rest)[0],
+        compiles_only=NO_RUN in _split(options.request.rest)[0], cache=line.cache,
     )  # fmt: skip
 
 
@@ -124,6 +126,7 @@ class BenchPlan:
     target: Target
     scripts: tuple[Action, ...]
     compile: Step
+    cache: CompilerCache | None = None
 
 
 def bench_plan(host: Host, config: Config, workspace: Workspace, request: Request, toolset: Toolset) -> BenchPlan:
@@ -136,7 +139,7 @@ def bench_plan(host: Host, config: Config, workspace: Workspace, request: Reques
             *cargo_test_flags(workspace, request), *line.flags,
             "--no-run", *JSON)  # fmt: skip
     step = line.step(f"{toolset.target.name} · compile benches", argv)
-    return BenchPlan(target=toolset.target, scripts=line.scripts, compile=step)
+    return BenchPlan(target=toolset.target, scripts=line.scripts, compile=step, cache=line.cache)
 
 
 def _rustdoc(compiler: Compiler) -> Compiler:

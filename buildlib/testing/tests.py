@@ -11,6 +11,7 @@ from typing import Any, NotRequired, TypedDict
 
 from buildlib import elf
 from buildlib.binaries.build import compile_error
+from buildlib.compiler_cache.server import serving
 from buildlib.core.cases import IGNORED, PASSED, Suite
 from buildlib.core.errors import BuildError, TestsFailed
 from buildlib.core.plan import Outcome, Write
@@ -95,7 +96,8 @@ def test(context: Context, targets: tuple[Target, ...], cpu: str = "") -> list[T
     MissingRequirements lists everything that is missing at once.
     """
     context, plans = plan(context, targets, cpu)
-    return [_test_one(context, tests) for tests in plans]
+    with serving(context, (tests.cache for tests in plans)):
+        return [_test_one(context, tests) for tests in plans]
 
 
 def toolsets(context: Context, targets: tuple[Target, ...]) -> tuple[Context, tuple[Toolset, ...]]:
@@ -256,9 +258,6 @@ def test_error(target: Target, suites: tuple[Suite, ...], outcome: Outcome, chil
         )
     # A doc test that does not compile is a failed test; anything else that does not compile is an error before the tests.
     return None if outcome else compile_error(target, outcome)
-
-
-# --- reports -----------------------------------------------------------------------------------------------------------------
 
 
 def write_reports(context: Context, result: TestResult) -> None:

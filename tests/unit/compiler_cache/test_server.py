@@ -1,0 +1,104 @@
+"""The server of a build: started, watched and ended; the build goes on where there is none."""
+
+import pytest
+from machines import Machine, settings
+
+from buildlib.compiler_cache import server
+from buildlib.compiler_cache.scripts import CompilerCache
+from buildlib.core.settings import Retry
+from buildlib.machine.workspace import Workspace
+from buildlib.process.console import Console
+from buildlib.process.context import Context
+from buildlib.process.runner import Runner
+
+LISTENS = """\
+#!/usr/bin/env python3
+import os, signal, socket, sys
+if "--show-stats" in sys.argv:
+    print(open(os.path.join(os.path.dirname(__file__), "stats")).read())
+elif "--stop-server" in sys.argv:
+    open(os.path.join(os.path.dirname(__file__), "stopped"), "w").close()
+else:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(os.environ["SCCACHE_SERVER_UDS"])
+    signal.pause()
+"""
+FAILS = "#!/bin/sh\necho 'sccache: error: no such bucket' >&2\necho 'sccache: caused by: x' >&2\nexit 2\n"
+
+
+class Build:
+    """A build with a stand-in for sccache."""
+
+    def __init__(self, folder, program, **flags):
+        (folder / "sccache").write_text(program)
+        (folder / "sccache").chmod(0o755)
+        (folder / "stats").write_text('{"stats": {"cache_timeouts": 0}}')
+        self.folder, self.said = folder, []
+        host = Machine(("bash",), cache=folder)
+        self.console = Console({})
+        self.console.warn = self.console.note = self.said.append
+        config = settings(**{"cache.compiler": "redis://r:1", **flags})
+        workspace = Workspace(root=folder, target_dir=folder / "target", components=())
+        run = Runner(self.console, {"PATH": "/usr/bin:/bin"}, Retry())
+        self.context = Context(config=config, host=host, workspace=workspace, run=run, console=self.console)
+        tools = folder / "arm64" / "tools" / "cached"
+        tools.mkdir(parents=True)
+        self.cache = CompilerCache(
+            sccache=folder / "sccache", socket=folder / "x" / "s", folder=tools, trims=(("/w", "/src"),)
+        )
+
+
+@pytest.mark.processes
+def test_the_server_listens_during_the_build_and_its_use_is_told(tmp_path):
+    build = Build(tmp_path, LISTENS)
+    with server.serving(build.context, [build.cache, None]):
+        assert build.cache.socket.is_socket()
+        build.cache.log.write_text("rustc\nC\ncompiled\nrustc\n")
+    assert (build.said, build.cache.socket.exists(), (tmp_path / "stopped").exists()) == (
+        ["arm64: 2 of 3 compilations (66 %) from the compiler cache"], False, True,
+    )  # fmt: skip
+
+
+@pytest.mark.processes
+def test_a_store_that_fails_later_is_not_used_any_more(tmp_path, monkeypatch):
+    monkeypatch.setattr(server, "INTERVAL", 0.01)
+    build = Build(tmp_path, LISTENS)
+    with server.serving(build.context, [build.cache]):
+        (tmp_path / "stats").write_text('{"stats": {"cache_timeouts": 2, "cache_read_errors": 1}}')
+        while build.cache.socket.exists():
+            pass
+    assert build.said == ["no compiler cache any more: redis://r:1 does not answer; compiling without it"]
+
+
+@pytest.mark.processes
+def test_a_server_that_does_not_start_is_a_warning(tmp_path, monkeypatch):
+    build = Build(tmp_path, FAILS)
+    with server.serving(build.context, [build.cache]):
+        assert not build.cache.socket.exists()
+    monkeypatch.setattr(server, "START", 0.2)
+    (tmp_path / "silent").mkdir()
+    silent = Build(tmp_path / "silent", "#!/bin/sh\nexec sleep 600\n")
+    with server.serving(silent.context, [silent.cache]):
+        assert not silent.cache.socket.exists()
+    assert (build.said, silent.said) == (
+        ["no compiler cache: redis://r:1: no such bucket; compiling without it"],
+        ["no compiler cache: redis://r:1 gives no answer within 0 s, or refuses the password; compiling without it"],
+    )
+
+
+def test_a_build_that_cannot_use_the_store_says_why(tmp_path):
+    build = Build(tmp_path, FAILS, trim_paths=False)
+    with server.serving(build.context, [None]):
+        pass
+    assert build.said == ["no compiler cache: trim_paths is false, so what is compiled is for this directory alone"]
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ('{"stats": {"cache_timeouts": 2, "cache_read_errors": 1, "cache_write_errors": 4, "cache_hits": 9}}', 7),
+        ('{"stats": {}}', 0), ('{"stats": {"cache_timeouts": "x"}}', 0), ('{"stats": 1}', 0), ("[]", 0), ("", 0), ("null", 0),
+    ],
+)  # fmt: skip
+def test_the_requests_that_failed(text, number):
+    assert server.failed_requests(text) == number

@@ -36,7 +36,7 @@ def ci(context: Context, system: str, install: str) -> Pipeline:
     config, console = context.config, context.console
     targets = context.targets((), "all")  # a pipeline for no architecture would succeed and do nothing
     workspace = project.of(context.workspace, config)
-    install = install or project.install_command(context.workspace.root)
+    install = install or project.install_command(context.workspace.root, *(["cache"] if config.cache.compiler else []))
     if system == "gitlab":
         text = gitlab.pipeline(config, install, workspace, targets)
         names = gitlab.variables(config)

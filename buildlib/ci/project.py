@@ -70,8 +70,8 @@ def of(workspace: Workspace, config: Config) -> Project:
     return project
 
 
-def install_command(root: Path) -> str:
-    """The command that installs the running buildlib in a job, which runs in the directory of the workspace `root`.
+def install_command(root: Path, *extras: str) -> str:
+    """The command that installs the running buildlib with `extras` in a job, which runs in the directory of the workspace `root`.
 
     A git repository is installed at its commit, a directory inside the workspace's own repository by its relative path. UsageError
     for any other source: a job does not have this machine's files, and an archive or a package index names no commit.
@@ -79,10 +79,10 @@ def install_command(root: Path) -> str:
     source = installation.source()
     directory = source.directory.resolve() if source.directory else None
     if source.repository:
-        words = source.requirement("host-tools")
+        words = source.requirement("host-tools", *extras)
     elif directory and directory.is_relative_to(repository_of(root)):
         inside = Source(directory=directory, editable=source.editable)
-        words = inside.requirement("host-tools", relative_to=root.resolve())
+        words = inside.requirement("host-tools", *extras, relative_to=root.resolve())
     else:
         origin = source.directory or source.url or "a package index"
         raise UsageError(

@@ -144,6 +144,7 @@ def test_symbolic_links_to_the_repository_are_followed(command, tmp_path):
 def test_a_workspace_outside_a_repository_is_its_own_root(tmp_path, monkeypatch):
     monkeypatch.setattr(project.installation, "source", lambda: Source(directory=tmp_path / "buildlib"))
     assert install_command(tmp_path) == "pip install './buildlib[host-tools]'"
+    assert install_command(tmp_path, "cache") == "pip install './buildlib[host-tools,cache]'"
 
 
 @pytest.mark.parametrize(

@@ -220,5 +220,5 @@ def test_reproduce_finds_an_entry_that_somebody_has_replaced(qemu, tmp_path):
     found = run(BUILDLIB, "reproduce", "--arch", "arm64", "--json", cwd=victim.root, env=victim.env)
     assert found.code == 1, found
     (row,) = json.loads(found.out)
-    assert (row["identical"], "wrong" in row["difference"]) == (False, True)
+    assert (row["identical"], bool(row["difference"])) == (False, True)
     assert victim.prints().startswith("wrong ")

@@ -5,13 +5,13 @@
 Three projects are built for this machine's own arch (the lower bound), by buildlib with each backend, by raw cargo-zigbuild and
 cross, and under emulation; the images are pushed to a registry on this machine. A cold build has the tools, std and all downloads,
 but its target directory is empty. A warm one follows it, after one line of the project's own source has changed. The ways take
-turns, `--rounds` times, those that compile under QEMU once. Every way has the same release of Rust, the one of `rustc --version`,
-from rustup; only --in-docker has that of its image. Each result is checked: the binary is for the right arch, and has the changed
+turns, `--rounds` times; those that compile under QEMU come last and once. Every way has the same release of Rust from rustup, the one
+of `rustc --version`; only --in-docker has that of its image. Each binary is checked: it is for the right arch, and has the changed
 line.
 
 Every time is in SCRATCH/compare.json as soon as it is measured, and is not measured again: an interrupted run can be continued, and
-parts can be run one after the other. --table only prints the table in Markdown. At the start of each project the script waits for
-a load of at most 1. What was measured on a busy machine is marked in the table. The engine and the other tools are those of the
+parts can be run one after the other; SIGTERM stops it. --table only prints the tables in Markdown. Before each part the script waits
+for a load of at most 1; what was started on a busy machine is marked in the tables. The engine and the other tools are those of the
 real tests, installed as there. Allow 25 GiB of disk. SCRATCH/NAME.log has the output of the last build of a way.
 """
 
@@ -20,6 +20,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import statistics
 import sys
 import time
@@ -41,22 +42,20 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", choices=WAYS, default=list(WAYS), metavar="KIND", help=", ".join(WAYS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
-        "--patience", type=int, default=300, help="seconds to wait for an idle machine before each project"
+        "--patience", type=int, default=300, help="seconds to wait for an idle machine before each part"
     )
     parser.add_argument(
         "--table", action="store_true", help="print the table of the stored results, and measure nothing"
     )
     options = parser.parse_args()
     results = Results(options.scratch.absolute())
-    failed = False
-    if not options.table:
-        with ExitStack() as stack:
-            bench = Bench(options, results, stack)
-            for project in (*PROJECTS, HELLO):
-                if project.name in options.only:
-                    failed |= not bench.measure(project)
-    print(results.page())
-    sys.exit(1 if failed else 0)
+    succeeded = True
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the daemons that were started here are stopped
+    with ExitStack() as stack:
+        if not options.table:
+            succeeded = Bench(options, results, stack).measure()
+        print(results.page(), flush=True)
+    sys.exit(0 if succeeded else 1)
 
 
 class Results:
@@ -80,6 +79,9 @@ class Results:
     def page(self) -> str:
         """The machine, and a table for binaries and one for images."""
         lines = [f"- {name}: {value}" for name, value in (self.all["machine"] | self.all["versions"]).items()]
+        cells = [(WAYS[way], cell) for ways in self.all["cells"].values() for way, cell in ways.items()]
+        if rounds := sorted({len(cell["warm"]) for way, cell in cells if cell["warm"] and not way.slow}):
+            lines.append(f"- rounds: {' to '.join(map(str, sorted({rounds[0], rounds[-1]})))}, 1 under QEMU")
         return "\n".join((*lines, *self.table("binaries"), *self.table("images"), *self.note()))
 
     def table(self, kind: str) -> list[str]:
@@ -97,7 +99,9 @@ class Results:
     def note(self) -> list[str]:
         loads = [load for ways in self.all["cells"].values() for cell in ways.values() for load in cell["load"]]
         busy = [load for load in loads if load > BUSY]
-        return ["", f"\\* Started on a busy machine, with a load of {min(busy):.1f} to {max(busy):.1f}."] if busy else []
+        return (
+            ["", f"\\* Started on a busy machine, with a load of {min(busy):.1f} to {max(busy):.1f}."] if busy else []
+        )
 
 
 def text(cell: dict[str, list[float]] | None, state: str) -> str:
@@ -145,20 +149,33 @@ class Bench:
         if any(way.kind == "images" for way in self.ways.values()):
             self.machine.store_crates()
 
-    def measure(self, project: Project) -> bool:
-        """Measure the project in all ways, unless the results are there; whether all builds succeeded."""
+    def measure(self) -> bool:
+        """Measure what has no result yet, first what is quick. Returns whether all builds succeeded."""
+        known = {project.name: project for project in (*PROJECTS, HELLO)}
+        projects = [known[name] for name in self.options.only]
+        quick = [name for name, way in self.ways.items() if not way.slow]
+        parts = [(project, quick, self.options.rounds) for project in projects]
+        parts += [(project, [name], 1) for name, way in self.ways.items() if way.slow for project in projects]
+        return all([self.measure_part(*part) for part in parts if part[1]])  # noqa: C419  a failure does not stop the others
+
+    def measure_part(self, project: Project, ways: list[str], rounds: int) -> bool:
+        """Measure a project in these ways, which take turns; whether all builds succeeded."""
+        if all(self.done(project, name) >= rounds for name in ways):
+            return True
         load = idle(self.options.patience)
-        print(f"{project.name}: load {load:.2f} at the start", flush=True)
+        print(f"{project.name}, {', '.join(ways)}: load {load:.2f} at the start", flush=True)
         failed = set()
-        for number in range(self.options.rounds):
-            for name, way in self.ways.items():
-                done = len(self.results.cell(project.name, name)["warm"])
-                if number < done or name in failed or (way.slow and number):
+        for number in range(rounds):
+            for name in ways:
+                if number < self.done(project, name) or name in failed:
                     continue
                 if error := self.pair(project, name, load):
                     failed.add(name)
                     print(f"{project.name}, {name} failed: {error}", flush=True)
         return not failed
+
+    def done(self, project: Project, name: str) -> int:
+        return len(self.results.cell(project.name, name)["warm"])
 
     def pair(self, project: Project, name: str, load: float) -> str:
         """A cold build and a warm one. Returns the error, "" for none."""

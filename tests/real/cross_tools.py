@@ -19,7 +19,7 @@ def install_cross():
 
 def load_image(env):
     """Load an image with GCC for arm64 from Debian packages that are unpacked but not configured; its name."""
-    archive = cache_folder() / "tests" / "cross-arm64.tar"
+    archive = cache_folder() / "tests" / "bookworm-cross-arm64.tar"
     if not archive.exists():
         install_packages("mmdebstrap")
         archive.parent.mkdir(parents=True, exist_ok=True)
@@ -27,7 +27,8 @@ def load_image(env):
         created = run(
             "mmdebstrap", "--variant=extract", "--mode=root",
             "--include=base-files,dash,coreutils,gcc,libc6-dev,gcc-aarch64-linux-gnu,libc6-dev-arm64-cross",
-            '--customize-hook=ln -sf gcc "$1/usr/bin/cc"', '--customize-hook=test -e "$1/bin/sh" || ln -s dash "$1/bin/sh"',
+            # Nothing is configured, and no other hook runs: as Debian's alternatives would. Build scripts are linked with cc.
+            '--extract-hook=ln -sf gcc "$1/usr/bin/cc"', '--extract-hook=test -e "$1/bin/sh" || ln -s dash "$1/bin/sh"',
             "bookworm", partial, f"deb [signed-by={KEYRING}] {debian_mirror()} bookworm main",
         )  # fmt: skip
         assert created.code == 0, created

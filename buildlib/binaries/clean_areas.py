@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from buildlib.binaries import dist
+from buildlib.binaries.clean import Area
 from buildlib.machine import host
-from buildlib.process.clean import Area
 from buildlib.process.context import Context
 
 # What is in the user's cache and can be made or downloaded again. `builders` is not: it has the state of running gateways.

@@ -20,7 +20,7 @@ from buildlib.process.context import Context
 from buildlib.process.files import read_text
 
 START = 5.0  # seconds that a store has to answer
-IDLE = "7200"  # seconds until a server ends by itself whose build was killed; a link may take long
+IDLE = "1800"  # seconds until a server ends by itself whose build was killed; a link may take long
 INTERVAL = 5.0  # seconds between two looks at the server's numbers
 # So many requests that the store did not answer, and the build goes on without it. sccache waits 60 seconds for each.
 LIMIT = 3

@@ -1,7 +1,5 @@
 """Settings of the cache of compiled crates and C files."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from msgspec import Meta, Struct

@@ -22,10 +22,10 @@ WHOLE = ("index", "signature")  # the kinds of verdicts that are about several a
 
 if TYPE_CHECKING:
     from buildlib.binaries.build import BuildResult
+    from buildlib.binaries.clean import Entry as Removed
     from buildlib.binaries.dist import Entry
     from buildlib.binaries.verify import Verdict
     from buildlib.lint.command import Linted
-    from buildlib.process.clean import Entry as Removed
     from buildlib.report import results as data
 
 

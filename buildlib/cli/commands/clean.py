@@ -13,7 +13,7 @@ from buildlib.process.console import Console
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from buildlib.process.clean import Entry
+    from buildlib.binaries.clean import Entry
 
 SECONDS = {"h": 3600, "d": 86400, "w": 7 * 86400}
 
@@ -34,8 +34,8 @@ def clean(
 
     With --dist or --cache only that. What another command is using is left alone, and so is everything behind a symbolic link.
     """
+    from buildlib.binaries import clean as cleaning
     from buildlib.binaries import clean_areas
-    from buildlib.process import clean as cleaning
     from buildlib.report import tables
     from buildlib.usage import next_command
 

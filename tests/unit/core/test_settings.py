@@ -24,7 +24,7 @@ def test_the_keys_and_variables_are_the_contract():
         "retry.total", "test.runner", "test.timeout", "ci.runner", "ci.runners", "ci.times", "ci.keyless", "lint.severity",
         "lint.exclude", "lint.baseline", "builder.name", "builder.network", "builder.image", "builder.mirrors",
         "builder.nodes", "builder.compiler", "builder.cache", "builder.emulated_compilers", "builder.emulation_limit",
-        "signing.key", "signing.attest", "signing.require", "components", "images",
+        "cache.compiler", "cache.read_only", "signing.key", "signing.attest", "signing.require", "components", "images",
     )  # fmt: skip
     assert SETTINGS["retry.max_delay"].variable == "BUILDLIB_RETRY_MAX_DELAY"
     assert len({setting.variable for setting in SETTINGS.values()}) == len(SETTINGS)

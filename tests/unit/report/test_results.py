@@ -13,6 +13,7 @@ from machines import ARM64, WITH_ZIG, Recorder, context, settings, toolset
 from buildlib.assembly.spec import ImageResult
 from buildlib.binaries import dist, publishing
 from buildlib.binaries.build import BuildResult
+from buildlib.binaries.clean import Area, Entry
 from buildlib.binaries.reproduce import Comparison
 from buildlib.binaries.start import Started
 from buildlib.binaries.verify import Verdict
@@ -38,7 +39,6 @@ from buildlib.lint.finding import Finding
 from buildlib.lint.formats import as_data
 from buildlib.machine.selection import select
 from buildlib.machine.workspace import Component
-from buildlib.process.clean import Area, Entry
 from buildlib.process.console import Console
 from buildlib.report import (
     doctor_tables,

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
+from buildlib.binaries.clean import IN_USE, Area, Entry, entries, remove, remove_empty
 from buildlib.core.errors import BuildError
-from buildlib.process.clean import IN_USE, Area, Entry, entries, remove, remove_empty
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ class BuildResult:
     previous_sizes: Mapping[str, int] = field(default_factory=dict)  # bytes, of the last build with this profile
     error: BuildError | None = None
     folder: Path = Path()  # the directory that cargo wrote them to
-    cache: CacheUse | None = None  # None without a compiler cache, and where nothing was compiled
+    cache: CacheUse = field(default_factory=use)  # of the compiler cache
 
 
 def plan(context: Context, targets: tuple[Target, ...]) -> tuple[Context, list[Build]]:
@@ -95,12 +95,8 @@ def build(context: Context, targets: tuple[Target, ...]) -> list[BuildResult]:
         finishing = Lock()  # the gate and dist/ are for one target at a time
         with serving(context, (build.cache for build in builds)):
             results = build_all(context, builds, partial(_build_one, finishing=finishing))
-        return [replace(result, cache=_cache_use(build)) for build, result in zip(builds, results, strict=True)]
-
-
-def _cache_use(build: Build) -> CacheUse | None:
-    made = use(read_text(build.cache.log)) if build.cache else None
-    return made if made and made.compilations else None
+        logs = [read_text(build.cache.log) if build.cache else "" for build in builds]
+        return [replace(result, cache=use(log)) for result, log in zip(results, logs, strict=True)]
 
 
 def _build_one(context: Context, build: Build, finishing: AbstractContextManager[object] = ALONE) -> BuildResult:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
+from typing import TypedDict
 
 from buildlib.core.plan import Write
 
@@ -149,16 +150,15 @@ def identity(folder: Path) -> str:
     return digest.hexdigest()[:32]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CacheUse:
+class CacheUse(TypedDict):
     """How many compilations sccache could keep the result of, and how many of them the cache already had."""
 
     compilations: int
     hits: int
 
 
-def use(log: str) -> CacheUse:
-    """The use of the cache by the text of a log.
+def use(log: str = "") -> CacheUse:
+    """The use of the cache by the text of a log; without one no use.
 
     The outer script writes a line for each compilation that succeeded by way of sccache, the inner one a line where it compiled.
     """

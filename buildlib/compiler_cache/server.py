@@ -53,8 +53,9 @@ def serving(context: Context, of_targets: Iterable[CompilerCache | None]) -> Ite
         context.run(_question(sccache, socket, "--stop-server"))  # which waits until everything is stored
     socket.unlink(missing_ok=True)
     for cache in caches:
-        if (made := use(read_text(cache.log))).compilations:
-            share = f"{made.hits} of {made.compilations} compilations ({100 * made.hits // made.compilations} %)"
+        made = use(read_text(cache.log))
+        if number := made["compilations"]:
+            share = f"{made['hits']} of {number} compilations ({100 * made['hits'] // number} %)"
             context.console.note(f"{cache.arch}: {share} from the compiler cache")
 
 

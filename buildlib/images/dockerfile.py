@@ -112,7 +112,6 @@ RUN --mount=type=secret,id=certificates,target={CERTIFICATES} --mount=type=secre
     --mount=type=cache,id=buildlib-cache,target=/root/.cache \
     python3 -m venv /opt/buildlib && /opt/buildlib/bin/pip install REQUIREMENTS
 COPY --from=buildlib / /opt/buildlib/lib/buildlib/
-# A compiler cache of the settings cannot be reached from here.
 ENV PATH=/opt/buildlib/bin:$PATH PYTHONPATH=/opt/buildlib/lib BUILDLIB_CACHE_COMPILER=
 WORKDIR /workspace
 COPY . .

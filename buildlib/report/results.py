@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal, TypedDict
 
 from buildlib.binaries.dist import Entry, Manifest
+from buildlib.compiler_cache.scripts import CacheUse
 from buildlib.doctor.network import StepData
 from buildlib.lint.formats import FindingData
 from buildlib.report.merge_results import MergeData
@@ -17,18 +18,11 @@ from buildlib.testing.benches import BenchReport
 from buildlib.testing.tests import TestReport
 
 
-class CacheData(TypedDict):
-    """The use of the compiler cache: compilations whose result it can keep, and those whose result it already had."""
-
-    compilations: int
-    hits: int
-
-
 class BuildData(ReplyData):
     """`build --json`: one element per target. `left_out` says why cargo did not compile something that was selected.
 
     `unchanged` are the binaries whose bytes dist/ had already, `previous_sizes` (bytes) those of the last build with this profile.
-    `cache` is null without a compiler cache, and where nothing was compiled.
+    `cache` is the use of the compiler cache; 0 without one, and where nothing was compiled.
     """
 
     arch: str
@@ -39,7 +33,7 @@ class BuildData(ReplyData):
     left_out: list[str]
     unchanged: list[str]
     previous_sizes: dict[str, int]
-    cache: CacheData | None
+    cache: CacheUse
 
 
 class ComparisonData(ReplyData):

@@ -37,7 +37,7 @@ def build(console: Console, results: Sequence[BuildResult], *, as_json: bool) ->
                 "arch": r.target.name, "status": r.status.value, "code": r.error.code if r.error else 0,
                 "error": r.error.message if r.error else None, "binaries": list(r.entries),
                 "left_out": list(r.left_out.values()), "unchanged": sorted(r.unchanged), "previous_sizes": dict(r.previous_sizes),
-                "cache": {"compilations": r.cache.compilations, "hits": r.cache.hits} if r.cache else None,
+                "cache": r.cache,
                 **reply([r.error]),
             }
             for r in results

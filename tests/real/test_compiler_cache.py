@@ -9,6 +9,7 @@ import pytest
 from testbed import BUILDLIB, install_packages, run
 
 PASSWORD = "sesame-7341"
+NO_USE = {"compilations": 0, "hits": 0}
 # A library with generated sources, one that has its own directory in it, and C.
 FILES = {
     "Cargo.toml": """
@@ -134,7 +135,7 @@ def test_another_user_elsewhere_compiles_nothing_again(backend, redis, cross_gcc
     store, _ = redis()
     shared = {"BUILDLIB_CACHE_COMPILER": store, "SCCACHE_REDIS_PASSWORD": PASSWORD, "BUILDLIB_BACKEND": backend}
     without = Place(tmp_path / "without", BUILDLIB_BACKEND=backend).build()
-    assert without[0] is None
+    assert without[0] == NO_USE
     first = Place(tmp_path / "first", **shared).build()
     there = Place(tmp_path / "quite" / "another", **shared)
     second = there.build()
@@ -145,7 +146,7 @@ def test_another_user_elsewhere_compiles_nothing_again(backend, redis, cross_gcc
     assert (made.startswith("/target/"), source, c_file) == (True, "helper/src/lib.rs", "/src/src/where.c")
 
     # cargo knows the files that were not compiled here: nothing to do, and then one that changed.
-    assert there.build()[0] is None
+    assert there.build()[0] == NO_USE
     source = there.root / "helper" / "src" / "lib.rs"
     source.write_text(source.read_text().replace("first", "second"))
     assert there.build()[0] == {"compilations": 1, "hits": 0}
@@ -172,7 +173,7 @@ def test_a_store_that_is_down_or_fails_does_not_stop_a_build(redis, qemu, tmp_pa
     assert process.wait() == -9
     down = Place(tmp_path / "down", **shared)
     use, said, built = down.build()
-    assert (use, built) == (None, program)
+    assert (use, built) == (NO_USE, program)
     assert f"warning: no compiler cache: {store}" in said and "compiling without it" in said
 
 

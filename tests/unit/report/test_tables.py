@@ -69,7 +69,9 @@ def test_a_build_as_json_has_all_facts_and_the_error(capsys, entry):
         BuildResult(target=TARGETS["s390x"], status=Status.FAILED, error=CompileFailed("s390x: no")),
     ]
     tables.build(Console({}), results, as_json=True)
-    nothing = {"left_out": [], "unchanged": [], "previous_sizes": {}}
+    nothing = {
+        "left_out": [], "unchanged": [], "previous_sizes": {}, "cache": {"compilations": 0, "hits": 0},
+    }  # fmt: skip
     error = {"message": "s390x: no", "help": "", "class": "compile"}
     assert json.loads(capsys.readouterr().out) == [
         {"arch": "arm64", "status": "done", "code": 0, "error": None, "binaries": [entry], **nothing, "ok": True, "exit_code": 0,

@@ -14,7 +14,7 @@ from buildlib.assembly import index, oci, recipe, spec
 from buildlib.assembly import predicates as predicates_
 from buildlib.assembly.assembly import Wanted
 from buildlib.assembly.oci import Json
-from buildlib.assembly.push import names_of
+from buildlib.assembly.push import names_of, sign
 from buildlib.assembly.recipe import Recipe
 from buildlib.assembly.spec import ImageResult
 from buildlib.assembly.tasks import record
@@ -48,7 +48,7 @@ class Joined:
     index: bytes
     images: Mapping[str, str]  # platform -> digest
     tags: tuple[str, ...]
-    bases: Mapping[str, str]  # base images and their digests
+    annotations: Mapping[str, str]  # of the index
     entries: Mapping[str, Entry]  # platform -> its binary; {} for an image of the settings
 
 
@@ -194,7 +194,7 @@ def _join(
     version = next((one.version for one in context.workspace.components if one.name == name), dockerfile_image.TAG)
     return Joined(
         component=name, repository=f"{prefix}/{name.lower()}", images=images,
-        index=index.index(sorted(entries, key=place), made.annotations), bases=made.bases,
+        index=index.index(sorted(entries, key=place), made.annotations), annotations=made.annotations,
         entries={target.oci: one for target in expected for one in request.entries if one["path"] == f"{target.name}/{name}"},
         tags=request.tags or tuple(dict.fromkeys((version, dockerfile_image.TAG))),
     )  # fmt: skip
@@ -216,7 +216,7 @@ def _publish(context: Context, repository: Repository, image: Joined, signer: Si
     moved = [tag for tag in image.tags if _digest(repository, tag) != digest]
     if moved and not dry:
         push_manifest(repository, digest, image.index, INDEX)
-    attached = _signed(context, image, digest, signer) if signer and not dry else []
+    attached = _signed(context, image, signer) if signer and not dry else ()
     for tag in () if dry else moved:
         push_manifest(repository, tag, image.index, INDEX)
     changed = moved or any(one.added for one in attached)
@@ -227,17 +227,16 @@ def _publish(context: Context, repository: Repository, image: Joined, signer: Si
     )  # fmt: skip
 
 
-def _signed(context: Context, image: Joined, digest: str, signer: Signer) -> list[Attached]:
+def _signed(context: Context, image: Joined, signer: Signer) -> tuple[Attached, ...]:
     """Sign the index and its images, and attach what the settings ask for."""
-    wanted = Wanted(attest=signer.attest, source=signer.source, bases=image.bases)
 
-    def predicates(platform: str) -> list[tuple[str, Any]]:
+    def predicates(platform: str, wanted: Wanted) -> list[tuple[str, Any]]:
         if image.component in context.config.images:
             file, _ = dockerfile_image.located(context, image.component)
             return predicates_.of_dockerfile(context, image.component, file, platform, wanted)
         return predicates_.of_binary(context, image.component, image.entries, platform, wanted)
 
-    return signer.sign(image.repository, image.index, digest, predicates)
+    return sign(context, signer, image.component, image.repository, image.index, image.annotations, predicates)
 
 
 def _digest(repository: Repository, tag: str) -> str:

@@ -111,8 +111,10 @@ def sign_image(context: Context, signer: Signer, word: str) -> list[Signed]:
 
 
 def sign_directory(context: Context, signer: Signer, folder: Path) -> Signed:
-    """Sign what the manifest of a directory lists. Errors as for `signing.directory.sign`."""
+    """Sign what the manifest of a directory lists. UsageError for one that does not exist, others as for `signing.directory.sign`."""
     from buildlib.signing import directory
 
+    if folder != context.dist and not folder.exists():
+        raise UsageError(f"{folder}: no such file or directory")
     added = directory.sign(context, folder, signer.key)
     return Signed(path=str(folder / SUMS), digest=digest_of((folder / SUMS).read_bytes()), added=added)

@@ -11,6 +11,7 @@ import urllib.request
 from types import SimpleNamespace
 
 import pytest
+import signatures
 from testbed import BUILDLIB, HERE, assert_error, buildlib, run
 
 AUTHOR = ("-c", "user.name=a", "-c", "user.email=a@example.org")
@@ -307,6 +308,23 @@ def test_two_parts_become_the_index_of_one_machine(pushed):
     name = f"{image['where']}:two"
     verified = pushed.machines.run(root, "verify", name)
     assert verified.code == 0, verified
+
+
+def test_a_merged_image_is_signed(pushed, engine, key, verifier):
+    root, env = pushed.machines.clone("signed"), pushed.machines.env | key.env
+    words = ("merge", "--tag", "signed", "--sign", key.private, "--attest", "sbom", *pushed.parts)
+    merged = buildlib(*words, cwd=root, env=env)
+    assert merged.code == 0 and "hello: signed with cosign.key: index and 2 platforms" in merged.err, merged
+    repository = signatures.Repository(engine.registry, "merge/hello")
+    index = repository.manifest("signed")
+    for subject, number in {
+        signatures.digest(index): 1,
+        **dict.fromkeys(repository.platforms(index).values(), 2),
+    }.items():
+        verified = [verifier.statement(bundle, key.public, subject) for bundle in repository.bundles(subject)]
+        assert [error for _, error in verified] == [""] * number
+    accepted = buildlib("verify", f"{repository.reference}:signed", "--key", key.public, cwd=root, env=env)
+    assert accepted.code == 0, accepted
 
 
 def test_a_part_checks_what_it_has_pushed_before_it_has_a_tag(pushed):

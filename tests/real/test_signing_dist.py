@@ -6,7 +6,7 @@ import shutil
 import pytest
 import signatures
 from signed_project import NAME
-from testbed import buildlib
+from testbed import assert_error, buildlib
 
 SUMS, BUNDLE = "SHA256SUMS", "SHA256SUMS.sigstore.json"
 
@@ -106,3 +106,8 @@ def test_a_new_build_takes_the_old_signature_away(dist, key):
     assert signed.code == 0, signed
     verified = buildlib("verify", "dist", "--key", key.public, cwd=dist.parent)
     assert verified.code == 0, verified
+
+
+def test_what_does_not_exist_is_a_mistake_of_the_command_line(workspace, key):
+    for words in (("sign", "nowhere", "--key", key.private), ("verify", "nowhere", "--key", key.public)):
+        assert_error(buildlib(*words, cwd=workspace, env=key.env), 2, "nowhere: no such file or directory", "")

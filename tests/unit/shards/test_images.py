@@ -54,7 +54,7 @@ def publish(machine, upstream, repository, tmp_path):
     def publish(signer=None, **more):
         joined = Joined(
             component="web", repository=f"{upstream.address}/acme/web", index=DOCUMENT, images={"linux/arm64": digest(ARM64)},
-            tags=("1", "latest"), bases={}, entries={},
+            tags=("1", "latest"), annotations={}, entries={},
         )  # fmt: skip
         found = context(machine(), Recorder(**more), root=tmp_path, **settings)
         return images._publish(found, repository, joined, signer)

@@ -1,4 +1,4 @@
 #!/bin/sh
 # @IDENTITY@
-case " $* " in *" -E "*) ;; *" -c "*) echo compiled >> "$BUILDLIB_CACHE_LOG" ;; esac
-exec "$BUILDLIB_C" "$@"
+case " $* " in *" -E "*) ;; *" -c "*) echo compiled >> "$_BUILDLIB_CACHE_LOG" ;; esac
+exec "$_BUILDLIB_C" "$@"

@@ -1,12 +1,12 @@
 #!/bin/bash
 # What sccache takes for rustc. It asks for the version, the files that a crate is made from and the names of its results, and compiles.
-[[ -n $BUILDLIB_DIRECTORY && " $* " == *" --crate-name "* ]] || exec @RUSTC@ "$@"
+[[ -n $_BUILDLIB_DIRECTORY && " $* " == *" --crate-name "* ]] || exec @RUSTC@ "$@"
 @PATHS@
 named() { text=$1; for n in "${!paths[@]}"; do text=${text//"${paths[n]}"/"${names[n]}"}; done; }
 placed() { text=$1; for n in "${!paths[@]}"; do text=${text//"${names[n]}"/"${paths[n]}"}; done; }
-cd "$BUILDLIB_DIRECTORY" || exit @FAILED@
-unset "${!CARGO_MANIFEST_@}" CARGO_BUILDLIB BUILDLIB_DIRECTORY
-for name in "${!BUILDLIB_OWN_@}"; do export "${name#BUILDLIB_OWN_}=${!name}"; unset "$name"; done
+cd "$_BUILDLIB_DIRECTORY" || exit @FAILED@
+unset CARGO_MANIFEST_DIR CARGO_MANIFEST_PATH CARGO_BUILDLIB _BUILDLIB_DIRECTORY
+for name in "${!_BUILDLIB_OWN_@}"; do export "${name#_BUILDLIB_OWN_}=${!name}"; unset "$name"; done
 asks=compile
 case "${*: -4:3}" in "--emit dep-info -o") asks=files list=${*: -1} ;; esac
 case "${*: -2}" in "--print file-names") asks=names ;; esac
@@ -25,7 +25,7 @@ done
 @PLAIN@ "${args[@]}" || exit
 if [[ $asks == compile ]]; then
     if grep -qaF @OWN@ -- "$folder/lib$crate$suffix".r*; then exit @LOCAL@; fi
-    echo compiled >> "$BUILDLIB_CACHE_LOG"
+    echo compiled >> "$_BUILDLIB_CACHE_LOG"
     list=$folder/$crate$suffix.d
     [[ -f $list ]] || exit 0
     named "$(< "$list")"

@@ -23,14 +23,14 @@ for word; do
     args+=("$word") previous=$word
 done
 (
-    export BUILDLIB_DIRECTORY=$PWD CARGO_BUILDLIB=@HOST_KEY@
+    export _BUILDLIB_DIRECTORY=$PWD CARGO_BUILDLIB=@HOST_KEY@
     case $words in *" --target "*) CARGO_BUILDLIB=@TARGET_KEY@ ;; esac
     for name in "${!CARGO_@}"; do
         case $name in
         CARGO_PKG_* | CARGO_CRATE_NAME | CARGO_PRIMARY_PACKAGE | CARGO_MANIFEST_LINKS | CARGO_MAKEFLAGS) continue ;;
         CARGO_BUILDLIB) continue ;;
         esac
-        export "BUILDLIB_OWN_$name=${!name}"
+        export "_BUILDLIB_OWN_$name=${!name}"
         case $name in
         CARGO_MANIFEST_DIR | CARGO_MANIFEST_PATH) named "${!name}/"; export "$name=$text" ;;
         *) unset "$name" ;;
@@ -42,7 +42,7 @@ done
 code=$?
 case $code in @FAILED@ | @LOCAL@) exec @PLAIN@ "$@" ;; esac
 if [[ $code == 0 ]]; then
-    echo rustc >> "$BUILDLIB_CACHE_LOG"
+    echo rustc >> "$_BUILDLIB_CACHE_LOG"
     list=$folder/$crate$suffix.d
     if [[ -f $list ]]; then
         placed "$(< "$list")"

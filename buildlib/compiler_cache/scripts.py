@@ -31,7 +31,8 @@ Trims = tuple[tuple[str, str], ...]
 VERSION = "1"  # part of every key: change it when a change of the scripts changes what compilers make
 # Exit codes that no compiler has: a path of this machine is in what was compiled; sccache itself failed.
 LOCAL, FAILED = 199, 2
-SOCKET, LOG = "SCCACHE_SERVER_UDS", "BUILDLIB_CACHE_LOG"
+# Variables of the scripts begin with an underscore: what begins with BUILDLIB_ is a setting, also for a buildlib that a test starts.
+SOCKET, LOG = "SCCACHE_SERVER_UDS", "_BUILDLIB_CACHE_LOG"
 NO_SERVER = "no-server.toml"
 NO_STORE = '[cache.redis]\nendpoint = "none://buildlib"\n'  # an address that sccache refuses
 # The paths as they are in keys and in the cache. In a list of files "/src/" could be anything.

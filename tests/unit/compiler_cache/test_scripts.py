@@ -112,14 +112,15 @@ OUT = ["-C", "extra-filename=-0", "--out-dir", "ROOT/ws/target/deps", "src/lib.r
 def test_sccache_sees_names_and_the_compiler_paths(machine):
     (machine.root / "src").mkdir()
     (machine.root / "src" / "lib.rs").touch()
-    assert machine.compile("--cfg", "a") == 0
+    assert machine.compile("--cfg", "a", CARGO_MANIFEST_LINKS="z") == 0
     variables = [
         f"CARGO_BUILDLIB=1-{identity(machine.root)}",
         "CARGO_MANIFEST_DIR=/.buildlib/workspace/",
+        "CARGO_MANIFEST_LINKS=z",
         "CARGO_PKG_NAME=x",
     ]
     assert machine.seen("sccache") == ["/", *ARGUMENTS, *OUT, "--cfg", "a", *variables]
-    own = ["CARGO_HOME=ROOT/home", "CARGO_MANIFEST_DIR=ROOT/ws", "CARGO_PKG_NAME=x"]
+    own = ["CARGO_HOME=ROOT/home", "CARGO_MANIFEST_DIR=ROOT/ws", "CARGO_MANIFEST_LINKS=z", "CARGO_PKG_NAME=x"]
     assert machine.seen("rustc") == ["ROOT/ws", *ARGUMENTS, *OUT, "--cfg", "a", *own]
     # What is compared with other machines' has names, what cargo reads has paths.
     assert machine.seen("list.d") == [

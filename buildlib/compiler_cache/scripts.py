@@ -53,6 +53,7 @@ class CompilerCache:
     socket: Path  # of the server
     folder: Path  # of the inner scripts
     trims: Trims
+    in_wrapper: bool = False  # whether the user's configuration has sccache around rustc already
 
     @property
     def log(self) -> Path:
@@ -78,6 +79,8 @@ class CompilerCache:
         return {
             SOCKET: str(self.socket), LOG: str(self.log), "SCCACHE_CONF": str(self.folder / NO_SERVER),
             "SCCACHE_IGNORE_SERVER_IO_ERROR": "1",
+            # Two around each other would wait for each other's jobs. An empty value means none.
+            **(dict.fromkeys(("RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"), "") if self.in_wrapper else {}),
         }  # fmt: skip
 
     def rustc(self, script: Script, rustc: Path, plain: str, std: tuple[Path, Path]) -> str:

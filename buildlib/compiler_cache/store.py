@@ -54,7 +54,10 @@ def compiler_cache(host: Host, settings: Cache, root: Path, tools: Path, trims: 
     sccache = host.which("sccache")
     if not (settings.compiler and sccache) or problem(host, settings, root, trim=bool(trims)):
         return None
-    return CompilerCache(sccache=Path(sccache), socket=socket(host), folder=tools / "cached", trims=trims)
+    wrappers = {Path(wrapper.text).name for wrapper in host.cargo_config.wrappers}
+    return CompilerCache(
+        sccache=Path(sccache), socket=socket(host), folder=tools / "cached", trims=trims, in_wrapper="sccache" in wrappers
+    )  # fmt: skip
 
 
 def socket(host: Host) -> Path:

@@ -8,6 +8,7 @@ from machines import Machine, settings
 from buildlib.compiler_cache.scripts import CompilerCache
 from buildlib.compiler_cache.store import compiler_cache, problem, requirements, server_environment
 from buildlib.core.errors import UsageError
+from buildlib.machine.cargo_config import CargoConfig, Value
 
 TRIMS = (("/h", "/src/.."), ("/h/ws", "/src"), ("/h/ws/target", "/target"), ("/sources", "/rustc/1"))
 CACHE = CompilerCache(
@@ -70,6 +71,14 @@ def test_where_the_cache_cannot_be_used(tools, home, cache, trim, expected):
     assert bool(compiler_cache(host, config, Path("/w"), Path("/t"), TRIMS if trim else ())) == (not expected)
     assert problem(host, settings().cache, Path("/w"), trim=trim) == ""
     assert compiler_cache(host, settings().cache, Path("/w"), Path("/t"), TRIMS) is None
+
+
+@pytest.mark.parametrize(("wrapper", "expected"), [("/usr/bin/sccache", ""), ("mold -run", None)])
+def test_sccache_around_rustc_is_left_out(wrapper, expected):
+    wrappers = CargoConfig(wrappers=(Value(wrapper, "RUSTC_WRAPPER"),))
+    host = Machine(("bash", "sccache"), cargo_config=wrappers)
+    cache = compiler_cache(host, settings(**{"cache.compiler": "/store"}).cache, Path("/w"), Path("/t"), TRIMS)
+    assert cache.environment.get("RUSTC_WRAPPER") == cache.environment.get("RUSTC_WORKSPACE_WRAPPER") == expected
 
 
 def test_sccache_is_required_only_with_a_store():

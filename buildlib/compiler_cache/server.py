@@ -7,6 +7,7 @@ or if its store fails later, the build goes on without: the scripts compile by t
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -38,25 +39,48 @@ def serving(context: Context, of_targets: Iterable[CompilerCache | None]) -> Ite
     if not caches or context.run.dry:
         yield
         return
-    sccache, socket = caches[0].sccache, caches[0].socket
-    socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    socket.unlink(missing_ok=True)
-    env = server_environment(settings, root, caches, context.host.env)
-    own = {"SCCACHE_START_SERVER": "1", "SCCACHE_NO_DAEMON": "1", "SCCACHE_IDLE_TIMEOUT": IDLE, SOCKET: str(socket)}
-    with background((str(sccache),), {**env, **own}, until=socket.is_socket, seconds=START) as failure:
-        if failure is not None:
-            context.console.warn(f"no compiler cache: {_cause(failure, settings.compiler)}; compiling without it")
+    with _started(context, caches) as (sccache, socket):
+        if socket:
+            with _watched(context, sccache, socket):
+                yield
+            context.run(_question(sccache, socket, "--stop-server"))  # which waits until everything is stored
+        else:
             yield
-            return
-        with _watched(context, sccache, socket):
-            yield
-        context.run(_question(sccache, socket, "--stop-server"))  # which waits until everything is stored
-    socket.unlink(missing_ok=True)
     for cache in caches:
         made = use(read_text(cache.log))
         if number := made["compilations"]:
             share = f"{made['hits']} of {number} compilations ({100 * made['hits'] // number} %)"
             context.console.note(f"{cache.arch}: {share} from the compiler cache")
+
+
+@contextmanager
+def _started(context: Context, caches: list[CompilerCache]) -> Iterator[tuple[Path, Path | None]]:
+    """sccache, and the socket on which its server listens until the end; None if it does not start."""
+    settings, sccache, socket = context.config.cache, caches[0].sccache, caches[0].socket
+    socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for other in socket.parent.glob("*.sock"):  # of commands that were killed, one of which may have had this number
+        if other == socket or not _runs(other.stem):
+            other.unlink(missing_ok=True)
+    env = server_environment(settings, context.workspace.root, caches, context.host.env)
+    own = {"SCCACHE_START_SERVER": "1", "SCCACHE_NO_DAEMON": "1", "SCCACHE_IDLE_TIMEOUT": IDLE, SOCKET: str(socket)}
+    try:
+        with background((str(sccache),), {**env, **own}, until=socket.is_socket, seconds=START) as failure:
+            if failure is not None:
+                context.console.warn(f"no compiler cache: {_cause(failure, settings.compiler)}; compiling without it")
+            yield sccache, socket if failure is None else None
+    finally:
+        socket.unlink(missing_ok=True)
+
+
+def _runs(number: str) -> bool:
+    """Whether there is a process with this number."""
+    try:
+        os.kill(int(number), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _cause(failure: str, store: str) -> str:

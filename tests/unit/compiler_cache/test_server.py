@@ -1,5 +1,8 @@
 """The server of a build: started, watched and ended; the build goes on where there is none."""
 
+import os
+import subprocess
+
 import pytest
 from machines import Machine, settings
 
@@ -44,7 +47,7 @@ class Build:
         tools = folder / "arm64" / "tools" / "cached"
         tools.mkdir(parents=True)
         self.cache = CompilerCache(
-            sccache=folder / "sccache", socket=folder / "x" / "s", folder=tools, trims=(("/w", "/src"),)
+            sccache=folder / "sccache", socket=folder / "x" / "1.sock", folder=tools, trims=(("/w", "/src"),)
         )
 
 
@@ -57,6 +60,22 @@ def test_the_server_listens_during_the_build_and_its_use_is_told(tmp_path):
     assert (build.said, build.cache.socket.exists(), (tmp_path / "stopped").exists()) == (
         ["arm64: 2 of 3 compilations (66 %) from the compiler cache"], False, True,
     )  # fmt: skip
+
+
+@pytest.mark.processes
+def test_sockets_of_commands_that_were_killed_are_removed(tmp_path):
+    build = Build(tmp_path, LISTENS)
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    folder = build.cache.socket.parent
+    folder.mkdir()
+    others = [folder / f"{name}.sock" for name in (ended.pid, "x", os.getpid())]
+    for path in (*others, build.cache.socket):
+        path.touch()
+    with pytest.raises(KeyError), server.serving(build.context, [build.cache]):
+        assert build.cache.socket.is_socket()
+        raise KeyError
+    assert list(folder.iterdir()) == [others[2]]
 
 
 @pytest.mark.processes

@@ -23,7 +23,8 @@ from buildlib.process.files import read_text
 START = 5.0  # seconds that a store has to answer
 IDLE = "1800"  # seconds until a server ends by itself whose build was killed; a link may take long
 INTERVAL = 5.0  # seconds between two looks at the server's numbers
-# So many requests that the store did not answer, and the build goes on without it. sccache waits 60 seconds for each.
+# So many requests that the store refused, or one without any answer, for which sccache waits 60 seconds, and the build goes on
+# without it.
 LIMIT = 3
 
 
@@ -117,11 +118,11 @@ def _watched(context: Context, sccache: Path, socket: Path) -> Iterator[None]:
 
 
 def failed_requests(text: str) -> int:
-    """How many requests the store has not answered, from the server's numbers as JSON; 0 if it is something else."""
+    """How many requests have failed, from the server's numbers as JSON, LIMIT for one without an answer; 0 for something else."""
     try:
         stats: Mapping[str, object] = json.loads(text)["stats"]
-        names = ("cache_timeouts", "cache_read_errors", "cache_write_errors")
-        return sum(int(str(stats.get(name, 0))) for name in names)
+        weights = {"cache_timeouts": LIMIT, "cache_read_errors": 1, "cache_write_errors": 1}
+        return sum(weight * int(str(stats.get(name, 0))) for name, weight in weights.items())
     except (ValueError, LookupError, TypeError, AttributeError):
         return 0
 

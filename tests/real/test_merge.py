@@ -314,7 +314,7 @@ def test_a_merged_image_is_signed(pushed, engine, key, verifier):
     root, env = pushed.machines.clone("signed"), pushed.machines.env | key.env
     words = ("merge", "--tag", "signed", "--sign", key.private, "--attest", "sbom", *pushed.parts)
     merged = buildlib(*words, cwd=root, env=env)
-    assert merged.code == 0 and "hello: signed with cosign.key: index and 2 platforms" in merged.err, merged
+    assert merged.code == 0 and f"hello: signed with {key.private}: index and 2 platforms" in merged.err, merged
     repository = signatures.Repository(engine.registry, "merge/hello")
     index = repository.manifest("signed")
     for subject, number in {

@@ -83,7 +83,7 @@ def test_a_store_that_fails_later_is_not_used_any_more(tmp_path, monkeypatch):
     monkeypatch.setattr(server, "INTERVAL", 0.01)
     build = Build(tmp_path, LISTENS)
     with server.serving(build.context, [build.cache]):
-        (tmp_path / "stats").write_text('{"stats": {"cache_timeouts": 2, "cache_read_errors": 1}}')
+        (tmp_path / "stats").write_text('{"stats": {"cache_write_errors": 2, "cache_read_errors": 1}}')
         while build.cache.socket.exists():
             pass
     assert build.said == ["no compiler cache any more: redis://r:1 does not answer; compiling without it"]
@@ -115,7 +115,7 @@ def test_a_build_that_cannot_use_the_store_says_why(tmp_path):
 @pytest.mark.parametrize(
     ("text", "number"),
     [
-        ('{"stats": {"cache_timeouts": 2, "cache_read_errors": 1, "cache_write_errors": 4, "cache_hits": 9}}', 7),
+        ('{"stats": {"cache_timeouts": 2, "cache_read_errors": 1, "cache_write_errors": 4, "cache_hits": 9}}', 11),
         ('{"stats": {}}', 0), ('{"stats": {"cache_timeouts": "x"}}', 0), ('{"stats": 1}', 0), ("[]", 0), ("", 0), ("null", 0),
     ],
 )  # fmt: skip

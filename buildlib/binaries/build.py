@@ -67,10 +67,7 @@ def plan(context: Context, targets: tuple[Target, ...]) -> tuple[Context, list[B
         MissingRequirements: lists everything that is missing at once, before anything is compiled.
     """
     selection = context.selection  # what is wrong with it is reported before anything else
-    if context.config.libraries:
-        from buildlib.sysroot import install as sysroots  # late: few workspaces have any
-
-        context = sysroots.provide(context, targets)
+    context = provision.with_libraries(context, targets)
     backends = provision.backends(context, targets)
     requirements = provision.requirements(context, backends)
     for absent in missing(requirements, context.host):

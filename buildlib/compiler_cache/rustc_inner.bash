@@ -2,8 +2,6 @@
 # What sccache takes for rustc. It asks for the version, the files that a crate is made from and the names of its results, and compiles.
 [[ -n $_BUILDLIB_DIRECTORY && " $* " == *" --crate-name "* ]] || exec @RUSTC@ "$@"
 @PATHS@
-named() { text=$1; for n in "${!paths[@]}"; do text=${text//"${paths[n]}"/"${names[n]}"}; done; }
-placed() { text=$1; for n in "${!paths[@]}"; do text=${text//"${names[n]}"/"${paths[n]}"}; done; }
 cd "$_BUILDLIB_DIRECTORY" || exit @FAILED@
 unset CARGO_MANIFEST_DIR CARGO_MANIFEST_PATH CARGO_BUILDLIB _BUILDLIB_DIRECTORY
 for name in "${!_BUILDLIB_OWN_@}"; do export "${name#_BUILDLIB_OWN_}=${!name}"; unset "$name"; done

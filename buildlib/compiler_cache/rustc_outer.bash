@@ -10,8 +10,6 @@ case $words in
 esac
 [[ -S $SCCACHE_SERVER_UDS ]] || exec @PLAIN@ "$@"
 @PATHS@
-named() { text=$1; for n in "${!paths[@]}"; do text=${text//"${paths[n]}"/"${names[n]}"}; done; }
-placed() { text=$1; for n in "${!paths[@]}"; do text=${text//"${names[n]}"/"${paths[n]}"}; done; }
 args=() previous=
 for word; do
     case $previous in --out-dir) folder=$word ;; --crate-name) crate=$word ;; esac
@@ -27,8 +25,8 @@ done
     case $words in *" --target "*) CARGO_BUILDLIB=@TARGET_KEY@ ;; esac
     for name in "${!CARGO_@}"; do
         case $name in
-        CARGO_PKG_* | CARGO_CRATE_NAME | CARGO_PRIMARY_PACKAGE | CARGO_MANIFEST_LINKS | CARGO_MAKEFLAGS) continue ;;
-        CARGO_BUILDLIB) continue ;;
+        CARGO_PKG_* | CARGO_CRATE_NAME | CARGO_PRIMARY_PACKAGE | CARGO_MANIFEST_LINKS) continue ;;
+        CARGO_MAKEFLAGS | CARGO_BUILDLIB) continue ;;
         esac
         export "_BUILDLIB_OWN_$name=${!name}"
         case $name in

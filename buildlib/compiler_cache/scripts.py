@@ -15,18 +15,15 @@ What is in sccache's keys: generate_hash_key in src/compiler/rust.rs and c.rs of
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from shlex import quote
 from typing import TypedDict
 
-from buildlib.core.plan import Write
-
-# Writes an executable file into the directory of the scripts: takes its name and text, returns its path.
-Script = Callable[[str, str], str]
-# Pairs of a path of this machine and what stands for it in what is compiled: `rust.trim.Trims`.
-Trims = tuple[tuple[str, str], ...]
+from buildlib import elf
+from buildlib.core.plan import Script, Trims, Write
 
 VERSION = "1"  # part of every key: change it when a change of the scripts changes what compilers make
 # Exit codes that no compiler has: a path of this machine is in what was compiled; sccache itself failed.
@@ -89,9 +86,9 @@ class CompilerCache:
         `rustc` is the compiler itself, `plain` one with all flags that a compilation needs. `std` are the directories of the standard
         libraries of this machine and of the target.
         """
-        own, of_target = map(identity, std)
+        own, of_target = map(_identity, std)
         words = {
-            "PATHS": _arrays(self.trims),
+            "PATHS": f"{_arrays(self.trims)}\n{_filled('paths.bash', {})}",
             "PLAIN": quote(plain),
             "SCCACHE": quote(str(self.sccache)),
             "RUSTC": quote(str(rustc)),
@@ -140,18 +137,17 @@ def _arrays(trims: Trims) -> str:
     return f"paths=({' '.join(quote(path) for path, _ in pairs)})\nnames=({' '.join(quote(name) for _, name in pairs)})"
 
 
-def file_digest(path: str | Path) -> str:
-    """The SHA-256 of a file. OSError as of the file system."""
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def identity(folder: Path) -> str:
     """A digest of a directory of compiled libraries. OSError as of the file system."""
     digest = hashlib.sha256()
     for file in sorted(folder.glob("*.rlib")):
-        digest.update(f"{file.name}\0{file_digest(file)}\0".encode())
+        digest.update(f"{file.name}\0{elf.digest(file)}\0".encode())
     return digest.hexdigest()[:32]
+
+
+_identity = cache(
+    identity
+)  # once for a command: all targets share the one of this machine, and it is tens of megabytes
 
 
 class CacheUse(TypedDict):

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from buildlib.compiler_cache.scripts import SOCKET, CompilerCache, use
 from buildlib.compiler_cache.store import problem, server_environment
 from buildlib.core.plan import Step
+from buildlib.core.repeated import repeated
 from buildlib.process.background import background
 from buildlib.process.context import Context
 from buildlib.process.files import read_text
@@ -79,8 +79,8 @@ def _runs(number: str) -> bool:
         os.kill(int(number), 0)
     except (ProcessLookupError, ValueError):
         return False
-    except PermissionError:
-        pass
+    except PermissionError:  # it is somebody else's
+        return True
     return True
 
 
@@ -93,28 +93,19 @@ def _cause(failure: str, store: str) -> str:
     return f"{store} gives no answer within {START:.0f} s, or refuses the password"
 
 
-@contextmanager
-def _watched(context: Context, sccache: Path, socket: Path) -> Iterator[None]:
+def _watched(context: Context, sccache: Path, socket: Path) -> AbstractContextManager[None]:
     """Remove the socket when the store has failed: what begins afterwards is compiled without it."""
-    ended = threading.Event()
 
-    def watch() -> None:
-        while not ended.wait(INTERVAL):
-            answer = context.run(_question(sccache, socket, "--show-stats", "--stats-format=json"))
-            if not answer or failed_requests(answer.stdout) >= LIMIT:
-                socket.unlink(missing_ok=True)
-                context.console.warn(
-                    f"no compiler cache any more: {context.config.cache.compiler} does not answer; compiling without it"
-                )
-                return
+    def works() -> bool:
+        answer = context.run(_question(sccache, socket, "--show-stats", "--stats-format=json"))
+        if answer and failed_requests(answer.stdout) < LIMIT:
+            return True
+        socket.unlink(missing_ok=True)
+        store = context.config.cache.compiler
+        context.console.warn(f"no compiler cache any more: {store} does not answer; compiling without it")
+        return False
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+    return repeated(works, INTERVAL)
 
 
 def failed_requests(text: str) -> int:

@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from buildlib.compiler_cache.scripts import NAMES, CompilerCache, Trims
+from buildlib.compiler_cache.scripts import NAMES, CompilerCache
 from buildlib.core.cache_settings import Cache
+from buildlib.core.plan import Trims
 from buildlib.core.requirements import Fix, Requirement
 from buildlib.machine.host import Host
 from buildlib.machine.installation import pip_install
@@ -71,8 +72,7 @@ def server_environment(
     """The environment of sccache's server: that of the user without other stores, and the store of the settings.
 
     The user's own configuration may name another store. With SCCACHE_DIRECT the cache would have lists of headers, which have paths.
-    The server has jobs of its own: each
-    compilation already has one of cargo's, which waits for it.
+    The server has jobs of its own: each compilation already has one of cargo's, which waits for it.
     """
     kind, _, place = settings.compiler.rpartition("://")
     mode = "READ_ONLY" if settings.read_only else "READ_WRITE"

@@ -10,6 +10,11 @@ from typing import Any, Protocol
 
 from buildlib.core.errors import BuildError
 
+# Registers a small executable file: takes its name and text, returns its path.
+Script = Callable[[str, str], str]
+# Pairs of a path and what stands for it in what is compiled. Of several that match, compilers take the last.
+Trims = tuple[tuple[str, str], ...]
+
 
 def last_line(text: str) -> str:
     """The last line of a tool's output that is not blank; "" without one."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TextIO
 
+from buildlib.core.repeated import repeated
 from buildlib.display import terminal
 from buildlib.display.progress import Progress, line
 
@@ -52,23 +53,16 @@ class Status:
                 del self._running[id(progress)], self._shown[id(progress)]
                 self._draw([])
 
-    @contextmanager
-    def ticking(self) -> Iterator[None]:
+    def ticking(self) -> AbstractContextManager[None]:
         """Call `tick` until the end of the block, for work that cannot do it itself."""
-        ended = threading.Event()
 
-        def run() -> None:
+        def work() -> bool:
             with suppress(BrokenPipeError):  # whoever prints next gets it too, and ends the command
-                while not ended.wait(TICK):
-                    self.tick()
+                self.tick()
+                return True
+            return False
 
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
+        return repeated(work, TICK)
 
     def tick(self) -> None:
         """Show how far everything is, if it is time to."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from buildlib.compiler_cache.scripts import CompilerCache
 from buildlib.compiler_cache.store import compiler_cache
-from buildlib.core.plan import Action, Job, ShareHostUnits, Step
+from buildlib.core.plan import Action, Job, ShareHostUnits, Step, Trims
 from buildlib.core.request import Request
 from buildlib.core.settings import Config
 from buildlib.core.targets import Target
@@ -17,7 +17,7 @@ from buildlib.machine.workspace import Workspace
 from buildlib.rust.backends.base import Backend
 from buildlib.rust.environment import EVERYTHING, environment, fingerprint
 from buildlib.rust.std import Compiler
-from buildlib.rust.trim import Trims, trims
+from buildlib.rust.trim import trims
 
 JSON = ("--message-format", "json-render-diagnostics")
 # Variables that an outer cargo sets for the programs that it runs. If buildlib is one of them, the cargo that it starts

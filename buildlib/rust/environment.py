@@ -8,8 +8,9 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from shlex import quote
 
-from buildlib.compiler_cache.scripts import CompilerCache, file_digest
-from buildlib.core.plan import Write, words
+from buildlib import elf
+from buildlib.compiler_cache.scripts import CompilerCache
+from buildlib.core.plan import Script, Trims, Write, words
 from buildlib.core.sysroot import Sysroot
 from buildlib.core.targets import SMALLEST_PAGE, Target, cargo_variable
 from buildlib.crates.locked import locked
@@ -17,10 +18,10 @@ from buildlib.machine import pkg_config
 from buildlib.machine.host import Host
 from buildlib.machine.pkg_config import targeted
 from buildlib.rust import user_flags
-from buildlib.rust.backends.base import Backend, Script
+from buildlib.rust.backends.base import Backend
 from buildlib.rust.configured_programs import links_scripts, stand_in
 from buildlib.rust.std import Compiler, rustc_wrapper
-from buildlib.rust.trim import Trims, c_flags
+from buildlib.rust.trim import c_flags
 
 VERSION = "env7"  # part of the name of every target directory: change it when `environment` changes
 # Set even if the user has set them: a user's plain names mean the host, and their values are kept under HOST_*.
@@ -146,7 +147,7 @@ def _trimming(
             text = f'#!/bin/sh\nexec {own} {flags} "$@"\n'
             if cache and (program := host.which(own)):
                 plain = script(f"plain/{target.triple}-{kind}", text)
-                text = cache.c_compiler(script, kind, plain, f"{kind} {file_digest(program)}")
+                text = cache.c_compiler(script, kind, plain, f"{kind} {elf.digest(Path(program))}")
             found[variable] = script(f"{target.triple}-trim-{kind}", text)
     return found
 

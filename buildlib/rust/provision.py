@@ -47,6 +47,15 @@ def _with_headers(context: Context, backend: Backend) -> Backend:
     return replace(backend, headers=outcome.stdout.strip())
 
 
+def with_libraries(context: Context, targets: Iterable[Target]) -> Context:
+    """Return the context whose machine has the system libraries of the settings. Errors as of `sysroot.install.provide`."""
+    if not context.config.libraries:
+        return context
+    from buildlib.sysroot import install  # late: few workspaces have any
+
+    return install.provide(context, targets)
+
+
 def requirements(context: Context, chosen: Mapping[Target, Backend], *, tests: bool = False) -> tuple[Requirement, ...]:
     """Return everything that a build for these targets needs of this machine; `tests` for one that compiles their tests, too.
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from shlex import quote
 
 from buildlib.core.errors import MissingRequirements
-from buildlib.core.plan import Action, Install, Job, Link, Step, Write, words
+from buildlib.core.plan import Action, Install, Job, Link, Step, Trims, Write, words
 from buildlib.core.requirements import Fix, Requirement
 from buildlib.core.targets import Target, cargo_variable
 from buildlib.machine.host import Host
 from buildlib.machine.rust_toolchains import Toolchain
-from buildlib.rust.trim import Trims, rustc_flags, std_sources
+from buildlib.rust.trim import rustc_flags, std_sources
 
 # Debian's security suite has a current compiler as *-web; Ubuntu and later releases of Debian under the plain names.
 DISTRIBUTION_RUST = (("rustc-web", "cargo-web", "rust-web-src"), ("rustc", "cargo", "rust-src"))

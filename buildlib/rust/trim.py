@@ -10,12 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 from shlex import quote
 
-from buildlib.core.plan import words
+from buildlib.core.plan import Trims, words
 from buildlib.machine.host import Host
 from buildlib.machine.rust_toolchains import Toolchain
 
-# Pairs of a path and what stands for it. Of several that match, compilers take the last.
-Trims = tuple[tuple[str, str], ...]
 # Directories of the system: what is in them has the same path on other machines.
 KEPT = (Path("/"), Path("/usr"))
 

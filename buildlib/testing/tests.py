@@ -105,10 +105,7 @@ def toolsets(context: Context, targets: tuple[Target, ...]) -> tuple[Context, tu
 
     MissingRequirements lists everything that is missing at once.
     """
-    if context.config.libraries:
-        from buildlib.sysroot import install as sysroots  # late: few workspaces have any
-
-        context = sysroots.provide(context, targets)
+    context = provision.with_libraries(context, targets)
     backends = provision.backends(context, targets)
     local = tuple(target for target, backend in backends.items() if backend.local)
     requirements = {

@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import pytest
-from testbed import BUILDLIB, install_packages, run
+from testbed import BUILDLIB, COMPILES_WHERE_C, install_packages, run
 
 PASSWORD = "sesame-7341"
 NO_USE = {"compilations": 0, "hits": 0}
@@ -28,15 +28,9 @@ FILES = {
 
         fn main() {
             let out = env::var("OUT_DIR").unwrap();
-            let object = format!("{out}/where.o");
-            let source = env::current_dir().unwrap().join("src/where.c");
-            let words = ["-g", "-c", source.to_str().unwrap(), "-o", &object];
-            assert!(Command::new(env::var("CC").unwrap()).args(words).status().unwrap().success());
-            let archive = format!("{out}/libwhere.a");
-            assert!(Command::new(env::var("AR").unwrap()).args(["crs", &archive, &object]).status().unwrap().success());
-            println!("cargo:rustc-link-search={out}\\ncargo:rustc-link-lib=static=where");
-        }
-        """,
+        """
+    + COMPILES_WHERE_C
+    + "}\n",
     "src/where.c": "const char *where(void) { return __FILE__; }\n",
     "src/main.rs": """
         extern "C" {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import ziglang
-from testbed import BUILDLIB, run
+from testbed import BUILDLIB, COMPILES_WHERE_C, run
 
 # A file that a build script writes, one of C, a second package, and debug information: compilers write paths for each.
 FILES = {
@@ -27,15 +27,7 @@ FILES = {
         fn main() {
             let out = env::var("OUT_DIR").unwrap();
             fs::write(Path::new(&out).join("made.rs"), "pub fn made(n: usize) -> u8 { [1, 2, 3][n] }").unwrap();
-            let object = format!("{out}/where.o");
-            let source = env::current_dir().unwrap().join("src/where.c");
-            let words = ["-g", "-c", source.to_str().unwrap(), "-o", &object];
-            assert!(Command::new(env::var("CC").unwrap()).args(words).status().unwrap().success());
-            let archive = format!("{out}/libwhere.a");
-            assert!(Command::new(env::var("AR").unwrap()).args(["crs", &archive, &object]).status().unwrap().success());
-            println!("cargo:rustc-link-search={out}\\ncargo:rustc-link-lib=static=where");
-        }
-        """,
+        """ + COMPILES_WHERE_C + "}\n",
     "app/src/where.c": "const char *where(void) { return __FILE__ \" \" __DATE__ \" \" __TIME__; }\n",
     "app/src/main.rs": """
         mod made {

@@ -147,3 +147,15 @@ def unpack_newer_packages(folder, *names):
     for package in (folder / "debs").glob("*.deb"):
         assert run("dpkg", "-x", package, folder / "tree").code == 0
     return folder / "tree"
+
+
+# Lines of a build script's main(): src/where.c with debug information, as a static library. `out` is OUT_DIR, `Command` is imported.
+COMPILES_WHERE_C = """
+            let object = format!("{out}/where.o");
+            let source = env::current_dir().unwrap().join("src/where.c");
+            let words = ["-g", "-c", source.to_str().unwrap(), "-o", &object];
+            assert!(Command::new(env::var("CC").unwrap()).args(words).status().unwrap().success());
+            let archive = format!("{out}/libwhere.a");
+            assert!(Command::new(env::var("AR").unwrap()).args(["crs", &archive, &object]).status().unwrap().success());
+            println!("cargo:rustc-link-search={out}\\ncargo:rustc-link-lib=static=where");
+"""

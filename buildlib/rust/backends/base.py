@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+from buildlib.core.plan import Script
 from buildlib.core.requirements import Requirement
 from buildlib.core.targets import Target
 from buildlib.machine.host import Host
 from buildlib.machine.rust_toolchains import Toolchain
-
-# Registers a small executable file: takes its name and text, returns its path.
-Script = Callable[[str, str], str]
 
 
 class Backend(Protocol):

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
+from buildlib.core.plan import Script
 from buildlib.core.requirements import Fix, Requirement
 from buildlib.core.targets import Target
 from buildlib.machine.host import Host
 from buildlib.machine.rust_toolchains import Toolchain
-from buildlib.rust.backends.base import Script
 
 # cross 0.2.5 does not understand the "(active, default)" that current versions of rustup write behind a toolchain, takes the
 # toolchain for missing, and lets rustup "install" it: a build would update a stable toolchain.

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from buildlib.core.plan import words
+from buildlib.core.plan import Script, words
 from buildlib.core.requirements import Fix, Requirement, apt_install
 from buildlib.core.targets import Target, cargo_variable
 from buildlib.emulation.qemu import is_native
 from buildlib.machine.host import Host
 from buildlib.machine.pkg_config import targeted
 from buildlib.machine.rust_toolchains import Toolchain
-from buildlib.rust.backends.base import Script, cmake_toolchain
+from buildlib.rust.backends.base import cmake_toolchain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

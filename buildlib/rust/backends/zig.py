@@ -10,14 +10,14 @@ from pathlib import Path
 from shlex import quote
 
 from buildlib.core.errors import UsageError
-from buildlib.core.plan import Step
+from buildlib.core.plan import Script, Step
 from buildlib.core.requirements import Fix, Requirement
 from buildlib.core.targets import Target, cargo_variable
 from buildlib.core.versions import version
 from buildlib.emulation.qemu import is_native
 from buildlib.machine.host import Host
 from buildlib.machine.rust_toolchains import Toolchain
-from buildlib.rust.backends.base import Script, cmake_toolchain
+from buildlib.rust.backends.base import cmake_toolchain
 
 # Which linker flags zig accepts, and which of rustc's flags cargo-zigbuild translates, changes between minor versions:
 # pyproject.toml pins the same pair.

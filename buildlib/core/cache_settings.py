@@ -20,8 +20,8 @@ class Cache(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             " TLS), or s3://BUCKET/PREFIX; sccache reads and writes it",
             examples=["redis://cache.acme.test:6379", "s3://acme-builds/sccache", "../compiled"],
             extra={
-                "expected": "a directory, redis://HOST:PORT, rediss://HOST:PORT or s3://BUCKET/PREFIX;"
-                " a password is in SCCACHE_REDIS_PASSWORD"
+                "expected": "a directory, redis://HOST:PORT, rediss://HOST:PORT or s3://BUCKET/PREFIX, without a password"
+                " (SCCACHE_REDIS_PASSWORD has it)"
             },
         ),
     ] = ""

@@ -22,6 +22,7 @@ ENVIRONMENT = "environment"  # the name of that layer in messages
 WIDTH = 80  # characters of a value in a message
 DEPTH = 10  # of nested tables and lists in a message; tomllib reads hundreds of levels, and Python's stack has a limit
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")  # the TOML grammar
+LOGIN = re.compile(r"(?<=://)[^/\s\"]*@")  # name and password in an address, as far as the last @ (RFC 3986, 3.2)
 NAMES = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}
 PLURALS = {str: "strings", Literal: "strings", int: "integers", float: "numbers"}
 
@@ -141,7 +142,7 @@ def _mismatch(source: str, key: str, value: Any, hint: Any) -> UsageError:
 
 def _sentence(source: str, key: str, value: Any, expected: str) -> str:
     start = f"{source}: {key}" if key else source
-    text = toml(value)
+    text = LOGIN.sub("***@", toml(value))
     return f"{start} = {text if len(text) <= WIDTH else f'{text[:WIDTH]}…'}: expected {expected}"
 
 

@@ -353,6 +353,10 @@ ENV = "expected a line of text, a number or true or false"
         ({"dist": "a\0b"}, 'f: dist = "a\\u0000b": expected a string without the character NUL'),
         ({"features": ["\0"]}, 'f: features[0] = "\\u0000": expected a string without the character NUL'),
         (
+            {"mirror": "http://me:se@cret@mirror x"},  # a password is not repeated
+            'f: mirror = "http://***@mirror x": expected an http, https or file address such as "https://mirror.acme.test/debian"',
+        ),
+        (
             {"components": {"a": {"says": {"all": [""]}}}},
             'f: components.a.says.all[0] = "": expected a non-empty string',
         ),

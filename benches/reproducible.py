@@ -57,7 +57,9 @@ def twice(here: Path, project: Project, arches: list[str], scratch: Path) -> dic
     """Build for all arches here and elsewhere; the result of each as the text of a cell."""
     there = scratch / "another-place" / project.name / "sources"  # a space would be refused by jemalloc's configure
     shutil.rmtree(there.parent, ignore_errors=True)
-    shutil.copytree(here, there, symlinks=True, ignore=shutil.ignore_patterns("target", "dist"))
+    shutil.copytree(
+        here, there, symlinks=True, ignore=lambda folder, _: ("target", "dist") if folder == str(here) else ()
+    )
     shutil.rmtree(here / "target", ignore_errors=True)
     first = build(here, project, arches, scratch, (), {})
     second = build(

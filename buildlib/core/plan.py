@@ -95,7 +95,8 @@ class Install:
 class AtomicUpdate:
     """Copy files, given as (from, to), and write small ones; none gets its final name before all are on the disk.
 
-    All get the modification time of the file `as_old_as`. Files that nothing refers to any more are removed at the end.
+    Their modification times are in the second before that of the file `as_old_as`; a file with other content has another one. Files
+    that nothing refers to any more are removed at the end.
     """
 
     copies: tuple[tuple[Path, Path], ...]
@@ -116,7 +117,7 @@ class Extend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopyFiles:
-    """Copy files, given as (from, to, mode), into a new directory; everything in it gets the time `modified`.
+    """Copy files, given as (from, to, mode), into a new directory; everything in it gets a time in the second `modified`.
 
     Nothing of the originals remains but their content: the same files give the same directory on every machine.
     """

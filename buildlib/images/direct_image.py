@@ -113,10 +113,10 @@ def _files(context: Context, image: BinaryImage, target: Target) -> StageFiles:
     entry = image.entries[target]
     path = context.dist / entry["path"]
     try:
-        data, modified = path.read_bytes(), int(path.stat().st_mtime)
+        data = path.read_bytes()
     except OSError as error:
         raise disk_error(error) from None
     if oci.digest(data) != f"sha256:{entry['sha256']}":
         raise Refused(f"{path}: not the file that passed the gate", "run `buildlib build`")
     libraries = tuple(context.dist / library["path"] for library in libraries_of(entry))
-    return StageFiles(root=context.workspace.root, program=data, modified=modified, libraries=libraries)
+    return StageFiles(root=context.workspace.root, program=data, libraries=libraries)

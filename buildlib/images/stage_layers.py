@@ -36,7 +36,6 @@ class StageFiles:
 
     root: Path  # the workspace
     program: bytes
-    modified: int  # of the program, in seconds since 1970
     libraries: tuple[Path, ...] = ()
 
 
@@ -55,12 +54,10 @@ def instructions(
         ("TARGETARCH", platform["architecture"]), ("TARGETVARIANT", platform.get("variant", "")), ("LIBC", libc),
     ):  # fmt: skip
         yield Instruction(text=f"ARG {argument}={value}")
-    yield _copy(
-        f"--chmod=0755 {folder}/{name} {program}", Addition(program, Attributes(modified=files.modified), files.program)
-    )
+    yield _copy(f"--chmod=0755 {folder}/{name} {program}", Addition(program, Attributes(modified=epoch), files.program))
     if stage.system_libraries:
         pattern = f"[{name[0]}]{name[1:]}{LIBRARIES}"
-        yield _copy(f"{folder}/{pattern}/ /usr/lib/", *_libraries(files.libraries))
+        yield _copy(f"{folder}/{pattern}/ /usr/lib/", *_libraries(files.libraries, epoch))
     owned = Attributes(user=user, group=group, modified=epoch)
     for volume in runtime.volumes:
         yield _copy(f"--chown={runtime.user} / {volume}/", Addition(volume, owned))
@@ -83,11 +80,9 @@ def _static_base(epoch: int) -> Iterator[Instruction]:
     yield _copy("<<passwd /etc/passwd", passwd)
 
 
-def _libraries(files: Iterable[Path]) -> Iterator[Addition]:
+def _libraries(files: Iterable[Path], epoch: int) -> Iterator[Addition]:
     for file in sorted(files):
-        facts = file.stat()
-        attributes = Attributes(mode=facts.st_mode & 0o7777, modified=int(facts.st_mtime))
-        yield Addition(f"/usr/lib/{file.name}", attributes, file.read_bytes())
+        yield Addition(f"/usr/lib/{file.name}", Attributes(mode=0o644, modified=epoch), file.read_bytes())
 
 
 def _copied(found: Iterable[contents.Content], owned: Attributes) -> Iterator[Addition]:

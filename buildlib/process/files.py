@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import hashlib
 import os
 import shutil
 import time
@@ -17,6 +18,7 @@ from buildlib.core.plan import AtomicUpdate, CopyFiles, Install, Link, OciLayout
 from buildlib.machine import lock_holders
 
 Waiting = Callable[[str], AbstractContextManager[Callable[[], object]]]
+SECOND = 10**9  # in nanoseconds
 PAUSE = 0.1  # seconds between two tries to get a lock
 IN_THE_WAY = "a file is where a directory belongs: remove it, or write elsewhere with --dist, --target-dir"
 # What flock(2) answers on a file system without locks: NFS without its lock daemon, some FUSE and 9p mounts.
@@ -72,9 +74,9 @@ def update(action: AtomicUpdate) -> None:
             written.append((temporary_name(write.path), write.path))
             with named(write.path):
                 _write(written[-1][0], write.text.encode(), write.mode)
-        modified = action.as_old_as.stat().st_mtime_ns
+        second = action.as_old_as.stat().st_mtime_ns // SECOND - 1
         for temporary, path in written:  # a rename needs no space
-            os.utime(temporary, ns=(modified, modified))
+            _set_time(temporary, second)
             rename(temporary, path)
         for path in action.removes:
             path.unlink(missing_ok=True)
@@ -146,7 +148,7 @@ def install(action: Install) -> None:
 
 
 def copy_files(action: CopyFiles) -> None:
-    """Copy files into a new directory, with the modes and the time of the action."""
+    """Copy files into a new directory, with the modes of the action and times in its second."""
     remove_tree(action.folder)
     action.folder.mkdir(parents=True)
     for source, name, mode in action.files:
@@ -158,7 +160,21 @@ def copy_files(action: CopyFiles) -> None:
     for path in (action.folder, *action.folder.rglob("*")):
         if path.is_dir():
             path.chmod(0o755)
-        os.utime(path, (action.modified, action.modified))
+            os.utime(path, (action.modified, action.modified))
+        else:
+            _set_time(path, action.modified)
+
+
+def _set_time(path: Path, second: int) -> None:
+    """Give a file a time within this second, which is another one for other content.
+
+    BuildKit takes a file with the size, mode and time of the last build's for the same file, from any context directory of that
+    name (sameFile in fsutil's diff_containerd.go; seen with 0.25.1), and rsync does as well. Images and archives have whole seconds.
+    """
+    with path.open("rb") as file:
+        content = hashlib.file_digest(file, "sha256").digest()
+    modified = second * SECOND + int.from_bytes(content[:8]) % SECOND
+    os.utime(path, ns=(modified, modified))
 
 
 def layout(action: OciLayout) -> None:

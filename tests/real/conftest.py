@@ -18,6 +18,18 @@ from testbed import HERE, REPOSITORY, buildlib, install_packages, run, unpack_ne
 from buildlib.machine.host import cache_folder
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """Print a failure at once as well: a run that is ended by a time limit never comes to its summary."""
+    report = yield
+    if report.failed:
+        writer = item.config.get_terminal_writer()
+        writer.line()
+        writer.sep("_", report.nodeid)
+        report.toterminal(writer)
+    return report
+
+
 @pytest.fixture(scope="session", autouse=True)
 def temporary_directories(tmp_path_factory):
     """Let all started programs put their temporary files below pytest's own directory: after SIGKILL they remove nothing."""

@@ -10,7 +10,8 @@ import pytest
 from services import Paho
 from testbed import assert_error, buildlib, install_packages, run
 
-from buildlib.process.files import blob_files
+from buildlib.core.plan import CopyFiles
+from buildlib.process.files import blob_files, copy_files
 
 BROKER = ("--component", "mqtt-server")
 SETTINGS = """
@@ -112,6 +113,24 @@ def test_a_service_reads_its_configuration_in_its_image(broker):
     (broker.root / "deploy" / "server.toml").write_text(f"{SERVER}max-queued = 10\n")
     (changed,) = json.loads(broker.image(*options).out)
     assert (changed["status"], changed["digest"] == result["digest"]) == ("done", False)
+
+
+@pytest.mark.slow
+def test_buildkit_reads_a_file_again_that_has_another_content_of_the_same_size(broker, tmp_path):
+    """It compares the size and time of each file with those of the last context of that name, wherever that one was."""
+    assert buildlib("builder.create", cwd=broker.root, env=broker.env).code == 0
+    source, dockerfile = tmp_path / "server.toml", tmp_path / "context" / "Dockerfile"
+    dockerfile.parent.mkdir()
+    dockerfile.write_text("FROM scratch\nCOPY --from=binaries arm64/server.toml /\n")
+    for number, text in enumerate(("port = 1883\n", "port = 1884\n")):
+        source.write_text(text)
+        binaries, output = tmp_path / str(number) / "binaries", tmp_path / str(number) / "output"
+        copy_files(CopyFiles(folder=binaries, files=((source, "arm64/server.toml", 0o644),), modified=1_700_000_000))
+        words = ("--build-context", f"binaries={binaries}", "--output", f"type=local,dest={output}", dockerfile.parent)
+        built = run("docker", "buildx", "build", "--builder", containers.BUILDER, *words, env=broker.env)
+        assert built.code == 0, built
+        assert (output / "server.toml").read_text() == text, built
+        assert int((output / "server.toml").stat().st_mtime) == 1_700_000_000
 
 
 @pytest.mark.slow

@@ -48,7 +48,7 @@ def as_in_a_shell():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def run(*argv, cwd=None, env=None, timeout=1800):
+def run(*argv, cwd=None, env=None, timeout=900):
     """Run a command to its end. `env` is added to this process's environment; a variable that is None is removed."""
     merged = {name: value for name, value in {**os.environ, **(env or {})}.items() if value is not None}
     completed = subprocess.run(

@@ -142,7 +142,7 @@ def test_the_build_context_has_the_files_with_fixed_modes_and_times(prepare):
         if getattr(action, "title", "") == "build a":
             folder = Path(action.argv[-1])
             for path in (folder, *folder.rglob("*")):
-                seen[str(path.relative_to(folder))] = (oct(path.stat().st_mode), path.stat().st_mtime)
+                seen[str(path.relative_to(folder))] = (oct(path.stat().st_mode), int(path.stat().st_mtime))
         return run(self, action)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -28,7 +28,8 @@ def test_all_of_an_update_appears_or_nothing(tmp_path):
     update(
         AtomicUpdate(copies=((tmp_path / "new", dist / "arm64" / "app"),), writes=writes, as_old_as=tmp_path / "new")
     )
-    assert {p.stat().st_mtime for p in dist.rglob("*") if p.is_file()} == {(tmp_path / "new").stat().st_mtime}
+    second = int((tmp_path / "new").stat().st_mtime) - 1
+    assert [int(p.stat().st_mtime) for p in dist.rglob("*") if p.is_file()] == [second, second]
     assert (dist / "arm64" / "app").read_text() == "new"
     missing = AtomicUpdate(
         copies=((tmp_path / "new", dist / "b"), (tmp_path / "absent", dist / "c")), writes=writes, as_old_as=tmp_path
@@ -66,12 +67,26 @@ def test_copies_have_the_modes_and_the_time_of_the_action(tmp_path):
     finally:
         os.umask(umask)
     paths = (tmp_path / "copy", *(tmp_path / "copy").rglob("*"))
-    assert [(path.name, oct(path.stat().st_mode), path.stat().st_mtime) for path in paths] == [
+    assert [(path.name, oct(path.stat().st_mode), int(path.stat().st_mtime)) for path in paths] == [
         ("copy", "0o40755", 7), ("x", "0o40755", 7), ("y", "0o100644", 7),
     ]  # fmt: skip
     absent = CopyFiles(folder=tmp_path / "copy", files=((tmp_path / "absent", "z", 0o644),), modified=7)
     with pytest.raises(OSError, match="No such file"):
         copy_files(absent)
+
+
+def test_a_file_of_the_same_size_has_another_time_if_its_content_is_another(tmp_path):
+    source, manifest = tmp_path / "source", tmp_path / "Cargo.toml"
+    manifest.touch()
+    os.utime(manifest, (1_700_000_000, 1_700_000_000))
+    times = []
+    for text in ("port = 1883\n", "port = 1884\n", "port = 1883\n"):
+        source.write_text(text)
+        copy_files(CopyFiles(folder=tmp_path / "context", files=((source, "app", 0o644),), modified=1_700_000_000))
+        update(AtomicUpdate(copies=((source, tmp_path / "dist" / "app"),), writes=(), as_old_as=manifest))
+        times.append([(tmp_path / folder / "app").stat().st_mtime_ns for folder in ("context", "dist")])
+    assert times[0] == times[2] and not {*times[0]} & {*times[1]}
+    assert [[time // 10**9 for time in both] for both in times] == 3 * [[1_700_000_000, 1_699_999_999]]
 
 
 def test_a_log_is_rotated(tmp_path):

@@ -37,7 +37,7 @@ def real(session: nox.Session) -> None:
 
     cargo, zig, GCC, QEMU, Docker with buildx and BuildKit, and a registry: `cargo test` of the workspace, builds and tests for the
     common architectures, images for four platforms, and every failure that is caused for real. Every kind of test has an example
-    here: a published project (ripgrep for two targets), std from source for one target, the backend `cross`, pushes through a faulty
+    here: a published project (hexyl for two targets), std from source for one target, the backend `cross`, pushes through a faulty
     network.
     """
     session.run("cargo", "test", "--workspace", "--locked", external=True)

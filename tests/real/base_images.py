@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 
 from testbed import KEYRING, apt_sources, debian_mirror, install_packages, run
 
@@ -39,6 +40,14 @@ def root_file_system(name, arch, *packages):
     return archive
 
 
+def root_file_systems(name, *packages, arches=DEBIAN_ARCHES):
+    """The archives of several architectures (TARGETARCH: file), made at once: one waits for the network, another for dpkg."""
+    install_packages("mmdebstrap")
+    with ThreadPoolExecutor(len(arches)) as pool:
+        archives = pool.map(lambda arch: root_file_system(name, arch, *packages), arches)
+        return dict(zip(map(DEBIAN_ARCHES.get, arches), archives, strict=True))
+
+
 def _extract(suite, arch, packages, archive):
     return run(
         "mmdebstrap", "--variant=extract", "--mode=root", f"--architectures={arch}",
@@ -51,10 +60,14 @@ def _extract(suite, arch, packages, archive):
     )  # fmt: skip
 
 
+def base_archives():
+    """What the base image has for four platforms."""
+    return root_file_systems("slim", "libc6", "libgcc-s1")
+
+
 def publish_base(env, registry, scratch):
     """Push the base image for four platforms."""
-    archives = {arch: root_file_system("slim", debian, "libc6", "libgcc-s1") for debian, arch in DEBIAN_ARCHES.items()}
-    publish(env, registry, scratch / "bases", f"library/{BASE}", archives)
+    publish(env, registry, scratch / "bases", f"library/{BASE}", base_archives())
 
 
 def publish_compiler(engine, scratch):
@@ -79,14 +92,12 @@ def publish_compiler(engine, scratch):
     publish(engine.env, registry, context, f"library/{COMPILER}", {"amd64": archive}, compressed=False)
 
 
-def publish_services(engine, scratch):
-    """Push what the images of services begin with: Debian's redis and Python for four platforms, and Go for this machine's.
+def publish_services(engine, scratch, arches):
+    """Push what the images of services begin with: Debian's redis and Python for its `arches`, and Go for this machine's.
 
     Returns the version of Python for each TARGETARCH: where a mirror is being updated, an archive is of the next suite.
     """
-    services = {
-        arch: root_file_system("services", debian, "redis-server", "python3") for debian, arch in DEBIAN_ARCHES.items()
-    }
+    services = root_file_systems("services", "redis-server", "python3", arches=arches)
     go = {"amd64": root_file_system("golang", "amd64", "golang-go", "golang-src")}
     for name, archives in {f"services:{SUITE}": services, "golang:1": go}.items():
         context = scratch / name.partition(":")[0]
@@ -105,9 +116,7 @@ def _python(archive):
 
 def publish_java(engine, scratch):
     """Push Debian's Java for four platforms: a gigabyte."""
-    archives = {
-        arch: root_file_system("java", debian, "openjdk-21-jre-headless") for debian, arch in DEBIAN_ARCHES.items()
-    }
+    archives = root_file_systems("java", "openjdk-21-jre-headless")
     publish(engine.env, engine.registry, scratch / "java", "bases/java:21", archives, compressed=False)
 
 

@@ -6,13 +6,12 @@ import sys
 import base_images
 import pytest
 from dockerfile_project import DockerfileProject, built, cases, results, steps, targetarch
-from project import PLATFORMS
 from testbed import PROGRAMS, run
 
 from buildlib.core.targets import TARGETS
 
 pytestmark = pytest.mark.slow
-ARCHES = ("amd64", "arm64", "armv7", "riscv64")
+TWO, FOUR = ("amd64", "armv7"), ("amd64", "arm64", "armv7", "riscv64")
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "armv7": "armv7l", "riscv64": "riscv64"}
 IMAGES = ("client", "redis", "runtime", "web", "wheel")
 # The tags of the wheels that run on trixie's C library.
@@ -24,15 +23,21 @@ def service(engine, name, **more):
     return {"dockerfile": "Dockerfile", "context": f"tests/real/images/{name}", "build-args": arguments, **more}
 
 
-@pytest.fixture(scope="module")
-def services(engine, shared_project, tmp_path_factory):
+@pytest.fixture(params=[TWO, pytest.param(FOUR, marks=pytest.mark.extended)], ids=["two", "four"])
+def arches(request):
+    return request.param
+
+
+@pytest.fixture
+def services(engine, shared_project, tmp_path, arches):
     """A copy of this workspace with binaries, and with images of services in its settings; and what these images begin with."""
-    folder = tmp_path_factory.mktemp("services")
-    versions = base_images.publish_services(engine, folder)
+    folder = tmp_path
+    debian = [name for name, arch in base_images.DEBIAN_ARCHES.items() if arch in map(targetarch, arches)]
+    versions = base_images.publish_services(engine, folder, debian)
     project = DockerfileProject(shutil.copytree(shared_project.root, folder / "main"), engine)
-    for arch, tag in WHEELS.items():
+    for arch in arches:
         wheels = project.root / "tests" / "real" / "images" / "wheel" / "wheels" / targetarch(arch)
-        version = ("--python-version", versions[targetarch(arch)], "--platform", f"manylinux_{tag}")
+        version = ("--python-version", versions[targetarch(arch)], "--platform", f"manylinux_{WHEELS[arch]}")
         flags = ("--no-deps", "--only-binary=:all:", *version)
         downloaded = run(sys.executable, "-m", "pip", "download", *flags, "--dest", wheels, "MarkupSafe>=3.0.3,<4")
         assert downloaded.code == 0, downloaded
@@ -45,7 +50,7 @@ def services(engine, shared_project, tmp_path_factory):
         "web": service(engine, "web", ports=[8080], says={"all": ["serving 45 bytes"], "armv7": ["on arm"]}),
         "wheel": service(engine, "wheel", ports=[8000], says={"all": ["with markupsafe._speedups"]}),
     }
-    project.settings(project.images, ARCHES)
+    project.settings(project.images, arches)
     return project
 
 
@@ -55,19 +60,19 @@ def push_all(project):
     return done, sorted(results(done), key=lambda result: result["component"])
 
 
-def pushed(project, images, status):
+def pushed(project, images, status, arches):
     """The results of the binaries' images and of these."""
-    found = [project.pushed(name, status, ARCHES) for name in images]
-    found += [project.pushed(name, status, ARCHES, ("0.1.0", "latest")) for name in PROGRAMS]
+    found = [project.pushed(name, status, arches) for name in images]
+    found += [project.pushed(name, status, arches, ("0.1.0", "latest")) for name in PROGRAMS]
     return sorted(found, key=lambda result: result["component"])
 
 
-def assert_services_run(project, *names):
+def assert_services_run(project, arches, *names):
     """Each image was started for each platform, ran there, and did what its settings say."""
     done = project.call("smoke", "--component", ",".join(names), "--json")
     assert done.code == 0, done
     tested = cases(done)
-    assert set(tested) == set(ARCHES)
+    assert set(tested) == set(arches)
     for arch, images in tested.items():
         assert set(images) == set(names)
         for found in images.values():
@@ -75,33 +80,35 @@ def assert_services_run(project, *names):
             assert list(found) == ["platform", "machine", "service"]
 
 
-def test_services_and_binaries_in_one_call(services):
+def test_services_and_binaries_in_one_call(services, arches):
     done, actual = push_all(services)
-    assert actual == pushed(services, IMAGES, "done")
+    assert actual == pushed(services, IMAGES, "done", arches)
+    platforms = [TARGETS[arch].oci for arch in arches]
     # The Go compiler runs on this machine's platform for all of them.
     compiled = {
         target: emulated for name, title, target, emulated in steps(done) if name == "web" and "go build" in title
     }
-    assert compiled == dict.fromkeys(PLATFORMS, False)
+    assert compiled == dict.fromkeys(platforms, False)
     for name, base in {"web": "runtime", "client": "cli-command"}.items():
-        for target in PLATFORMS:
+        for target in platforms:
             assert services.layers(name, target)[:-1] == services.layers(base, target)
-    assert_services_run(services, "redis", "web", "wheel")
+    assert_services_run(services, arches, "redis", "web", "wheel")
     done, actual = push_all(services)
-    assert actual == pushed(services, IMAGES, "unchanged") and built(done) == []
+    assert actual == pushed(services, IMAGES, "unchanged", arches) and built(done) == []
 
 
 @pytest.mark.extended
-def test_a_java_service_beside_the_others(engine, services, tmp_path):
+@pytest.mark.parametrize("arches", [FOUR], ids=["four"])
+def test_a_java_service_beside_the_others(engine, services, arches, tmp_path):
     base_images.publish_java(engine, tmp_path)
     java = service(engine, "java", ports=[8080], says={"all": ["serving on"]})
-    services.settings({**services.images, "java": java}, ARCHES)
+    services.settings({**services.images, "java": java}, arches)
     done, actual = push_all(services)
-    assert [result for result in actual if result["component"] == "java"] == [services.pushed("java", "done", ARCHES)]
+    assert [result for result in actual if result["component"] == "java"] == [services.pushed("java", "done", arches)]
     compiled = {
         target: emulated for name, title, target, emulated in steps(done) if name == "java" and "javac" in title
     }
     assert set(compiled.values()) == {False}
-    assert_services_run(services, "java")
+    assert_services_run(services, arches, "java")
     done, actual = push_all(services)
-    assert actual == pushed(services, (*IMAGES, "java"), "unchanged") and built(done) == []
+    assert actual == pushed(services, (*IMAGES, "java"), "unchanged", arches) and built(done) == []

@@ -101,5 +101,8 @@ def test_cross_compiles_in_a_container_and_does_not_change_rustup(
     with (hello / "dist" / "arm64" / "hello").open("rb") as stream:  # the crates are added on this machine
         crates = json.loads(zlib.decompress(ELFFile(stream).get_section_by_name(".dep-v0").data()))["packages"]
     assert crates == [{"name": "hello", "version": "1.2.3", "source": "local", "root": True}]
+    again = run(BUILDLIB, "reproduce", "--arch", "arm64", "--backend", "cross", "--json", cwd=hello, env=env)
+    (compared,) = json.loads(again.out)
+    assert (again.code, compared["identical"]) == (0, True), again
     assert run("rustup", "toolchain", "list", env=env).out == before
     assert "syncing channel updates" not in built.err

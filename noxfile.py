@@ -49,8 +49,8 @@ def extended(session: nox.Session) -> None:
     """The real tests that take too long for every CI run, about an hour on two cores with empty caches.
 
     Published projects for all their architectures (ripgrep, xh), std for every architecture, the workspace's own tests under QEMU, a
-    binary that hangs in a container until the time limit, more seeds of faults, with buildx alone for comparison, and the published
-    cosign, which takes ten minutes to compile.
+    binary that hangs in a container until the time limit, more seeds of faults, with buildx alone for comparison, the steps of
+    GitLab's pipeline, a compiler cache that fails during a build, and the published cosign, which takes ten minutes to compile.
     """
     session.run("pytest", "tests/real", "-m", "extended", *session.posargs)
 

@@ -263,6 +263,7 @@ def _matrix(matrix, known):
     ]
 
 
+@pytest.mark.extended  # the commands of GitHub's workflow, in other words
 def test_the_steps_of_gitlabs_pipeline_run_in_order(repository, tmp_path):
     pipeline, said = repository.pipeline("--for", "gitlab")
     assert said == [

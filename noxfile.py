@@ -33,7 +33,7 @@ def unit(session: nox.Session) -> None:
 
 @nox.session
 def real(session: nox.Session) -> None:
-    """Real tools, in about 30 minutes on two cores with empty caches; part of every CI run.
+    """Real tools, in about 45 minutes on two cores with empty caches; part of every CI run.
 
     cargo, zig, GCC, QEMU, Docker with buildx and BuildKit, and a registry: `cargo test` of the workspace, builds and tests for the
     common architectures, images for four platforms, and every failure that is caused for real. Every kind of test has an example

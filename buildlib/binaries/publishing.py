@@ -28,8 +28,8 @@ def update(
 
     A signature of other digests is removed.
 
-    `copies` maps an entry's path to the compiled file, for those whose bytes are not in dist/ yet. The files get the
-    modification time of `manifest`, the workspace's Cargo.toml: cargo runs a build script without rerun-if-changed again when
+    `copies` maps an entry's path to the compiled file, for those whose bytes are not in dist/ yet. The files get
+    times before that of `manifest`, the workspace's Cargo.toml: cargo runs a build script without rerun-if-changed again when
     any file of the package is newer than its last run, and in many workspaces dist/ is inside the package.
     """
     new, old = list(new), list(old)

@@ -121,7 +121,7 @@ class BinaryAssembly(Assembly):
     def _binaries(self, targets: Iterable[Target]) -> CopyFiles:
         """The action that copies from dist/ what the image needs, with the image's time.
 
-        The files in dist/ are as old as Cargo.toml. BuildKit keeps times that are older than SOURCE_DATE_EPOCH, and an image would
+        The files in dist/ have a time of this clone. BuildKit keeps times that are older than SOURCE_DATE_EPOCH, and an image would
         have those of a clone. The workspace's own Dockerfile may read any file of these targets.
         """
         dist, files = self.context.dist, list[tuple[Path, str, int]]()

@@ -169,7 +169,7 @@ def _set_time(path: Path, second: int) -> None:
     """Give a file a time within this second, which is another one for other content.
 
     BuildKit takes a file with the size, mode and time of the last build's for the same file, from any context directory of that
-    name (sameFile in fsutil's diff_containerd.go; seen with 0.25.1), and rsync does as well. Images and archives have whole seconds.
+    name (sameFile in fsutil's diff_containerd.go; seen with 0.25.1). The layers of images have whole seconds.
     """
     with path.open("rb") as file:
         content = hashlib.file_digest(file, "sha256").digest()

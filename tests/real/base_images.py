@@ -61,13 +61,13 @@ def _extract(suite, arch, packages, archive):
 
 
 def base_archives():
-    """What the base image has for four platforms."""
+    """What the base image has for four platforms (TARGETARCH: file)."""
     return root_file_systems("slim", "libc6", "libgcc-s1")
 
 
-def publish_base(env, registry, scratch):
-    """Push the base image for four platforms."""
-    publish(env, registry, scratch / "bases", f"library/{BASE}", base_archives())
+def publish_base(env, registry, scratch, archives):
+    """Push the base image, made of `base_archives`."""
+    publish(env, registry, scratch / "bases", f"library/{BASE}", archives)
 
 
 def publish_compiler(engine, scratch):

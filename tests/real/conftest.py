@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import base_images
@@ -111,13 +110,7 @@ def engine(docker, registry, tmp_path_factory):
         return
     folder = tmp_path_factory.mktemp("engine")
     env = docker or {"DOCKER_CONFIG": str(folder / "config")}
-    install_packages("mmdebstrap")
-    with ThreadPoolExecutor() as pool:
-        archives = pool.submit(base_images.base_archives)  # while BuildKit is compiled
-        containers.install_buildx(env)
-        containers.load_buildkit(env, folder)
-        archives.result()
-    base_images.publish_base(env, registry, folder)
+    containers.install_builder(env, registry, folder)
     yield containers.Engine(env=env, registry=registry, mirrors={"docker.io": [registry]})
     run("docker", "buildx", "rm", containers.BUILDER, env=env)
 

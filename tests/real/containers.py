@@ -12,11 +12,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from base_images import publish_base, root_file_system
+from base_images import base_archives, publish_base, root_file_system
 from testbed import install_packages, run, skip_or_fail, unpack_newer_packages
 
 from buildlib.machine.host import cache_folder
@@ -136,10 +137,18 @@ def complete_engine(scratch):
         (scratch / name).mkdir()
     with daemon(scratch / "docker") as env, registry(scratch / "registry") as address:
         enable_binfmt()
-        install_buildx(env)
-        load_buildkit(env, scratch / "buildkit")
-        publish_base(env, address, scratch / "buildkit")
+        install_builder(env, address, scratch / "buildkit")
         yield env, address
+
+
+def install_builder(env, registry, scratch):
+    """Install buildx and BuildKit, and push the base images, whose files are downloaded while BuildKit is compiled."""
+    install_packages("mmdebstrap")
+    with ThreadPoolExecutor() as pool:
+        archives = pool.submit(base_archives)
+        install_buildx(env)
+        load_buildkit(env, scratch)
+    publish_base(env, registry, scratch, archives.result())
 
 
 @contextmanager

@@ -31,10 +31,9 @@ def arches(request):
 @pytest.fixture
 def services(engine, shared_project, tmp_path, arches):
     """A copy of this workspace with binaries, and with images of services in its settings; and what these images begin with."""
-    folder = tmp_path
     debian = [name for name, arch in base_images.DEBIAN_ARCHES.items() if arch in map(targetarch, arches)]
-    versions = base_images.publish_services(engine, folder, debian)
-    project = DockerfileProject(shutil.copytree(shared_project.root, folder / "main"), engine)
+    versions = base_images.publish_services(engine, tmp_path, debian)
+    project = DockerfileProject(shutil.copytree(shared_project.root, tmp_path / "main"), engine)
     for arch in arches:
         wheels = project.root / "tests" / "real" / "images" / "wheel" / "wheels" / targetarch(arch)
         version = ("--python-version", versions[targetarch(arch)], "--platform", f"manylinux_{WHEELS[arch]}")

@@ -231,7 +231,7 @@ def published(
             both = " and ".join(f"the {one.kind} of {one.manifest.parent.name}" for one in (owner, artifact))
             raise UsageError(f"{build.target.name}: two files would be called {name}: {both}", "choose one of them")
         files[name] = (build.folder / ("examples" if artifact.is_example else "") / name, artifact.kind)
-    return files
+    return dict(sorted(files.items()))  # cargo reports first what was ready first, which is not the same each time
 
 
 def _accept(context: Context, build: Build, outcome: Outcome) -> BuildResult:

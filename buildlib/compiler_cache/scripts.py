@@ -15,7 +15,7 @@ What is in sccache's keys: generate_hash_key in src/compiler/rust.rs and c.rs of
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,7 +23,7 @@ from shlex import quote
 from typing import TypedDict
 
 from buildlib import elf
-from buildlib.core.plan import Script, Trims, Write
+from buildlib.core.plan import Job, Script, Trims, Write
 
 VERSION = "1"  # part of every key: change it when a change of the scripts changes what compilers make
 # Exit codes that no compiler has: a path of this machine is in what was compiled; sccache itself failed.
@@ -51,11 +51,18 @@ class CompilerCache:
     folder: Path  # of the inner scripts
     trims: Trims
     in_wrapper: bool = False  # whether the user's configuration has sccache around rustc already
+    engine: str = ""  # the path of docker or podman, where cross compiles in a container
+    question: Job | None = None  # makes cross write down how it starts that container
 
     @property
     def log(self) -> Path:
         """The file with a line for each compilation: see `use`."""
         return self.folder / "compilations"
+
+    @property
+    def container(self) -> Path:
+        """The file with the answer to `question`: the options and the image of `docker run`, each with a null byte behind it."""
+        return self.folder / "container-options"
 
     @property
     def arch(self) -> str:
@@ -80,24 +87,25 @@ class CompilerCache:
             **(dict.fromkeys(("RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"), "") if self.in_wrapper else {}),
         }  # fmt: skip
 
-    def rustc(self, script: Script, rustc: Path, plain: str, std: tuple[Path, Path]) -> str:
+    def rustc(self, script: Script, rustc: Path, plain: str, std: Iterable[str], name: str = "rustc") -> str:
         """Write the two scripts, and return the path of the outer one.
 
-        `rustc` is the compiler itself, `plain` one with all flags that a compilation needs. `std` are the directories of the standard
-        libraries of this machine and of the target.
+        `rustc` is the compiler itself, `plain` one with all flags that a compilation needs. `std` are the identities of the standard
+        libraries of this machine and of the target, as words of a shell, and `name` is that of the outer script.
         """
-        own, of_target = map(_identity, std)
+        own, of_target = std
         words = {
-            "PATHS": f"{_arrays(self.trims)}\n{_filled('paths.bash', {})}",
+            "PATHS": f"{_arrays(self.trims)}\n{filled('paths.bash', {})}",
             "PLAIN": quote(plain),
             "SCCACHE": quote(str(self.sccache)),
             "RUSTC": quote(str(rustc)),
             "HOST_KEY": f"{VERSION}-{own}",
             "TARGET_KEY": f"{VERSION}-{own}-{of_target}",
-            "OWN": " ".join(f"-e {quote(f'{path}/')}" for path, name in self.trims if name in OUTPUTS),
+            "OWN": " ".join(f"-e {quote(f'{path}/')}" for path, name in self.trims if name in OUTPUTS)
+            or "-e /.buildlib/",
         }
-        words["INNER"] = quote(script("cached/rustc", _filled("rustc_inner.bash", words)))
-        return script("rustc", _filled("rustc_outer.bash", words))
+        words["INNER"] = quote(script("cached/rustc", filled("rustc_inner.bash", words)))
+        return script(name, filled("rustc_outer.bash", words))
 
     def c_compiler(self, script: Script, name: str, plain: str, identity: str) -> str:
         """The text of a script that compiles through the cache.
@@ -119,12 +127,13 @@ class CompilerCache:
     def _compilation(self, script: Script, name: str, plain: str, identity: str) -> str:
         """Lines of a shell script that compile "$@" through the cache and exit, if it is a compilation."""
         folder = hashlib.sha256(identity.encode()).hexdigest()[:8]
-        inner = script(f"cached/{folder}/{name}", _filled("c_inner.sh", {"IDENTITY": f"{VERSION} {identity}"}))
+        inner = script(f"cached/{folder}/{name}", filled("c_inner.sh", {"IDENTITY": f"{VERSION} {identity}"}))
         words = {"PLAIN": quote(plain), "SCCACHE": quote(str(self.sccache)), "INNER": quote(inner)}
-        return _filled("c_outer.sh", words)
+        return filled("c_outer.sh", words)
 
 
-def _filled(template: str, words: Mapping[str, str]) -> str:
+def filled(template: str, words: Mapping[str, str]) -> str:
+    """The text of a file of this package, with the words in the place of their names between two @."""
     text = Path(__file__).with_name(template).read_text(encoding="utf-8")
     for name, value in {**words, "LOCAL": str(LOCAL), "FAILED": str(FAILED)}.items():
         text = text.replace(f"@{name}@", value)
@@ -145,9 +154,8 @@ def identity(folder: Path) -> str:
     return digest.hexdigest()[:32]
 
 
-_identity = cache(
-    identity
-)  # once for a command: all targets share the one of this machine, and it is tens of megabytes
+# Once for a command: all targets share the one of this machine, and it is tens of megabytes.
+std_identity = cache(identity)
 
 
 class CacheUse(TypedDict):

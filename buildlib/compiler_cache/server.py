@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from buildlib.compiler_cache import containers
 from buildlib.compiler_cache.scripts import SOCKET, CompilerCache, use
 from buildlib.compiler_cache.store import problem, server_environment
 from buildlib.core.plan import Step
@@ -34,19 +35,21 @@ def serving(context: Context, of_targets: Iterable[CompilerCache | None]) -> Ite
 
     At the end a line for each target says how much of it came from the cache.
     """
-    settings, root, caches = context.config.cache, context.workspace.root, [one for one in of_targets if one]
-    if why := problem(context.host, settings, root, trim=context.config.trim_paths):
+    settings, root, found = context.config.cache, context.workspace.root, list(of_targets)
+    caches = [one for one in found if one]
+    why = problem(context.host, settings, root, trim=context.config.trim_paths)
+    if settings.compiler and not why and None in found:
+        why = "cross starts its containers on another machine"
+    if why:
         context.console.warn(f"no compiler cache: {why}")
     if not caches or context.run.dry:
         yield
         return
-    with _started(context, caches) as (sccache, socket):
-        if socket:
-            with _watched(context, sccache, socket):
-                yield
-            context.run(_question(sccache, socket, "--stop-server"))  # which waits until everything is stored
-        else:
-            yield
+    with ExitStack() as stack:
+        local = [one for one in caches if not one.engine]
+        for group in ([local] if local else []) + [[one] for one in caches if one.engine]:
+            stack.enter_context(_serving(context, group))
+        yield
     for cache in caches:
         made = use(read_text(cache.log))
         if number := made["compilations"]:
@@ -55,22 +58,56 @@ def serving(context: Context, of_targets: Iterable[CompilerCache | None]) -> Ite
 
 
 @contextmanager
+def _serving(context: Context, caches: list[CompilerCache]) -> Iterator[None]:
+    """One server for all targets of this machine's compilers, or for one in a container."""
+    with _started(context, caches) as (sccache, socket):
+        if socket:
+            with _watched(context, sccache, socket):
+                yield
+            context.run(_question(sccache, socket, "--stop-server"))  # which waits until everything is stored
+        else:
+            yield
+
+
+@contextmanager
 def _started(context: Context, caches: list[CompilerCache]) -> Iterator[tuple[Path, Path | None]]:
     """sccache, and the socket on which its server listens until the end; None if it does not start."""
     settings, sccache, socket = context.config.cache, caches[0].sccache, caches[0].socket
     socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     for other in socket.parent.glob("*.sock"):  # of commands that were killed, one of which may have had this number
-        if other == socket or not _runs(other.stem):
+        if other == socket or not _runs(other.stem.partition("-")[0]):
             other.unlink(missing_ok=True)
-    env = server_environment(settings, context.workspace.root, caches, context.host.env)
     own = {"SCCACHE_START_SERVER": "1", "SCCACHE_NO_DAEMON": "1", "SCCACHE_IDLE_TIMEOUT": IDLE, SOCKET: str(socket)}
+    env = server_environment(settings, context.workspace.root, caches, context.host.env) | own
+    argv = _command(context, caches[0], env)
+    if not argv:
+        context.console.warn("no compiler cache: cross does not say how it starts its container; compiling without it")
+        yield sccache, None
+        return
     try:
-        with background((str(sccache),), {**env, **own}, until=socket.is_socket, seconds=START) as failure:
+        with background(argv, env, until=socket.is_socket, seconds=START) as failure:
             if failure is not None:
                 context.console.warn(f"no compiler cache: {_cause(failure, settings.compiler)}; compiling without it")
             yield sccache, socket if failure is None else None
     finally:
         socket.unlink(missing_ok=True)
+
+
+def _command(context: Context, cache: CompilerCache, env: Mapping[str, str]) -> tuple[str, ...]:
+    """The command line of the server, for cross in a container; nothing if cross has not said how it starts one."""
+    if not cache.question:
+        return (str(cache.sccache),)
+    cache.container.unlink(missing_ok=True)  # the answer of an earlier build
+    context.run.job(cache.question)
+    if not (answer := read_text(cache.container)):
+        return ()
+    asks, pull = containers.image(cache, answer)
+    if not context.run(asks):
+        context.run(pull)
+    if store := env.get("SCCACHE_DIR"):
+        with suppress(OSError):  # the server says what is wrong with it
+            Path(store).mkdir(parents=True, exist_ok=True)  # the engine would make it for root
+    return containers.server(cache, answer, env)
 
 
 def _runs(number: str) -> bool:

@@ -50,15 +50,33 @@ def requirements(settings: Cache) -> tuple[Requirement, ...]:
     )  # fmt: skip
 
 
-def compiler_cache(host: Host, settings: Cache, root: Path, tools: Path, trims: Trims) -> CompilerCache | None:
-    """How compilations of the workspace in `root`, with the scripts in `tools`, use the cache; None without one."""
+def compiler_cache(
+    host: Host, settings: Cache, root: Path, tools: Path, trims: Trims, container: bool = False
+) -> CompilerCache | None:
+    """How compilations of the workspace in `root`, with the scripts in `tools`, use the cache; None without one.
+
+    `container` is for a backend that compiles in one: no path of this machine is in what is compiled there.
+    """
     sccache = host.which("sccache")
-    if not (settings.compiler and sccache) or problem(host, settings, root, trim=bool(trims)):
+    if not (settings.compiler and sccache) or problem(host, settings, root, trim=bool(trims) or container):
         return None
+    if container:
+        engine = _cross_engine(host)
+        path = socket(host)
+        path = path.with_stem(f"{path.stem}-{tools.parent.name}")
+        inside = CompilerCache(sccache=Path(sccache), socket=path, folder=tools / "cached", trims=(), engine=engine)
+        return inside if engine else None
     wrappers = {Path(wrapper.text).name for wrapper in host.cargo_config.wrappers}
     return CompilerCache(
         sccache=Path(sccache), socket=socket(host), folder=tools / "cached", trims=trims, in_wrapper="sccache" in wrappers
     )  # fmt: skip
+
+
+def _cross_engine(host: Host) -> str:
+    """The path of the container engine that cross chooses; "" without one, or with one that cannot see this machine's files."""
+    own = host.env.get("CROSS_CONTAINER_ENGINE")
+    elsewhere = host.env.get("CROSS_REMOTE") or host.env.get("CROSS_CONTAINER_IN_CONTAINER")
+    return "" if elsewhere else host.which(*([own] if own else ("docker", "podman"))) or ""
 
 
 def socket(host: Host) -> Path:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from buildlib.compiler_cache import containers
 from buildlib.compiler_cache.scripts import CompilerCache
 from buildlib.compiler_cache.store import compiler_cache
 from buildlib.core.plan import Action, Job, ShareHostUnits, Step, Trims
@@ -81,11 +82,14 @@ def invocation(host: Host, config: Config, workspace: Workspace, request: Reques
     names: Trims = ()
     if compiler and config.trim_paths:
         names = trims(host, workspace.root, target_dir, compiler.toolchain)
-    cache = compiler_cache(host, config.cache, workspace.root, tools, names) if compiler else None
+    cache = compiler_cache(host, config.cache, workspace.root, tools, names, container=not compiler)
     env, scripts = environment(host, target, backend, compiler, tools, names, cache)
     if cache:
         env |= cache.environment
         scripts += cache.actions
+        if cache.engine:
+            argv = (*backend.program(host, None), "build", "--target", target.triple, "--target-dir", str(target_dir))
+            cache = replace(cache, question=containers.question(argv, env, scripts, host.cwd))
     if names:
         # Compilers of C write the shell's name for the directory into debug information, which may lead through a link.
         env["PWD"] = str(host.cwd)

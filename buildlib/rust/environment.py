@@ -9,7 +9,8 @@ from pathlib import Path
 from shlex import quote
 
 from buildlib import elf
-from buildlib.compiler_cache.scripts import CompilerCache
+from buildlib.compiler_cache import containers
+from buildlib.compiler_cache.scripts import CompilerCache, std_identity
 from buildlib.core.plan import Script, Trims, Write, words
 from buildlib.core.sysroot import Sysroot
 from buildlib.core.targets import SMALLEST_PAGE, Target, cargo_variable
@@ -99,14 +100,15 @@ def environment(
         return str(tools / name)
 
     if compiler is None:  # cross: the container has its own environment
-        return dict(backend.variables(host, target, script, tools)), tuple(scripts)
-    env: dict[str, str] = {"PATH": ":".join(host.path)}
-    env["CARGO"] = str(compiler.toolchain.cargo)
-    env["RUSTC"] = str(compiler.toolchain.rustc)
+        env = dict(backend.variables(host, target, script, tools))
+        return env | (containers.variables(cache, script, target) if cache else {}), tuple(scripts)
+    own = compiler.toolchain
+    env = {"PATH": ":".join(host.path), "CARGO": str(own.cargo), "RUSTC": str(own.rustc)}
     if text := rustc_wrapper(host, compiler, target, trims):
         env["RUSTC"] = script("plain/rustc" if cache else "rustc", text)
     if cache:
-        env["RUSTC"] = cache.rustc(script, compiler.toolchain.rustc, env["RUSTC"], compiler.std_folders(target))
+        std = map(std_identity, compiler.std_folders(target))
+        env["RUSTC"] = cache.rustc(script, own.rustc, env["RUSTC"], std)
     env.update(backend.variables(host, target, script, tools))
     if trims:
         env.update(_trimming(host, target, env, script, c_flags(trims), cache))
@@ -114,16 +116,16 @@ def environment(
         # jemalloc compiles the page size in, and aborts on larger pages. It is the power of two of the largest ones.
         env["JEMALLOC_SYS_WITH_LG_PAGE"] = str(target.page_size.bit_length() - 1)
     if backend.compiles_c(host, target):
-        env.update(_plain_names(host, compiler.toolchain.host, target, script))
+        env.update(_plain_names(host, own.host, target, script))
     if host.libclang:
         env["LIBCLANG_PATH"] = str(host.libclang)
     if (flags := user_flags.replacement(host, target, backend)) is not None:
         env["CARGO_ENCODED_RUSTFLAGS"] = "\x1f".join(flags)
-    own = host.script_env
+    users = host.script_env
     kept = {
-        name: value for name, value in env.items() if name in ALWAYS_SET or name not in own or _is_absent(host, name)
+        name: value for name, value in env.items() if name in ALWAYS_SET or name not in users or _is_absent(host, name)
     }
-    kept |= _host_linker(host, target, backend, compiler.toolchain.host)
+    kept |= _host_linker(host, target, backend, own.host)
     return kept | _system_libraries(host, target, env), tuple(scripts)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import base_images
 import containers
 import pytest
+import shared_store
 import signatures
 import signed_project
 from project import DOCTOR_BUILDER, Project
@@ -256,3 +257,9 @@ def other_key(signing_program, tmp_path_factory):
 def small_workspace(qemu, tmp_path_factory):
     """A small workspace with static binaries for two platforms. Tests copy it."""
     return signed_project.compiled(tmp_path_factory.mktemp("small") / "work space", signed_project.ARCHES)
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory):
+    with shared_store.redis_servers(lambda: tmp_path_factory.mktemp("redis")) as start:
+        yield start

@@ -12,6 +12,7 @@ from pathlib import Path
 import cross_tools
 import pytest
 from elftools.elf.elffile import ELFFile
+from shared_store import NO_USE, PASSWORD, Place
 from testbed import BUILDLIB, HERE, run, skip_or_fail
 
 from buildlib.machine.host import cache_folder
@@ -106,3 +107,27 @@ def test_cross_compiles_in_a_container_and_does_not_change_rustup(
     assert (again.code, compared["identical"]) == (0, True), again
     assert run("rustup", "toolchain", "list", env=env).out == before
     assert "syncing channel updates" not in built.err
+
+
+def test_another_user_elsewhere_compiles_nothing_again_in_a_container(
+    redis_server, qemu, docker, cross_program, cross_image, rustup_home, tmp_path
+):
+    store, _ = redis_server()
+    tools = {**docker, **rustup_home, "PATH": f"{cross_program}:{os.environ['PATH']}", "BUILDLIB_BACKEND": "cross"}
+    shared = {**tools, "BUILDLIB_CACHE_COMPILER": store, "SCCACHE_REDIS_PASSWORD": PASSWORD}
+
+    def place(name, env):
+        made = Place(tmp_path / name, **env)
+        (made.root / "Cross.toml").write_text(f'[target.aarch64-unknown-linux-gnu]\nimage = "{cross_image}"\n')
+        with (made.root / "Cargo.toml").open("a") as manifest:
+            manifest.write("[workspace]\n")  # cross mounts what is no member under the path that it has on this machine
+        return made
+
+    without = place("without", tools).build()
+    first = place("first", shared).build()
+    second = place("quite-another", shared).build()
+    assert [made[0] for made in (without, first, second)] == [
+        NO_USE, {"compilations": 2, "hits": 0}, {"compilations": 2, "hits": 2},
+    ]  # fmt: skip
+    assert without[2] == first[2] == second[2]
+    assert run("docker", "ps", "--quiet", env=docker).out == ""

@@ -45,7 +45,7 @@ class Machine:
         self.cache = CompilerCache(
             sccache=root / "sccache", socket=root / "s", folder=self.tools / "cached", trims=trims
         )
-        self.rustc = self.cache.rustc(self.script, root / "rustc", str(root / "rustc"), (root / "std", root / "std"))
+        self.rustc = self.cache.rustc(self.script, root / "rustc", str(root / "rustc"), (identity(root / "std"),) * 2)
         for action in self.cache.actions:
             action.path.write_text(action.text)
         self.listener = socket.socket(socket.AF_UNIX)

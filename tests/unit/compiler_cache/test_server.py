@@ -2,12 +2,14 @@
 
 import os
 import subprocess
+from dataclasses import replace
 
 import pytest
 from machines import Machine, settings
 
 from buildlib.compiler_cache import server
 from buildlib.compiler_cache.scripts import CompilerCache
+from buildlib.core.plan import Job, Write
 from buildlib.core.settings import Retry
 from buildlib.machine.workspace import Workspace
 from buildlib.process.console import Console
@@ -54,12 +56,49 @@ class Build:
 @pytest.mark.processes
 def test_the_server_listens_during_the_build_and_its_use_is_told(tmp_path):
     build = Build(tmp_path, LISTENS)
-    with server.serving(build.context, [build.cache, None]):
+    with server.serving(build.context, [build.cache]):
         assert build.cache.socket.is_socket()
         build.cache.log.write_text("rustc\nC\ncompiled\nrustc\n")
     assert (build.said, build.cache.socket.exists(), (tmp_path / "stopped").exists()) == (
         ["arm64: 2 of 3 compilations (66 %) from the compiler cache"], False, True,
     )  # fmt: skip
+
+
+@pytest.mark.processes
+def test_cross_has_a_server_of_its_own_in_a_container(tmp_path):
+    build = Build(tmp_path, LISTENS)
+    (tmp_path / "docker").write_text(
+        '#!/bin/sh\necho "$@" >> "$0.started"\ncase $1 in image) exit 1 ;; pull) exit ;; esac\nfor last; do :; done\nexec "$last"\n'
+    )
+    (tmp_path / "docker").chmod(0o755)
+    folder = tmp_path / "riscv64" / "tools" / "cached"
+    folder.mkdir(parents=True)
+    answer = Job(name="cross", steps=(Write(path=folder / "container-options", text="--rm\0image:1\0"),))
+    inside = replace(
+        build.cache, socket=tmp_path / "x" / "1-riscv64.sock", folder=folder, engine=str(tmp_path / "docker"), question=answer
+    )  # fmt: skip
+    with server.serving(build.context, [inside, None]):
+        assert (inside.socket.is_socket(), build.cache.socket.exists()) == (True, False)
+        inside.log.write_text("rustc\n")
+    assert (build.said, inside.socket.exists(), (tmp_path / "stopped").exists()) == (
+        ["no compiler cache: cross starts its containers on another machine",
+         "riscv64: 1 of 1 compilations (100 %) from the compiler cache"], False, True,
+    )  # fmt: skip
+    asked, pulled, started = (tmp_path / "docker.started").read_text().splitlines()
+    assert (asked, pulled) == ("image inspect image:1", "pull image:1")
+    assert started.endswith(f" --rm image:1 {tmp_path}/sccache")
+
+
+@pytest.mark.processes
+def test_without_an_answer_of_cross_there_is_no_server(tmp_path):
+    build = Build(tmp_path, LISTENS)
+    silent = replace(
+        build.cache, engine="docker", question=Job(name="cross", steps=(Write(path=tmp_path / "asked", text=""),))
+    )
+    silent.container.write_text("--rm\0image:1\0")  # of an earlier build
+    with server.serving(build.context, [silent]):
+        assert not silent.socket.exists()
+    assert build.said == ["no compiler cache: cross does not say how it starts its container; compiling without it"]
 
 
 @pytest.mark.processes

@@ -1,80 +1,107 @@
-"""The cache where cross compiles, which is in a container.
+"""The cache with cross, which compiles in a container.
 
-cross mounts the workspace, the toolchain, cargo's home and the target directory under the same paths on every machine: what is
-compiled has no path of this one, and keys need no names for any. sccache's server compiles itself, so it runs in a second container
-of the same image, with the same directories. What cross takes for the container engine is a script. It writes down how cross would
-start the container when it is asked, and otherwise adds the cache's files to it.
+cross mounts the workspace, the toolchain, cargo's home and the target directory under the same paths on every machine, so keys need no
+other names for paths. sccache's server runs the compilers itself. It therefore runs in a second container of the same image, with the
+same mounts. CROSS_CONTAINER_ENGINE is a wrapper script: it records the options of the container, or adds the cache's mounts to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 
-from buildlib.compiler_cache.scripts import CompilerCache, filled
+from buildlib.compiler_cache.scripts import VERSION, CompilerCache, filled
 from buildlib.core.plan import Action, Job, Script, Step, words
 from buildlib.core.targets import Target
 
 RUSTC = Path("/rust/bin/rustc")  # the toolchain, where cross mounts it (docker/local.rs of cross 0.2.5)
+SCCACHE = Path("/.buildlib/sccache")  # not where its own path is: a configuration that names sccache would find it
 ASKS = "_BUILDLIB_CACHE_ASKS"
 NAMES = {"CC": "cc", "CXX": "c++"}  # of variables, and by which sccache knows the compilers
-TERMINAL = ("-i", "-t")  # cross's own where it has one
-# What sccache's server reads of the environment.
+# Variables that sccache's server reads.
 FOR_SERVER = ("SCCACHE_", "AWS_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
+# Options of one container that a second one cannot have, with a value or without: a terminal, and what CROSS_CONTAINER_OPTS may have.
+WITHOUT_VALUE = frozenset({"-i", "-t", "-it", "-ti", "--interactive", "--tty"})
+WITH_VALUE = frozenset(
+    {"--name", "--cidfile", "--network", "--net", "--ip", "--ip6", "-p", "--publish", "--hostname", "-h"}
+)
+# PID 1 ignores signals without a handler; --init would need a program that podman may lack.
+UNTIL_ENDED = ("sh", "-c", 'trap exit INT TERM; "$0" & wait "$!"')
 
 
 def variables(cache: CompilerCache, script: Script, target: Target) -> dict[str, str]:
-    """Write the scripts in the place of the engine, rustc and the C compilers; the variables with which cross uses them."""
-    folder = quote(str(cache.folder))
+    """Write the wrappers of the engine, of rustc and of the C compilers; the variables with which cross uses them."""
+    folder, inside = quote(str(cache.folder)), replace(cache, sccache=SCCACHE)
     std = ("$_BUILDLIB_STD", "$_BUILDLIB_TARGET_STD")
-    rustc = cache.rustc(
+    rustc = inside.rustc(
         script, RUSTC, str(RUSTC), std, "inside/rustc"
     )  # cross, whose PATH has the scripts, needs the real one
-    script("cached/c_inner", filled("c_inner.sh", {"IDENTITY": "@SUM@"}))
+    script("cached/c_inner", filled("c_inner.sh", {"IDENTITY": f"{VERSION} @SUM@"}))
     for name, kind in NAMES.items():
         programs = {"PLAIN": f'"$_BUILDLIB_PLAIN_{name}"', "INNER": f'"$_BUILDLIB_INNER_{name}"'}
-        text = filled("c_outer.sh", {**programs, "SCCACHE": quote(str(cache.sccache))})
+        text = filled("c_outer.sh", {**programs, "SCCACHE": str(SCCACHE), "AGAIN": inside.again})
         script(f"cached/{kind}", f'#!/bin/sh\n{text}exec {programs["PLAIN"]} "$@"\n')
-    found = {"RUSTC": quote(rustc), "TRIPLE": target.triple, "TARGET": target.env, "FOLDER": folder}
+    names = {"RUSTC": quote(rustc), "TRIPLE": target.triple, "TARGET": target.env, "FOLDER": folder}
     added = (*_mounts(cache), *words("--env", cache.environment))
-    asked = {
-        "ENGINE": quote(cache.engine), "OPTIONS": quote(str(cache.container)), "ADDED": " ".join(map(quote, added)),
-        "CONTAINER": quote(script("cached/container", filled("container.sh", found))),
+    parts = {
+        "ASKS": ASKS, "ENGINE": quote(cache.engine), "OPTIONS": quote(str(cache.container_options)),
+        "ADDED": " ".join(map(quote, added)), "CONTAINER": quote(script("cached/container", filled("container.sh", names))),
     }  # fmt: skip
-    return {"CROSS_CONTAINER_ENGINE": script("engine", filled("engine.bash", asked))}
+    return {"CROSS_CONTAINER_ENGINE": script("engine", filled("engine.bash", parts))}
 
 
-def question(argv: tuple[str, ...], env: Mapping[str, str], scripts: Iterable[Action], cwd: Path) -> Job:
-    """Make cross, called by `argv` as for a build, write down how it starts its container."""
-    step = Step(title="cross's container", argv=argv, env={**env, ASKS: "1"}, cwd=cwd, stdout="keep", quiet=True)
+def probe(argv: tuple[str, ...], env: Mapping[str, str], scripts: Iterable[Action], cwd: Path) -> Job:
+    """Make cross, called by `argv` as for a build, record the options of its container."""
+    step = Step(
+        title="options of cross's container", argv=argv, env={**env, ASKS: "1"}, cwd=cwd, stdout="keep", quiet=True
+    )
     return Job(name=step.title, steps=(*scripts, step))
 
 
-def image(cache: CompilerCache, answer: str) -> tuple[Step, Step]:
-    """The question whether the image of cross's container is here, and the step that gets it, for which no server could wait.
-
-    `answer` is what is in `cache.container` after the question.
-    """
-    name = answer.split("\0")[-2]
-    asks = Step(title="cross's image", argv=(cache.engine, "image", "inspect", name), stdout="keep", quiet=True)
-    return asks, Step(title=f"pull {name}", argv=(cache.engine, "pull", name), attempts=10)
+def image(cache: CompilerCache, options: str) -> tuple[Step, Step]:
+    """Steps that look for the image and pull it. `options` is the text of `cache.container_options`."""
+    name = options.split("\0")[-2]
+    inspect = Step(title="cross's image", argv=(cache.engine, "image", "inspect", name), stdout="keep", quiet=True)
+    return inspect, Step(title=f"pull {name}", argv=(cache.engine, "pull", name), attempts=10)
 
 
-def server(cache: CompilerCache, answer: str, env: Mapping[str, str]) -> tuple[str, ...]:
-    """The command line that runs sccache's server with the environment `env` in a container like that of cross."""
-    *options, name = answer.split("\0")[:-1]
+def server(cache: CompilerCache, options: str, env: Mapping[str, str]) -> tuple[str, ...]:
+    """The command line that runs sccache's server with the environment `env`, beside the container with these `options`."""
+    *kept, name = _common(options.split("\0")[:-1])
     variables = [variable for variable in env if variable.upper().startswith(FOR_SERVER)]
     stores = [f"{env[variable]}:{env[variable]}:z" for variable in ("SCCACHE_DIR",) if variable in env]
     return (
-        cache.engine, "run", "--init", "--network", "host", *_mounts(cache), *words("--volume", stores), *words("--env", variables),
-        *(word for word in options if word not in TERMINAL), name, str(cache.sccache),
+        cache.engine, "run", *kept, "--name", _name(cache), "--network", "host", *_mounts(cache), *words("--volume", stores),
+        *words("--env", variables), name, *UNTIL_ENDED, str(SCCACHE),
     )  # fmt: skip
 
 
+def remove(cache: CompilerCache) -> Step:
+    """The step that removes the server's container, if an interruption has left it."""
+    return Step(
+        title="sccache's container", argv=(cache.engine, "rm", "--force", _name(cache)), stdout="keep", quiet=True
+    )
+
+
+def _name(cache: CompilerCache) -> str:
+    return f"buildlib-sccache-{cache.socket.parent.name}"
+
+
+def _common(options: list[str]) -> Iterator[str]:
+    """The options that a second container can have as well."""
+    rest = iter(options)
+    for word in rest:
+        if word in WITH_VALUE:
+            next(rest, None)
+        elif word not in WITHOUT_VALUE and word.partition("=")[0] not in WITH_VALUE:
+            yield word
+
+
 def _mounts(cache: CompilerCache) -> tuple[str, ...]:
-    """Options for the directories of the scripts and of the socket, and for sccache."""
+    """The mounts of the scripts, of the socket and of sccache."""
     folders = (
         f"{path}:{path}:z" for path in (cache.folder.parent, cache.socket.parent)
     )  # z: for SELinux, as cross does it
-    return words("--volume", (*folders, f"{cache.sccache}:{cache.sccache}:ro"))
+    return words("--volume", (*folders, f"{cache.sccache}:{SCCACHE}:ro"))

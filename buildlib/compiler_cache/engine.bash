@@ -1,8 +1,16 @@
 #!/bin/bash
-# What cross takes for the container engine. It writes down how the container would be started, or starts it with the cache's files.
+# CROSS_CONTAINER_ENGINE. With @ASKS@ it records how cross starts a container. A container that is started like the one recorded gets
+# what the cache needs; anything else is passed on as it is.
 [[ $1 == run && ${*: -3:2} == "sh -c" ]] || exec @ENGINE@ "$@"
-if [[ -n $_BUILDLIB_CACHE_ASKS ]]; then
-    printf '%s\0' "${@:2:$#-4}" > @OPTIONS@
-else
-    exec @ENGINE@ run @ADDED@ "${@:2:$#-3}" -c '. "$0"; eval "$1"' @CONTAINER@ "${*: -1}"
+options() { # without variables: cargo's own differ, and sccache's client tells its server those of each compilation
+    while (($#)); do
+        case $1 in -e | --env) shift ;; *) printf '%s\0' "$1" ;; esac
+        shift
+    done
+}
+if [[ -n $@ASKS@ ]]; then
+    options "${@:2:$#-4}" > @OPTIONS@
+    exit
 fi
+[[ -S $SCCACHE_SERVER_UDS ]] && options "${@:2:$#-4}" | cmp -s - @OPTIONS@ || exec @ENGINE@ "$@"
+exec @ENGINE@ run @ADDED@ "${@:2:$#-3}" -c '[ ! -r "$0" ] || . "$0"; eval "$1"' @CONTAINER@ "${*: -1}"

@@ -20,7 +20,9 @@ for word; do
     esac
     args+=("$word") previous=$word
 done
-(
+exec {stdout}>&1 # a free number: small ones may be those of the jobserver
+said=$(
+    exec 2>&1 >&"$stdout" {stdout}>&-
     export _BUILDLIB_DIRECTORY=$PWD CARGO_BUILDLIB=@HOST_KEY@
     case $words in *" --target "*) CARGO_BUILDLIB=@TARGET_KEY@ ;; esac
     for name in "${!CARGO_@}"; do
@@ -38,7 +40,9 @@ done
     exec @SCCACHE@ @INNER@ "${args[@]}"
 )
 code=$?
-case $code in @FAILED@ | @LOCAL@) exec @PLAIN@ "$@" ;; esac
+exec {stdout}>&-
+case $code in @AGAIN@) exec @PLAIN@ "$@" ;; esac # which says once more what is wrong with the source
+[[ -z $said ]] || printf '%s\n' "$said" >&2
 if [[ $code == 0 ]]; then
     echo rustc >> "$_BUILDLIB_CACHE_LOG"
     list=$folder/$crate$suffix.d

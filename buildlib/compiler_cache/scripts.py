@@ -52,7 +52,7 @@ class CompilerCache:
     trims: Trims
     in_wrapper: bool = False  # whether the user's configuration has sccache around rustc already
     engine: str = ""  # the path of docker or podman, where cross compiles in a container
-    question: Job | None = None  # makes cross write down how it starts that container
+    probe: Job | None = None  # makes cross record how it starts that container
 
     @property
     def log(self) -> Path:
@@ -60,8 +60,8 @@ class CompilerCache:
         return self.folder / "compilations"
 
     @property
-    def container(self) -> Path:
-        """The file with the answer to `question`: the options and the image of `docker run`, each with a null byte behind it."""
+    def container_options(self) -> Path:
+        """The file that `probe` writes: the options and the image of `docker run`, each with a null byte behind it."""
         return self.folder / "container-options"
 
     @property
@@ -87,6 +87,14 @@ class CompilerCache:
             **(dict.fromkeys(("RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"), "") if self.in_wrapper else {}),
         }  # fmt: skip
 
+    @property
+    def again(self) -> str:
+        """The exit codes after which the outer scripts compile without sccache, as a pattern of a shell.
+
+        In containers any failure: there the server may lack a file that the container of cargo has.
+        """
+        return "[!0]*" if self.engine else f"{FAILED} | {LOCAL}"
+
     def rustc(self, script: Script, rustc: Path, plain: str, std: Iterable[str], name: str = "rustc") -> str:
         """Write the two scripts, and return the path of the outer one.
 
@@ -98,6 +106,7 @@ class CompilerCache:
             "PATHS": f"{_arrays(self.trims)}\n{filled('paths.bash', {})}",
             "PLAIN": quote(plain),
             "SCCACHE": quote(str(self.sccache)),
+            "AGAIN": self.again,
             "RUSTC": quote(str(rustc)),
             "HOST_KEY": f"{VERSION}-{own}",
             "TARGET_KEY": f"{VERSION}-{own}-{of_target}",
@@ -128,7 +137,7 @@ class CompilerCache:
         """Lines of a shell script that compile "$@" through the cache and exit, if it is a compilation."""
         folder = hashlib.sha256(identity.encode()).hexdigest()[:8]
         inner = script(f"cached/{folder}/{name}", filled("c_inner.sh", {"IDENTITY": f"{VERSION} {identity}"}))
-        words = {"PLAIN": quote(plain), "SCCACHE": quote(str(self.sccache)), "INNER": quote(inner)}
+        words = {"PLAIN": quote(plain), "SCCACHE": quote(str(self.sccache)), "INNER": quote(inner), "AGAIN": self.again}
         return filled("c_outer.sh", words)
 
 

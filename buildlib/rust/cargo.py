@@ -82,14 +82,13 @@ def invocation(host: Host, config: Config, workspace: Workspace, request: Reques
     names: Trims = ()
     if compiler and config.trim_paths:
         names = trims(host, workspace.root, target_dir, compiler.toolchain)
-    cache = compiler_cache(host, config.cache, workspace.root, tools, names, container=not compiler)
+    cache = compiler_cache(
+        host, config.cache, workspace.root, tools, names, container=not compiler and config.trim_paths
+    )
     env, scripts = environment(host, target, backend, compiler, tools, names, cache)
     if cache:
         env |= cache.environment
         scripts += cache.actions
-        if cache.engine:
-            argv = (*backend.program(host, None), "build", "--target", target.triple, "--target-dir", str(target_dir))
-            cache = replace(cache, question=containers.question(argv, env, scripts, host.cwd))
     if names:
         # Compilers of C write the shell's name for the directory into debug information, which may lead through a link.
         env["PWD"] = str(host.cwd)
@@ -101,6 +100,9 @@ def invocation(host: Host, config: Config, workspace: Workspace, request: Reques
         *request.run_flags(),
         "--target-dir", str(target_dir),
     )  # fmt: skip
+    if cache and cache.engine:
+        argv = (*backend.program(host, None), "build", "--target", target.triple, *flags)
+        cache = replace(cache, probe=containers.probe(argv, env, scripts, host.cwd))
     actions: tuple[Action, ...] = (*scripts, ShareHostUnits(into=target_dir)) if backend.local else scripts
     return Invocation(
         program=backend.program(host, compiler.toolchain if compiler else None), triple=backend.triple(target), flags=flags,

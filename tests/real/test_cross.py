@@ -112,7 +112,7 @@ def test_cross_compiles_in_a_container_and_does_not_change_rustup(
 def test_another_user_elsewhere_compiles_nothing_again_in_a_container(
     redis_server, qemu, docker, cross_program, cross_image, rustup_home, tmp_path
 ):
-    store, _ = redis_server()
+    store, server = redis_server()
     tools = {**docker, **rustup_home, "PATH": f"{cross_program}:{os.environ['PATH']}", "BUILDLIB_BACKEND": "cross"}
     shared = {**tools, "BUILDLIB_CACHE_COMPILER": store, "SCCACHE_REDIS_PASSWORD": PASSWORD}
 
@@ -130,4 +130,9 @@ def test_another_user_elsewhere_compiles_nothing_again_in_a_container(
         NO_USE, {"compilations": 2, "hits": 0}, {"compilations": 2, "hits": 2},
     ]  # fmt: skip
     assert without[2] == first[2] == second[2]
-    assert run("docker", "ps", "--quiet", env=docker).out == ""
+    server.kill()
+    server.wait()
+    use, said, program = place("down", shared).build()
+    assert (use, program) == (NO_USE, without[2])
+    assert f"warning: no compiler cache: {store}" in said and "compiling without it" in said
+    assert run("docker", "ps", "--all", "--quiet", "--filter", "name=buildlib-sccache", env=docker).out == ""

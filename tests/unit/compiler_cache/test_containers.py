@@ -1,6 +1,7 @@
 """How cross's container gets the cache's files, with a stand-in for the engine."""
 
 import os
+import socket
 import subprocess
 from pathlib import Path
 
@@ -26,11 +27,11 @@ def cross_cache(host, tools):
     return compiler_cache(host, settings(**STORE).cache, Path("/ws"), tools, (), container=True)
 
 
-def test_the_cache_of_a_container_has_a_socket_for_each_target_and_no_paths():
+def test_the_cache_of_a_container_has_a_directory_for_each_target_and_no_paths():
     host = Machine(("bash", "sccache", "docker", "podman"))
     cache = cross_cache(host, Path("/ws/target/arm64/tools"))
     assert cache == CompilerCache(
-        sccache=Path(host.which("sccache")), socket=host.cache / "sccache" / f"{os.getpid()}-arm64.sock",
+        sccache=Path(host.which("sccache")), socket=host.cache / "sccache" / f"{os.getpid()}-arm64" / "s",
         folder=Path("/ws/target/arm64/tools/cached"), trims=(), engine=host.which("docker"),
     )  # fmt: skip
 
@@ -43,7 +44,9 @@ def test_the_cache_of_a_container_has_a_socket_for_each_target_and_no_paths():
         (("docker", "podman"), {"CROSS_CONTAINER_ENGINE": "podman"}, "podman"),
         (("docker",), {"CROSS_CONTAINER_ENGINE": "podman"}, None),
         (("docker",), {"CROSS_REMOTE": "1"}, None),
+        (("docker",), {"CROSS_REMOTE": "0", "CROSS_DOCKER_IN_DOCKER": "false"}, "docker"),
         (("docker",), {"CROSS_CONTAINER_IN_CONTAINER": "true"}, None),
+        (("docker",), {"CROSS_DOCKER_IN_DOCKER": "true"}, None),
         ((), {}, None),
     ],
 )
@@ -57,8 +60,9 @@ def test_it_is_the_engine_that_cross_chooses(programs, env, expected):
 def cache(tmp_path):
     (tmp_path / "docker").write_text(ENGINE)
     (tmp_path / "docker").chmod(0o755)
+    (tmp_path / "1-arm64").mkdir()
     return CompilerCache(
-        sccache=tmp_path / "sccache", socket=tmp_path / "s" / "1-arm64.sock", folder=tmp_path / "a b" / "cached", trims=(),
+        sccache=tmp_path / "sccache", socket=tmp_path / "1-arm64" / "s", folder=tmp_path / "a b" / "cached", trims=(),
         engine=str(tmp_path / "docker"),
     )  # fmt: skip
 
@@ -74,45 +78,66 @@ def script(cache):
     return write
 
 
+def mounts(cache):
+    tools, sockets = cache.folder.parent, cache.socket.parent
+    folders = ("--volume", f"{tools}:{tools}:z", "--volume", f"{sockets}:{sockets}:z")
+    return (*folders, "--volume", f"{cache.sccache}:/.buildlib/sccache:ro")
+
+
 @pytest.mark.processes
-def test_the_container_is_written_down_when_asked_and_gets_the_files_otherwise(cache, tmp_path):
-    env = containers.variables(cache, script(cache), TARGETS["arm64"])
-    program = env["CROSS_CONTAINER_ENGINE"]
-    started = (program, "run", "--rm", "-e", "X=a b", "image:1", "sh", "-c", "echo built, RUSTC=$RUSTC")
+def test_the_options_are_recorded_and_the_same_container_gets_the_files(cache):
+    program = containers.variables(cache, script(cache), TARGETS["arm64"])["CROSS_CONTAINER_ENGINE"]
+    command = "echo built, RUSTC=$RUSTC"
+    started = ("run", "--rm", "-e", "X=1", "-v", "/a b:/b", "image:1", "sh", "-c", command)
 
     def engine(*argv, **variables):
-        return subprocess.run(
-            argv, env={"PATH": os.environ["PATH"], **variables}, capture_output=True, text=True, check=True
-        ).stdout
+        env = {"PATH": os.environ["PATH"], **cache.environment, **variables}
+        done = subprocess.run((program, *argv), env=env, capture_output=True, text=True, check=True)
+        return done.stdout.splitlines()
 
-    assert engine(program, "ps", "-a") == "engine: ps -a\n"
-    assert engine(*started, **{containers.ASKS: "1"}) == ""
-    assert cache.container.read_text() == "--rm\0-e\0X=a b\0image:1\0"
-    *words, said = engine(*started).splitlines()
-    tools, sockets, sccache = cache.folder.parent, tmp_path / "s", cache.sccache
-    assert words == [
-        "run", "--volume", f"{tools}:{tools}:z", "--volume", f"{sockets}:{sockets}:z", "--volume", f"{sccache}:{sccache}:ro",
-        *(word for name in cache.environment for word in ("--env", name)),
-        "--rm", "-e", "X=a b", "image:1", "sh", "-c", '. "$0"; eval "$1"', f"{cache.folder}/container",
-        "echo built, RUSTC=$RUSTC",
-    ]  # fmt: skip
-    assert said == "built, RUSTC="  # without a server nothing is in rustc's place
+    assert engine("ps", "-a") == ["engine: ps -a"]
+    assert engine(*started, **{containers.ASKS: "1"}) == []
+    assert cache.container_options.read_text() == "--rm\0-v\0/a b:/b\0image:1\0"
+    assert engine(*started) == [*started, "built, RUSTC="]  # there is no server
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(cache.socket))
+        assert engine(*started) == [
+            "run", *mounts(cache), *(word for name in cache.environment for word in ("--env", name)), *started[1:-1],
+            '[ ! -r "$0" ] || . "$0"; eval "$1"', f"{cache.folder}/container", command,
+            f"built, RUSTC={cache.folder.parent}/inside/rustc",
+        ]  # fmt: skip
+        assert engine(*started[:3], "Y", *started[4:])[-1] == f"built, RUSTC={cache.folder.parent}/inside/rustc"
+        other = (*started[:5], "/c:/b", *started[6:])
+        assert engine(*other) == [*other, "built, RUSTC="]  # the server's container would not be like it
 
 
-def test_the_server_runs_in_a_container_like_that_with_the_store(cache, tmp_path):
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ("--rm -e X", "--rm -e X"),
+        ("-i -t --rm", "--rm"),
+        ("-it --name x --name=y --rm --network n --network=n --net n -p 1:1 --cidfile f", "--rm"),
+        ("-v /a:/b --user 0:0 --env-file f", "-v /a:/b --user 0:0 --env-file f"),
+    ],
+)
+def test_the_server_runs_in_a_container_like_that_with_the_store(cache, options, kept):
     env = {"SCCACHE_DIR": "/store", "SCCACHE_REDIS_PASSWORD": "p", "https_proxy": "http://p:1", "HOME": "/h"}
-    tools, sockets, sccache = cache.folder.parent, tmp_path / "s", cache.sccache
-    assert containers.server(cache, "--rm\0-e\0X=a b\0-i\0-t\0image:1\0", env) == (
-        cache.engine, "run", "--init", "--network", "host", "--volume", f"{tools}:{tools}:z", "--volume", f"{sockets}:{sockets}:z",
-        "--volume", f"{sccache}:{sccache}:ro", "--volume", "/store:/store:z", "--env", "SCCACHE_DIR",
-        "--env", "SCCACHE_REDIS_PASSWORD", "--env", "https_proxy", "--rm", "-e", "X=a b", "image:1", str(sccache),
+    text = "\0".join((*options.split(), "image:1", ""))
+    assert containers.server(cache, text, env) == (
+        cache.engine, "run", *kept.split(), "--name", "buildlib-sccache-1-arm64", "--network", "host", *mounts(cache),
+        "--volume", "/store:/store:z", "--env", "SCCACHE_DIR", "--env", "SCCACHE_REDIS_PASSWORD", "--env", "https_proxy",
+        "image:1", *containers.UNTIL_ENDED, "/.buildlib/sccache",
     )  # fmt: skip
-    asks, pull = containers.image(cache, "--rm\0-e\0X=a b\0image:1\0")
-    assert (asks.argv, pull.argv) == ((cache.engine, "image", "inspect", "image:1"), (cache.engine, "pull", "image:1"))
+    inspect, pull = containers.image(cache, text)
+    assert (inspect.argv, pull.argv) == (
+        (cache.engine, "image", "inspect", "image:1"),
+        (cache.engine, "pull", "image:1"),
+    )
+    assert containers.remove(cache).argv == (cache.engine, "rm", "--force", "buildlib-sccache-1-arm64")
 
 
 def test_cross_is_asked_as_for_a_build():
-    job = containers.question(("cross", "build"), {"PATH": "/bin"}, (), Path("/ws"))
+    job = containers.probe(("cross", "build"), {"PATH": "/bin"}, (), Path("/ws"))
     (step,) = job.steps
     assert (step.argv, step.env, step.cwd, step.quiet) == (
         ("cross", "build"), {"PATH": "/bin", containers.ASKS: "1"}, Path("/ws"), True,

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from machines import Machine, settings
 
-from buildlib.compiler_cache import server
+from buildlib.compiler_cache import containers, server
 from buildlib.compiler_cache.scripts import CompilerCache
 from buildlib.core.plan import Job, Write
 from buildlib.core.settings import Retry
@@ -35,8 +35,8 @@ class Build:
     """A build with a stand-in for sccache."""
 
     def __init__(self, folder, program, **flags):
-        (folder / "sccache").write_text(program)
-        (folder / "sccache").chmod(0o755)
+        (folder / "server").write_text(program)
+        (folder / "server").chmod(0o755)
         (folder / "stats").write_text('{"stats": {"cache_timeouts": 0}}')
         self.folder, self.said = folder, []
         host = Machine(("bash",), cache=folder)
@@ -49,7 +49,10 @@ class Build:
         tools = folder / "arm64" / "tools" / "cached"
         tools.mkdir(parents=True)
         self.cache = CompilerCache(
-            sccache=folder / "sccache", socket=folder / "x" / "1.sock", folder=tools, trims=(("/w", "/src"),)
+            sccache=folder / "server",
+            socket=folder / "sccache" / "1.sock",
+            folder=tools,
+            trims=(("/w", "/src"),),
         )
 
 
@@ -68,37 +71,44 @@ def test_the_server_listens_during_the_build_and_its_use_is_told(tmp_path):
 def test_cross_has_a_server_of_its_own_in_a_container(tmp_path):
     build = Build(tmp_path, LISTENS)
     (tmp_path / "docker").write_text(
-        '#!/bin/sh\necho "$@" >> "$0.started"\ncase $1 in image) exit 1 ;; pull) exit ;; esac\nfor last; do :; done\nexec "$last"\n'
+        '#!/bin/sh\necho "$@" >> "$0.started"\ncase $1 in image) exit 1 ;; run) exec "${0%docker}server" ;; esac\n'
     )
     (tmp_path / "docker").chmod(0o755)
     folder = tmp_path / "riscv64" / "tools" / "cached"
     folder.mkdir(parents=True)
     answer = Job(name="cross", steps=(Write(path=folder / "container-options", text="--rm\0image:1\0"),))
     inside = replace(
-        build.cache, socket=tmp_path / "x" / "1-riscv64.sock", folder=folder, engine=str(tmp_path / "docker"), question=answer
+        build.cache, socket=tmp_path / "sccache" / "1-riscv64" / "s", folder=folder, engine=str(tmp_path / "docker"), probe=answer
     )  # fmt: skip
     with server.serving(build.context, [inside, None]):
         assert (inside.socket.is_socket(), build.cache.socket.exists()) == (True, False)
         inside.log.write_text("rustc\n")
     assert (build.said, inside.socket.exists(), (tmp_path / "stopped").exists()) == (
-        ["no compiler cache: cross starts its containers on another machine",
+        ["no compiler cache: cross has no container engine that sees the files of this machine",
          "riscv64: 1 of 1 compilations (100 %) from the compiler cache"], False, True,
     )  # fmt: skip
-    asked, pulled, started = (tmp_path / "docker.started").read_text().splitlines()
-    assert (asked, pulled) == ("image inspect image:1", "pull image:1")
-    assert started.endswith(f" --rm image:1 {tmp_path}/sccache")
+    asked, pulled, started, removed = (tmp_path / "docker.started").read_text().splitlines()
+    assert (asked, pulled, removed) == (
+        "image inspect image:1",
+        "pull image:1",
+        "rm --force buildlib-sccache-1-riscv64",
+    )
+    assert started.startswith("run --rm --name buildlib-sccache-1-riscv64 --network host ")
+    assert started.endswith(f" image:1 {' '.join(containers.UNTIL_ENDED)} /.buildlib/sccache")
 
 
 @pytest.mark.processes
 def test_without_an_answer_of_cross_there_is_no_server(tmp_path):
     build = Build(tmp_path, LISTENS)
     silent = replace(
-        build.cache, engine="docker", question=Job(name="cross", steps=(Write(path=tmp_path / "asked", text=""),))
+        build.cache, engine="docker", probe=Job(name="cross", steps=(Write(path=tmp_path / "asked", text=""),))
     )
-    silent.container.write_text("--rm\0image:1\0")  # of an earlier build
+    silent.container_options.write_text("--rm\0image:1\0")  # of an earlier build
     with server.serving(build.context, [silent]):
         assert not silent.socket.exists()
-    assert build.said == ["no compiler cache: cross does not say how it starts its container; compiling without it"]
+    assert build.said == [
+        "no compiler cache: redis://r:1: cross started no container when it was asked; compiling without it"
+    ]
 
 
 @pytest.mark.processes
@@ -107,14 +117,16 @@ def test_sockets_of_commands_that_were_killed_are_removed(tmp_path):
     ended = subprocess.Popen(["true"])
     ended.wait()
     folder = build.cache.socket.parent
-    folder.mkdir()
+    folder.mkdir(parents=True)
     others = [folder / f"{name}.sock" for name in (ended.pid, "x", os.getpid())]
-    for path in (*others, build.cache.socket):
+    containers_of = [folder / f"{number}-arm64" / "s" for number in (ended.pid, os.getpid())]
+    for path in (*others, *containers_of, build.cache.socket):
+        path.parent.mkdir(exist_ok=True)
         path.touch()
     with pytest.raises(KeyError), server.serving(build.context, [build.cache]):
         assert build.cache.socket.is_socket()
         raise KeyError
-    assert list(folder.iterdir()) == [others[2]]
+    assert set(folder.rglob("*")) == {others[2], containers_of[1].parent, containers_of[1]}
 
 
 @pytest.mark.processes
@@ -134,8 +146,8 @@ def test_a_server_that_does_not_start_is_a_warning(tmp_path, monkeypatch):
     with server.serving(build.context, [build.cache]):
         assert not build.cache.socket.exists()
     monkeypatch.setattr(server, "START", 0.2)
-    (tmp_path / "silent").mkdir()
-    silent = Build(tmp_path / "silent", "#!/bin/sh\nexec sleep 600\n")
+    (tmp_path / "s").mkdir()
+    silent = Build(tmp_path / "s", "#!/bin/sh\nexec sleep 600\n")
     with server.serving(silent.context, [silent.cache]):
         assert not silent.cache.socket.exists()
     assert (build.said, silent.said) == (
@@ -160,3 +172,8 @@ def test_a_build_that_cannot_use_the_store_says_why(tmp_path):
 )  # fmt: skip
 def test_the_requests_that_failed(text, number):
     assert server.failed_requests(text) == number
+
+
+def test_writes_that_sccache_itself_refuses_are_no_failures_of_the_store():
+    text = '{"stats": {"cache_timeouts": 0, "cache_read_errors": 1, "cache_write_errors": 400}}'
+    assert server.failed_requests(text, read_only=True) == 1

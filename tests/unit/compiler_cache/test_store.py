@@ -20,7 +20,7 @@ SAME = {"SCCACHE_BASEDIRS": "/h:/h/ws:/h/ws/target", "SCCACHE_DIRECT": "false", 
 @pytest.mark.parametrize(
     ("store", "expected"),
     [
-        ("../compiled", {"SCCACHE_DIR": "/h/ws/../compiled", "SCCACHE_LOCAL_RW_MODE": "READ_WRITE"}),
+        ("../compiled", {"SCCACHE_DIR": "/h/compiled", "SCCACHE_LOCAL_RW_MODE": "READ_WRITE"}),
         ("/compiled", {"SCCACHE_DIR": "/compiled", "SCCACHE_LOCAL_RW_MODE": "READ_WRITE"}),
         ("redis://r:1", {"SCCACHE_REDIS_ENDPOINT": "redis://r:1", "SCCACHE_REDIS_RW_MODE": "READ_WRITE"}),
         ("rediss://r:1/2", {"SCCACHE_REDIS_ENDPOINT": "rediss://r:1", "SCCACHE_REDIS_DB": "2", "SCCACHE_REDIS_RW_MODE": "READ_WRITE"}),

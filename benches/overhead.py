@@ -31,7 +31,7 @@ sys.path[:0] = [str(HERE.parent / "tests" / "real")]
 
 import containers  # noqa: E402
 
-from buildlib.core.targets import TARGETS  # noqa: E402
+from buildlib.core.targets import TARGETS, cargo_variable  # noqa: E402
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 BUILDLIB = SCRIPTS / "buildlib"
@@ -101,7 +101,7 @@ class Bench:
         rustc = shutil.copy2(planned["env"]["RUSTC"], scratch / "rustc")  # --cold removes that of buildlib
         self.environ_raw = self.environ | {
             "CARGO": planned["env"]["CARGO"], "RUSTC": str(rustc),
-            f"CARGO_TARGET_{self.triple.partition('.')[0].upper().replace('-', '_')}_RUNNER": emulator(arch),
+            cargo_variable(TARGETS[arch].triple, "RUNNER"): emulator(arch),
         }  # fmt: skip
 
     def run(self, argv: tuple, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -118,6 +118,9 @@ class Bench:
         common = ("--locked", "--workspace", "--target", self.triple, "--target-dir", self.scratch / "raw")
         return self.run((SCRIPTS / "cargo-zigbuild", *argv, *common), self.environ_raw)
 
+    def raw_build(self) -> None:
+        self.raw("build", "--release", "--bins")
+
     def compare(self, title: str, raw, own, before=lambda: None) -> None:
         sides: tuple[list[float], list[float]] = ([], [])
         for _ in range(self.rounds):
@@ -131,12 +134,8 @@ class Bench:
         print(f"{title}: ratio {b / a:.2f}, difference {b - a:+.3f} s", flush=True)
 
     def build(self, _: ExitStack) -> None:
-        self.raw("build", "--release", "--bins")
-        self.compare(
-            "build, nothing to do",
-            lambda: self.raw("build", "--release", "--bins"),
-            lambda: self.buildlib("build", self.arch),
-        )
+        self.raw_build()
+        self.compare("build, nothing to do", self.raw_build, lambda: self.buildlib("build", self.arch))
         print(f"peak memory of buildlib itself: {self.peak_memory() / 1024:.0f} MiB", flush=True)
 
     def test(self, _: ExitStack) -> None:
@@ -181,12 +180,7 @@ class Bench:
             for name in ("buildlib", "raw", "dist"):
                 shutil.rmtree(self.scratch / name, ignore_errors=True)
 
-        self.compare(
-            "cold build",
-            lambda: self.raw("build", "--release", "--bins"),
-            lambda: self.buildlib("build", self.arch),
-            clean,
-        )
+        self.compare("cold build", self.raw_build, lambda: self.buildlib("build", self.arch), clean)
 
     def peak_memory(self) -> int:
         """The peak resident memory of buildlib's own process in KiB, without its children."""

@@ -35,14 +35,13 @@ def variables(cache: CompilerCache, script: Script, target: Target) -> dict[str,
     """Write the wrappers of the engine, of rustc and of the C compilers; the variables with which cross uses them."""
     folder, inside = quote(str(cache.folder)), replace(cache, sccache=SCCACHE)
     std = ("$_BUILDLIB_STD", "$_BUILDLIB_TARGET_STD")
-    rustc = inside.rustc(
-        script, RUSTC, str(RUSTC), std, "inside/rustc"
-    )  # cross, whose PATH has the scripts, needs the real one
+    # Not beside the other scripts: they are on the PATH of cross, which needs the real rustc.
+    rustc = inside.rustc(script, RUSTC, str(RUSTC), std, "inside/rustc")
     script("cached/c_inner", filled("c_inner.sh", {"IDENTITY": f"{VERSION} @SUM@"}))
     for name, kind in NAMES.items():
-        programs = {"PLAIN": f'"$_BUILDLIB_PLAIN_{name}"', "INNER": f'"$_BUILDLIB_INNER_{name}"'}
-        text = filled("c_outer.sh", {**programs, "SCCACHE": str(SCCACHE), "AGAIN": inside.again})
-        script(f"cached/{kind}", f'#!/bin/sh\n{text}exec {programs["PLAIN"]} "$@"\n')
+        plain = f'"$_BUILDLIB_PLAIN_{name}"'
+        lines = inside.c_lines(plain, f'"$_BUILDLIB_INNER_{name}"')
+        script(f"cached/{kind}", f'#!/bin/sh\n{lines}exec {plain} "$@"\n')
     names = {"RUSTC": quote(rustc), "TRIPLE": target.triple, "TARGET": target.env, "FOLDER": folder}
     added = (*_mounts(cache), *words("--env", cache.environment))
     parts = {
@@ -71,10 +70,10 @@ def server(cache: CompilerCache, options: str, env: Mapping[str, str]) -> tuple[
     """The command line that runs sccache's server with the environment `env`, beside the container with these `options`."""
     *kept, name = _common(options.split("\0")[:-1])
     variables = [variable for variable in env if variable.upper().startswith(FOR_SERVER)]
-    stores = [f"{env[variable]}:{env[variable]}:z" for variable in ("SCCACHE_DIR",) if variable in env]
+    store = env.get("SCCACHE_DIR")
     return (
-        cache.engine, "run", *kept, "--name", _name(cache), "--network", "host", *_mounts(cache), *words("--volume", stores),
-        *words("--env", variables), name, *UNTIL_ENDED, str(SCCACHE),
+        cache.engine, "run", *kept, "--name", _name(cache), "--network", "host", *_mounts(cache),
+        *(("--volume", f"{store}:{store}:z") if store else ()), *words("--env", variables), name, *UNTIL_ENDED, str(SCCACHE),
     )  # fmt: skip
 
 
@@ -101,7 +100,6 @@ def _common(options: list[str]) -> Iterator[str]:
 
 def _mounts(cache: CompilerCache) -> tuple[str, ...]:
     """The mounts of the scripts, of the socket and of sccache."""
-    folders = (
-        f"{path}:{path}:z" for path in (cache.folder.parent, cache.socket.parent)
-    )  # z: for SELinux, as cross does it
+    # z is for SELinux, as cross has it.
+    folders = (f"{path}:{path}:z" for path in (cache.folder.parent, cache.socket.parent))
     return words("--volume", (*folders, f"{cache.sccache}:{SCCACHE}:ro"))

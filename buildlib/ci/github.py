@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from buildlib.ci import github_parts
 from buildlib.ci.project import Project, checked_name, image_secrets, signing_secrets
-from buildlib.ci.registry_login import Login, login
+from buildlib.ci.registry_login import login
 from buildlib.core.settings import Config
 from buildlib.core.targets import find_target
 
@@ -38,11 +38,15 @@ COSIGN = "sigstore/cosign-installer@6f9f17788090df1f26f669e9d70d6ae9567deba6 # v
 # After the tags have moved: it is a step of cosign, and no part of the push.
 KEYLESS = """\
       - uses: @COSIGN@
-        if: github.event_name == 'push'
       - run: |
+          cd "$RUNNER_TEMP"
           jq -r '@IMAGES@[] | select(.digest != "") | "\\(.where)@\\(.digest)"' images.json > images.txt
           xargs --no-run-if-empty --max-args=1 cosign sign --yes --recursive < images.txt
-        if: github.event_name == 'push'
+"""
+# A session with a parameter has quotes and parentheses in its name.
+NOX = """\
+      - run: nox -s "$SESSION"
+        env: { SESSION: "${{ matrix.session }}" }
 """
 DIRECTORY = """\
 defaults:
@@ -63,13 +67,13 @@ def workflow(config: Config, install: str, project: Project) -> str:
     registry = login(config.registry) if config.registry else None
     # In this order: what a word contains is replaced by those after it.
     words = {
-        "TEST": github_parts.TEST if project.is_divided else "      - run: nox -s ${{ matrix.session }}\n",
+        "BEGIN_MERGE": github_parts.BEGIN_MERGE, "END_MERGE": github_parts.END_MERGE,
+        "NOT_PUBLISHED": github_parts.NOT_PUBLISHED if registry else "",
+        "TEST": github_parts.TEST if project.is_divided else NOX, "NOX": NOX,
         "PART": github_parts.PART if project.is_divided else "",
         "BEGIN": BEGIN, "KEPT": KEPT, "REPORTS": REPORTS if project.build else "", "WHERE": DIRECTORY if project.directory else "",
         "ALL_REPORTS": github_parts.ALL_REPORTS if project.build else "",
-        "PREFIX": project.prefix, "FOLDER": project.dist, "WITH_LOGIN": _on_push(registry) if registry else "",
-        "TAGGING": github_parts.TAGGING if registry else "", "IF": github_parts.IF if registry else "",
-        "NEEDS": "checks, test, images" if registry else "test", "PERMISSIONS": github_parts.PERMISSIONS if registry else "",
+        "PREFIX": project.prefix, "FOLDER": project.dist,
         **PINS, "NAME": f"multiarch {project.directory}".rstrip(), "DIRECTORY": json.dumps(project.directory, ensure_ascii=False),
         "BUILD": _kept(project.build), "DIST": _kept(project.dist), "LOCKS": ", ".join(f"'{lock}'" for lock in project.locks),
         "OUTPUT": project.build, "BACKEND": config.backend, "RUNNER": default, "RUNS_ON": _runs_on(runners, default),
@@ -84,7 +88,7 @@ def workflow(config: Config, install: str, project: Project) -> str:
     }  # fmt: skip
     text = HEAD + (TESTS if project.rust else LINT)
     if project.is_divided:
-        text += (github_parts.IMAGES if registry else "") + github_parts.MERGE
+        text += github_parts.MERGE + (github_parts.IMAGES + github_parts.PUBLISH if registry else "")
     elif registry:
         text += IMAGES.replace("@BINARIES@", BINARIES if project.rust else "")
     for name, word in words.items():
@@ -96,7 +100,8 @@ def _keyless(config: Config, images: str) -> dict[str, str]:
     """The words for signatures without a key. `images` says where the images are in the JSON result."""
     is_on = bool(config.ci.keyless and config.registry)
     return {
-        "KEYLESS": KEYLESS.replace("@IMAGES@", images) if is_on else "", "RESULT": " --json > images.json" if is_on else "",
+        "KEYLESS": KEYLESS.replace("@IMAGES@", images) if is_on else "",
+        "RESULT": ' --json > "$RUNNER_TEMP/images.json"' if is_on else "",
         "ID_TOKEN": "      id-token: write\n" if is_on else "", "COSIGN": COSIGN,
     }  # fmt: skip
 
@@ -104,11 +109,6 @@ def _keyless(config: Config, images: str) -> dict[str, str]:
 def _kept(path: str) -> str:
     """A line of the paths that a cache keeps, "" for a path outside of the repository."""
     return f"            {path}\n" if path else ""
-
-
-def _on_push(registry: Login) -> str:
-    """The step that logs in, for pushes alone: a pull request has no secrets, and nothing to tag."""
-    return f"{registry.step}        if: github.event_name == 'push'\n"
 
 
 def _secrets(names: Iterable[str]) -> str:
@@ -165,7 +165,7 @@ TESTS = """\
       - id: sessions
         run: |
           checks=$(nox -l --json | jq -c '[.[] | select(.tags == []) | .session]')
-          tests=$(nox -l --json -t test | jq -c 'length as $n | to_entries
+          tests=$(nox -l --json -t test | jq -c 'map(select(.session == "test-\\(.tags[1])")) | length as $n | to_entries
             | map({session: .value.session, arch: .value.tags[1], shard: "\\(.key + 1)/\\($n)"})')
           echo "checks=$checks" >> "$GITHUB_OUTPUT"
           echo "tests=$tests" >> "$GITHUB_OUTPUT"
@@ -181,8 +181,7 @@ TESTS = """\
     timeout-minutes: 90
     steps:
 @BEGIN@      - run: @INSTALL@
-      - run: nox -s ${{ matrix.session }}
-
+@NOX@
   test:
     needs: plan
     strategy:

@@ -1,4 +1,4 @@
-"""The jobs of GitHub's workflow that divide the work by arch: each compiles its arch once, and `merge` joins the parts.
+"""The jobs of GitHub's workflow that divide the work by arch: each compiles its arch once, and `merge` or `publish` joins the parts.
 
 The binaries of a part go from job to job as an artifact, so that images have the bytes that were tested. Names in @…@ are replaced
 by `github.workflow`.
@@ -45,34 +45,48 @@ IMAGES = """
           overwrite: true
 """
 
-PERMISSIONS = """\
-    permissions:
-      contents: read
-@PACKAGES@@ID_TOKEN@"""
-
-MERGE = """
-  # All parts are checked again@TAGGING@.
-  merge:
-    needs: [@NEEDS@]
-@IF@    runs-on: @RUNNER@
-    timeout-minutes: 30
-@PERMISSIONS@    concurrency: @NAME@-merge-${{ github.ref }}
-    steps:
+BEGIN_MERGE = """\
 @BEGIN@      - uses: @DOWNLOAD@
         with:
           pattern: part-*
-          path: @PREFIX@parts
+          path: ${{ runner.temp }}/parts
       - run: @INSTALL@
-@WITH_LOGIN@      - run: buildlib merge parts/*@RESULT@
-@SIGNING@@KEYLESS@      - run: buildlib report
+"""
+END_MERGE = """\
+      - run: buildlib report
       - uses: @UPLOAD@
         with:
           name: dist
           path: @FOLDER@
 @ALL_REPORTS@"""
 
-TAGGING = ". Then one index joins the images of all platforms, and the tags are moved to it"
-IF = "    if: ${{ !cancelled() && !failure() }} # a pull request has no images\n"
+MERGE = """
+  # All parts are checked again.
+  merge:
+    needs: [test]
+@NOT_PUBLISHED@    runs-on: @RUNNER@
+    timeout-minutes: 30
+    concurrency: @NAME@-merge-${{ github.ref }}
+    steps:
+@BEGIN_MERGE@      - run: buildlib merge "$RUNNER_TEMP/parts"
+@END_MERGE@"""
+
+NOT_PUBLISHED = "    if: github.event_name != 'push'\n"
+
+# `checks` is skipped where noxfile.py has no such session. Without a function of the status that would skip this job too.
+PUBLISH = """
+  # All parts are checked again. Then one index joins the images of all platforms, and the tags are moved to it.
+  publish:
+    needs: [checks, test, images]
+    if: ${{ github.event_name == 'push' && !cancelled() && !failure() }}
+    runs-on: @RUNNER@
+    timeout-minutes: 30
+    permissions:
+      contents: read
+@PACKAGES@@ID_TOKEN@    concurrency: @NAME@-publish-${{ github.ref }}
+    steps:
+@BEGIN_MERGE@@LOGIN@      - run: buildlib merge "$RUNNER_TEMP/parts"@RESULT@
+@SIGNING@@KEYLESS@@END_MERGE@"""
 
 ALL_REPORTS = """\
       - uses: @UPLOAD@

@@ -44,7 +44,7 @@ def pipeline(config: Config, install: str, project: Project, targets: Iterable[T
         STAGES="check, test, images, merge" if project.is_divided else "check, test, images",
         REPORTS=f"{project.build}/reports", LOCK=f"{project.prefix}Cargo.lock", BACKEND=config.backend,
         CONTAINER=CONTAINER[project.rust], WHERE=_line(f"cd {quote(project.directory)}") if project.directory else "",
-        INSTALL=_line(install),
+        INSTALL=_line(install), PREFIX=f"/{project.prefix}",
     )  # fmt: skip
 
 
@@ -142,6 +142,7 @@ default:
     - apt-get install --yes --no-install-recommends ca-certificates git jq python3-venv
     - python3 -m venv /tmp/buildlib
     - . /tmp/buildlib/bin/activate
+    - printf '%s\\n' /.cache/ "@PREFIX@parts/" >> .git/info/exclude # what jobs bring is no change of the sources
 @WHERE@@INSTALL@"""
 
 LINT = """

@@ -62,7 +62,7 @@ merge:
   stage: merge
 @RULES@  needs: [@NEEDS@]
   script:
-    - buildlib merge parts/*
+    - buildlib merge parts
     - buildlib report
   artifacts:
     paths: [@PATHS@]
@@ -79,7 +79,7 @@ publish:
   needs: [checks, @NEEDS@]
   script:
     - apt-get install --yes --no-install-recommends docker-cli
-@LOGIN@    - buildlib merge parts/*
+@LOGIN@    - buildlib merge parts
     - buildlib report
   artifacts:
     paths: [@PATHS@]

@@ -21,11 +21,12 @@ def test_the_workflow_calls_only_nox_and_buildlib():
     install, login = "\"pip install -e '.[dev]'\"", DOCKER + 'ghcr.io --username "$GITHUB_ACTOR" --password-stdin'
     setup = "buildlib setup --yes --arch ${{ matrix.arch }}"
     assert runs == [
-        install, "buildlib lint", install, "nox -s ${{ matrix.session }}",
+        install, "buildlib lint", install, 'nox -s "$SESSION"',
         install, setup, "buildlib build --shard ${{ matrix.shard }}", "buildlib test --shard ${{ matrix.shard }}",
+        install, MERGE, "buildlib report",
         install, setup, login, "buildlib image --push --no-build --shard ${{ matrix.shard }}",
         "buildlib smoke --shard ${{ matrix.shard }}",
-        install, login, "buildlib merge parts/*", "buildlib report",
+        install, login, MERGE, "buildlib report",
     ]  # fmt: skip
     assert not re.search(r"@[A-Z_]+@", text)
 
@@ -45,7 +46,7 @@ def test_actions_are_pinned_and_permissions_are_minimal():
     assert re.findall(r"^permissions:\n(.*)$", text, re.MULTILINE) == ["  contents: read"]
     assert text.count("packages: write") == text.count(": write") == 2
     jobs = yaml.safe_load(text)["jobs"]
-    assert [name for name, job in jobs.items() if "packages" in job.get("permissions", {})] == ["images", "merge"]
+    assert [name for name, job in jobs.items() if "packages" in job.get("permissions", {})] == ["images", "publish"]
     assert text.count("persist-credentials: false") == text.count("actions/checkout@")
 
 
@@ -56,6 +57,7 @@ def test_an_arch_can_have_its_own_runner():
     assert "images:" not in text  # no registry, no images
 
 
+MERGE = 'buildlib merge "$RUNNER_TEMP/parts"'
 DOCKER = 'printf %s "$PASSWORD" | docker login '
 NAMED = ("REGISTRY_USERNAME", "REGISTRY_PASSWORD")
 HUB = ("DOCKERHUB_USERNAME", "DOCKERHUB_TOKEN")
@@ -91,7 +93,7 @@ def test_each_registry_gets_its_own_credentials(registry, command, secrets):
     job = yaml.safe_load(text)["jobs"]["images"]
     (step,) = (step for step in job["steps"] if "docker login" in step.get("run", ""))
     assert step["run"] == command
-    assert {**step, "if": "github.event_name == 'push'"} in yaml.safe_load(text)["jobs"]["merge"]["steps"]
+    assert step in yaml.safe_load(text)["jobs"]["publish"]["steps"]
     assert tuple(dict.fromkeys(re.findall(r"secrets\.(\w+)", str(step["env"])))) == secrets
     assert set(re.findall(r"\$([A-Z_]+)", command)) <= {"GITHUB_ACTOR", *step["env"]}
     is_github = registry == "ghcr.io/acme"
@@ -153,10 +155,11 @@ def test_the_key_that_signs_comes_from_the_repository(key, names):
     assert set(signing_secrets(config)) == names
     jobs = yaml.safe_load(workflow(config, INSTALL, ROOT))["jobs"]
     # Nothing but the step that signs gets the key.
-    for job, is_merge in ((jobs[name], name == "merge") for name in jobs):
+    for name, job in jobs.items():
         for step in job["steps"]:
             found = names & set(re.findall(r"secrets\.(\w+)", str(step)))
-            assert found == (names if is_merge and step.get("run") == "buildlib merge parts/*" else set())
+            signs = name == "publish" and step.get("run") == MERGE
+            assert found == (names if signs else set())
     whole = yaml.safe_load(workflow(config, INSTALL, Project(binaries=False)))["jobs"]["images"]["steps"]
     (alone,) = (step for step in whole if step.get("run") == "buildlib image --push")
     assert set(alone.get("env", {})) == names
@@ -187,7 +190,8 @@ def test_a_workspace_below_the_root_of_the_repository():
     )
     # Two workspaces of one repository must not cancel each other.
     assert jobs["concurrency"]["group"] == "multiarch services/my api-${{ github.ref }}"
-    assert jobs["jobs"]["merge"]["concurrency"] == "multiarch services/my api-merge-${{ github.ref }}"
+    for job in ("merge", "publish"):
+        assert jobs["jobs"][job]["concurrency"] == f"multiarch services/my api-{job}-${{{{ github.ref }}}}"
     (cache,) = (step["with"] for step in jobs["jobs"]["test"]["steps"] if "actions/cache" in step.get("uses", ""))
     assert cache["path"].split("\n")[:-1] == ["~/.cache/buildlib", "~/.cargo/registry", "target/buildlib"]
     assert cache["key"] == (
@@ -206,7 +210,10 @@ def test_a_workspace_below_the_root_of_the_repository():
     assert {name: paths for name, paths in carried.items() if paths} == {
         "test": [("upload-a", reports), ("upload-a", dist)],
         "images": [("download", dist), ("upload-a", dist)],
-        "merge": [("download", "services/my api/parts"), ("upload-a", dist), ("upload-a", reports)],
+        **{
+            name: [("download", "${{ runner.temp }}/parts"), ("upload-a", dist), ("upload-a", reports)]
+            for name in ("merge", "publish")
+        },
     }
     assert not re.search(r"@[A-Z_]+@", text)
 
@@ -214,15 +221,19 @@ def test_a_workspace_below_the_root_of_the_repository():
 def test_each_arch_is_a_part_and_the_parts_are_merged_once_all_are_there():
     jobs = yaml.safe_load(workflow(settings(registry="ghcr.io/acme"), INSTALL, ROOT))["jobs"]
     assert {name: job.get("needs") for name, job in jobs.items()} == {
-        "plan": None, "checks": "plan", "test": "plan", "images": ["plan", "test"], "merge": ["checks", "test", "images"],
+        "plan": None, "checks": "plan", "test": "plan", "merge": ["test"], "images": ["plan", "test"],
+        "publish": ["checks", "test", "images"],
     }  # fmt: skip
     assert (
         jobs["images"]["strategy"] == jobs["test"]["strategy"] and jobs["images"]["runs-on"] == jobs["test"]["runs-on"]
     )
-    # The images are left out for a pull request, and the other parts are merged nevertheless; not after a failure.
-    assert (jobs["images"]["if"], jobs["merge"]["if"]) == (
-        "github.event_name == 'push'", "${{ !cancelled() && !failure() }}",
-    )  # fmt: skip
+    # A pull request has no images, no secrets and no more than the permission to read.
+    assert {name: job["if"] for name, job in jobs.items() if "if" in job} == {
+        "checks": "needs.plan.outputs.checks != '[]'", "merge": "github.event_name != 'push'",
+        "images": "github.event_name == 'push'",
+        "publish": "${{ github.event_name == 'push' && !cancelled() && !failure() }}",
+    }  # fmt: skip
+    assert "secrets." not in str(jobs["merge"]) and "permissions" not in jobs["merge"]
     alone = yaml.safe_load(workflow(settings(), INSTALL, ROOT))["jobs"]
     assert (list(alone), alone["merge"]["needs"], "if" in alone["merge"]) == (
         ["plan", "checks", "test", "merge"], ["test"], False,
@@ -233,7 +244,7 @@ def test_each_arch_is_a_part_and_the_parts_are_merged_once_all_are_there():
 def test_without_binaries_to_carry_one_job_makes_the_images(project):
     jobs = yaml.safe_load(workflow(settings(registry="ghcr.io/acme"), INSTALL, project))["jobs"]
     assert list(jobs) == ["plan", "checks", "test", "images"]
-    assert jobs["test"]["steps"][5]["run"] == "nox -s ${{ matrix.session }}"
+    assert jobs["test"]["steps"][5]["run"] == 'nox -s "$SESSION"'
     assert jobs["images"]["steps"][-1]["run"] == "buildlib image --push"
 
 
@@ -247,16 +258,17 @@ def test_directories_outside_of_the_repository_are_not_kept():
 def test_images_can_be_signed_without_a_key(project, images):
     config = settings(registry="ghcr.io/acme", ci={"keyless": True})
     jobs = yaml.safe_load(workflow(config, INSTALL, project))["jobs"]
-    job = jobs["merge" if project.is_divided else "images"]
+    job = jobs["publish" if project.is_divided else "images"]
     assert job["permissions"] == {"contents": "read", "packages": "write", "id-token": "write"}
     steps = job["steps"]
     at = next(number for number, step in enumerate(steps) if "cosign-installer" in step.get("uses", ""))
     assert re.fullmatch(r"sigstore/cosign-installer@[0-9a-f]{40}", steps[at]["uses"])
     assert (
         steps[at - 1]["run"]
-        == f"buildlib {'merge parts/*' if project.is_divided else 'image --push'} --json > images.json"
+        == f'{MERGE if project.is_divided else "buildlib image --push"} --json > "$RUNNER_TEMP/images.json"'
     )
     assert steps[at + 1]["run"].splitlines() == [
+        'cd "$RUNNER_TEMP"',
         f"""jq -r '{images}[] | select(.digest != "") | "\\(.where)@\\(.digest)"' images.json > images.txt""",
         "xargs --no-run-if-empty --max-args=1 cosign sign --yes --recursive < images.txt",
     ]

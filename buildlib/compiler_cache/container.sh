@@ -1,5 +1,5 @@
 # cross's container sources this before it starts cargo. Without the server or bash nothing changes.
-if [ -S "$SCCACHE_SERVER_UDS" ] && [ -x /bin/bash ]; then
+if [ -S "$SCCACHE_SERVER_UDS" ] && command -v bash > /dev/null; then
     scripts=@FOLDER@
     std() { cat "/rust/lib/rustlib/$1/lib/"*.rlib | sha256sum | cut -c 1-32; }
     own=$(/rust/bin/rustc -vV | sed -n 's/^host: //p')

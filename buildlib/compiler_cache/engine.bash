@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # CROSS_CONTAINER_ENGINE. With @ASKS@ it records how cross starts a container. A container that is started like the one recorded gets
 # what the cache needs; anything else is passed on as it is.
 [[ $1 == run && ${*: -3:2} == "sh -c" ]] || exec @ENGINE@ "$@"

@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # What sccache takes for rustc. It asks for the version, the files that a crate is made from and the names of its results, and compiles.
 [[ -n $_BUILDLIB_DIRECTORY && " $* " == *" --crate-name "* ]] || exec @RUSTC@ "$@"
 @PATHS@

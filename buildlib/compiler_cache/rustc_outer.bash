@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # rustc through the cache, where there is one and sccache can keep the result: libraries without incremental compilation.
 words=" $* "
 case $words in

@@ -111,7 +111,7 @@ def _descriptor(media_type: str, data: bytes) -> oci.Json:
 
 
 def tagged(repository: Repository, tag: str) -> str:
-    """The manifest or index under a tag, byte for byte; "" if the registry has none, or shows none before the first push.
+    """The manifest or index under a tag of an own image, byte for byte; "" if there is none, or none is shown before the first push.
 
     Raises:
         NetworkError: The registry does not answer.

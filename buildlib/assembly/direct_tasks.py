@@ -15,7 +15,8 @@ from buildlib.assembly import direct, local, oci, oci_layouts
 from buildlib.assembly.assembly import Wanted
 from buildlib.assembly.direct import DirectImage
 from buildlib.assembly.push import names_of, sign, unchanged
-from buildlib.assembly.spec import ImageResult, ImageSpec
+from buildlib.assembly.recipe import Recipe
+from buildlib.assembly.spec import ImageResult, ImageSpec, PushedPart
 from buildlib.builder.buildx import INPUTS
 from buildlib.core.plan import Status
 from buildlib.process.context import Context
@@ -51,8 +52,12 @@ class DirectAssembly(ABC):
         return ()
 
     @abstractmethod
+    def recipe(self) -> Recipe:
+        """What the image is made from."""
+
     def annotations(self) -> dict[str, str]:
         """The annotations of the index, which say what the image is made from."""
+        return self.recipe().annotations
 
     @abstractmethod
     def checked(self, annotations: Mapping[str, str]) -> tuple[DirectImage, tuple[str, ...]]:
@@ -106,6 +111,25 @@ class DirectPush:
             return ()
         context, name = self.assembly.context, self.assembly.name
         return sign(context, self.signer, name, self.repository, index, annotations, self.assembly.predicates)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectPushPart(DirectPush):
+    """Push one image for some of its platforms, without a tag: the counterpart of `push_part.PushPart`."""
+
+    def __call__(self) -> ImageResult:
+        """Make, check and upload the images. The error of the first step that fails."""
+        recipe = self.assembly.recipe()
+        made, not_started = self.assembly.checked({})
+        direct.upload(repository_of(self.assembly.client, parse(self.repository)), made, self.assembly.copies)
+        # Without its inputs, an image that was not started is not taken for a checked one by the next command.
+        recipe = replace(recipe, inputs={}) if not_started else recipe
+        return ImageResult(
+            component=self.assembly.name, status=Status.DONE, platforms=self.assembly.image.platforms, where=self.repository,
+            digest=made.digest, layers=made.sizes, not_started=not_started,
+            images={one.platform: oci.digest(one.manifest) for one in made.images},
+            part=PushedPart(digests=(made.digest,), recipe=recipe),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

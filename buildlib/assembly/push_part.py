@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from buildlib.assembly.push import Push
-from buildlib.assembly.spec import ImageResult, Part
+from buildlib.assembly.spec import ImageResult, PushedPart
 from buildlib.builder import buildx
 from buildlib.core.plan import Status
 
@@ -27,7 +27,7 @@ class PushPart(Push):
         return ImageResult(
             component=self.assembly.name, status=Status.DONE, platforms=self.assembly.image.platforms, where=self.repository,
             digest=pushed.digests[0], layers=self._layers(pushed.images), images=pushed.images,
-            part=Part(digests=pushed.digests, recipe=recipe),
+            part=PushedPart(digests=pushed.digests, recipe=recipe),
         )  # fmt: skip
 
     def show(self) -> None:

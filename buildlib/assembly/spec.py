@@ -32,11 +32,11 @@ class ImageResult:
     )  # platform -> digests and stored bytes
     not_started: tuple[str, ...] = ()  # platforms whose program was not started in its image, each with the reason
     images: Mapping[str, str] = field(default_factory=dict)  # platform -> digest, as far as they are known
-    part: Part | None = None  # of an image whose other platforms other machines make
+    part: PushedPart | None = None  # of an image whose other platforms other machines make
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class PushedPart:
     """Some platforms of an image, which were pushed by digest: `digests` are those of an index, or of images without one."""
 
     digests: tuple[str, ...]
@@ -74,17 +74,11 @@ def check_options(targets: Iterable[Target], tags: Iterable[str]) -> None:
             raise UsageError(f"{tag!r} is not a tag", help_text)
 
 
-def one_per_platform(targets: Iterable[Target], *, static: bool) -> tuple[Target, ...]:
-    """One of the configured targets for each platform: static ones where only those will do, else glibc first.
-
-    UsageError when none is left.
-    """
+def one_per_platform(targets: Iterable[Target]) -> tuple[Target, ...]:
+    """One of the configured targets for each platform, glibc before musl."""
     chosen: dict[str, Target] = {}
     for target in sorted(targets, key=lambda target: target.is_musl):  # keeps the order otherwise
-        if target.is_musl or not static:
-            chosen.setdefault(target.oci, target)
-    if not chosen:
-        raise UsageError("no static target is configured", "use --arch amd64-musl,arm64-musl")
+        chosen.setdefault(target.oci, target)
     return tuple(chosen.values())
 
 

@@ -26,7 +26,10 @@ class Builder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     image: Annotated[str, Meta(description="BuildKit image; empty is the one that buildx chooses")] = ""
     mirrors: Annotated[
         dict[str, Annotated[tuple[_Mirror, ...] | _Mirror, Meta(extra={"expected": "a list of non-empty strings"})]],
-        Meta(description="mirrors to try before each registry", examples=[{"docker.io": ["mirror.acme.test"]}]),
+        Meta(
+            description="mirrors to try before each registry, except for images below `registry`",
+            examples=[{"docker.io": ["mirror.acme.test"]}],
+        ),
     ] = {}
     nodes: Annotated[
         tuple[Node, ...],
@@ -46,7 +49,9 @@ class Builder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     emulated_compilers: Annotated[
         Literal["warn", "error", "allow"], Meta(description="compilers of a Dockerfile that would run under emulation")
     ] = "warn"
-    emulation_limit: Annotated[float, Meta(ge=0, description="most seconds of an emulated compiler; 0 is any")] = 0.0
+    emulation_limit: Annotated[
+        float, Meta(ge=0, description="time limit of emulated compilers, in seconds; 0 is none")
+    ] = 0.0
 
     def hosts(self) -> dict[str, tuple[str, ...]]:
         """The mirrors of each registry."""

@@ -36,7 +36,7 @@ class Retry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     attempts: Annotated[int, Meta(ge=1, description="attempts in all; 1 turns retries off")] = 10
     delay: Annotated[
-        float, Meta(ge=0, description="seconds before the second attempt at most, then exponential with full jitter")
+        float, Meta(ge=0, description="longest first wait, in seconds; it doubles each time, with full jitter")
     ] = 1.0
     max_delay: Annotated[float, Meta(ge=0, description="seconds of one wait, at most")] = 30.0
     total: Annotated[float, Meta(ge=0, description="seconds of all waits of a command together, at most")] = 600.0
@@ -85,8 +85,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         str,
         Meta(
             pattern=r"\A(2\.[0-9]+)?\Z",
-            description="oldest glibc that binaries may require; empty is 2.31 for zig (ppc64le 2.32, loong64 2.36), and the"
-            " glibc they link against for gcc and cross",
+            description="oldest glibc that users have, so binaries must not require a newer one; empty is 2.31 for zig"
+            " (ppc64le 2.32, loong64 2.36), that of its toolchain for gcc, and unchecked for cross",
             examples=["2.31"],
             extra={"flag": "build --glibc", "expected": "a glibc version"},
         ),
@@ -94,16 +94,16 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cpu: Annotated[
         dict[str, Annotated[str, Meta(min_length=1)]],
         Meta(
-            description="oldest CPU of an arch on which programs must start, as QEMU names it, where they need a newer one"
-            " than the arch promises (max is any)",
+            description="oldest CPU on which programs must start, by arch and with QEMU's name, where it is newer than the"
+            " arch's baseline (max is any)",
             examples=[{"amd64": "Nehalem"}],
         ),
     ] = {}
     trim_paths: Annotated[
         bool,
         Meta(
-            description="whether names stand for the paths of this machine in binaries, so that the same sources give the same bytes"
-            " everywhere; a debugger finds sources by itself without"
+            description="whether fixed names replace the paths of this machine in binaries, for the same bytes everywhere;"
+            " with false a debugger finds the sources by itself"
         ),
     ] = True
     sbom: Annotated[

@@ -17,8 +17,7 @@ class Signing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     key: Annotated[
         str,
         Meta(
-            description="private key that signs images when they are pushed: a file, or env://NAME; the password is in"
-            " COSIGN_PASSWORD",
+            description="private key that signs: a file, or env://NAME; the password is in COSIGN_PASSWORD",
             examples=["cosign.key"],
             extra={"flag": "image --sign"},
         ),

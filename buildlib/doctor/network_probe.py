@@ -65,7 +65,7 @@ def endpoints(context: Context) -> tuple[Endpoint, ...]:
     bases = [binary_image.stage_of(context, component).base or dockerfile.DEFAULT_BASE for component in components]
     for name in context.config.images:
         bases += external(context, name)
-    pushed = {component.name: component.version for component in components}
+    pushed = {component.name: component.tag for component in components}
     pushed |= dict.fromkeys(context.config.images, dockerfile_image.TAG)
     in_use: list[Endpoint] = []
     for base in bases:

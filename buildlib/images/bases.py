@@ -89,7 +89,7 @@ def check_bases(context: Context, images: Iterable[str], tag: str = "") -> list[
     `images` are those of the settings; `tag` is as for `smoke`. NetworkError or BuildError if a registry does not answer.
     """
     prefix = spec.registry(context)
-    tags = {component.name: tag or component.version for component in context.selection.components}
+    tags = {component.name: tag or component.tag for component in context.selection.components}
     tags |= dict.fromkeys(images, tag or dockerfile_image.TAG)
     with closing(client_for(context)) as client:
         recorded = {name: _recorded(client, f"{prefix}/{name.lower()}:{version}") for name, version in tags.items()}

@@ -44,7 +44,7 @@ def binary_images(
         entries = gated_binaries(context, component, targets)
         specs.append(
             BinaryImage(
-                name=component.name, targets=targets, tags=tags or (component.version,), component=component, stage=stage,
+                name=component.name, targets=targets, tags=tags or (component.tag,), component=component, stage=stage,
                 entries=entries,
             )
         )  # fmt: skip

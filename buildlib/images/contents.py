@@ -63,14 +63,6 @@ def inputs(files: Iterable[Content]) -> list[tuple[str, int, str]]:
     return [(content.path, content.mode, digest(content.file.read_bytes())) for content in files]
 
 
-def owned(files: Iterable[Content]) -> dict[str, tuple[bytes, int] | None]:
-    """What the files add to an image without a base image: path -> content and mode, None for a directory."""
-    entries: dict[str, tuple[bytes, int] | None] = {}
-    for content in files:
-        entries |= dict.fromkeys(content.folders) | {content.path: (content.file.read_bytes(), content.mode)}
-    return entries
-
-
 def build_context(files: Iterable[Content], folder: Path, epoch: int) -> CopyFiles:
     """The action that makes `folder` a build context with these files under their names in the workspace."""
     copies = tuple((content.file, content.name, content.mode) for content in files)

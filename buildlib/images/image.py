@@ -18,7 +18,6 @@ from buildlib.assembly.push import Push
 from buildlib.assembly.push_part import PushPart
 from buildlib.assembly.run import Task, run_all
 from buildlib.assembly.spec import ImageResult, ImageSpec
-from buildlib.assembly.tasks import record
 from buildlib.binaries import build
 from buildlib.builder import builder_commands
 from buildlib.core.errors import BuildError, UsageError
@@ -31,7 +30,6 @@ from buildlib.images import (
     dockerfile,
     dockerfile_image,
     in_container,
-    static_layouts,
     without_engine,
     workspace_dockerfile,
 )
@@ -46,7 +44,7 @@ from buildlib.registry import session
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from buildlib.assembly.direct_tasks import DirectAssembly, DirectTask
+    from buildlib.assembly.direct_tasks import DirectAssembly, DirectPush, DirectTask
     from buildlib.signing.signer import Signer
 
 # What makes images without an engine. It takes as long to import as all else together: it has the client of registries.
@@ -83,12 +81,14 @@ def push(context: Context, options: ImageOptions) -> list[ImageResult]:
         tags = options.tags or tuple(dict.fromkeys((*image.tags, "latest")))
         return {"repository": f"{prefix}/{image.name.lower()}", "tags": tags, "signer": signer}
 
+    def direct(tasks: ModuleType, assembly: DirectAssembly) -> DirectTask:
+        kind: type[DirectPush] = tasks.DirectPushPart if options.is_part else tasks.DirectPush
+        return kind(assembly=assembly, **place(assembly.image))
+
     kind = PushPart if options.is_part else Push
     with nullcontext() if options.is_part else _signer(context) as signer:  # `merge` signs the whole
-        if without_engine.is_chosen(context, options, "--shard" if options.is_part else ""):
-            return _without_engine(
-                context, options, lambda tasks, assembly: tasks.DirectPush(assembly=assembly, **place(assembly.image))
-            )
+        if without_engine.is_chosen(context, options):
+            return _without_engine(context, options, direct)
         return _through_buildx(context, options, lambda assembly: kind(assembly=assembly, **place(assembly.image)))
 
 
@@ -124,26 +124,14 @@ def check(context: Context, options: ImageOptions) -> list[ImageResult]:
 
 
 def save(context: Context, options: ImageOptions, output: Path) -> list[ImageResult]:
-    """Write every component's image for all targets as an OCI layout below `output`. Static binaries need no Docker."""
-    if options.images or without_engine.has_more(context, options.targets):
-        if without_engine.is_chosen(context, options):
-            with _locked(context, output):
-                return _without_engine(
-                    context, options, lambda tasks, assembly: tasks.DirectSave(assembly=assembly, output=output)
-                )
-        with _locked(context, output):
-            return _through_buildx(context, options, lambda assembly: Save(assembly=assembly, output=output))
-    validate(context, options)
-    epoch, revision = commit(context)
-    context, absent = _compile(context, options, epoch, revision)
-    if context.run.dry:
-        return []
-    images = binary_image.binary_images(context, options.targets, options.tags, epoch, revision)
+    """Write every component's image for all targets as an OCI layout below `output`. Static binaries alone need no engine."""
+    is_static = not options.images and not without_engine.has_more(context, options.targets)
     with _locked(context, output):
-        written = static_layouts.write_static(context, images, epoch, output)
-    for result in written:
-        record(context, result)
-    return [*written, *absent]
+        if is_static or without_engine.is_chosen(context, options):
+            return _without_engine(
+                context, options, lambda tasks, assembly: tasks.DirectSave(assembly=assembly, output=output)
+            )
+        return _through_buildx(context, options, lambda assembly: Save(assembly=assembly, output=output))
 
 
 def validate(context: Context, options: ImageOptions) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from buildlib.assembly.assembly import Wanted
 from buildlib.assembly.direct import DirectImage
 from buildlib.assembly.direct_tasks import DirectAssembly
+from buildlib.assembly.recipe import Recipe
 from buildlib.assembly.roots import Roots
 from buildlib.base_images import pulled
 from buildlib.base_images.pulled import BaseImage, BaseIndex
@@ -80,10 +81,10 @@ class DirectBinary(DirectAssembly):
     image: BinaryImage
     workshop: Workshop
 
-    def annotations(self) -> dict[str, str]:
-        """The annotations of the index. They are those of the same image through buildx."""
+    def recipe(self) -> Recipe:
+        """What the image is made from, as for the same image through buildx."""
         files = contents.contents(self.context.workspace.root, self.name, self.image.stage)
-        return recipe_of(self.image, lambda base: self.workshop.base(base).digest, files).annotations
+        return recipe_of(self.image, lambda base: self.workshop.base(base).digest, files)
 
     def checked(self, annotations: Mapping[str, str]) -> tuple[DirectImage, tuple[str, ...]]:
         """The image for all targets, and for each one that was not started why. Refused if a check fails."""

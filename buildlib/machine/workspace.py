@@ -30,6 +30,11 @@ class Component:
     license: str = ""
     required_features: tuple[str, ...] = ()  # without which cargo leaves it out
 
+    @property
+    def tag(self) -> str:
+        """The tag of its image: its version. A tag has no `+`, which Helm replaces in the same way."""
+        return self.version.replace("+", "_")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dependency:

@@ -48,14 +48,16 @@ class Client:
     """Sends requests to registries. Threads share it.
 
     `budget` is the command's. `on_failure` gets the title, failure, number and next wait of each failed try. Mirrors are asked
-    before the registry that they serve. `login` returns (user, password) for a host, ("", token) for an identity token.
+    before the registry that they serve, except about images of the project, which are below `own` ("ghcr.io/acme"): a mirror's old
+    answer would decide which tags are moved. `login` returns (user, password) for a host, ("", token) for an identity token.
     """
 
     def __init__(
         self, budget: Budget, sleep: Callable[[float], object], on_failure: OnFailure, *, bundle: str = "",
-        mirrors: Mapping[str, tuple[str, ...]], login: Login,
+        mirrors: Mapping[str, tuple[str, ...]], own: str = "", login: Login,
     ) -> None:  # fmt: skip
         self.budget, self.sleep, self.on_failure, self.mirrors, self.login = budget, sleep, on_failure, mirrors, login
+        self.own = own
         self.tokens = Tokens(login, self._send_with_retries)
         bundle = bundle or next((path for path in BUNDLES if Path(path).exists()), "")
         self.bundle = bundle  # the file of trusted certificates; "" is the one that requests brings
@@ -82,7 +84,8 @@ class Client:
         Returns that request and its answer, otherwise those with the most informative error.
         """
         attempts = []
-        for host in self.hosts(registry, reading=method in ("GET", "HEAD")):
+        is_own = bool(self.own) and f"{registry}{path.removeprefix('/v2')}".startswith(f"{self.own}/")
+        for host in self.hosts(registry, reading=method in ("GET", "HEAD") and not is_own):
             request = Request(method=method, host=host, path=path, headers=headers, body=body)
             attempts.append((request, self.request(request)))
             if attempts[-1][1].status < 400:

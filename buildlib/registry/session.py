@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from buildlib.core.errors import UsageError
 from buildlib.core.plan import Outcome, Step
 from buildlib.failures.classify import Failure
 from buildlib.machine import docker_daemon
 from buildlib.process.context import Context
 from buildlib.registry.digests import verify
+from buildlib.registry.reference import parse
 
 if TYPE_CHECKING:
     from buildlib.registry.client import Client, OnFailure
@@ -133,9 +135,18 @@ def client_for(context: Context, on_failure: OnFailure | None = None) -> Client:
     run = context.run
     return Client(
         run.budget, run.sleep, on_failure or (lambda title, failure, attempt, wait: run.failed(title, (), failure, attempt, wait)),
-        bundle=run.env.get("SSL_CERT_FILE", ""), mirrors=context.config.builder.hosts(),
+        bundle=run.env.get("SSL_CERT_FILE", ""), mirrors=context.config.builder.hosts(), own=_own(context.config.registry),
         login=docker_daemon.login(run.env, context.console.warn),
     )  # fmt: skip
+
+
+def _own(registry: str) -> str:
+    """The registry, and what precedes the names of the project's images in it, from the setting; "" for one that is not a name."""
+    try:
+        image = parse(f"{registry}/image")
+    except UsageError:
+        return ""
+    return f"{image.registry}/{image.repository}".removesuffix("/image")
 
 
 @contextmanager

@@ -18,6 +18,8 @@ class MergedImage(TypedDict):
     images: dict[str, str]
     tags: list[str]
     where: str
+    code: int
+    error: str | None
 
 
 class MergeData(ReplyData):

@@ -22,11 +22,17 @@ def merge(console: Console, merged: Merged, *, as_json: bool) -> None:
             {
                 "component": one.component, "status": one.status.value, "digest": one.digest, "platforms": list(one.platforms),
                 "images": dict(one.images), "tags": list(one.tags), "where": one.where,
+                "code": one.error.code if one.error else 0, "error": one.error.message if one.error else None,
             }
             for one in merged.images
         ]  # fmt: skip
         reports = [f"{one.session}-{one.target.name}" for one in merged.tests]
-        result: data.MergeData = {"binaries": list(merged.entries), "reports": reports, "images": images, **reply()}
+        result: data.MergeData = {
+            "binaries": list(merged.entries),
+            "reports": reports,
+            "images": images,
+            **reply([one.error for one in merged.images]),
+        }
         console.json(result)
         return
     if merged.entries:

@@ -27,7 +27,7 @@ def tests(console: Console, results: Sequence[TestResult], *, as_json: bool) -> 
     shown = [result for result in results if not result.planned]
     rows = [
         (
-            r.target.name, r.ran_on.get("machine", "nowhere"), r.emulator or "native", str(r.count(PASSED)),
+            r.target.name, str(r.ran_on.get("machine", "nowhere")), r.emulator or "native", str(r.count(PASSED)),
             str(r.count(FAILED, TIMED_OUT, CRASHED)), str(r.count(IGNORED)), f"{r.seconds:.1f} s",
             "failed" if r.error else "passed",
         )

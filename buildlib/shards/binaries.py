@@ -12,6 +12,7 @@ from buildlib.core.targets import TARGETS
 from buildlib.elf.facts import Unreadable
 from buildlib.process.context import Context
 from buildlib.shards import result as results_
+from buildlib.shards.record import entry_digest
 from buildlib.shards.result import Result
 
 PROGRAM, LIBRARY = 0o755, 0o644  # modes: a CI system may have carried the files without theirs
@@ -24,9 +25,9 @@ def verified(context: Context, results: Sequence[Result], scratch: Path) -> tupl
     copies: dict[str, Path] = {}
     problems: list[str] = []
     for result in results:
-        for path, sha256 in _recorded(result):
+        for path, sha256, digest in _recorded(result):
             entry = result.entries.get(path)
-            found = [f"{result}: {path!r}: {line}" for line in _listed(result, entry, sha256)]
+            found = [f"{result}: {path!r}: {line}" for line in _listed(result, entry, sha256, digest)]
             if entry and entry not in entries and not found:
                 found = [f"{result}: {line}" for line in _files(context, result, entry, scratch, copies)]
                 entries.append(entry)
@@ -38,14 +39,14 @@ def verified(context: Context, results: Sequence[Result], scratch: Path) -> tupl
     return entries, copies
 
 
-def _recorded(result: Result) -> Iterator[tuple[str, str]]:
-    """The paths of the files of a part and their SHA-256: what was built, and what is in images."""
+def _recorded(result: Result) -> Iterator[tuple[str, str, str]]:
+    """The path, the SHA-256 and the digest of the entry of each file of a part: what was built, and what is in images."""
     for command in ("build", "image"):
-        if command in result.record.commands:
-            yield from result.record.commands[command].files.items()
+        if found := result.record.commands.get(command):
+            yield from ((path, sha256, found.entries.get(path, "")) for path, sha256 in found.files.items())
 
 
-def _listed(result: Result, entry: Entry | None, sha256: str) -> Iterator[str]:
+def _listed(result: Result, entry: Entry | None, sha256: str, digest: str) -> Iterator[str]:
     """Why a file of the record cannot be one of the part."""
     if entry is None:
         yield "not in manifest.json"
@@ -55,6 +56,8 @@ def _listed(result: Result, entry: Entry | None, sha256: str) -> Iterator[str]:
         yield f"for {entry['target']}, expected the target of {entry['arch']}"
     elif entry["sha256"] != sha256:
         yield f"sha256: {entry['sha256']} in manifest.json, expected {sha256}"
+    elif entry_digest(entry) != digest:
+        yield "modified in manifest.json"
 
 
 def _files(context: Context, result: Result, entry: Entry, scratch: Path, copies: dict[str, Path]) -> Iterator[str]:

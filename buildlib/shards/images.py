@@ -10,17 +10,19 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
-from buildlib.assembly import index, oci, recipe, spec
+from buildlib.assembly import direct, index, oci, recipe, spec
 from buildlib.assembly import predicates as predicates_
 from buildlib.assembly.assembly import Wanted
 from buildlib.assembly.oci import Json
-from buildlib.assembly.push import names_of, sign
+from buildlib.assembly.push import names_of, sign, unchanged
 from buildlib.assembly.recipe import Recipe
 from buildlib.assembly.spec import ImageResult
 from buildlib.assembly.tasks import record
+from buildlib.binaries.build import status_of
 from buildlib.binaries.dist import Entry
 from buildlib.binaries.verify import Verdict
-from buildlib.core.errors import BuildError, Refused
+from buildlib.builder.buildx import INPUTS
+from buildlib.core.errors import BuildError, Interrupted, Refused
 from buildlib.core.plan import Status
 from buildlib.core.targets import Target
 from buildlib.image_gate import manifests, remote
@@ -64,7 +66,7 @@ class Request:
     @property
     def targets(self) -> tuple[Target, ...]:
         """The targets that have an image, those with musl last, as `image` builds them."""
-        chosen = self.whole if self.named else spec.one_per_platform(self.whole, static=False)
+        chosen = self.whole if self.named else spec.one_per_platform(self.whole)
         return tuple(sorted(chosen, key=lambda target: target.is_musl))
 
 
@@ -191,7 +193,7 @@ def _join(
 
     made = recipe.joined(Recipe(inputs=image.inputs, bases=image.bases) for _, image in parts)
     made = replace(made, inputs={p: made.inputs[p] for p in images} if made.inputs.keys() >= images.keys() else {})
-    version = next((one.version for one in context.workspace.components if one.name == name), dockerfile_image.TAG)
+    version = next((one.tag for one in context.workspace.components if one.name == name), dockerfile_image.TAG)
     return Joined(
         component=name, repository=f"{prefix}/{name.lower()}", images=images,
         index=index.index(sorted(entries, key=place), made.annotations), annotations=made.annotations,
@@ -201,24 +203,39 @@ def _join(
 
 
 def publish(context: Context, images: Iterable[Joined]) -> list[ImageResult]:
-    """Upload each index by its digest, sign it if the settings name a key, and then move the tags."""
+    """Upload each index by its digest, sign it if the settings name a key, and then move the tags.
+
+    An image that fails does not stop the others; its result has the error.
+    """
+    results = []
     with closing(client_for(context)) as client, opened_signer(context) as signer:
-        results = []
         for image in images:
-            repository = repository_of(client, parse(image.repository))
-            results.append(_publish(context, repository, image, signer))
-            record(context, results[-1])
+            try:
+                result = _publish(context, repository_of(client, parse(image.repository)), image, signer)
+            except Interrupted:
+                raise
+            except BuildError as error:
+                context.console.error(error)
+                result = ImageResult(
+                    component=image.component, status=status_of(error), where=image.repository, error=error
+                )
+            record(context, result)
+            results.append(result)
     return results
 
 
 def _publish(context: Context, repository: Repository, image: Joined, signer: Signer | None) -> ImageResult:
-    digest, dry = oci.digest(image.index), context.run.dry
-    moved = [tag for tag in image.tags if _digest(repository, tag) != digest]
+    tagged, dry = {tag: direct.tagged(repository, tag) for tag in image.tags}, context.run.dry
+    # Of the same binaries and base images another commit makes another image, with other labels. It is not published.
+    if same := unchanged(tagged.values(), image.annotations.get(INPUTS, ""), image.images):
+        image = replace(image, index=same.encode(), images=manifests.index_of(same).images)
+    digest = oci.digest(image.index)
+    moved = [tag for tag, text in tagged.items() if text.encode() != image.index]
     if moved and not dry:
         push_manifest(repository, digest, image.index, INDEX)
     attached = _signed(context, image, signer) if signer and not dry else ()
-    for tag in () if dry else moved:
-        push_manifest(repository, tag, image.index, INDEX)
+    if not dry:
+        direct.move_tags(repository, image.index, moved)
     changed = moved or any(one.added for one in attached)
     return ImageResult(
         component=image.component, status=Status.PLANNED if dry else Status.DONE if changed else Status.UNCHANGED,
@@ -237,13 +254,3 @@ def _signed(context: Context, image: Joined, signer: Signer) -> tuple[Attached, 
         return predicates_.of_binary(context, image.component, image.entries, platform, wanted)
 
     return sign(context, signer, image.component, image.repository, image.index, image.annotations, predicates)
-
-
-def _digest(repository: Repository, tag: str) -> str:
-    """The digest of what the registry has under a tag, "" if it has nothing."""
-    try:
-        return oci.digest(repository.manifest(tag))
-    except BuildError as error:
-        if error.message.endswith(": not found"):
-            return ""
-        raise

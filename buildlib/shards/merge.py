@@ -32,7 +32,9 @@ class Merged:
 def merge(
     context: Context, folders: Sequence[Path], whole: tuple[Target, ...], tags: tuple[str, ...], *, named: bool
 ) -> Merged:
-    """Merge the parts in `folders`. Reports are merged first; without failed tests dist/ follows, and the tags are moved last.
+    """Merge the parts that `folders` are or have in them.
+
+    Reports are merged first; without failed tests dist/ follows, and the tags are moved last.
 
     Raises:
         UsageError: A directory is not a part.
@@ -43,7 +45,7 @@ def merge(
     if not folders:
         raise UsageError("nothing to merge", "name the directories that `build --shard` wrote: buildlib merge DIST…")
     try:
-        parts = [result.read(folder) for folder in folders]
+        parts = [result.read(part) for folder in folders for part in result.found(folder)]
         commit = source(context)
         if not commit:
             context.console.warn("no git repository: whether the parts are from the same sources is not known")

@@ -7,7 +7,7 @@ has. dist/ as a whole is what a CI job uploads.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -39,6 +39,7 @@ SETTINGS = {
     "smoke": ("registry", "components", "images"),
 }
 OPAQUE = ("components", "images", "--rest")
+VOLATILE = ("seconds", "started", "cpu", "pages")  # of an entry of manifest.json
 SELECTION = (
     "packages", "exclude", "workspace", "components", "examples", "bins", "library", "all_features", "no_default_features", "profile",
     "rest",
@@ -57,7 +58,7 @@ _Digest = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")]
 
 
 class ImageRecord(Struct, frozen=True, kw_only=True):
-    """Some platforms of an image, pushed to `repository` by digest; the rest as in `assembly.spec.Part`."""
+    """Some platforms of an image, pushed to `repository` by digest; the rest as in `assembly.spec.PushedPart`."""
 
     repository: _Visible
     digests: tuple[_Digest, ...]
@@ -67,10 +68,14 @@ class ImageRecord(Struct, frozen=True, kw_only=True):
 
 
 class CommandRecord(Struct, frozen=True, kw_only=True):
-    """What a command has made. `settings` must be the same in all parts; `files` maps a path below dist/ to its SHA-256."""
+    """What a command has made. `settings` must be the same in all parts; `files` maps a path below dist/ to its SHA-256.
+
+    `entries` maps the path of a binary to `entry_digest` of what manifest.json says of it.
+    """
 
     settings: dict[_Key, Any]
     files: dict[str, _Sha256] = {}
+    entries: dict[str, _Sha256] = {}
     images: dict[_Name, ImageRecord] = {}
 
 
@@ -94,6 +99,11 @@ def read(text: str | bytes) -> Record | None:
         return None
 
 
+def entry_digest(entry: Entry) -> str:
+    """The SHA-256 of an entry of manifest.json, without what the next build of the same bytes may change."""
+    return hashed({name: value for name, value in entry.items() if name not in VOLATILE})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
     """Records one command's results."""
@@ -105,7 +115,7 @@ class Recording:
 
     def build(self, entries: Iterable[Entry]) -> None:
         """Record the binaries of a build that has succeeded."""
-        self._add(self.command, files={entry["path"]: entry["sha256"] for entry in entries})
+        self._add(self.command, entries=tuple(entries))
 
     def images(self, results: Iterable[ImageResult], entries: Iterable[Entry]) -> None:
         """Record images that were pushed by digest. `entries` are the binaries in them."""
@@ -116,7 +126,7 @@ class Recording:
             )
             for result in results if result.part
         }  # fmt: skip
-        self._add("image", files={entry["path"]: entry["sha256"] for entry in entries}, images=images)
+        self._add("image", entries=tuple(entries), images=images)
 
     def tests(self, results: Iterable[TestResult]) -> None:
         """Record the reports of tests, also of failed ones."""
@@ -149,8 +159,14 @@ class Recording:
         same = old and msgspec.structs.replace(old, commands={}) == new
         return old if old and same else new
 
-    def _add(self, command: str, *, files: Mapping[str, str], images: Mapping[str, ImageRecord] | None = None) -> None:
-        added = CommandRecord(settings=self._settings(command), files=dict(files), images=dict(images or {}))
+    def _add(
+        self, command: str, *, files: Mapping[str, str] | None = None, entries: Sequence[Entry] = (),
+        images: Mapping[str, ImageRecord] | None = None,
+    ) -> None:  # fmt: skip
+        added = CommandRecord(
+            settings=self._settings(command), files={**(files or {}), **{entry["path"]: entry["sha256"] for entry in entries}},
+            entries={entry["path"]: entry_digest(entry) for entry in entries}, images=dict(images or {}),
+        )  # fmt: skip
         record = self.current()
         self._write(msgspec.structs.replace(record, commands={**record.commands, command: added}))
 

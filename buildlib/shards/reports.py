@@ -74,7 +74,8 @@ def _suite(data: SuiteData) -> Suite:
 def add_histories(context: Context, results: Sequence[Result]) -> None:
     """Add what the parts have recorded to this workspace's history; lines that it has already are left out."""
     file = context.workspace.target_dir / HISTORY
-    known = {json.dumps(line, sort_keys=True) for line in history.read(read_text(file))}
+    files = (file.with_name(f"{file.name}.1"), file)
+    known = {json.dumps(line, sort_keys=True) for one in files for line in history.read(read_text(one))}
     lines = []
     for result in results:
         text = (text_of(result.folder, JOURNAL) or b"").decode("utf-8", "replace")

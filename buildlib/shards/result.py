@@ -48,6 +48,18 @@ class Result:
         return self.record.parts[number - 1] if number <= len(self.record.parts) else ()
 
 
+def found(folder: Path) -> list[Path]:
+    """The parts that a directory means: itself, or those in it.
+
+    GitHub's download-artifact (since v5) unpacks artifacts into directories below the one that is named, but a single one into that
+    itself (its issue 419).
+    """
+    if (folder / record.RECORD).exists() or not folder.is_dir():
+        return [folder]
+    inner = [path for path in sorted(folder.iterdir()) if (path / record.RECORD).exists()]
+    return inner or [folder]
+
+
 def read(folder: Path) -> Result:
     """Read the record and the manifest of a part.
 
@@ -85,16 +97,25 @@ def text_of(folder: Path, name: str) -> bytes | None:
 
 
 def copy(folder: Path, name: str, to: Path, limit: int = MAX_FILE) -> tuple[int, str]:
-    """Copy a file below `folder`, and return the size and the SHA-256 of the copy. FileNotFoundError, and errors of `opened`."""
+    """Copy a file below `folder`, and return the size and the SHA-256 of the copy.
+
+    FileNotFoundError, errors of `opened`, and BuildError for a copy that cannot be written.
+    """
     digest, size = hashlib.sha256(), 0
-    to.parent.mkdir(parents=True, exist_ok=True)
-    with opened(folder, name, limit) as stream, to.open("wb") as target:
-        while chunk := stream.read(CHUNK):
-            size += len(chunk)
-            if size > limit:
-                raise Refused(f"{folder}/{name}: more than {limit} bytes", MAKE_AGAIN)
-            digest.update(chunk)
-            target.write(chunk)
+    with opened(folder, name, limit) as stream:
+        try:
+            to.parent.mkdir(parents=True, exist_ok=True)
+            with to.open("wb") as target:
+                while chunk := stream.read(CHUNK):
+                    size += len(chunk)
+                    if size > limit:
+                        raise Refused(f"{folder}/{name}: more than {limit} bytes", MAKE_AGAIN)
+                    digest.update(chunk)
+                    target.write(chunk)
+        except OSError as error:
+            raise BuildError(
+                f"{to}: {error.strerror}", "free some space, or set TMPDIR to a directory elsewhere"
+            ) from None
     return size, digest.hexdigest()
 
 

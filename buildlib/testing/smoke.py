@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from buildlib.assembly import spec
 from buildlib.core.cases import FAILED, PASSED, Case, Suite
@@ -27,16 +27,15 @@ from buildlib.testing.tests import TestResult
 class SmokeOptions:
     """Which images: of which targets, which the command line has `named` or not, and under which tag.
 
-    `images` are those of the settings. Without a tag it is the version of a binary, and `latest` for an image of the settings.
+    `images` are those of the settings. Without a tag it is the version of a binary, and `latest` for an image of the settings;
+    with `digests` it is what these name, and nothing else.
     """
 
     targets: tuple[Target, ...]
     named: bool = True
     images: tuple[str, ...] = ()
     tag: str = ""
-    digests: Mapping[str, Mapping[str, str]] = field(
-        default_factory=dict
-    )  # component -> platform -> in place of the tag
+    digests: Mapping[str, Mapping[str, str]] | None = None  # component -> platform -> in place of the tag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,19 +63,21 @@ def smoke(context: Context, options: SmokeOptions) -> list[TestResult]:
         _Subject(
             expectation=expectation(context, component),
             targets=options.targets,
-            tag=options.tag or component.version,
-            digests=options.digests.get(component.name, {}),
+            tag=options.tag or component.tag,
+            digests=_digests(options, component.name, options.targets),
         )
         for component in context.selection.components
     ]
     for name in options.images:
         targets = dockerfile_image.targets_of(context, name, options.targets, named=options.named)
-        expected = dockerfile_image.expectation(name, context.config.images[name])
         subjects.append(
             _Subject(
-                expectation=expected, targets=targets, tag=options.tag or dockerfile_image.TAG, digests=options.digests.get(name, {})
+                expectation=dockerfile_image.expectation(name, context.config.images[name]),
+                targets=targets,
+                tag=options.tag or dockerfile_image.TAG,
+                digests=_digests(options, name, targets),
             )
-        )  # fmt: skip
+        )
     targets = tuple(dict.fromkeys(target for subject in subjects for target in subject.targets))
     if not targets:
         raise UsageError(f"{', '.join(options.images)}: no such platform", "name one of its platforms with --arch")
@@ -86,6 +87,20 @@ def smoke(context: Context, options: SmokeOptions) -> list[TestResult]:
             return daemon.concurrently(lambda target: _check_part(context, checks_of, target), targets)
         finally:
             checks_of.close()
+
+
+def _digests(options: SmokeOptions, name: str, targets: Sequence[Target]) -> Mapping[str, str]:
+    """The digests of a component's images. UsageError for a platform of which there should be one."""
+    if options.digests is None:
+        return {}
+    found = options.digests.get(name, {})
+    missing = [target.oci for target in targets if target.oci not in found]
+    if missing:
+        help_text = "run `buildlib image --push --shard` for it first, or name images that are tagged with --tag"
+        raise UsageError(
+            f"{name}: this part has pushed no image for {', '.join(missing)} from these sources", help_text
+        )
+    return found
 
 
 def expectation(context: Context, component: Component) -> Expectation:

@@ -22,7 +22,9 @@ def after_part(context: Context, results: Sequence[BuildResult] | Sequence[TestR
 
 
 def after_merge(context: Context, merged: Merged) -> None:
-    """Say what was merged, and name the command that checks the images, or shows all parts."""
+    """Say what was merged, and name the command that checks the images, or shows all parts; nothing after an error."""
+    if any(one.error for one in merged.images):
+        return
     made = [plural(len(merged.entries), "file")] if merged.entries else []
     made += [plural(len(merged.tests), "report")] if merged.tests else []
     made += [plural(len(merged.images), "image")] if merged.images else []

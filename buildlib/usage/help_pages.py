@@ -51,7 +51,7 @@ EXAMPLES = {
     "config": (("every setting", "config"), ("for programs", "config --json")),
     "report": (("a page in the target directory", "report"), ("a page elsewhere", "report --output report.html")),
     "lint": (("this directory", "lint"), ("fix what can be fixed in one file", "lint Dockerfile --fix")),
-    "explain": (("a log", "explain build.log"), ("the output of a command", "explain < build.log")),
+    "explain": (("a log", "explain build.log"), ("the same, from standard input", "explain < build.log")),
     "doctor": (("what builds for arm64 lack", "doctor --arch arm64"), ("the connection to the registries", "doctor --network")),
     "setup": (("install what is missing, without a question", "setup --yes"), ("show what would run", "setup --dry-run")),
     "builder": (("show it", "builder"), ("create it", "builder.create")),

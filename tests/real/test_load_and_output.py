@@ -5,6 +5,7 @@ import re
 import shutil
 
 import pytest
+from layered_image import layered_image
 from project import EXITS_1, PLATFORMS, with_entry_code
 from testbed import install_packages, run
 
@@ -12,7 +13,7 @@ from buildlib.assembly import oci
 from buildlib.core.plan import OciLayout
 from buildlib.emulation.exit_stub import exit_program
 from buildlib.process.files import layout
-from buildlib.smoke.archive import loadable
+from buildlib.smoke.archive import loadable, tar
 
 pytestmark = pytest.mark.slow
 CLI_COMMAND = ("--component", "cli-command")
@@ -47,7 +48,7 @@ def test_the_archive_that_is_loaded_is_one_of_both_formats(tmp_path):
     """Other tools read it too: for the classic image store by its configuration, for containerd's by its manifest. No engine."""
     install_packages("skopeo")
     runtime = oci.Runtime(entrypoint=("/usr/bin/a",))
-    image = oci.image({"linux/amd64": oci.root_layer(runtime, exit_program("x86_64"), {}, 7)}, runtime, 7, {})
+    image = layered_image({"linux/amd64": b"".join(tar({"usr/bin/a": exit_program("x86_64")}, mode=0o755))}, runtime)
     layout(OciLayout(folder=tmp_path / "layout", blobs=image.blobs, index=oci.layout_index(image, ["1"])))
     (entry,) = json.loads(image.index)["manifests"]
     manifest = json.loads(image.blobs[entry["digest"]])

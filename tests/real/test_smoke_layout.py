@@ -14,6 +14,7 @@ from pathlib import Path
 import containers
 import pytest
 from base_images import root_file_system
+from layered_image import layered_image
 from machines import context as make_context
 from testbed import as_in_a_shell, run
 
@@ -91,7 +92,7 @@ def engine(docker, tmp_path_factory):
 def write_image(folder, layers, **runtime):
     """Write the layout of an image with one layer for each target: the bytes of a tar file."""
     settings = {"entrypoint": ("/exit",), "user": "0:0"} | runtime
-    image = oci.image({target.oci: layer for target, layer in layers.items()}, oci.Runtime(**settings), 7, {})
+    image = layered_image({target.oci: layer for target, layer in layers.items()}, oci.Runtime(**settings))
     layout(OciLayout(folder=folder, blobs=image.blobs, index=oci.layout_index(image, ["1"])))
     entries = json.loads(image.index)["manifests"]
     return Image(folder, {target: entry["digest"] for target, entry in zip(layers, entries, strict=True)})

@@ -85,9 +85,8 @@ def image(
     context, names = context.with_images()
     if check_bases:
         return _check_bases(context, console, names, tag, as_json=json)
-    static = bool(output) and not names
     options = images.ImageOptions(
-        targets=targets if words else one_per_platform(targets, static=static), named=bool(words or load), images=names,
+        targets=targets if words else one_per_platform(targets), named=bool(words or load), images=names,
         tags=tuple(split(tag)), compile=build, force=force, strict=strict,
         container=ContainerOptions(network=network) if in_docker else None,
     )  # fmt: skip

@@ -8,12 +8,13 @@ from typing import Any
 from buildlib.cli.commands.image import signing_flags
 from buildlib.cli.entry import ARCH, JSON, command, open_workspace, setting_help, settings_help, split, task
 from buildlib.process.console import Console
+from buildlib.report.reply import exit_code
 
 
 @task(
     iterable=["result", "arch", "tag", "attest"],
     help={
-        "result": "dist/ of each machine, as its commands with --shard have left it",
+        "result": "dist/ of each machine, as its commands with --shard have left it, or a directory that has these in it",
         "arch": f"{ARCH}, as for the commands with --shard; default: all",
         "tag": "tags of the images; default: as for `image --push`",
         **settings_help("registry"),
@@ -26,7 +27,7 @@ from buildlib.process.console import Console
 def merge(
     c: Any, console: Console, result: list[str], arch: list[str], tag: list[str], attest: list[str], registry: str = "",
     sign: str = "", json: bool = False,
-) -> None:  # fmt: skip
+) -> int:  # fmt: skip
     """Join the parts of commands with --shard: check all binaries and images again, fill dist/, and then move the tags.
 
     With a key the images are signed before that.
@@ -44,3 +45,4 @@ def merge(
     merged = parts.merge(context, [Path(word) for word in result], whole, tuple(split(tag)), named=bool(arch))
     merge_tables.merge(console, merged, as_json=json)
     after_parts.after_merge(context, merged)
+    return exit_code(merged.images)

@@ -30,7 +30,7 @@ def plan(
     glibc: str = "",
     json: bool = False,
 ) -> None:
-    """What `build` would run, as a table or JSON. Nothing is changed."""
+    """What `build --arch all` would run, as a table or JSON. Nothing is changed."""
     console.quiet = True
     flags = {**cargo.settings, "backend": backend, "glibc": glibc}
     context = open_workspace(c, console, flags, cargo.request, scope="project")

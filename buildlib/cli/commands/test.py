@@ -139,7 +139,7 @@ def smoke(
     targets = context.targets(tuple(arch), "all")
     context, images = context.with_images()
     options = smoke_tests.SmokeOptions(
-        targets=targets if arch else one_per_platform(targets, static=False), named=bool(arch), images=images, tag=tag
+        targets=targets if arch else one_per_platform(targets), named=bool(arch), images=images, tag=tag
     )
     results = _smoke_part(context, options, shard, tuple(arch)) if shard else smoke_tests.smoke(context, options)
     test_tables.tests(console, results, as_json=json)
@@ -165,6 +165,7 @@ def _test_part(context: Context, shard: str, words: tuple[str, ...], cpu: str) -
 
 def _smoke_part(context: Context, options: SmokeOptions, shard: str, words: tuple[str, ...]) -> list[TestResult]:
     """Start the images of this machine's part, and record the results for `merge`."""
+    from buildlib.binaries.build import predict_left_out
     from buildlib.images.dockerfile_image import targets_of
     from buildlib.shards import record
     from buildlib.shards.part import part_of
@@ -173,7 +174,10 @@ def _smoke_part(context: Context, options: SmokeOptions, shard: str, words: tupl
     part = part_of(context, shard, words)
     own = part.own(options.targets)
     images = tuple(name for name in options.images if targets_of(context, name, own, named=True))
-    digests = {} if options.tag else record.pushed(context, part)
+    digests = None if options.tag else record.pushed(context, part)
+    if digests is not None and (absent := predict_left_out(context).keys() - digests.keys()):
+        kept = tuple(f"{one.package}/{one.name}" for one in context.selection.components if one.name not in absent)
+        context = replace(context, request=replace(context.request, components=kept, no_binaries=not kept))
     options = replace(options, targets=own, named=True, images=images, digests=digests)
     recording = record.start(context, part, "smoke")
     some = own and (images or not context.request.no_binaries)

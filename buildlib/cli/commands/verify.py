@@ -15,7 +15,7 @@ from buildlib.process.console import Console
         "path": "a file, a directory, or an image with tag or digest (docker://…); default: dist",
         "run": "also start the programs, isolated from this machine",
         "key": "the public key that must have signed all of it, such as cosign.pub; a file, or env://NAME",
-        "glibc": "the oldest glibc that files without a manifest may require",
+        "glibc": "the newest glibc that files without a manifest, and programs of images, may require",
         "json": JSON,
     },
 )

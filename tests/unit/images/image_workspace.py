@@ -7,12 +7,18 @@ import machines
 from machines import Machine, Recorder, context
 
 from buildlib.core.plan import OciLayout, Outcome
+from buildlib.core.settings import Retry
 from buildlib.core.targets import TARGETS
 from buildlib.elf import digest
+from buildlib.emulation.exit_stub import exit_program
 from buildlib.machine.workspace import Component
 from buildlib.process.files import layout
+from buildlib.process.retry import Budget
 
 STATIC = (TARGETS["amd64-musl"], TARGETS["armv7-musl"])
+# Programs that pass the gate, and exit at once.
+PROGRAMS = {"amd64-musl": exit_program("x86_64"), "arm64-musl": exit_program("aarch64")}
+EXECUTABLE = tuple(TARGETS[name] for name in PROGRAMS)
 COMPONENT = Component(name="a", package="p", version="1.2.3", description="does it", license="MIT")
 GIT = {"commit": (0, "1700000000 abc\n")}
 FACTS = {
@@ -30,6 +36,24 @@ class LayoutRecorder(Recorder):
             layout(action)
             return Outcome(step=action, code=0, seconds=0)
         return super().__call__(action)
+
+
+class ClientRunner(LayoutRecorder):
+    """Also answers for the client of registries."""
+
+    def __init__(self, answers=GIT, *, dry=False):
+        super().__init__(answers, dry=dry)
+        self.budget = Budget(Retry(attempts=4, delay=0.001, max_delay=0.01, total=60.0))
+        self.env, self.failures = {"DOCKER_CONFIG": "/nowhere"}, []
+
+    def sleep(self, _):
+        pass
+
+    def failed(self, *failure):
+        self.failures.append(failure)
+
+    def stop(self):
+        pass
 
 
 def entry(arch, binary, sha256, minimum_glibc=""):
@@ -72,3 +96,12 @@ def workspace(tmp_path, answers=GIT, *, dry=False, env=None, **flags):
     for target in STATIC:
         add_binary(tmp_path / "dist", target.name, "a", b"elf " + target.name.encode())
     return replace(plain, workspace=machines.workspace(COMPONENT, root=plain.workspace.root))
+
+
+def static_workspace(tmp_path, **more):
+    """As `workspace`, with PROGRAMS, whose images need no engine and no network."""
+    plain = workspace(tmp_path, **more)
+    for name, data in PROGRAMS.items():
+        add_binary(tmp_path / "dist", name, "a", data)
+    run = ClientRunner(plain.run.answers, dry=plain.run.dry)
+    return replace(plain, run=run, console=run.console)

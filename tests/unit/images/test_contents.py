@@ -54,12 +54,7 @@ def test_the_content_of_a_directory(root, source, target):
         "/etc/a/app.toml": ("config/app.toml", 0o644),
         "/etc/a/sub/run": ("config/sub/run", 0o755),
     }
-    assert contents.owned(files) == {
-        "/etc/a": None,
-        "/etc/a/app.toml": (b"config/app.toml", 0o644),
-        "/etc/a/sub": None,
-        "/etc/a/sub/run": (b"config/sub/run", 0o755),
-    }
+    assert [content.folders for content in files] == [("/etc/a",), ("/etc/a", "/etc/a/sub")]
     assert contents.inputs(files) == [
         ("/etc/a/app.toml", 0o644, digest(b"config/app.toml")),
         ("/etc/a/sub/run", 0o755, digest(b"config/sub/run")),
@@ -90,8 +85,7 @@ def test_where_files_go(root, files, expected):
 
 def test_only_the_directories_of_the_workspace_belong_to_the_user(root):
     files = found(root, {"config/": "/", "one.toml": "/opt/a/"})
-    folders = [path for path, entry in contents.owned(files).items() if entry is None]
-    assert folders == ["", "/sub"]
+    assert {folder for content in files for folder in content.folders} == {"", "/sub"}
 
 
 @pytest.mark.parametrize(
@@ -158,5 +152,5 @@ def test_names_within_a_directory_may_be_anything(tmp_path_factory, files):
     (root / "c").mkdir()
     for name, data in files.items():
         (root / "c" / name).write_bytes(data)
-    owned = contents.owned(found(root, {"c/": "/x"}))
-    assert owned == {"/x": None} | {f"/x/{name}": (data, 0o644) for name, data in files.items()}
+    content = {one.path: (one.folders, one.file.read_bytes()) for one in found(root, {"c/": "/x"})}
+    assert content == {f"/x/{name}": (("/x",), data) for name, data in files.items()}

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from image_workspace import GIT, LayoutRecorder, add_binary, workspace
+from image_workspace import EXECUTABLE, GIT, PROGRAMS, ClientRunner, add_binary, static_workspace
 from machines import Machine
 from upstream import Upstream, digest
 
@@ -16,38 +16,15 @@ from buildlib.assembly import configurations
 from buildlib.assembly.oci import Runtime
 from buildlib.core.errors import BuildError, Refused, UsageError
 from buildlib.core.plan import Status
-from buildlib.core.settings import Retry
-from buildlib.core.targets import TARGETS
 from buildlib.emulation.exit_stub import exit_program
 from buildlib.image_gate.manifests import HELP
 from buildlib.image_layers.tar import Attributes
 from buildlib.image_layers.writer import NewEntry, layer
 from buildlib.images import dockerfile, image, without_engine
 from buildlib.images.image import ImageOptions
-from buildlib.process.retry import Budget
 
-TARGET = (TARGETS["amd64-musl"], TARGETS["arm64-musl"])
-PROGRAMS = {"amd64-musl": exit_program("x86_64"), "arm64-musl": exit_program("aarch64")}
 CONFIG = {"User": "app", "Env": ["PATH=/bin", "A=1"], "Cmd": ["sh"], "Labels": {"b": "1"}, "WorkingDir": "/w"}
 PASSWD = NewEntry("etc/passwd", Attributes(0o644), b"root:x:0:0::/:\napp:x:7:8::/:\n")
-
-
-class Runner(LayoutRecorder):
-    """Also answers for the client of registries."""
-
-    def __init__(self, answers):
-        super().__init__(answers)
-        self.budget = Budget(Retry(attempts=4, delay=0.001, max_delay=0.01, total=60.0))
-        self.env, self.failures = {"DOCKER_CONFIG": "/nowhere"}, []
-
-    def sleep(self, _):
-        pass
-
-    def failed(self, *failure):
-        self.failures.append(failure)
-
-    def stop(self):
-        pass
 
 
 class Base:
@@ -95,15 +72,12 @@ def base(upstream):
 def project(tmp_path, upstream, base):
     """The context of a workspace whose two binaries exit at once. Only those of this machine's arch can be started."""
     component = {"base": f"{upstream.address}/bases/os:os", "volumes": ["/var/data"], "workdir": "/work"}
-    context = workspace(tmp_path, engine="none", registry=f"{upstream.address}/acme", components={"a": component})
-    for name, data in PROGRAMS.items():
-        add_binary(tmp_path / "dist", name, "a", data)
-    run = Runner(GIT)
-    return replace(context, run=run, console=run.console, host=Machine(cache=tmp_path / "cache", env={}))
+    settings = {"engine": "none", "registry": f"{upstream.address}/acme", "components": {"a": component}}
+    return static_workspace(tmp_path, **settings)
 
 
 def push(context, **more):
-    return image.push(context, ImageOptions(targets=TARGET, compile=False, **more))
+    return image.push(context, ImageOptions(targets=EXECUTABLE, compile=False, **more))
 
 
 def writes(upstream):
@@ -132,7 +106,7 @@ def test_an_image_is_checked_then_uploaded_and_tagged_last(project, upstream):
 
 
 def test_an_image_that_was_checked_and_started_is_not_made_again(project, upstream):
-    options = ImageOptions(targets=TARGET[:1], compile=False)
+    options = ImageOptions(targets=EXECUTABLE[:1], compile=False)
     (result,) = image.push(project, options)
     upstream.asked.clear()
     started = len(project.run.asked)
@@ -247,7 +221,7 @@ def test_a_registry_that_loses_what_was_uploaded_gets_no_tag(project, upstream):
 
 
 def test_check_and_save_make_the_same_image(project, upstream, tmp_path):
-    options = ImageOptions(targets=TARGET, compile=False)
+    options = ImageOptions(targets=EXECUTABLE, compile=False)
     (saved,) = image.save(project, options, tmp_path / "out")
     assert (saved.status, writes(upstream)) == (Status.DONE, [])
     blobs = {f"sha256:{path.name}": path for path in (tmp_path / "out" / "a" / "blobs" / "sha256").iterdir()}
@@ -260,16 +234,33 @@ def test_check_and_save_make_the_same_image(project, upstream, tmp_path):
     assert (checked.status, checked.layers) == (Status.DONE, pushed.layers)
 
 
+def test_a_part_is_pushed_by_digest_and_not_tagged(project, upstream):
+    """The parts have the images that the whole would have."""
+    parts = []
+    for target in EXECUTABLE:
+        (result,) = image.push(project, ImageOptions(targets=(target,), compile=False, is_part=True))
+        assert (result.status, result.tags, result.part.digests) == (Status.DONE, (), (result.digest,))
+        index = json.loads(upstream.blobs[result.digest])
+        assert [one["digest"] for one in index["manifests"]] == list(result.images.values())
+        parts.append((list(result.images), index["manifests"], list(result.part.recipe.inputs)))
+    assert not {"1.2.3", "latest"} & set(upstream.blobs)
+    # That of the arch which cannot be started here does not count as checked.
+    assert [(platforms, inputs) for platforms, _, inputs in parts] == [
+        (["linux/amd64"], ["linux/amd64"]), (["linux/arm64"], []),
+    ]  # fmt: skip
+    push(project)
+    whole = json.loads(upstream.blobs["latest"])
+    assert whole["manifests"] == [entry for _, entries, _ in parts for entry in entries]
+
+
 def test_what_needs_an_engine_is_named(project, tmp_path):
     def message(context=project, *, flag="", **more):
         with pytest.raises(UsageError) as caught:
-            without_engine.is_chosen(context, ImageOptions(targets=TARGET, **more), flag)
+            without_engine.is_chosen(context, ImageOptions(targets=EXECUTABLE, **more), flag)
         return caught.value.message
 
     end = " a container engine, and the setting `engine` is none"
     assert message(flag="--load") == f"--load needs{end}"
-    with pytest.raises(UsageError, match=r"^--shard needs a container engine"):
-        image.push(project, ImageOptions(targets=TARGET, is_part=True))
     assert message(images=("web", "db")) == f"images of Dockerfiles (web, db) need{end}"
     (tmp_path / dockerfile.NAME).write_text("FROM scratch\n")
     assert message(flag="--load") == f"the workspace's own Dockerfile.multiarch and --load need{end}"
@@ -281,9 +272,9 @@ def test_what_needs_an_engine_is_named(project, tmp_path):
     ids=["no docker", "answers", "does not answer"],
 )
 def test_auto_asks_docker(project, tools, answers, chosen):
-    run = Runner({**GIT, **answers})
+    run = ClientRunner({**GIT, **answers})
     context = replace(project, run=run, host=Machine(tools=tools), config=replace_engine(project.config, "auto"))
-    options = ImageOptions(targets=TARGET)
+    options = ImageOptions(targets=EXECUTABLE)
     assert without_engine.is_chosen(context, options) == chosen
     assert not without_engine.is_chosen(context, options, "--load")  # the error is that of Docker's commands
     assert without_engine.is_chosen(replace(context, config=replace_engine(project.config, "none")), options)
@@ -304,6 +295,29 @@ json_data = st.recursive(
     ),
     max_leaves=12,
 )  # fmt: skip
+
+
+def test_the_configuration_describes_the_container():
+    runtime = Runtime(
+        entrypoint=("/usr/bin/a",), command=("--x", "y z"), user="7:8", workdir="/srv", ports=(80,),
+        health=("a", "--health"), env={"B": "2", "A": "1"}, volumes=("/var/lib/a",), labels={"org.opencontainers.image.title": "a"},
+    )  # fmt: skip
+    steps = [("COPY a", "sha256:0"), ("USER 7:8", "")]
+    made = configurations.configuration(configurations.SCRATCH, "linux/arm/v7", runtime, 86_400, steps)
+    line = {"created": "1970-01-02T00:00:00Z", "comment": "buildkit.dockerfile.v0"}
+    assert json.loads(made) == {
+        "created": "1970-01-02T00:00:00Z", "os": "linux", "architecture": "arm", "variant": "v7",
+        "config": {
+            "User": "7:8", "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "A=1", "B=2"],
+            "Entrypoint": ["/usr/bin/a"], "Cmd": ["--x", "y z"], "WorkingDir": "/srv", "ArgsEscaped": True,
+            "Labels": {"org.opencontainers.image.title": "a"}, "ExposedPorts": {"80/tcp": {}}, "Volumes": {"/var/lib/a": {}},
+            "Healthcheck": {
+                "Test": ["CMD", "a", "--health"], "Interval": 10 * 10**9, "Timeout": 5 * 10**9, "StartPeriod": 30 * 10**9,
+            },
+        },
+        "rootfs": {"type": "layers", "diff_ids": ["sha256:0"]},
+        "history": [line | {"created_by": "COPY a"}, line | {"created_by": "USER 7:8", "empty_layer": True}],
+    }  # fmt: skip
 
 
 @given(json_data, st.integers(0, 2))

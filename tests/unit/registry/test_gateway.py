@@ -261,6 +261,18 @@ def test_mirrors_are_asked_before_their_registry(upstream):
             assert upstream.asked.total() == before
 
 
+def test_mirrors_are_not_asked_about_own_images(upstream):
+    """What a tag points to decides whether it is moved."""
+    with Upstream() as mirror:
+        mirrors = {upstream.address: (mirror.address,)}
+        own = f"{upstream.address}/acme"
+        client = Client(Budget(POLICY), lambda _: None, lambda *_: None, mirrors=mirrors, own=own, login=lambda _: None)
+        for name in ("acme/app", "acme/team/app", "acme2/app"):
+            client.reach("GET", upstream.address, f"/v2/{name}/manifests/latest", {})
+        asked = {line.removeprefix("GET /v2/") for line in mirror.asked if "/manifests/" in line}
+        assert asked == {"acme2/app/manifests/latest"}
+
+
 def test_threads_share_one_token(ask, upstream):
     upstream.blobs[NAME] = BLOB
     bodies = []

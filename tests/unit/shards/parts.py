@@ -5,7 +5,9 @@ import json
 from image_workspace import add_binary
 
 from buildlib import __version__
+from buildlib.binaries import dist
 from buildlib.elf import digest
+from buildlib.shards.record import entry_digest
 
 COMMIT = "a" * 40
 ARCHES = ["amd64-musl", "armv7-musl"]
@@ -19,9 +21,9 @@ def write(path, data):
     return path
 
 
-def document(shard, files=None, /, **changes):
+def document(shard, files=None, entries=None, /, **changes):
     """shard.json of a machine that has built."""
-    commands = {"build": {"settings": SETTINGS, "files": files or {}}}
+    commands = {"build": {"settings": SETTINGS, "files": files or {}, "entries": entries or {}}}
     return {
         "schema": 1, "buildlib": __version__, "commit": COMMIT, "shard": shard, "arches": ARCHES, "parts": PARTS, "commands": commands,
         **changes,
@@ -33,5 +35,6 @@ def part(folder, shard, /, **changes):
     arch = PARTS[int(shard.partition("/")[0]) - 1][0]
     add_binary(folder, arch, "a", b"elf")
     files = {f"{arch}/a": digest(folder / arch / "a")}
-    write(folder / "shard" / "shard.json", json.dumps(document(shard, files, **changes)).encode())
+    entries = {entry["path"]: entry_digest(entry) for entry in dist.read(folder)}
+    write(folder / "shard" / "shard.json", json.dumps(document(shard, files, entries, **changes)).encode())
     return folder

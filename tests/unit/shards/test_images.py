@@ -1,12 +1,15 @@
 """The image that joins the parts: uploaded by its digest, signed, and only then tagged."""
 
 import json
+from dataclasses import replace
 
 import pytest
+from image_workspace import ClientRunner
 from machines import Recorder, context
 from signing_keys import made
 from upstream import INDEX, MANIFEST, Upstream, digest
 
+from buildlib.builder.buildx import INPUTS
 from buildlib.core.errors import NetworkError
 from buildlib.core.plan import Status
 from buildlib.core.settings import Retry
@@ -46,18 +49,23 @@ def repository(upstream):
 
 
 @pytest.fixture
-def publish(machine, upstream, repository, tmp_path):
+def joined(upstream):
+    """A function that returns the image of a component."""
+    return lambda name, annotations=None: Joined(
+        component=name, repository=f"{upstream.address}/acme/{name}", index=DOCUMENT, images={"linux/arm64": digest(ARM64)},
+        tags=("1", "latest"), annotations=annotations or {}, entries={},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def publish(machine, upstream, repository, joined, tmp_path):
     """A function that publishes the joined image of the settings `web`, signed by `signer` if there is one."""
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
     settings = {"images": {"web": {"dockerfile": "Dockerfile", "context": "."}}}
 
-    def publish(signer=None, **more):
-        joined = Joined(
-            component="web", repository=f"{upstream.address}/acme/web", index=DOCUMENT, images={"linux/arm64": digest(ARM64)},
-            tags=("1", "latest"), annotations={}, entries={},
-        )  # fmt: skip
+    def publish(signer=None, annotations=None, **more):
         found = context(machine(), Recorder(**more), root=tmp_path, **settings)
-        return images._publish(found, repository, joined, signer)
+        return images._publish(found, repository, joined("web", annotations), signer)
 
     return publish
 
@@ -100,6 +108,27 @@ def test_without_a_key_the_index_is_tagged(publish, upstream):
     assert (result.status, result.signed) == (Status.DONE, ())
     assert upstream.blobs["1"] == upstream.blobs["latest"] == upstream.blobs[digest(DOCUMENT)] == DOCUMENT
     assert publish().status == Status.UNCHANGED
+
+
+def test_an_image_of_the_same_inputs_stays(publish, signer, upstream):
+    """Another commit changes labels. Tags that point to the image of the same binaries are left there, and it is signed."""
+    known = json.dumps(json.loads(DOCUMENT) | {"annotations": {INPUTS: "same", "other": "commit"}}).encode()
+    upstream.blobs |= {"1": known, digest(known): known}
+    result = publish(signer, annotations={INPUTS: "same"})
+    assert (result.status, result.digest, result.signed) == (Status.DONE, digest(known), ("signature", "provenance"))
+    assert (upstream.blobs["1"], upstream.blobs["latest"], digest(DOCUMENT) in upstream.blobs) == (known, known, False)
+    assert publish(annotations={INPUTS: "same"}).status == Status.UNCHANGED
+    assert publish(annotations={INPUTS: "other"}).digest == digest(DOCUMENT)
+
+
+def test_an_image_that_fails_does_not_stop_the_others(joined, machine, upstream, tmp_path, capsys):
+    run = ClientRunner()
+    found = replace(context(machine(), run, root=tmp_path), console=run.console)
+    upstream.faults["/acme/api/"] = [(500, b"", {})] * 50
+    failed, done = images.publish(found, [joined("api"), joined("web")])
+    assert (failed.component, failed.status, failed.error.code) == ("api", Status.FAILED, 5)
+    assert (done.component, done.status, done.digest) == ("web", Status.DONE, digest(DOCUMENT))
+    assert upstream.blobs["latest"] == DOCUMENT
 
 
 def test_a_dry_run_changes_nothing(publish, signer, upstream):

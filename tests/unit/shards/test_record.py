@@ -10,8 +10,7 @@ from parts import ARCHES, PARTS
 
 from buildlib import __version__
 from buildlib.assembly.recipe import Recipe
-from buildlib.assembly.spec import ImageResult
-from buildlib.assembly.spec import Part as PushedPart
+from buildlib.assembly.spec import ImageResult, PushedPart
 from buildlib.binaries import dist
 from buildlib.core.cases import Case, Suite
 from buildlib.core.errors import BuildError, TestsFailed, UsageError

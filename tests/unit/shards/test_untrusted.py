@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,8 @@ from parts import COMMIT, part, write
 
 from buildlib import __version__
 from buildlib.core.errors import BuildError, Refused, UsageError
-from buildlib.shards import record, result
+from buildlib.shards import binaries, record, result
+from buildlib.shards.record import entry_digest
 
 
 def test_a_part_is_read(tmp_path):
@@ -30,6 +32,43 @@ def test_a_directory_that_is_not_a_part_is_a_usage_error(tmp_path):
     with pytest.raises(UsageError) as caught:
         result.read(tmp_path / "empty")
     assert caught.value.message == f"{tmp_path / 'empty'}: no shard/shard.json: not a part of a command with --shard"
+
+
+def test_a_directory_means_the_parts_in_it(tmp_path):
+    """download-artifact gives each of several artifacts a directory, and a single one none."""
+    parts = tmp_path / "parts"
+    (parts / "beside").mkdir(parents=True)
+    one, two = part(parts / "part-amd64-musl", "1/2"), part(parts / "part-armv7-musl", "2/2")
+    assert result.found(parts) == [one, two]
+    assert result.found(one) == [one]
+    assert result.found(parts / "beside") == [parts / "beside"]  # an error, when it is read
+    assert result.found(tmp_path / "none") == [tmp_path / "none"]
+
+
+def test_a_full_disk_is_not_the_fault_of_a_part(tmp_path):
+    folder = part(tmp_path / "one", "1/2")
+    with pytest.raises(BuildError) as caught:
+        result.copy(folder, "amd64-musl/a", Path("/dev/full"))
+    assert (caught.value.message, caught.value.help) == (
+        "/dev/full: No space left on device", "free some space, or set TMPDIR to a directory elsewhere",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("change", [{"floor": "99.0"}, {"toolchain": "x"}, {"libraries": []}], ids=str)
+def test_a_changed_entry_of_the_manifest_is_refused(tmp_path, change):
+    folder = part(tmp_path / "one", "1/2")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["binaries"][0].update({"seconds": 7.0, "started": ""})  # as the next build may do
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    read = result.read(folder)
+    assert list(binaries._recorded(read)) == [
+        ("amd64-musl/a", read.entries["amd64-musl/a"]["sha256"], entry_digest(read.entries["amd64-musl/a"])),
+    ]  # fmt: skip
+    manifest["binaries"][0].update(change)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(Refused) as caught:
+        binaries.verified(None, [result.read(folder)], tmp_path / "scratch")
+    assert caught.value.message == f"the gate refused\n  {folder} (1/2): 'amd64-musl/a': modified in manifest.json"
 
 
 @pytest.mark.parametrize(

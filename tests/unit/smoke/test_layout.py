@@ -10,6 +10,7 @@ from docker.errors import APIError
 from fake_daemon import Clock, FakeContainer, Loading, Store, daemon
 from hypothesis import given
 from hypothesis import strategies as st
+from layered_image import layered_image
 from machines import AMD64, ARM64, Machine, Recorder, context
 
 from buildlib.assembly import oci
@@ -33,7 +34,7 @@ NOT_EXECUTED = FakeContainer("exec /a: exec format error", code=1, running=False
 def image(tmp_path):
     """A layout with images for two platforms."""
     layers = {target.oci: b"".join(archive.tar({"a": target.name.encode()})) for target in (AMD64, ARM64)}
-    made = oci.image(layers, oci.Runtime(entrypoint=("/a",)), 7, {})
+    made = layered_image(layers, oci.Runtime(entrypoint=("/a",)))
     layout(OciLayout(folder=tmp_path / "layout", blobs=made.blobs, index=oci.layout_index(made, ["1"])))
     return made
 

@@ -9,7 +9,7 @@ from fake_daemon import Store
 from machines import AMD64, ARM64, Machine, Recorder, context
 
 from buildlib.core.cases import PASSED
-from buildlib.core.errors import TestsFailed
+from buildlib.core.errors import TestsFailed, UsageError
 from buildlib.machine.workspace import Component
 from buildlib.smoke import checks, containers
 from buildlib.smoke.expectation import Expectation
@@ -46,6 +46,13 @@ def command(prepared, monkeypatch):
         return smoke.smoke(prepared(images), smoke.SmokeOptions(**options))
 
     return command
+
+
+def test_a_part_starts_its_own_images_alone(command):
+    """Not the tag, which is on the image of the last release."""
+    with pytest.raises(UsageError) as caught:
+        command(None, targets=(AMD64, ARM64), digests={"app": {"linux/amd64": "sha256:1"}})
+    assert caught.value.message == "app: this part has pushed no image for linux/arm64 from these sources"
 
 
 @pytest.mark.parametrize(

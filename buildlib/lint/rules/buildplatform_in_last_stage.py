@@ -16,17 +16,21 @@ CHECK = re.compile(
 
 
 def check(analysis: Analysis) -> Iterator[Finding]:
-    """Check the platform of the last stage, which the first of its ancestors determines."""
-    if not analysis.file.stages:
+    """Check the platform of the last stage, which its first ancestor determines: each of those that a variable may choose."""
+    for_build: list[bool] = []  # by number
+    for stage in analysis.file.stages:
+        parents = analysis.possible_parents(stage)
+        own = stage.platform is not None and "BUILDPLATFORM" in stage.platform.text
+        for_build.append(all(for_build[number] for number in parents) if parents else own)
+    if not for_build or not for_build[-1]:
         return
     last = analysis.file.stages[-1]
-    names = [last.name] + ([analysis.file.stages[last.parent].name] if last.parent is not None else [])
-    if any(map(CHECK.match, names)):
+    parents = analysis.possible_parents(last)
+    if any(CHECK.match(name) for name in (last.name, *(analysis.file.stages[number].name for number in parents))):
         return
-    for stage in analysis.file.ancestry(last):
-        if stage.platform and "BUILDPLATFORM" in stage.platform.text and stage.parent is None:
-            flag = Span(stage.platform.span.start - len("--platform="), stage.platform.span.end)
-            edits = (Edit(span=Span(flag.start, flag.end + 1), text=""),) if stage is last else ()
-            place = flag if stage is last else last.base.span
-            text = "the image contains programs for the build platform"
-            yield make_finding(analysis.source, "buildplatform-in-last-stage", place, text, edits=edits)
+    place, edits = last.base.span, tuple[Edit, ...]()
+    if last.platform and not parents:
+        place = Span(last.platform.span.start - len("--platform="), last.platform.span.end)
+        edits = (Edit(span=Span(place.start, place.end + 1), text=""),)
+    text = "the image contains programs for the build platform"
+    yield make_finding(analysis.source, "buildplatform-in-last-stage", place, text, edits=edits)

@@ -81,9 +81,11 @@ def check(analysis: Analysis) -> Iterator[Finding]:
     for_builds: list[bool] = []
     images = _images(analysis)
     for stage in analysis.file.stages:
-        own = [product.inherited() for product in products[stage.parent]] if stage.parent is not None else []
+        parents = analysis.possible_parents(stage)
+        known = [products[number] for number in parents] if all(products[number] for number in parents) else []
+        own = [product.inherited() for one in known for product in one]
         own_platform = stage.platform is not None and "BUILDPLATFORM" in stage.platform.text
-        for_build = own_platform or (stage.parent is not None and for_builds[stage.parent])
+        for_build = own_platform or (bool(parents) and all(for_builds[number] for number in parents))
         for_builds.append(for_build)
         for path, destination, source in _copies(analysis, stage, numbers):
             for product in products[source] if source < len(products) else ():
@@ -240,7 +242,10 @@ def _number(name: str, numbers: dict[str, int]) -> int | None:
 
 def _chooses_target(analysis: Analysis, stage: Stage) -> bool:
     """Whether something in the stage or its ancestors may choose a target. A declaration of an ARG alone chooses nothing."""
-    for one in analysis.file.ancestry(stage):
+    numbers = {stage.number}
+    for one in reversed(analysis.file.stages[: stage.number + 1]):
+        numbers |= {*analysis.possible_parents(one)} if one.number in numbers else set()
+    for one in (analysis.file.stages[number] for number in numbers):
         for instruction in one.instructions:
             if instruction.kind == "arg" and all(value is None for _, value in instruction.pairs):
                 continue

@@ -157,6 +157,8 @@ class Machine:
         if "cross" in needs:
             self.cross_image = cross_tools.load_image(env)
         self.stack.callback(run, "docker", "buildx", "rm", containers.BUILDER, env=env)
+        (folder / "buildlib.toml").write_text(self.engine.settings())
+        succeed(run(BUILDLIB, "builder.create", cwd=folder, env=env))
 
     def arm64_compiler(self, folder: Path) -> Path:
         """A tar file of Debian's GCC for arm64 with rustup's toolchain for arm64 in /usr/local, as docker.io's `rust` has it."""

@@ -14,6 +14,8 @@ import pytest
 import signatures
 from testbed import BUILDLIB, HERE, assert_error, buildlib, run
 
+from buildlib.shards.record import entry_digest
+
 AUTHOR = ("-c", "user.name=a", "-c", "user.email=a@example.org")
 ARCHES = ("amd64-musl", "arm64-musl")
 FIVE = ("amd64-musl", "386-musl", "arm64-musl", "armv7-musl", "riscv64-musl")
@@ -211,7 +213,9 @@ def test_a_binary_of_another_arch_is_refused_though_all_its_digests_are_right(me
     mine |= {"sha256": other["sha256"], "size": other["size"]}
     manifest.write_text(json.dumps({"schema": 1, "binaries": [mine]}))
     data = json.loads(record.read_text())
-    data["commands"]["build"]["files"] = {"arm64-musl/hello": other["sha256"]}
+    data["commands"]["build"] |= {
+        "files": {"arm64-musl/hello": other["sha256"]}, "entries": {"arm64-musl/hello": entry_digest(mine)},
+    }  # fmt: skip
     record.write_text(json.dumps(data))
     message = f"the gate refused\n  {two} (2/2): arm64-musl/hello: machine: 62 (amd64), expected 183 (arm64)"
     assert_error(merging.merge(one, two), 6, message, HELP)

@@ -44,7 +44,7 @@ from buildlib.registry import session
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from buildlib.assembly.direct_tasks import DirectAssembly, DirectPush, DirectTask
+    from buildlib.assembly.direct_tasks import DirectAssembly, DirectPush, DirectSave, DirectTask
     from buildlib.signing.signer import Signer
 
 # What makes images without an engine. It takes as long to import as all else together: it has the client of registries.
@@ -126,12 +126,14 @@ def check(context: Context, options: ImageOptions) -> list[ImageResult]:
 def save(context: Context, options: ImageOptions, output: Path) -> list[ImageResult]:
     """Write every component's image for all targets as an OCI layout below `output`. Static binaries alone need no engine."""
     is_static = not options.images and not without_engine.has_more(context, options.targets)
-    with _locked(context, output):
-        if is_static or without_engine.is_chosen(context, options):
-            return _without_engine(
-                context, options, lambda tasks, assembly: tasks.DirectSave(assembly=assembly, output=output)
-            )
-        return _through_buildx(context, options, lambda assembly: Save(assembly=assembly, output=output))
+
+    def direct(tasks: ModuleType, assembly: DirectAssembly) -> DirectTask:
+        made: DirectSave = tasks.DirectSave(assembly=assembly, output=output)
+        return made
+
+    if is_static or without_engine.is_chosen(context, options):
+        return _without_engine(context, options, direct, output)
+    return _through_buildx(context, options, lambda assembly: Save(assembly=assembly, output=output), output)
 
 
 def validate(context: Context, options: ImageOptions) -> None:
@@ -150,13 +152,14 @@ def validate(context: Context, options: ImageOptions) -> None:
             )
 
 
-def _locked(context: Context, output: Path) -> AbstractContextManager[None]:
-    return context.run.locked(output, f"waiting for another command that writes {output}")
+def _locked(context: Context, output: Path | None) -> AbstractContextManager[None]:
+    """The lock of a directory that is written, once everything else has succeeded: an error does not create it."""
+    return context.run.locked(output, f"waiting for another command that writes {output}") if output else nullcontext()
 
 
 def _without_engine(
-    context: Context, options: ImageOptions, make: Callable[[ModuleType, DirectAssembly], DirectTask]
-) -> list[ImageResult]:
+    context: Context, options: ImageOptions, make: Callable[[ModuleType, DirectAssembly], DirectTask], output: Path | None = None
+) -> list[ImageResult]:  # fmt: skip
     """Make all images without a container engine. `make` gets the module of their tasks, which is imported late."""
     validate(context, options)
     epoch, revision = commit(context)
@@ -170,12 +173,14 @@ def _without_engine(
     from buildlib.images.workshop import workshop
 
     images = binary_image.binary_images(context, options.targets, options.tags, epoch, revision)
-    with workshop(context, epoch, fresh=options.force) as shop:
+    with _locked(context, output), workshop(context, epoch, fresh=options.force) as shop:
         results = run_all(context, [make(direct_tasks, shop.assembly(image)) for image in images], ())
     return [*(result for result, _ in results), *absent]
 
 
-def _through_buildx(context: Context, options: ImageOptions, make: Callable[[Assembly], Task]) -> list[ImageResult]:
+def _through_buildx(
+    context: Context, options: ImageOptions, make: Callable[[Assembly], Task], output: Path | None = None
+) -> list[ImageResult]:
     """Build all images, concurrently where none is based on another: buildx mostly waits for the network and the builder."""
     validate(context, options)
     described = dockerfile_image.describe(context, options.images, options.targets, options.tags, named=options.named)
@@ -196,7 +201,11 @@ def _through_buildx(context: Context, options: ImageOptions, make: Callable[[Ass
         [] if context.run.dry else binary_image.binary_images(context, options.targets, options.tags, epoch, revision)
     )
     scans = Scans()
-    with tempfile.TemporaryDirectory() as scratch, session.open_session(context, prepared) as registries:
+    with (
+        _locked(context, output),
+        tempfile.TemporaryDirectory() as scratch,
+        session.open_session(context, prepared) as registries,
+    ):
 
         def assemble(image: ImageSpec, own: Mapping[str, str], own_images: OwnImages) -> Task:
             common: dict[str, Any] = {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from buildlib.assembly.spec import ImageResult
+from buildlib.core.workers import results, workers
 from buildlib.process.context import Context
 
 T = TypeVar("T")
@@ -16,14 +16,8 @@ T = TypeVar("T")
 def concurrently(context: Context, tasks: Sequence[Callable[[], T]]) -> list[T]:
     """Run the tasks concurrently. A task that fails does not stop the others; Ctrl-C stops all of them."""
     # One per processor, but at least two, since a task waits most of the time.
-    with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 1)) as pool:
-        futures = [pool.submit(task) for task in tasks]
-        try:
-            return [future.result() for future in futures]
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            context.run.stop()
-            raise
+    with workers(context.run.stopped, max(2, os.cpu_count() or 1)) as pool:
+        return results(context.run.stopped, [pool.submit(task) for task in tasks])
 
 
 def record(context: Context, result: ImageResult) -> None:

@@ -13,17 +13,19 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from buildlib.core.errors import BuildError, Interrupted
+from buildlib.core.errors import BuildError
 from buildlib.core.plan import Step
+from buildlib.core.stopping import PAUSE, Stop
 from buildlib.core.targets import Target
+from buildlib.core.workers import results, workers
 from buildlib.machine import parallelism
 from buildlib.process import jobserver
 from buildlib.process.context import Context
-from buildlib.process.jobserver import PAUSE, Jobserver
+from buildlib.process.jobserver import Jobserver
 from buildlib.rust.cargo import Build
 
 Result = TypeVar("Result")
@@ -60,11 +62,10 @@ class HostUnits:
         if self._expected is not None and self._finished >= self._expected:
             self.done.set()
 
-    def wait(self, stopped: threading.Event) -> None:
+    def wait(self, stopped: Stop) -> None:
         """Return after the last one. Interrupted if `stopped` is set before."""
         while not self.done.wait(PAUSE):
-            if stopped.is_set():
-                raise Interrupted("interrupted")
+            stopped.check()
 
 
 def build_all(context: Context, builds: Sequence[Build], build_one: Callable[[Context, Build], Result]) -> list[Result]:
@@ -106,7 +107,7 @@ def _together(
 ) -> dict[Target, Result]:
     with (
         jobserver.opened(context.host.env, limit(context)) as server,
-        ThreadPoolExecutor(max_workers=2 * len(builds)) as pool,  # they wait most of the time
+        workers(context.run.stopped, 2 * len(builds)) as pool,  # they wait most of the time
     ):
         futures: dict[Target, Future[Result]] = {}
         for leader, *others in families(map(without_jobs, builds)):
@@ -116,12 +117,7 @@ def _together(
                 pool.submit(_expect, context, leader, units)
             for build in others:
                 futures[build.target] = pool.submit(_follow, context, build, build_one, server, units)
-        try:
-            return {target: future.result() for target, future in futures.items()}
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            context.run.stop()
-            raise
+        return dict(zip(futures, results(context.run.stopped, tuple(futures.values())), strict=True))
 
 
 def without_jobs(build: Build) -> Build:

@@ -77,7 +77,7 @@ def _create(context: Context, configured: Builder) -> None:
             for action in builder.create(configured, Path(scratch)):
                 succeeded(context.run(action))
         except BaseException:
-            context.run(replace(builder.remove(configured.name), quiet=True))
+            context.run.clean_up(replace(builder.remove(configured.name), quiet=True))
             raise
 
 

@@ -9,8 +9,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from shlex import join
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from invoke.tasks import Task
 from invoke.tasks import task as invoke_task
 
 from buildlib.core.errors import BuildError, InternalError, Interrupted, UsageError
+from buildlib.core.stopping import Stop
 from buildlib.display.terminal import COLORS, Color
 from buildlib.process.console import Console
 
@@ -225,30 +226,14 @@ def open_workspace(
             open_context, os.environ, Path.cwd(), flags or {}, console, dry=c.config.run.dry, scope=scope,
             command=join(sys.argv[1:]), request=request,
         )  # fmt: skip
-        with _signals_later():
+        # A signal that interrupts an import may leave the import lock taken, for which other threads then wait.
+        with Stop().signals():
             for name in (*MEANWHILE, *(("rich.console",) if console.interactive else ())):
                 importlib.import_module(name)
         context = opening.result()
     if recorded:
         console.history = context.history
     return context
-
-
-@contextmanager
-def _signals_later() -> Iterator[None]:
-    """Handle signals at the end. One that interrupts an import may leave the import lock taken, for which other threads then wait."""
-    came: list[int] = []
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
-    for number in handlers:
-        signal.signal(number, lambda number, _: came.append(number))
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    if came:
-        signal.raise_signal(came[0])
 
 
 def absolute(folder: str) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from buildlib.compiler_cache import containers
 from buildlib.compiler_cache.scripts import SOCKET, CompilerCache, use
 from buildlib.compiler_cache.store import problem, server_environment
+from buildlib.core.errors import Interrupted
 from buildlib.core.plan import Step
 from buildlib.core.repeated import repeated
 from buildlib.process.background import background
@@ -100,7 +101,7 @@ def _clean(context: Context, cache: CompilerCache) -> None:
     """Remove what a server leaves."""
     cache.socket.unlink(missing_ok=True)
     if cache.engine:
-        context.run(containers.remove(cache))
+        context.run.clean_up(containers.remove(cache))
         with suppress(OSError):
             cache.socket.parent.rmdir()
 
@@ -157,7 +158,10 @@ def _watched(context: Context, sccache: Path, socket: Path) -> AbstractContextMa
     """Remove the socket when the store has failed: what begins afterwards is compiled without it."""
 
     def works() -> bool:
-        answer = context.run(_question(sccache, socket, "--show-stats", "--stats-format=json"))
+        try:
+            answer = context.run(_question(sccache, socket, "--show-stats", "--stats-format=json"))
+        except Interrupted:
+            return False
         if answer and failed_requests(answer.stdout, read_only=context.config.cache.read_only) < LIMIT:
             return True
         socket.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+from buildlib.core.stopping import Stop
 from buildlib.process.children import end_all
 
 PAUSE = 0.01  # seconds between two looks whether it is ready
@@ -29,11 +30,11 @@ def background(
             if _is_ready(process, until, seconds):
                 yield None
             else:
-                end_all(process)
+                _end(process)
                 output.seek(0)
                 yield output.read().decode(errors="replace")
         finally:
-            end_all(process)
+            _end(process)
 
 
 def _is_ready(process: subprocess.Popen[bytes], until: Callable[[], bool], seconds: float) -> bool:
@@ -43,3 +44,10 @@ def _is_ready(process: subprocess.Popen[bytes], until: Callable[[], bool], secon
             return False
         time.sleep(PAUSE)
     return True
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the program, whatever signals come meanwhile."""
+    stop = Stop()
+    with stop.signals():
+        end_all(process, stop)

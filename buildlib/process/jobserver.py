@@ -15,9 +15,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from buildlib.core.errors import Interrupted
+from buildlib.core.stopping import PAUSE, Stop
 
-PAUSE = 0.25  # seconds between two looks at whether the command was interrupted
 VARIABLES = ("CARGO_MAKEFLAGS", "MAKEFLAGS", "MFLAGS")  # cargo reads the first that is set
 # `fds` is the name up to make 4.1. make 4.4 may name a fifo, which has a path and no descriptors; the last of several counts.
 DESCRIPTORS = re.compile(r"--jobserver-(?:auth|fds)=(\d+),(\d+)")
@@ -36,7 +35,7 @@ class Jobserver:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
-    def token(self, stopped: threading.Event) -> Iterator[None]:
+    def token(self, stopped: Stop) -> Iterator[None]:
         """Hold a token until the end of the block; it is what a child has from its start. Interrupted if `stopped` is set before."""
         taken = self._take(stopped)
         try:
@@ -48,11 +47,12 @@ class Jobserver:
                 with suppress(OSError):  # make, whose pipe it is, has gone
                     os.write(self.write, taken)
 
-    def _take(self, stopped: threading.Event) -> bytes | None:
+    def _take(self, stopped: Stop) -> bytes | None:
         """A token from the pipe, None for this process's own. Looks at both, because a child that was killed keeps its tokens."""
         poll = select.poll()
         poll.register(self.read, select.POLLIN)
-        while not stopped.is_set():
+        while True:
+            stopped.check()
             with self.lock:
                 if self.spare:
                     self.spare = False
@@ -62,7 +62,6 @@ class Jobserver:
                     if token := os.read(self.read, 1):
                         return token
                     stopped.wait(PAUSE)  # the other end is closed
-        raise Interrupted("interrupted")
 
 
 @contextmanager

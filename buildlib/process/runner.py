@@ -18,13 +18,14 @@ from typing import IO
 from buildlib.core.errors import BuildError, Interrupted
 from buildlib.core.plan import Action, Decoder, Job, Outcome, Step
 from buildlib.core.settings import Retry
+from buildlib.core.stopping import Stop
 from buildlib.display.escaping import json_text
 from buildlib.display.progress import BAR_ENVIRONMENT, SHORT, Progress
 from buildlib.failures.classify import Failure, classify
 from buildlib.failures.redact import redact, redact_argv, secret_values
 from buildlib.machine import lock_holders
 from buildlib.process import file_actions
-from buildlib.process.children import PATIENCE, end_all, wait
+from buildlib.process.children import PATIENCE, wait
 from buildlib.process.console import Console
 from buildlib.process.files import append, disk_error, locked, remove_tree
 from buildlib.process.history import NO_HISTORY, History
@@ -41,7 +42,7 @@ class Runner:
     """Executes what a plan says.
 
     `env` is the environment that steps start from, `record` the file of failed tries, `history` what ran when. `sleep` waits
-    between tries, by default until `stop` is called. `translate` is applied to command lines and to each line of output before
+    between tries, by default until `stopped` is set. `translate` is applied to command lines and to each line of output before
     they are shown and read: while a gateway to the registries is open, it maps the gateway's names back to those that the user
     knows.
     """
@@ -59,9 +60,8 @@ class Runner:
         self.history = history
         self.translate: Callable[[str], str] = str
         self.hidden: dict[str, str] = {}  # secrets by name, beside those that the environment's names tell
-        self.stopped = threading.Event()
+        self.stopped = Stop()
         self.sleep = sleep or self.stopped.wait
-        self.running: set[subprocess.Popen[bytes]] = set()
         self.jobserver: Jobserver | None = None  # of the steps, in place of the one that this command was started with
 
     def secrets(self) -> tuple[str, ...]:
@@ -69,20 +69,21 @@ class Runner:
         named = {f"{name}_TOKEN": value for name, value in self.hidden.items()}  # a name that says so
         return secret_values({**self.env, **named})
 
-    def stop(self) -> None:
-        """End what other threads are running, and let nothing start any more: Ctrl-C interrupts only the main thread."""
-        self.stopped.set()
-        for process in tuple(self.running):
-            end_all(process)
-
     def part(self, console: Console, jobserver: Jobserver) -> Runner:
         """A runner for one of several parts of the command that run at once: its output and its jobs are those of the part."""
         part = copy(self)
         part.console, part.jobserver = console, jobserver
         return part
 
+    def clean_up(self, action: Action) -> Outcome:
+        """Execute what removes something that the command has made: also when it has to end. BuildError as of a call."""
+        runner = copy(self)
+        runner.stopped = Stop()
+        return runner(action)
+
     def __call__(self, action: Action) -> Outcome:
-        """Execute one action. BuildError if the machine cannot do it (no such program, disk full)."""
+        """Execute one action. BuildError if the machine cannot do it (no such program, disk full), Interrupted after a stop."""
+        self.stopped.check()
         try:
             if isinstance(action, Step):
                 return self._run(replace(action, title=self.translate(action.title)))
@@ -153,12 +154,10 @@ class Runner:
 
     def _pause(self, seconds: float) -> None:
         self.sleep(seconds)
-        if self.stopped.is_set():
-            raise Interrupted("interrupted")
+        self.stopped.check()
 
     def _run_once(self, step: Step, decoders: list[Decoder]) -> Outcome:
-        if self.stopped.is_set():
-            raise Interrupted("interrupted")
+        self.stopped.check()
         argv = tuple(map(self.translate, step.argv))
         if not step.quiet and (step.terminal or not self.console.compact):
             self.console.command(argv)
@@ -166,23 +165,10 @@ class Runner:
         progress, key = self._progress(step, start)
         reader = OutputReader(step, self.console, self.translate, progress)
         decoders += (reader.decoder,) if reader.decoder else ()
-        process = self._start(step)
-        reader.blocking = partial(lock_holders.blocking, process.pid)
-        threads = [_thread(reader.read_stdout, process.stdout), _thread(reader.read_stderr, process.stderr)]
-        self.running.add(process)
         # What asks the user something at the terminal must not be overwritten.
         shown = contextlib.nullcontext() if step.terminal else self.console.working(progress)
-        with shown as tick:
-            try:
-                code = wait(process, step, reader.decoder, tick)
-            except BuildError as error:  # of the decoder, which quotes the step's output
-                message = redact(self.translate(error.message), self.secrets())
-                raise type(error)(message, error.help, error.kind) from None
-            finally:
-                self.running.discard(process)
-                for thread in threads:
-                    # A server that the step has left behind (sccache does) may keep the pipe open for ever.
-                    thread.join(PATIENCE)
+        with self.stopped.signals(), shown as tick:
+            code = self._execute(step, reader, tick)
         seconds = time.monotonic() - start
         if not step.quiet:
             counted = {"key": key, "total": progress.done, "worked": progress.worked} if step.counts else {}
@@ -199,6 +185,23 @@ class Runner:
             step=step, code=code, seconds=seconds, stdout="".join(reader.stdout), output="\n".join(reader.tail),
             artifacts=tuple(reader.artifacts), decoders=tuple(decoders),
         )  # fmt: skip
+
+    def _execute(self, step: Step, reader: OutputReader, tick: Callable[[], None] | None) -> int:
+        """Start the step's process, read what it prints, and return its exit code."""
+        process = self._start(step)
+        reader.blocking = partial(lock_holders.blocking, process.pid)
+        threads = [_thread(reader.read_stdout, process.stdout), _thread(reader.read_stderr, process.stderr)]
+        try:
+            return wait(process, step, self.stopped, reader.decoder, tick)
+        except Interrupted:
+            raise
+        except BuildError as error:  # of the decoder, which quotes the step's output
+            message = redact(self.translate(error.message), self.secrets())
+            raise type(error)(message, error.help, error.kind) from None
+        finally:
+            for thread in threads:
+                # A server that the step has left behind (sccache does) may keep the pipe open for ever.
+                thread.join(0 if self.stopped.forced else PATIENCE)
 
     def _progress(self, step: Step, start: float) -> tuple[Progress, str]:
         """The state of a step that starts now, with what is known of earlier runs of the same command line; and its key."""

@@ -88,8 +88,8 @@ class Daemon:
         The first that raises, or Ctrl-C, ends the others: their containers are removed, so that nothing waits for them.
         """
         with ThreadPoolExecutor(max_workers=CONCURRENT) as pool:
-            futures = [pool.submit(check, item) for item in items]
             try:
+                futures = [pool.submit(check, item) for item in items]
                 pending = set(futures)
                 while pending:
                     done, pending = wait(pending, POLL, FIRST_EXCEPTION)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
@@ -16,6 +15,7 @@ from buildlib.core.cases import IGNORED, PASSED, Suite
 from buildlib.core.errors import BuildError, TestsFailed
 from buildlib.core.plan import Outcome, Write
 from buildlib.core.targets import Target, native
+from buildlib.core.workers import results, workers
 from buildlib.emulation import baseline, qemu
 from buildlib.process.context import Context
 from buildlib.process.files import read_text
@@ -193,13 +193,10 @@ def _prepare(context: Context, tests: TestPlan) -> tuple[int, Mapping[str, Any],
         ran_on = probed or probe(context, tests)
         return ran_on, "" if tests.compiles_only else _find_children(context, tests)
 
-    with ThreadPoolExecutor(max_workers=1) as pool:
+    with workers(context.run.stopped, 1) as pool:
         asking = pool.submit(ask)
-        try:
-            return _compile(context, tests), *asking.result()
-        except KeyboardInterrupt:
-            context.run.stop()
-            raise
+        total = _compile(context, tests)
+        return total, *results(context.run.stopped, [asking])[0]
 
 
 def _find_children(context: Context, tests: TestPlan) -> str:

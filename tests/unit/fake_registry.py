@@ -10,6 +10,7 @@ from pathlib import Path
 from image_workspace import STATIC, workspace
 
 from buildlib.core.plan import CopyFiles, OciLayout, Outcome, Write
+from buildlib.core.stopping import Stop
 from buildlib.core.targets import TARGETS
 from buildlib.process.files import copy_files, layout, write_whole
 
@@ -65,6 +66,7 @@ class FakeRegistry:
         self.builders = "".join(json.dumps(builder) + "\n" for builder in builders)
         self.manifests, self.loaded, self.titles, self.steps = {}, {}, [], []
         self.env, self.translate, self.hidden, self.secrets = {}, str, {}, tuple
+        self.stopped, self.clean_up = Stop(), self
         self.store = "classic"  # the daemon's image store; the other is "containerd"
 
     def __call__(self, action):
@@ -83,9 +85,6 @@ class FakeRegistry:
             return Outcome(step=action, code=1, seconds=0, output=fault)
         answer = getattr(self, f"_{action.title.split()[0]}", lambda _: "")(action)
         return Outcome(step=action, code=1 if answer is None else 0, seconds=0, stdout=answer or "")
-
-    def stop(self):
-        pass
 
     def argvs(self, title):
         """The command lines of the steps with this title."""

@@ -2,10 +2,10 @@
 
 from contextlib import nullcontext
 from pathlib import Path
-from threading import Event
 
 from buildlib.core import layers
 from buildlib.core.plan import Artifact, CopyFiles, Outcome, ShareHostUnits, Step, Write
+from buildlib.core.stopping import Stop
 from buildlib.core.sysroot import Sysroot, SystemLibrary
 from buildlib.core.targets import TARGETS
 from buildlib.machine.host import Host
@@ -82,7 +82,7 @@ class Recorder:
 
     def __init__(self, answers=(), *, dry=False):
         self.answers, self.dry, self.asked, self.console = dict(answers), dry, [], Console({})
-        self.stopped, self.hidden = Event(), {}
+        self.stopped, self.hidden, self.clean_up = Stop(), {}, self
 
     def __call__(self, action):
         if isinstance(action, Write):

@@ -390,7 +390,7 @@ def test_a_program_that_does_not_end_is_refused(prepare):
         outcome = runner(action)
         return replace(outcome, code=124) if getattr(action, "title", "").startswith("start") else outcome
 
-    run.console, run.dry, run.locked = runner.console, False, runner.locked
+    run.console, run.dry, run.locked, run.stopped = runner.console, False, runner.locked, runner.stopped
     with pytest.raises(Refused, match=f"does not run: did not exit within {binary_assembly.START:.0f} s"):
         push(replace(context, run=run))
     (start,) = [step for step in runner.steps if step.title.startswith("start")]

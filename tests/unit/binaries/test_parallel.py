@@ -1,5 +1,7 @@
 """Builds for several targets at once: what starts when, with invented builds that start no process."""
 
+import os
+import signal
 import threading
 from dataclasses import replace
 
@@ -8,9 +10,10 @@ import pytest
 from machines import AMD64, ARM64, MUSL, WITH_ZIG, settings, toolset
 
 from buildlib.binaries import parallel
-from buildlib.core.errors import Interrupted
+from buildlib.core.errors import BuildError, Interrupted
 from buildlib.core.plan import Outcome, Step
 from buildlib.core.request import NO_REQUEST, Request
+from buildlib.core.stopping import Stop
 from buildlib.core.targets import TARGETS
 from buildlib.machine.cargo_config import CargoConfig
 from buildlib.machine.selection import select
@@ -163,19 +166,51 @@ def test_the_output_of_each_is_printed_together_when_it_ends(context, builds, ca
     assert capsys.readouterr().err.splitlines() in (blocks[0] + blocks[1], blocks[1] + blocks[0])
 
 
-def test_ctrl_c_ends_what_runs_and_what_waits(context, builds):
+@pytest.fixture
+def _ctrl_c():
+    """In the background a shell ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c")
+@pytest.mark.parametrize("targets", [(ARM64, ARMV7, MUSL), (AMD64, ARM64, ARMV7)])
+def test_ctrl_c_ends_what_runs_and_what_waits_without_a_result(context, builds, targets, monkeypatch, capsys):
+    """Also while the work is begun, and twice; no arch has failed."""
+    monkeypatch.setattr(parallel.parallelism, "processors", lambda: 8)
+    began = []
+
     def build_one(part, build):
-        if build.target == ARM64:
-            raise KeyboardInterrupt
-        raise AssertionError("started after Ctrl-C")
+        began.append(build.target)
+        os.kill(os.getpid(), signal.SIGINT)
+        part.console.error(BuildError("not shown"))
+        assert part.run.stopped.wait(TIMEOUT)
+        part.run.stopped.check()
 
     with pytest.raises(KeyboardInterrupt):
-        parallel.build_all(context, builds(ARM64, ARMV7, MUSL), build_one)
+        parallel.build_all(context, builds(*targets), build_one)
     assert context.run.stopped.is_set()
+    assert began and set(began) <= set(targets[: 2 - (AMD64 not in targets)])
+    assert capsys.readouterr().err == ""
+
+
+def test_an_unexpected_error_ends_what_runs(context, builds, monkeypatch):
+    monkeypatch.setattr(parallel.parallelism, "processors", lambda: 2)
+
+    def build_one(part, build):
+        if build.target == ARM64:
+            raise KeyError("bug")
+        assert part.run.stopped.wait(TIMEOUT)
+        part.run.stopped.check()
+
+    with pytest.raises(KeyError):
+        parallel.build_all(context, builds(AMD64, ARM64), build_one)
 
 
 def test_what_waits_for_units_ends_with_the_command():
-    units, stopped = parallel.HostUnits("/t/x"), threading.Event()
+    units, stopped = parallel.HostUnits("/t/x"), Stop()
     stopped.set()
     with pytest.raises(Interrupted):
         units.wait(stopped)

@@ -14,7 +14,7 @@ from buildlib.cli.app import Buildlib, in_our_words, with_paths
 from buildlib.cli.collection import namespace
 from buildlib.cli.commands import build as build_command
 from buildlib.cli.commands import explain
-from buildlib.cli.entry import _signals_later, report_errors
+from buildlib.cli.entry import report_errors
 from buildlib.core import settings
 from buildlib.core.errors import BuildError
 from buildlib.core.settings import declared
@@ -190,20 +190,6 @@ def test_a_terminal_that_goes_ends_a_command_unless_nohup_ignores_it(monkeypatch
     finally:
         signal.signal(signal.SIGHUP, before[0])
         signal.signal(signal.SIGTERM, before[1])
-
-
-def test_a_signal_waits_for_the_end_of_an_import():
-    """Of a few Ctrl-C in the first half second, one left the import lock taken, and the command hung."""
-    steps, before = [], signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background a shell ignores it
-    try:
-        with pytest.raises(KeyboardInterrupt), _signals_later():
-            signal.raise_signal(signal.SIGINT)
-            steps.append("imported")
-        assert (steps, signal.getsignal(signal.SIGINT)) == (["imported"], signal.default_int_handler)
-        with _signals_later():
-            steps.append("nothing came")
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def test_an_unexpected_error_is_one_line_and_exit_code_70(monkeypatch, capsys):

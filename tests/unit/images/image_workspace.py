@@ -8,6 +8,7 @@ from machines import Machine, Recorder, context
 
 from buildlib.core.plan import OciLayout, Outcome
 from buildlib.core.settings import Retry
+from buildlib.core.stopping import Stop
 from buildlib.core.targets import TARGETS
 from buildlib.elf import digest
 from buildlib.emulation.exit_stub import exit_program
@@ -44,16 +45,13 @@ class ClientRunner(LayoutRecorder):
     def __init__(self, answers=GIT, *, dry=False):
         super().__init__(answers, dry=dry)
         self.budget = Budget(Retry(attempts=4, delay=0.001, max_delay=0.01, total=60.0))
-        self.env, self.failures = {"DOCKER_CONFIG": "/nowhere"}, []
+        self.env, self.failures, self.stopped = {"DOCKER_CONFIG": "/nowhere"}, [], Stop()
 
     def sleep(self, _):
         pass
 
     def failed(self, *failure):
         self.failures.append(failure)
-
-    def stop(self):
-        pass
 
 
 def entry(arch, binary, sha256, minimum_glibc=""):

@@ -6,9 +6,10 @@ import threading
 import pytest
 
 from buildlib.core.errors import Interrupted
+from buildlib.core.stopping import Stop
 from buildlib.process import jobserver
 
-NEVER = threading.Event()
+NEVER = Stop()
 
 
 def pending(server):
@@ -80,7 +81,7 @@ def test_tokens_that_a_killed_child_has_kept_are_waited_for_no_longer_than_the_o
 
 
 def test_whoever_waits_ends_with_the_command():
-    stopped = threading.Event()
+    stopped = Stop()
     with jobserver.opened({}, 1) as server, server.token(stopped):
         stopped.set()
         with pytest.raises(Interrupted), server.token(stopped):

@@ -15,6 +15,8 @@ from buildlib.core.errors import BuildError, Interrupted, MissingRequirements, R
 from buildlib.core.plan import Artifact, AtomicUpdate, CopyFiles, Install, Job, Link, Step, Write
 from buildlib.core.settings import Retry
 from buildlib.failures.classify import Failure
+from buildlib.process import children
+from buildlib.process import runner as runner_module
 from buildlib.process.console import Console
 from buildlib.process.history import History
 from buildlib.process.runner import DryRunner, Runner, step_environment
@@ -61,7 +63,7 @@ def test_the_code_of_a_signal_is_128_and_its_number(runner):
 
 def test_a_step_that_takes_too_long_is_ended(runner):
     outcome = runner(python("import time; time.sleep(600)", timeout=0.2))
-    assert (outcome.code, bool(outcome), runner.running) == (124, False, set())
+    assert (outcome.code, bool(outcome)) == (124, False)
 
 
 def test_a_missing_program_is_named(runner):
@@ -238,7 +240,7 @@ def test_the_error_of_a_decoder_ends_the_step_and_its_children_without_a_retry(r
     with pytest.raises(Refused) as caught:
         runner(step)
     assert (caught.value.message, caught.value.help) == ("took too long: --password=*** at x", "help")
-    assert (len(waits), len((tmp_path / "count").read_text()), runner.running) == (before, before + 1, set())
+    assert (len(waits), len((tmp_path / "count").read_text())) == (before, before + 1)
     wait_until(lambda: not Path(f"/proc/{child.read_text()}").exists() or is_zombie(child.read_text()))
 
 
@@ -350,47 +352,93 @@ def has_ended(pid):
         return True
 
 
+@pytest.fixture
+def _ctrl_c(monkeypatch):
+    """A test run in the background inherits SIGINT as ignored, and Python leaves it so."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def press(condition, times=1):
+    """Press Ctrl-C once the condition holds, and again at once."""
+
+    def run():
+        wait_until(condition)
+        for _ in range(times):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.1)  # two signals at the same time are one
+
+    threading.Thread(target=run).start()
+
+
+@pytest.mark.usefixtures("_ctrl_c")
 def test_ctrl_c_ends_the_whole_group(runner, tmp_path):
     """Also the child's own child: cargo's rustc must not go on."""
     pid = tmp_path / "pid"
     child = "c = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])"
     step = python(f"import subprocess, sys, time; {child}; open({str(pid)!r}, 'w').write(str(c.pid)); time.sleep(600)")
-
-    def press():
-        wait_until(lambda: pid.exists() and pid.read_text())
-        os.kill(os.getpid(), signal.SIGINT)
-
-    # A test run in the background inherits SIGINT as ignored, and Python leaves it so.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        threading.Thread(target=press).start()
-        with pytest.raises(KeyboardInterrupt):
-            runner(step)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    press(lambda: pid.exists() and pid.read_text())
+    with pytest.raises(KeyboardInterrupt):
+        runner(step)
     wait_until(lambda: has_ended(int(pid.read_text())))
 
 
-def test_stop_ends_the_steps_of_other_threads_and_none_starts_after_it(tmp_path):
+@pytest.mark.usefixtures("_ctrl_c")
+def test_a_second_ctrl_c_ends_at_once_what_does_not_listen_to_the_first(runner, tmp_path, monkeypatch):
+    monkeypatch.setattr(children, "PATIENCE", DEADLINE)
+    deaf = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+    pid = tmp_path / "pid"
+    press(lambda: pid.exists() and pid.read_text(), times=2)
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        runner(python(deaf, f"import os, time; open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(600)"))
+    assert time.monotonic() - began < DEADLINE and has_ended(int(pid.read_text()))
+
+
+@pytest.mark.usefixtures("_ctrl_c")
+def test_ctrl_c_while_a_step_starts_ends_it(runner, monkeypatch):
+    started = []
+
+    def start(*args):
+        started.append(start_step(*args))
+        os.kill(os.getpid(), signal.SIGINT)
+        return started[0]
+
+    start_step = runner_module.start
+    monkeypatch.setattr(runner_module, "start", start)
+    with pytest.raises(KeyboardInterrupt):
+        runner(python("import time; time.sleep(600)"))
+    assert started[0].returncode is not None
+
+
+def test_a_stop_ends_the_steps_of_other_threads_and_nothing_starts_after_it(tmp_path):
     waiting, started = threading.Event(), tmp_path / "started"
 
     def sleep(seconds):
         waiting.set()
         return runner.stopped.wait(DEADLINE)
 
-    runner = Runner(Console({"CI": "1"}), os.environ, RETRY, sleep=sleep)
+    history = History(tmp_path / "journal.jsonl", "build")
+    runner = Runner(Console({"CI": "1"}), os.environ, RETRY, sleep=sleep, record=tmp_path / "log", history=history)
     with ThreadPoolExecutor(max_workers=2) as pool:
         running = pool.submit(runner, python(f"import time; open({str(started)!r}, 'w'); time.sleep(600)"))
         retrying = pool.submit(runner, failing("Connection refused", attempts=3))
         assert waiting.wait(DEADLINE)
         wait_until(started.exists)
-        runner.stop()
-        # SIGINT, or SIGTERM where the test run inherited SIGINT as ignored; 1 is Python's code for KeyboardInterrupt.
-        assert running.result().code in (130, 143, 1)
+        runner.stopped.set()
+        for future in (running, retrying):
+            with pytest.raises(Interrupted):
+                future.result()
+    for action in (python("pass"), Write(path=tmp_path / "dist", text="")):
         with pytest.raises(Interrupted):
-            retrying.result()
-    with pytest.raises(Interrupted):
-        runner(python("pass"))
+            runner(action)
+    assert not (tmp_path / "dist").exists()
+    # What was interrupted has not failed: there is nothing but the try that failed before.
+    assert [json.loads(line)["cause"] for line in (tmp_path / "log").read_text().splitlines()] == ["Connection refused"]
+    entries = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
+    assert [entry["kind"] for entry in entries] == ["step", "failure"]
+    assert runner.clean_up(python("print('removed')", stdout="keep")).stdout == "removed\n"
 
 
 def test_unset_takes_names_and_prefixes():

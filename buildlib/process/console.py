@@ -81,16 +81,15 @@ class Console:
         if self._headlines:
             with self._status.printing():
                 titles, self._headlines = self._headlines, []
-                for title in titles:
-                    self._print(self._safe(escaping.printable(f"▸ {title}")), "bold")
+                self._print_all((self._safe(escaping.printable(f"▸ {title}")), "bold") for title in titles)
 
     def _safe(self, text: str) -> str:
         """The text without commands of a CI system, if one reads it."""
         return escaping.without_commands(text) if self.read_by_ci else text
 
-    def _print(self, text: str | Text, style: str = "") -> None:
+    def _print(self, text: str | Text, style: str = "", *, at_once: bool = False) -> None:
         """Print to stderr. A message that cannot be written (full disk, terminal gone) must not end the command."""
-        if self._held is not None:
+        if self._held is not None and not at_once:
             self._held.append((text, style))
             return
         if sys.stderr is None:  # the command was started with stderr closed; rich would print to stdout instead
@@ -132,7 +131,7 @@ class Console:
     def part(self) -> Iterator[Console]:
         """A console for one of several parts of the work that run at once: its lines are printed together, when it has ended.
 
-        What is running is shown meanwhile. A part that is interrupted says nothing.
+        What is running is shown meanwhile, and what `note_at_once` gets. A part that is interrupted says nothing.
         """
         part = copy(self)
         part._held, part._headlines = [], []
@@ -170,7 +169,7 @@ class Console:
     def waiting(self, text: str, holder: str) -> Iterator[Callable[[], object]]:
         """Show what this command waits for, for whom, and how long, until the end of the block; as of `working`."""
         if not self.interactive:
-            self.note(with_holder(text, holder))
+            self.note_at_once(with_holder(text, holder))
         with self.working(Progress(title=text, started=time.monotonic(), holder=holder)) as tick:
             yield tick or (lambda: None)
 
@@ -215,6 +214,13 @@ class Console:
         """Show a line of information."""
         if not self.quiet:
             self._message(f"  {text}")
+
+    def note_at_once(self, text: str) -> None:
+        """Show a line of information in a part as well before it has ended: what it waits for may take long."""
+        if self._held is None:
+            self.note(text)
+        elif not self.quiet:
+            self._print(self._safe(escaping.printable(f"  {text}")), at_once=True)
 
     def warn(self, text: str) -> None:
         """Show a warning; an annotation in GitHub Actions."""

@@ -93,7 +93,7 @@ class OutputReader:
         if is_progress and self.progress.waiting:
             self.progress.holder = holder = self.blocking()
             if not self.console.interactive:
-                self.console.note(with_holder(f"{self.step.title}: {self.progress.waiting}", holder))
+                self.console.note_at_once(with_holder(f"{self.step.title}: {self.progress.waiting}", holder))
         if text or not is_progress:
             self._show(text, hidden=is_progress and not self.console.verbose)
 

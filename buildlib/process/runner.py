@@ -143,7 +143,7 @@ class Runner:
             self.failed(step.title, step.argv, failure, attempt, wait)
             if wait is not None:
                 cause = redact(failure.cause, self.secrets())
-                self.console.note(f"{step.title}: retrying {attempt + 1} of {limit} in {wait:.0f} s: {cause}")
+                self.console.note_at_once(f"{step.title}: retrying {attempt + 1} of {limit} in {wait:.0f} s: {cause}")
             elif failure.transient and self.budget.down:
                 self.console.warn("the network is down: most of the recent attempts failed")
 

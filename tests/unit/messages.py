@@ -17,7 +17,7 @@ CLASSES = (
     "BuildError", "UsageError", "NothingToDo", "MissingRequirements", "NetworkError", "Refused", "TestsFailed", "InternalError",
     "CompileFailed", "Interrupted", "Finding", "Problem", "Requirement",
 )  # fmt: skip
-METHODS = ("warn", "warn_once", "note", "busy", "failure")
+METHODS = ("warn", "warn_once", "note", "note_at_once", "busy", "failure")
 
 
 def messages() -> dict[str, list[str]]:

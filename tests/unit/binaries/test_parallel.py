@@ -166,6 +166,32 @@ def test_the_output_of_each_is_printed_together_when_it_ends(context, builds, ca
     assert capsys.readouterr().err.splitlines() in (blocks[0] + blocks[1], blocks[1] + blocks[0])
 
 
+def test_what_an_arch_waits_for_is_said_at_once(context, builds, capsys, monkeypatch):
+    monkeypatch.setattr(parallel.parallelism, "processors", lambda: 2)
+    seen = []
+
+    def build_one(part, build):
+        with part.console.fold(build.target.name):
+            if build.target == AMD64:
+                part.console.output("compiling")
+                part.console.note_at_once("amd64 · compile: retrying 3 of 10 in 20 s: no route")
+                with part.console.waiting("amd64: waiting for another command that builds it", "cargo, process 7"):
+                    seen.append(capsys.readouterr().err)
+        return build.target.name
+
+    parallel.build_all(context, builds(AMD64, ARM64), build_one)
+    lines = [line for line in (seen[0] + capsys.readouterr().err).splitlines() if line != "▸ arm64"]
+    assert lines == [
+        "  amd64 · compile: retrying 3 of 10 in 20 s: no route",
+        "  amd64: waiting for another command that builds it (cargo, process 7)",
+        "▸ amd64",
+        "compiling",
+    ]
+    quiet = replace(context, console=Console({}, quiet=True))
+    parallel.build_all(quiet, builds(AMD64, ARM64), build_one)
+    assert capsys.readouterr().err == "compiling\n"
+
+
 @pytest.fixture
 def _ctrl_c():
     """In the background a shell ignores it."""

@@ -4,17 +4,19 @@ One cargo for each target, not one with several `--target`: cargo then turns on 
 one of them asks for it (`platform_activated` in its resolver/features.rs), so that the bytes for one arch would depend on which
 others are built with it. It also gives one exit code and one output for all.
 
-The cargos share the tokens of a jobserver. What is compiled for this machine is the same for all: the first target's cargo compiles
-it, and the others start as soon as it has, with a copy (`process.host_units`). On their own they would all compile it at once.
+The cargos share the tokens of a jobserver. What is compiled for this machine is the same for all: one target's cargo compiles it, and
+the others start as soon as it has, with a copy (`process.host_units`). On their own they would all compile it at once.
 """
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from buildlib.core.errors import BuildError
@@ -25,47 +27,70 @@ from buildlib.core.workers import results, workers
 from buildlib.machine import parallelism
 from buildlib.process import jobserver
 from buildlib.process.context import Context
-from buildlib.process.jobserver import Jobserver
 from buildlib.rust.cargo import Build
 
 Result = TypeVar("Result")
 
 
 class HostUnits:
-    """Counts the units for this machine that one cargo has finished, by its messages. `done` is set after the last one.
+    """The units for this machine that the builds of a family share. One build at a time leads: it compiles them.
 
-    `folder` is where it puts what is not for this machine.
+    The others begin when the messages of its cargo say that all are done. If it ends before, the next one leads.
     """
 
-    def __init__(self, folder: str) -> None:
-        self.done = threading.Event()
-        self._folder = f"{folder}/"
+    def __init__(self, family: Sequence[Build]) -> None:
+        self._leader: Target | None = family[0].target
+        self._done = len(family) == 1  # nobody waits for them
         self._finished = 0
         self._expected: int | None = None
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
 
-    def message(self, message: Mapping[str, Any]) -> None:
-        """Read one of cargo's messages, which may be about anything."""
-        paths = message.get("filenames") or [message.get("out_dir")]
-        if message.get("reason") in ("compiler-artifact", "build-script-executed") and isinstance(paths[0], str):
-            with self._lock:
-                self._finished += not paths[0].startswith(self._folder)
+    @contextmanager
+    def turn(self, build: Build, stopped: Stop, ask: Callable[[], object]) -> Iterator[Build]:
+        """Wait for the units, or for the lead, and return what is to be built then. Interrupted if `stopped` is set before.
+
+        If it leads, `ask` is called, which has to find out how many units there are, and let `expect` know.
+        """
+        with self._changed:
+            while not self._done and self._leader not in (None, build.target):
+                self._changed.wait(PAUSE)
+                stopped.check()
+            leads = not self._done
+            if leads:
+                self._leader, self._finished, self._expected = build.target, 0, None
+        try:
+            if leads:
+                ask()
+                build = _with_messages(build, partial(self.read, str(build.folder.parent)))
+            yield build
+        finally:
+            if leads:
+                self._leave()
+
+    def read(self, folder: str, message: Mapping[str, Any]) -> None:
+        """Read a message of the leader's cargo, which may be about anything. What it puts into `folder` is not for this machine."""
+        reason, paths = message.get("reason"), message.get("filenames") or [message.get("out_dir")]
+        is_unit = reason in ("compiler-artifact", "build-script-executed") and isinstance(paths[0], str)
+        with self._changed:
+            self._finished += int(is_unit and not str(paths[0]).startswith(f"{folder}/"))
+            self._compare(is_last=reason == "build-finished" and message.get("success") is True)
+
+    def expect(self, leader: Target, number: int) -> None:
+        """Set how many there are in all, if it still leads: another target may have others."""
+        with self._changed:
+            if leader == self._leader:
+                self._expected = number
                 self._compare()
 
-    def expect(self, number: int) -> None:
-        """Set how many there are in all."""
-        with self._lock:
-            self._expected = number
-            self._compare()
+    def _compare(self, *, is_last: bool = False) -> None:
+        if is_last or (self._expected is not None and self._finished >= self._expected):
+            self._done = True
+            self._changed.notify_all()
 
-    def _compare(self) -> None:
-        if self._expected is not None and self._finished >= self._expected:
-            self.done.set()
-
-    def wait(self, stopped: Stop) -> None:
-        """Return after the last one. Interrupted if `stopped` is set before."""
-        while not self.done.wait(PAUSE):
-            stopped.check()
+    def _leave(self) -> None:
+        with self._changed:
+            self._leader = None
+            self._changed.notify_all()
 
 
 def build_all(context: Context, builds: Sequence[Build], build_one: Callable[[Context, Build], Result]) -> list[Result]:
@@ -109,14 +134,20 @@ def _together(
         jobserver.opened(context.host.env, limit(context)) as server,
         workers(context.run.stopped, 2 * len(builds)) as pool,  # they wait most of the time
     ):
+
+        def build_in_turn(build: Build, units: HostUnits) -> Result:
+            stopped, ask = context.run.stopped, partial(pool.submit, _expect, context, build.target, units)
+            with (
+                units.turn(build, stopped, ask) as counted,
+                server.token(stopped),
+                context.console.part() as console,
+            ):
+                return build_one(replace(context, console=console, run=context.run.part(console, server)), counted)
+
         futures: dict[Target, Future[Result]] = {}
-        for leader, *others in families(map(without_jobs, builds)):
-            units = HostUnits(str(leader.folder.parent))
-            futures[leader.target] = pool.submit(_lead, context, leader, build_one, server, units if others else None)
-            if others:
-                pool.submit(_expect, context, leader, units)
-            for build in others:
-                futures[build.target] = pool.submit(_follow, context, build, build_one, server, units)
+        for family in families(map(without_jobs, builds)):
+            units = HostUnits(family)
+            futures |= {build.target: pool.submit(build_in_turn, build, units) for build in family}
         return dict(zip(futures, results(context.run.stopped, tuple(futures.values())), strict=True))
 
 
@@ -129,42 +160,26 @@ def without_jobs(build: Build) -> Build:
         at = step.argv.index("--jobs")
         return replace(step, argv=(*step.argv[:at], *step.argv[at + 2 :]))
 
+    return _with_steps(build, changed)
+
+
+def _with_messages(build: Build, read: Callable[[Mapping[str, Any]], None]) -> Build:
+    """The build whose messages are read while it runs."""
+    return _with_steps(build, lambda step: replace(step, message=read))
+
+
+def _with_steps(build: Build, changed: Callable[[Step], Step]) -> Build:
     steps = tuple(changed(step) if isinstance(step, Step) else step for step in build.job.steps)
     return replace(build, job=replace(build.job, steps=steps))
 
 
-def _lead(
-    context: Context, build: Build, build_one: Callable[[Context, Build], Result], server: Jobserver,
-    units: HostUnits | None,
-) -> Result:  # fmt: skip
-    if units is None:
-        return _part(context, build, build_one, server)
-    steps = tuple(replace(step, message=units.message) if isinstance(step, Step) else step for step in build.job.steps)
-    try:
-        return _part(context, replace(build, job=replace(build.job, steps=steps)), build_one, server)
-    finally:
-        units.done.set()
-
-
-def _follow(
-    context: Context, build: Build, build_one: Callable[[Context, Build], Result], server: Jobserver, units: HostUnits
-) -> Result:
-    units.wait(context.run.stopped)
-    return _part(context, build, build_one, server)
-
-
-def _part(context: Context, build: Build, build_one: Callable[[Context, Build], Result], server: Jobserver) -> Result:
-    with server.token(context.run.stopped), context.console.part() as console:
-        return build_one(replace(context, console=console, run=context.run.part(console, server)), build)
-
-
-def _expect(context: Context, leader: Build, units: HostUnits) -> None:
-    """Ask cargo how many units there are for this machine. Without an answer the others wait for the end of the first build."""
+def _expect(context: Context, leader: Target, units: HostUnits) -> None:
+    """Ask cargo how many units there are for this machine. Without an answer the others wait for the end of the leader's build."""
     from buildlib.crates import graph  # late: one target alone needs it not
 
     try:
-        answer = context.run(graph.question(context, leader.target, tests=False))
+        answer = context.run(graph.question(context, leader, tests=False))
         if answer:
-            units.expect(graph.count_host_units(json.loads(answer.stdout)))
+            units.expect(leader, graph.count_host_units(json.loads(answer.stdout)))
     except (BuildError, ValueError, LookupError, TypeError):
         return

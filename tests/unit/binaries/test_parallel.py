@@ -112,7 +112,7 @@ def test_without_a_crate_graph_they_start_when_the_first_has_ended(context, buil
     def build_one(part, build):
         log.append(("begin", build.target.name))
         for message in messages(build, "release"):
-            (message_of(build) or log.append)(message) if build.target == ARM64 else None
+            message_of(build)(message)
         log.append(("end", build.target.name))
         return build.target.name
 
@@ -235,22 +235,87 @@ def test_an_unexpected_error_ends_what_runs(context, builds, monkeypatch):
         parallel.build_all(context, builds(AMD64, ARM64), build_one)
 
 
-def test_what_waits_for_units_ends_with_the_command():
-    units, stopped = parallel.HostUnits("/t/x"), Stop()
+def turn(units, build, stopped, asked):
+    return units.turn(build, stopped, lambda: asked.append(build.target))
+
+
+def test_what_waits_for_units_ends_with_the_command(builds):
+    family, stopped, asked = builds(ARM64, ARMV7), Stop(), []
+    units = parallel.HostUnits(family)
     stopped.set()
-    with pytest.raises(Interrupted):
-        units.wait(stopped)
+    with pytest.raises(Interrupted), turn(units, family[1], stopped, asked):
+        raise AssertionError("the first one leads")
+    assert asked == []
 
 
 @pytest.mark.parametrize(
     "message", [{}, {"reason": "compiler-artifact"}, {"reason": "compiler-artifact", "filenames": []},
-                {"reason": "build-script-executed", "out_dir": None}, {"reason": "build-finished", "filenames": ["/t/a"]}]
+                {"reason": "build-script-executed", "out_dir": None}, {"reason": "build-finished", "filenames": ["/t/a"]},
+                {"reason": "build-finished", "success": False}]
 )  # fmt: skip
-def test_other_messages_are_about_no_unit(message):
-    units = parallel.HostUnits("/t/x")
-    units.expect(1)
-    units.message(message)
-    assert not units.done.is_set()
+def test_other_messages_are_about_no_unit(builds, message):
+    family, asked = builds(ARM64, ARMV7), []
+    units, stopped = parallel.HostUnits(family), Stop()
+    with turn(units, family[0], stopped, asked) as build:
+        units.expect(ARM64, 1)
+        message_of(build)(message)
+        stopped.set()
+        with pytest.raises(Interrupted), turn(units, family[1], stopped, asked):
+            raise AssertionError("the first one still leads")
+    assert asked == [ARM64]
+
+
+def test_the_next_one_leads_if_the_first_ends_before_its_units_are_done(context, builds, monkeypatch):
+    """Whatever ended it: the others would all compile them at the same time."""
+    monkeypatch.setattr(parallel.parallelism, "processors", lambda: 8)
+    log, begun = [], []
+    late = threading.Event()
+
+    def build_one(part, build):
+        log.append(build.target.name)
+        if build.target == ARM64:
+            message_of(build)(messages(build, "release")[0])  # one of two
+            return "failed"
+        begun.append(build)
+        if message_of(build):  # it leads
+            late.wait(0.05)
+            assert begun == [build]
+            for message in messages(build, "release"):
+                message_of(build)(message)
+        if len(begun) == 3:
+            late.set()
+        assert late.wait(TIMEOUT), "the others wait for the end of the second one"
+        return build.target.name
+
+    targets = (ARM64, ARMV7, MUSL, TARGETS["386"])
+    assert parallel.build_all(context, builds(*targets), build_one) == ["failed", "armv7", "arm64-musl", "386"]
+    assert log[0] == "arm64" and len([build for build in begun if message_of(build)]) == 1
+
+
+def test_the_units_of_a_former_leader_are_not_those_of_the_next(builds):
+    """A dependency may be for one target alone."""
+    family, asked, stopped = builds(ARM64, ARMV7, MUSL), [], Stop()
+    units = parallel.HostUnits(family)
+    with turn(units, family[0], stopped, asked):
+        pass
+    with turn(units, family[2], stopped, asked) as build:
+        units.expect(ARM64, 0)  # an answer that comes late
+        assert not units._done
+        units.expect(MUSL, 2)
+        for message in messages(build, "release"):
+            message_of(build)(message)
+        with turn(units, family[1], stopped, asked) as follower:
+            assert follower is family[1]
+    assert asked == [ARM64, MUSL]
+
+
+def test_the_units_are_done_with_the_build_also_if_nobody_knows_how_many_there_are(builds):
+    family, asked = builds(ARM64, ARMV7), []
+    units = parallel.HostUnits(family)
+    with turn(units, family[0], Stop(), asked) as build:
+        message_of(build)({"reason": "build-finished", "success": True})
+        with turn(units, family[1], Stop(), asked) as follower:
+            assert follower is family[1]
 
 
 def test_one_target_a_dry_run_and_containers_are_built_one_by_one(context, builds, host, machine, rustup):

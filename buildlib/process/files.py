@@ -45,7 +45,7 @@ def append(path: Path, line: str, limit: int) -> None:
     """Append a line. A file of more than `limit` bytes is renamed to <name>.1, which replaces the previous one."""
     with path.open("ab") as file:
         # During the wait for the lock, another process may have renamed the file to <name>.1: then the line goes there.
-        _flock(file.fileno(), fcntl.LOCK_EX)
+        flock(file.fileno(), fcntl.LOCK_EX)
         file.write(f"{line}\n".encode())
         if file.tell() > limit and path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
             os.replace(path, path.with_name(f"{path.name}.1"))
@@ -266,14 +266,14 @@ def _try_lock(handle: int, folder: Path) -> bool | None:
     """Lock without waiting: None while another process holds the lock, False where the file system has none."""
     try:
         with named(folder):
-            return _flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return None
     except OSError as error:
         raise disk_error(error) from None
 
 
-def _flock(handle: int, operation: int) -> bool:
+def flock(handle: int, operation: int) -> bool:
     """Lock an open file. False where the file system has no locks."""
     try:
         fcntl.flock(handle, operation)

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
-from buildlib.process.files import remove_tree
+from buildlib.process.files import flock, remove_tree
 
 FINGERPRINTS = ".fingerprint"
 LOCKS = (".cargo-lock", ".cargo-build-lock")  # Layout::new in cargo's layout.rs
@@ -51,7 +51,7 @@ def _locked(profile: Path) -> Iterator[bool]:
         try:
             for name in LOCKS:
                 file = stack.enter_context(open(profile / name, "ab"))
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)  # without locks cargo goes on too
         except BlockingIOError:
             yield False
             return
@@ -135,10 +135,11 @@ def _copy_folder(source: Path, into: Path, stamped: tuple[Path, int] | None = No
         copied: dict[int, Path] = {}
         for file in _files(source):
             place = temporary / file.relative_to(source)
-            inode = file.stat().st_ino
-            if inode in copied:
+            facts = file.stat()
+            inode = facts.st_ino if facts.st_nlink > 1 else 0  # where there are no links, numbers may not be unique
+            if inode and inode in copied:
                 place.parent.mkdir(parents=True, exist_ok=True)
-                os.link(copied[inode], place)
+                _link(copied[inode], place)
             else:
                 _copy_file(file, place)
                 copied[inode] = place
@@ -167,6 +168,14 @@ def _copy_file(source: Path, into: Path) -> None:
     into.parent.mkdir(parents=True, exist_ok=True)
     into.unlink(missing_ok=True)
     if source.suffix in LINKED:
-        os.link(source, into)
+        _link(source, into)
     else:
+        shutil.copy2(source, into)
+
+
+def _link(source: Path, into: Path) -> None:
+    """Give a file a second name. As cargo does, copy it where the file system has no links (exFAT, some shared folders)."""
+    try:
+        os.link(source, into)
+    except OSError:
         shutil.copy2(source, into)

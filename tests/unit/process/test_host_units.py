@@ -1,5 +1,6 @@
 """What cargo has compiled for this machine, copied between target directories that have its layout."""
 
+import errno
 import fcntl
 import os
 import shutil
@@ -127,6 +128,21 @@ def test_nothing_is_copied_to_where_a_cargo_runs(family, name):
         fcntl.flock(file, fcntl.LOCK_EX)
         host_units.share(family / "armv7")
     assert contents(family / "armv7") == {}
+
+
+def test_a_file_system_without_links_and_locks_gets_copies(family, monkeypatch):
+    """exFAT, and shared folders of virtual machines; cargo works there."""
+
+    def refused(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    def unsupported(*_):
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(os, "link", refused)
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    host_units.share(family / "armv7")
+    assert contents(family / "armv7") == {f"release/{k}": v for k, v in contents(family / "arm64" / "release").items()}
 
 
 def test_cargo_s_newer_layout(tmp_path):

@@ -12,7 +12,7 @@ import select
 import stat
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
 from buildlib.core.stopping import PAUSE, Stop
@@ -67,29 +67,51 @@ class Jobserver:
 @contextmanager
 def opened(env: Mapping[str, str], jobs: int) -> Iterator[Jobserver]:
     """The jobserver that this command was started with, or one of its own for so many jobs."""
-    pipe = _inherited(env)
-    if pipe:
-        read, write = pipe
-        variables: dict[str, str] = {}  # children have those of the environment
-        descriptors = inherited_descriptors(env)
-    else:
-        read, write = os.pipe()
-        os.write(write, b"|" * (jobs - 1))
-        flags = f"-j --jobserver-fds={read},{write} --jobserver-auth={read},{write}"
-        variables, descriptors = {"CARGO_MAKEFLAGS": flags, "CARGO_BUILD_JOBS": str(jobs)}, (read, write)
-    # A second description of the pipe does not block where another process was faster, and changes nothing for those.
-    own = (
-        os.open(f"/proc/self/fd/{read}", os.O_RDONLY | os.O_NONBLOCK)
-        if os.path.exists("/proc/self/fd")
-        else os.dup(read)
-    )
+    with ExitStack() as stack:
+        yield _of_fifo(env, stack) or _of_pipe(env, stack) or _own(jobs, stack)
+
+
+def _of_fifo(env: Mapping[str, str], stack: ExitStack) -> Jobserver | None:
+    """That of a make, which children find by the same path. None without one, and if it cannot be used."""
+    if not (fifo := FIFO.search(_flags(env))):
+        return None
     try:
-        yield Jobserver(own, write, descriptors, variables)
-    finally:
-        os.close(own)
-        for descriptor in () if pipe and descriptors else (read, write):
-            with suppress(OSError):
-                os.close(descriptor)
+        handle = os.open(fifo[1], os.O_RDWR | os.O_NONBLOCK)
+    except OSError:
+        return None
+    stack.callback(os.close, handle)
+    return Jobserver(handle, handle)
+
+
+def _of_pipe(env: Mapping[str, str], stack: ExitStack) -> Jobserver | None:
+    """That of a make, whose descriptors children inherit. None without one."""
+    if not (numbers := inherited_descriptors(env)):
+        return None
+    return Jobserver(_reader(numbers[0], stack), numbers[1], numbers)
+
+
+def _own(jobs: int, stack: ExitStack) -> Jobserver:
+    """A new one."""
+    read, write = os.pipe()
+    for end in (read, write):
+        stack.callback(os.close, end)
+    os.write(write, b"|" * (jobs - 1))
+    flags = f"-j --jobserver-fds={read},{write} --jobserver-auth={read},{write}"
+    variables = {"CARGO_MAKEFLAGS": flags, "CARGO_BUILD_JOBS": str(jobs)}
+    return Jobserver(_reader(read, stack), write, (read, write), variables)
+
+
+def _reader(pipe: int, stack: ExitStack) -> int:
+    """Open a pipe once more, so that reading does not block where another process was faster; that changes nothing for those.
+
+    Without /proc, and for a pipe of another user (buildlib in a recipe with `su`), it may block until there is a token.
+    """
+    try:
+        reader = os.open(f"/proc/self/fd/{pipe}", os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        reader = os.dup(pipe)
+    stack.callback(os.close, reader)
+    return reader
 
 
 def inherited_descriptors(env: Mapping[str, str]) -> tuple[int, ...]:
@@ -98,18 +120,6 @@ def inherited_descriptors(env: Mapping[str, str]) -> tuple[int, ...]:
     match = [] if FIFO.search(flags) else DESCRIPTORS.findall(flags)
     numbers = tuple(map(int, match[-1])) if match else ()
     return numbers if numbers and all(map(_is_pipe, numbers)) else ()
-
-
-def _inherited(env: Mapping[str, str]) -> tuple[int, int] | None:
-    """The ends of the jobserver's pipe, None without a jobserver that works."""
-    if fifo := FIFO.search(_flags(env)):
-        try:
-            handle = os.open(fifo[1], os.O_RDWR)
-        except OSError:
-            return None
-        return handle, os.dup(handle)
-    numbers = inherited_descriptors(env)
-    return (numbers[0], numbers[1]) if numbers else None
 
 
 def _flags(env: Mapping[str, str]) -> str:

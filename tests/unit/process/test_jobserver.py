@@ -109,6 +109,25 @@ def test_the_jobserver_of_a_make_is_joined(pipe, flags, name):
     assert sorted(os.read(read, 9)) == sorted(b"+-")  # make gets back the tokens that it gave
 
 
+def test_a_pipe_that_another_user_has_opened_is_joined(pipe, monkeypatch):
+    """The kernel refuses to open it once more; what was inherited can be used."""
+    read, write = pipe
+    os.write(write, b"+")
+
+    def refused(path, flags):
+        raise PermissionError(13, "Permission denied", path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refused)
+        with jobserver.opened({"MAKEFLAGS": f"-j2 --jobserver-auth={read},{write}"}, 8) as server:
+            with server.token(NEVER), server.token(NEVER):
+                assert (server.spare, server.descriptors) == (False, pipe)
+            assert server.read not in pipe
+    assert os.read(read, 9) == b"+"
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(server.read)
+
+
 def test_the_fifo_of_a_make_is_joined(tmp_path):
     fifo = tmp_path / "jobs"
     os.mkfifo(fifo)

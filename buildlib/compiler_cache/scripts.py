@@ -66,8 +66,8 @@ class CompilerCache:
 
     @property
     def arch(self) -> str:
-        """The target's name: `rust.cargo.invocation` gives each target a directory, which has the scripts."""
-        return self.folder.parents[1].name
+        """The target's name: `rust.cargo.invocation` gives each target a directory, which has the scripts. A dot ends the name."""
+        return self.folder.parents[1].name.partition(".")[0]
 
     @property
     def actions(self) -> tuple[Write, ...]:

@@ -16,7 +16,7 @@ from buildlib.machine.host import Host
 from buildlib.machine.selection import Selection
 from buildlib.machine.workspace import Workspace
 from buildlib.rust.backends.base import Backend
-from buildlib.rust.environment import EVERYTHING, environment, fingerprint
+from buildlib.rust.environment import EVERYTHING, environment, fingerprint, own_suffix
 from buildlib.rust.std import Compiler
 from buildlib.rust.trim import trims
 
@@ -74,10 +74,10 @@ def invocation(host: Host, config: Config, workspace: Workspace, request: Reques
     used = fingerprint(host, backend, toolset.uses, host.sysroots.get(target.name), trim=config.trim_paths)
     family = workspace.target_dir / "buildlib" / f"{backend.name}-{libc}-{rustc}-{used}"
     # For this machine's own triple cargo-zigbuild sets target-applies-to-host, with which cargo names the units for this machine
-    # otherwise: nothing of them could be shared.
-    if backend.name == "zig" and compiler and target.triple == compiler.toolchain.host:
+    # otherwise, and the linker that gcc gets is that of build scripts too: nothing of them could be shared.
+    if backend.local and compiler and target.triple == compiler.toolchain.host:
         family = family.with_name(f"{family.name}-native")
-    target_dir = family / target.name
+    target_dir = family / f"{target.name}{own_suffix(backend)}"
     tools = target_dir / "tools"
     names: Trims = ()
     if compiler and config.trim_paths:

@@ -74,6 +74,16 @@ def fingerprint(
     facts += [[_host_program(host, name) for name in PLAIN]] if C_COMPILER in used else []
     facts += [str(host.libclang)] if LIBCLANG in used else []
     facts += [sysroot.suite, sorted(sysroot.packages.items())] if sysroot else []
+    return _digits(facts)
+
+
+def own_suffix(backend: Backend) -> str:
+    """Return what the name of a target's directory ends with: eight hex digits over what the backend sets for this target alone."""
+    facts = backend.own_fingerprint()
+    return f".{_digits(facts)}" if facts else ""
+
+
+def _digits(facts: object) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
 
 

@@ -76,7 +76,9 @@ def test_plan(
         env["RUSTDOC"] = str(line.tools / "rustdoc")
     runner = None
     if toolset.compiler and not runners.is_configured(host, target.triple):
-        folder = runner_folder(line.tools, host.cache / "test_runner" / line.target_dir.parent.name / target.name)
+        folder = runner_folder(
+            line.tools, host.cache / "test_runner" / line.target_dir.parent.name / line.target_dir.name
+        )
         programs = line.target_dir / target.triple
         runner = target_runner(host, target, folder, emulator, timeout=options.timeout, programs=programs)
         scripts += runner.files(host)

@@ -48,9 +48,16 @@ class Backend(Protocol):
         """Return environment variables for cargo. `script` writes a file into the directory `tools`."""
 
     def fingerprint(self, host: Host) -> object:
-        """Return what `variables` depends on, as JSON data.
+        """Return what `variables` depends on for all targets that share their build scripts, as JSON data.
 
         Build scripts do not notice that a variable changed, so another fingerprint is another target directory.
+        """
+
+    def own_fingerprint(self) -> object:
+        """Return what `variables` depends on for this target alone, as JSON data, None for nothing.
+
+        No unit that cargo compiles for this machine depends on that: its fingerprint has the linker of this machine, and of
+        variables those that a build script or a crate names (calculate_normal in cargo's fingerprint/mod.rs).
         """
 
 

@@ -98,6 +98,10 @@ class Gcc:
         }
 
     def fingerprint(self, host: Host) -> object:
+        """Return whether it is a cross compiler: then build scripts for this machine get its compilers under other names."""
+        return self.gcc.endswith("-gcc")
+
+    def own_fingerprint(self) -> object:
         """Return the compiler and the linker."""
         return (self.gcc, self.linker)
 

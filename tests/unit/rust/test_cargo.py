@@ -1,4 +1,5 @@
 import hashlib
+import re
 
 from machines import ARM64, MUSL, WITH_ZIG, settings, toolset, workspace
 
@@ -92,6 +93,20 @@ def test_musl_and_gnu_share_what_is_compiled_for_this_machine_but_glibc_versions
     assert len({build.family for build in builds}) == 5
     assert len({build.folder for build in builds}) == 6
     assert all(build.folder.parents[2] == build.family for build in builds)
+
+
+def test_cross_compilers_share_what_is_compiled_for_this_machine_and_another_one_is_another_directory(machine, rustup):
+    arches = [TARGETS[name] for name in ("arm64", "armv7", "riscv64", "amd64")]
+    tools = ["cc", *(f"{target.gnu}-gcc" for target in arches[:3])]
+    host = machine(tools)
+    builds = [compiled(host, rustup, target, backend="gcc") for target in arches]
+    assert [build.family == builds[0].family for build in builds] == [True, True, True, False]
+    assert builds[3].family.name.endswith("-native")  # its linker is that of build scripts
+    moved = machine(tools)
+    moved._executables[f"{ARM64.gnu}-gcc"] = f"/opt/{ARM64.gnu}-gcc"
+    other = compiled(moved, rustup, backend="gcc")
+    assert (other.family, other.folder == builds[0].folder) == (builds[0].family, False)
+    assert re.fullmatch(r"arm64\.[0-9a-f]{8}", other.folder.parents[1].name)
 
 
 def test_a_container_gets_nothing_of_other_arches(machine):

@@ -144,7 +144,7 @@ def _versions(context: Context) -> Iterator[Row]:
     if not host.toolchains:
         yield "compiler", host.rustup_error or "none"
     if host.pin:
-        yield "rust-toolchain", f"{host.pin.channel}, by {host.pin.file}"
+        yield "rust-toolchain", f"{host.pin}, by {host.pin.file}"
     yield "rustup", _answer(context, "rustup", "--version")
     yield "zig", f"{host.zig_version} ({host.zig})" if host.zig else "none"
     yield "cargo-zigbuild", f"{host.zigbuild_version} ({host.zigbuild})" if host.zigbuild else "none"

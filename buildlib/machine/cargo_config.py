@@ -62,6 +62,7 @@ class CargoConfig:
     targets: Mapping[str, TargetTable] = field(default_factory=dict)
     variable_rustflags: tuple[Value, ...] | None = None  # of RUSTFLAGS or CARGO_ENCODED_RUSTFLAGS, None without them
     build_rustflags: tuple[Value, ...] = ()
+    rustc: Value | None = None  # the compiler, None for that on PATH
     wrappers: tuple[Value, ...] = ()  # programs that cargo starts in place of rustc
     env: Mapping[str, Variable] = field(default_factory=dict)
     jobs: str = ""  # build.jobs
@@ -149,6 +150,7 @@ def resolve(sources: Files, env: Mapping[str, str], cwd: Path) -> CargoConfig:
         targets={key: table for key, table in targets.items() if table != TargetTable()},
         variable_rustflags=_variable_rustflags(env),
         build_rustflags=reader.words("build.rustflags", build.get("rustflags")),
+        rustc=reader.rustc(build.get("rustc")),
         wrappers=tuple(wrapper for key in WRAPPERS if (wrapper := reader.wrapper(key, build.get(key)))),
         env={name: entry for name, entry in variables.items() if entry},
         jobs=reader.text("build.jobs", build.get("jobs")),
@@ -240,6 +242,12 @@ class _Reader:
         """A string or a number, "" without one."""
         leaf = node.value if isinstance(node, _Leaf) and isinstance(node.value, str | int) else ""
         return self._variable(key)[1] or str(leaf)
+
+    def rustc(self, node: Any) -> Value | None:
+        """The compiler: the variable RUSTC goes before the key and the variable that is named after it."""
+        if named := self._env.get("RUSTC"):
+            return self._value(named, "RUSTC", "", self._cwd)
+        return self._program("build.rustc", node)
 
     def wrapper(self, key: str, node: Any) -> Value | None:
         """A wrapper of rustc. An empty value means none, also where a file has one."""

@@ -164,15 +164,16 @@ def probe(env: Mapping[str, str], cwd: Path) -> Host:
     path = tuple(dict.fromkeys((*env.get("PATH", "").split(os.pathsep), str(scripts))))
     cache = cache_folder()
     which = partial(shutil.which, path=os.pathsep.join(filter(None, path)))
+    config = cargo_config.read(env, cwd)
     with ThreadPoolExecutor(max_workers=1) as pool:  # the rest is read while the compilers answer
         finding = pool.submit(
-            rust_toolchains.find_toolchains, SearchContext(env=env, cwd=cwd, which=which, cache=cache)
+            rust_toolchains.find_toolchains,
+            SearchContext(env=env, cwd=cwd, which=which, cache=cache, named=config.rustc),
         )
         zig, zig_version = _zig()
         system_libclang = _system_libclang()
         zigbuild = executable(scripts, "cargo-zigbuild") or _path(which("cargo-zigbuild"))
         zigbuild_version = _version("cargo-zigbuild")
-        config = cargo_config.read(env, cwd)
         libclang = None if system_libclang or "LIBCLANG_PATH" in config.applied(env) else _wheel("clang", "native")
         toolchains, pin, rustup_error = finding.result()
     return Host(

@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from buildlib.machine.cargo_config import Value
+
 # Part of the path of every managed sysroot: cargo does not notice when the content of a sysroot changes, so a change in how std is
 # built (rust/std.py) must change this.
 STD_VERSION = "std2"
@@ -18,7 +20,7 @@ STD_VERSION = "std2"
 class Toolchain:
     """One rustc with its cargo. `stds` are the triples whose standard library is in `sysroot`."""
 
-    origin: str  # "RUSTC", "rustup", "system"
+    origin: str  # "rustup", "system", or what has named it: "RUSTC", "CARGO_BUILD_RUSTC", "build.rustc"
     rustc: Path
     cargo: Path
     release: str  # "1.96.0"
@@ -42,22 +44,28 @@ class Toolchain:
 
 @dataclass(frozen=True, kw_only=True)
 class Pin:
-    """The toolchain that a rust-toolchain file requires."""
+    """The toolchain that a rust-toolchain file requires: a channel, or the one in a directory."""
 
-    channel: str
     file: Path
+    channel: str = ""
+    folder: Path | None = None
+
+    def __str__(self) -> str:
+        return f"Rust {self.channel}" if self.folder is None else f"the toolchain {self.folder}"
 
     def allows(self, toolchain: Toolchain) -> bool:
         """Whether the toolchain is the required one: rustup resolves pins itself, any other rustc must have that release."""
-        if toolchain.origin in ("rustup", "RUSTC"):
+        if toolchain.origin != "system":
             return True
+        if self.folder is not None:
+            return toolchain.sysroot.resolve() == self.folder.resolve()
         numbered = toolchain.release.split("-")[0]
         is_release = "-" not in toolchain.release
         return is_release and (self.channel == "stable" or f"{numbered}.".startswith(f"{self.channel}."))
 
 
 def find_pin(cwd: Path) -> Pin | None:
-    """The rust-toolchain file that rustup uses in `cwd`: the first in it and the directories above, None without a channel."""
+    """The rust-toolchain file that rustup uses in `cwd`: the first in it and the directories above, None without a toolchain."""
     for folder in (cwd, *cwd.parents):
         for name in ("rust-toolchain", "rust-toolchain.toml"):
             file = folder / name
@@ -66,10 +74,12 @@ def find_pin(cwd: Path) -> Pin | None:
             text = file.read_text(encoding="utf-8-sig", errors="replace")
             try:
                 table = tomllib.loads(text).get("toolchain")
-                channel = table.get("channel") if isinstance(table, dict) else ""
             except (ValueError, RecursionError):
-                channel = text.strip()  # the old form: the channel alone
-            return Pin(channel=channel, file=file) if channel and isinstance(channel, str) else None
+                table = {"channel": text.strip()}  # the old form: the channel alone
+            channel, path = (table.get(key) if isinstance(table, dict) else "" for key in ("channel", "path"))
+            if path and isinstance(path, str):
+                return Pin(file=file, folder=Path(path))
+            return Pin(file=file, channel=channel) if channel and isinstance(channel, str) else None
     return None
 
 
@@ -81,20 +91,22 @@ class SearchContext:
     cwd: Path
     which: Callable[..., str | None]  # names -> the first that is on PATH
     cache: Path
+    named: Value | None = None  # the compiler that cargo would use, if something names one
 
 
 def find_toolchains(around: SearchContext) -> tuple[tuple[Toolchain, ...], Pin | None, str]:
     """Find the compilers. Starts each rustc twice; uses no network.
 
     Returns:
-        The compilers in order of preference: only the one in RUSTC if it is set, else that on PATH, then the distribution's, unless
+        The compilers in order of preference: only the one that is named, else that on PATH, then the distribution's, unless
         RUSTUP_TOOLCHAIN chooses one. The pin.
         The reason why a compiler cannot be used, "" if all can.
     """
-    named, cargo = around.env.get("RUSTC"), around.env.get("CARGO")
+    named, cargo = around.named, around.env.get("CARGO")
     candidates: dict[str, tuple[str, str | None]] = {}
     if named:
-        candidates[named] = ("RUSTC", cargo)
+        path = named.text if "/" in named.text else around.which(named.text) or named.text
+        candidates[path] = (named.key or named.source, cargo)
     else:
         on_path = around.which("rustc")
         if on_path:
@@ -109,7 +121,7 @@ def find_toolchains(around: SearchContext) -> tuple[tuple[Toolchain, ...], Pin |
             toolchains.setdefault(answer.sysroot, answer)
     error = next((answer for answer in answers if isinstance(answer, str) and answer), "")
     if named and not answers[0]:
-        error = f"RUSTC names {named}, which does not exist"
+        error = f"{named.where} names {named.text}, which does not exist"
     return tuple(toolchains.values()), find_pin(around.cwd), error
 
 

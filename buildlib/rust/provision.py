@@ -120,10 +120,13 @@ def build_requirements(
 
 def _compiler(host: Host) -> Requirement:
     """Require a compiler where rustup has none for this directory; a pinned one it installs by itself."""
+    named = host.cargo_config.rustc
+    remedy = "rustup default stable, or rustup toolchain install with the name of the toolchain"
+    if named:
+        remedy = f"correct {named.where}" if named.key else f"unset {named.source}"
     return Requirement(
         what="a Rust compiler", why=host.rustup_error, met=lambda host: bool(host.toolchains),
-        fixes=(Fix(text="unset RUSTC" if "RUSTC" in host.env else
-                   "rustup default stable, or rustup toolchain install with the name of the toolchain"),),
+        fixes=(Fix(text=remedy),),
     )  # fmt: skip
 
 

@@ -69,7 +69,7 @@ def sources(host: Host, target: Target) -> tuple[StdSource, ...]:
     """Return the sources of `target`'s std on this machine, the best first. Nothing is run."""
     ordered: list[StdSource] = []
     rustup = host.which("rustup")
-    if rustup and host.pin and not candidates(host):
+    if rustup and host.pin and host.pin.channel and not candidates(host):
         ordered.append(StdSource(job=_install_pin(rustup, host.pin.channel, target), provides=None))
     for toolchain in candidates(host):
         own_rustup = rustup if toolchain.origin == "rustup" else None
@@ -92,10 +92,12 @@ def unavailable(host: Host, targets: tuple[Target, ...]) -> MissingRequirements:
     names = ", ".join(target.name for target in targets)
     if host.pin and not candidates(host):
         return MissingRequirements(
-            f"{host.pin.file} pins Rust {host.pin.channel}, which is not installed",
-            f"rustup toolchain install {host.pin.channel} --target {targets[0].triple}; or set RUSTC to another compiler",
+            f"{host.pin.file} pins {host.pin}, which is not installed",
+            f"rustup toolchain install {host.pin.channel} --target {targets[0].triple}; or set RUSTC to another compiler"
+            if host.pin.channel
+            else f"set RUSTC to {host.pin.folder}/bin/rustc",
         )
-    compilers = ", ".join(map(str, host.toolchains)) or host.rustup_error or "no rustc on PATH"
+    compilers = ", ".join(map(str, candidates(host))) or host.rustup_error or "no rustc on PATH"
     fixes = " or ".join((*(f"`rustup target add {t.triple}`" for t in targets[:1]), "`buildlib setup`"))
     return MissingRequirements(f"no Rust standard library for {names} ({compilers})", fixes)
 

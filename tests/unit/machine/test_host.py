@@ -8,7 +8,7 @@ import pytest
 
 from buildlib.machine import cargo_config, host, rust_toolchains
 from buildlib.machine.host import Handler, Host, parse_handler
-from buildlib.machine.rust_toolchains import SearchContext, find_pin
+from buildlib.machine.rust_toolchains import Pin, SearchContext, find_pin
 
 VERSION = (
     "rustc 1.96.0 (ac68faa20 2026-05-25)\ncommit-hash: {commit}\nhost: x86_64-unknown-linux-gnu\nrelease: 1.96.0\n"
@@ -44,7 +44,8 @@ def compiler(tmp_path):
 
 
 def search(tmp_path, env, on_path=None):
-    around = SearchContext(env=env, cwd=tmp_path, which=lambda *names: on_path, cache=tmp_path / "cache")
+    named = cargo_config.read({"HOME": str(tmp_path), **env}, tmp_path).rustc
+    around = SearchContext(env=env, cwd=tmp_path, which=lambda *names: on_path, cache=tmp_path / "cache", named=named)
     return rust_toolchains.find_toolchains(around)
 
 
@@ -56,6 +57,28 @@ def test_the_compiler_in_the_variable_rustc_is_the_only_one(tmp_path, compiler):
     assert (toolchain.key, toolchain.host) == ("1.96.0-c0ffee123", "x86_64-unknown-linux-gnu")
     assert toolchain.stds == {"x86_64-unknown-linux-gnu"} and toolchain.sources is None
     assert (pin, error) == (None, "")
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    ("file", "env", "where"),
+    [("fork/bin/rustc", {}, "build.rustc in {}"), ("fork-rustc", {}, "build.rustc in {}"),
+     ("", {"CARGO_BUILD_RUSTC": "./fork/bin/rustc"}, "CARGO_BUILD_RUSTC"),
+     ("/absent", {"CARGO_BUILD_RUSTC": "fork/bin/rustc"}, "CARGO_BUILD_RUSTC"),
+     ("/absent", {"CARGO_BUILD_RUSTC": "/absent", "RUSTC": "fork/bin/rustc"}, "RUSTC")],
+)  # fmt: skip
+def test_the_compiler_of_cargo_s_configuration_is_the_only_one(tmp_path, compiler, file, env, where):
+    """Paths with a slash are relative to the directory that has .cargo, others are on PATH."""
+    rustc = compiler("fork")
+    path = tmp_path / ".cargo" / "config.toml"
+    path.parent.mkdir()
+    path.write_text(f'build.rustc = "{file}"\n' if file else "")
+    (toolchain,), _, error = search(tmp_path, env, on_path=str(rustc if file == "fork-rustc" else compiler("other")))
+    assert (toolchain.rustc, error) == (rustc, "")
+    assert toolchain.origin == where.partition(" ")[0]
+    rustc.unlink()
+    missing = file if file == "fork-rustc" else str(rustc)
+    assert search(tmp_path, env) == ((), None, f"{where.format(path)} names {missing}, which does not exist")
 
 
 @pytest.mark.processes
@@ -139,6 +162,13 @@ def test_the_nearest_pin_in_a_directory_and_above_it(tmp_path, name, text, chann
     (tmp_path / "a" / "b").mkdir(parents=True)
     pin = find_pin(tmp_path / "a" / "b")
     assert (pin.channel if pin else None) == channel
+
+
+def test_a_pin_by_directory(tmp_path):
+    (tmp_path / "rust-toolchain.toml").write_text('[toolchain]\npath = "/opt/fork"\n')
+    pin = find_pin(tmp_path)
+    assert pin == Pin(file=tmp_path / "rust-toolchain.toml", folder=Path("/opt/fork"))
+    assert str(pin) == "the toolchain /opt/fork"
 
 
 def test_a_runner_of_the_user_s_is_one_for_the_target_not_for_this_machine_too():

@@ -7,6 +7,7 @@ from machines import ARM64
 
 from buildlib.core.requirements import describe, missing
 from buildlib.crates.graph import Script
+from buildlib.machine.cargo_config import CargoConfig, Value
 from buildlib.machine.host import Daemon
 from buildlib.rust.backends.cross import Cross
 from buildlib.rust.backends.gcc import Gcc
@@ -76,3 +77,15 @@ def test_a_toolchain_that_rustup_does_not_have_is_the_cause(machine):
         "  a Rust compiler (toolchain '1.2.3-x86_64-unknown-linux-gnu' is not installed): rustup default stable, or rustup toolchain"
         " install with the name of the toolchain"
     )
+
+
+@pytest.mark.parametrize(
+    ("named", "fix"),
+    [(Value("/x/rustc", "RUSTC"), "unset RUSTC"), (Value("/x/rustc", "CARGO_BUILD_RUSTC"), "unset CARGO_BUILD_RUSTC"),
+     (Value("/x/rustc", "/w/.cargo/config.toml", "build.rustc"), "correct build.rustc in /w/.cargo/config.toml")],
+)  # fmt: skip
+def test_what_names_a_compiler_that_does_not_exist_is_to_be_changed(machine, named, fix):
+    reason = f"{named.where} names /x/rustc, which does not exist"
+    config = CargoConfig(rustc=named)
+    host = machine(rustup_error=reason, cargo_config=config, zig=Path("/z"), zigbuild=Path("/b"))
+    assert describe(absent(host)).splitlines()[0] == f"  a Rust compiler ({reason}): {fix}"

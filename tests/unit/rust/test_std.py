@@ -147,6 +147,24 @@ def test_rustup_resolves_pins_by_itself(rustup):
     assert PIN.allows(rustup)
 
 
+def test_a_pin_by_directory_keeps_other_compilers_out(machine, rustup, system):
+    """Also one that has the target's std."""
+    pin = Pin(file=PIN.file, folder=Path("/opt/fork"))
+    fork = replace(system, sysroot=Path("/opt/fork"), release="1.99.0-dev")
+    complete = replace(system, stds=system.stds | {ARM64.triple})
+    host = machine(tools=["rustup"], toolchains=(fork, complete), pin=pin)
+    assert (std.candidates(host), std.installed(host, ARM64)) == ((fork,), None)
+    assert "(rustc 1.99.0-dev (system))" in std.unavailable(host, (ARM64,)).message
+    named = replace(complete, origin="RUSTC")
+    assert [pin.allows(toolchain) for toolchain in (rustup, named, complete)] == [True, True, False]
+    alone = machine(tools=["rustup"], toolchains=(complete,), pin=pin)
+    assert std.sources(alone, ARM64) == ()  # rustup cannot install it
+    error = std.unavailable(alone, (ARM64,))
+    assert (error.message, error.help) == (
+        "/w/rust-toolchain.toml pins the toolchain /opt/fork, which is not installed", "set RUSTC to /opt/fork/bin/rustc",
+    )  # fmt: skip
+
+
 def test_rustup_installs_a_pinned_toolchain_that_is_missing(machine, system):
     host = machine(tools=["rustup"], toolchains=(system,), pin=PIN)
     assert names(host) == ["Rust 1.80.0 from rustup"]

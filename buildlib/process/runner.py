@@ -7,7 +7,7 @@ import hashlib
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -93,8 +93,20 @@ class Runner:
         return Outcome(step=action, code=0, seconds=0.0)
 
     def locked(self, folder: Path, waiting: str) -> contextlib.AbstractContextManager[None]:
-        """Create a directory and hold its lock. While another command holds it, `waiting` is shown. Errors as of `files.locked`."""
-        return locked(folder, lambda holder: self.console.waiting(waiting, holder), self.console.warn)
+        """Create a directory and hold its lock. While another command holds it, `waiting` is shown.
+
+        Errors as of `files.locked`, and Interrupted if the command has to end meanwhile.
+        """
+        return locked(folder, partial(self._waiting, waiting), self.console.warn)
+
+    @contextlib.contextmanager
+    def _waiting(self, text: str, holder: str) -> Iterator[Callable[[], object]]:
+        def tick() -> None:
+            self.stopped.check()
+            show()
+
+        with self.console.waiting(text, holder) as show:
+            yield tick
 
     def job(self, job: Job) -> Outcome:
         """Execute the steps of `job` in order. Returns the outcome of the first that fails, or of the last."""

@@ -1,3 +1,4 @@
+import contextlib
 import io
 import json
 import os
@@ -353,7 +354,7 @@ def has_ended(pid):
 
 
 @pytest.fixture
-def _ctrl_c(monkeypatch):
+def _ctrl_c():
     """A test run in the background inherits SIGINT as ignored, and Python leaves it so."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
@@ -439,6 +440,17 @@ def test_a_stop_ends_the_steps_of_other_threads_and_nothing_starts_after_it(tmp_
     entries = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
     assert [entry["kind"] for entry in entries] == ["step", "failure"]
     assert runner.clean_up(python("print('removed')", stdout="keep")).stdout == "removed\n"
+
+
+def test_who_waits_for_the_lock_of_another_command_ends_with_the_command(runner, tmp_path, capsys):
+    with runner.locked(tmp_path, "first"), ThreadPoolExecutor(max_workers=1) as pool:
+        stack = contextlib.ExitStack()
+        waiting = pool.submit(stack.enter_context, runner.locked(tmp_path, "waiting for dist"))
+        shown = []
+        wait_until(lambda: shown.append(capsys.readouterr().err) or "waiting for dist" in "".join(shown))
+        runner.stopped.set()
+        with pytest.raises(Interrupted):
+            waiting.result()
 
 
 def test_unset_takes_names_and_prefixes():

@@ -99,8 +99,8 @@ def build_all(context: Context, builds: Sequence[Build], build_one: Callable[[Co
     Those in containers follow one by one: no jobserver reaches into a container.
     """
     together = [build for build in builds if build.compiler] if runs_together(context, builds) else []
-    results = _together(context, together, build_one) if together else {}
-    return [results[build.target] if build.target in results else build_one(context, build) for build in builds]
+    built = _together(context, together, build_one) if together else {}
+    return [built[build.target] if build.target in built else build_one(context, build) for build in builds]
 
 
 def runs_together(context: Context, builds: Sequence[Build]) -> bool:

@@ -5,6 +5,7 @@ Ctrl-C interrupts only the main thread, and an exception in the middle of anythi
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -16,6 +17,7 @@ from typing import Any
 from buildlib.core.errors import Interrupted
 
 PAUSE = 0.25  # seconds between two looks at it
+GRACE = 2.0  # seconds after a second signal in which all steps are killed
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Handler = Callable[[int, FrameType | None], Any]
 
@@ -29,6 +31,7 @@ class Stop:
     def __init__(self) -> None:
         self.forced = False
         self._is_set = self._is_deferring = False
+        self._killed = math.inf  # when all steps have been killed
 
     def set(self) -> None:
         """Let the command end."""
@@ -52,7 +55,10 @@ class Stop:
 
     @contextmanager
     def signals(self) -> Iterator[None]:
-        """Let a signal set this instead of interrupting the main thread. The first one is raised again at the end of the block."""
+        """Let a signal set this instead of interrupting the main thread. The first one is raised again at the end of the block.
+
+        When steps have been killed after a second one, a third one does interrupt: then something else takes long.
+        """
         if self._is_deferring or threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -72,11 +78,15 @@ class Stop:
 
     def _handler(self, before: Handler, received: list[int]) -> Handler:
         def handle(number: int, frame: FrameType | None) -> None:
-            if not self._is_deferring:  # a signal has interrupted the exchange of the handlers
+            now = time.monotonic()
+            if (
+                not self._is_deferring or now >= self._killed
+            ):  # the former where a signal interrupts the exchange of the handlers
                 before(number, frame)
                 return
             received.append(number)
-            self.forced = self._is_set
+            if self._is_set and not self.forced:
+                self.forced, self._killed = True, now + GRACE
             self._is_set = True
 
         return handle

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 
 import pytest
 
+from buildlib.core import stopping
 from buildlib.core.errors import BuildError, Interrupted
 from buildlib.core.stopping import Stop
 from buildlib.core.workers import results, workers
@@ -35,6 +36,17 @@ def test_a_signal_waits_for_the_end_of_the_block():
     assert (steps, signal.getsignal(signal.SIGINT)) == ([(True, False), (True, True)], signal.default_int_handler)
     with Stop().signals():
         steps.append("nothing came")
+
+
+def test_a_third_signal_interrupts_what_is_no_step(monkeypatch):
+    monkeypatch.setattr(stopping, "GRACE", 0.0)
+    steps, stop = [], Stop()
+    with pytest.raises(KeyboardInterrupt), stop.signals():
+        for number in range(3):
+            steps.append(number)
+            signal.raise_signal(signal.SIGINT)
+        steps.append("not reached")
+    assert (steps, signal.getsignal(signal.SIGINT)) == ([0, 1, 2], signal.default_int_handler)
 
 
 def test_the_first_signal_says_how_the_command_ends():

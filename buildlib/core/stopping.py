@@ -79,9 +79,8 @@ class Stop:
     def _handler(self, before: Handler, received: list[int]) -> Handler:
         def handle(number: int, frame: FrameType | None) -> None:
             now = time.monotonic()
-            if (
-                not self._is_deferring or now >= self._killed
-            ):  # the former where a signal interrupts the exchange of the handlers
+            # Not deferring: a signal has interrupted the exchange of the handlers.
+            if not self._is_deferring or now >= self._killed:
                 before(number, frame)
                 return
             received.append(number)

@@ -13,7 +13,7 @@ from buildlib.core.targets import TARGETS
 from buildlib.elf import digest
 from buildlib.emulation.exit_stub import exit_program
 from buildlib.machine.workspace import Component
-from buildlib.process.files import layout
+from buildlib.process.files import disk_error, layout
 from buildlib.process.retry import Budget
 
 STATIC = (TARGETS["amd64-musl"], TARGETS["armv7-musl"])
@@ -34,7 +34,10 @@ class LayoutRecorder(Recorder):
     def __call__(self, action):
         if isinstance(action, OciLayout):
             self.asked.append(f"layout {action.folder.name}")
-            layout(action)
+            try:
+                layout(action)
+            except OSError as error:
+                raise disk_error(error) from None
             return Outcome(step=action, code=0, seconds=0)
         return super().__call__(action)
 

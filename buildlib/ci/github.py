@@ -73,7 +73,7 @@ def workflow(config: Config, install: str, project: Project) -> str:
         "PART": github_parts.PART if project.is_divided else "",
         "BEGIN": BEGIN, "KEPT": KEPT, "REPORTS": REPORTS if project.build else "", "WHERE": DIRECTORY if project.directory else "",
         "ALL_REPORTS": github_parts.ALL_REPORTS if project.build else "",
-        "PREFIX": project.prefix, "FOLDER": project.dist,
+        "FOLDER": project.dist,
         **PINS, "NAME": f"multiarch {project.directory}".rstrip(), "DIRECTORY": json.dumps(project.directory, ensure_ascii=False),
         "BUILD": _kept(project.build), "DIST": _kept(project.dist), "LOCKS": ", ".join(f"'{lock}'" for lock in project.locks),
         "OUTPUT": project.build, "BACKEND": config.backend, "RUNNER": default, "RUNS_ON": _runs_on(runners, default),

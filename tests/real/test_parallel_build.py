@@ -91,6 +91,15 @@ def test_all_of_them_have_one_limit_and_host_crates_are_compiled_once(workspace,
     assert buildlib("build", "--arch", "riscv64,armv7", cwd=arches, env=env).code == 0 and read()[1] == []
 
 
+def test_targets_of_gcc_share_what_is_compiled_for_this_machine(workspace, counted, qemu, cross_gcc):
+    """Each has a cross compiler of its own."""
+    arches, (env, read) = workspace("arches"), counted
+    built = buildlib("build", "--arch", "arm64,armv7", "--backend", "gcc", cwd=arches, env=env)
+    assert built.code == 0 and read()[1] == ["build_script_build", "helper", "macros"], built
+    for arch, output in (("arm64", "aarch64 42 false\n"), ("armv7", "arm 42 true\n")):
+        assert run(*QEMU[arch], arches / "dist" / arch / "app").out == output
+
+
 def test_the_jobserver_of_a_make_is_the_limit(workspace, counted):
     """make gives its first job a token without writing it: an empty pipe allows one compiler at a time."""
     arches, (env, read) = workspace("arches"), counted

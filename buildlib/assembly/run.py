@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from buildlib.assembly.local import Keep, Load, Save
 from buildlib.assembly.push import Push
 from buildlib.assembly.spec import ImageResult
-from buildlib.assembly.tasks import concurrently, record
-from buildlib.binaries import build
+from buildlib.assembly.tasks import concurrently, failed, record
 from buildlib.builder.step_times import summary
 from buildlib.core.errors import BuildError, Interrupted
 from buildlib.process.context import Context
@@ -37,8 +36,7 @@ def _run_one(context: Context, task: Task | DirectTask, is_base: bool) -> tuple[
     except Interrupted:
         raise
     except BuildError as error:
-        context.console.error(error)
-        result, built = ImageResult(component=task.assembly.name, status=build.status_of(error), error=error), ""
+        result, built = failed(context, task.assembly.name, error), ""
     result = replace(result, steps=task.assembly.steps)
     if text := summary(result.steps):
         context.history("emulation", name=result.component, text=text)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from buildlib.assembly.spec import ImageResult
+from buildlib.binaries.build import status_of
+from buildlib.core.errors import BuildError
 from buildlib.core.workers import results, workers
 from buildlib.process.context import Context
 
@@ -17,7 +19,13 @@ def concurrently(context: Context, tasks: Sequence[Callable[[], T]]) -> list[T]:
     """Run the tasks concurrently. A task that fails does not stop the others; Ctrl-C stops all of them."""
     # One per processor, but at least two, since a task waits most of the time.
     with workers(context.run.stopped, max(2, os.cpu_count() or 1)) as pool:
-        return results(context.run.stopped, [pool.submit(task) for task in tasks])
+        return results(context.run.stopped.check, [pool.submit(task) for task in tasks])
+
+
+def failed(context: Context, component: str, error: BuildError) -> ImageResult:
+    """Show the error of an image, and return the result that has it."""
+    context.console.error(error)
+    return ImageResult(component=component, status=status_of(error), error=error)
 
 
 def record(context: Context, result: ImageResult) -> None:

@@ -160,12 +160,18 @@ def without_left_out(context: Context) -> tuple[Context, Mapping[str, str]]:
         NothingToDo: there are only others.
     """
     absent = predict_left_out(context)
-    kept = tuple(f"{one.package}/{one.name}" for one in context.selection.components if one.name not in absent)
-    if not kept:
+    kept = without(context, absent)
+    if not kept.selection.components:
         raise NothingToDo("nothing would be compiled", "; ".join(absent.values()))
-    if absent:
-        context = replace(context, request=replace(context.request, components=kept))
-    return context, _noted(context, absent)
+    return kept, _noted(kept, absent)
+
+
+def without(context: Context, names: Collection[str]) -> Context:
+    """Return the context whose request leaves out these binaries."""
+    if not names:
+        return context
+    kept = tuple(f"{one.package}/{one.name}" for one in context.selection.components if one.name not in names)
+    return replace(context, request=replace(context.request, components=kept, no_binaries=not kept))
 
 
 def needs(component: Component) -> str:

@@ -148,7 +148,7 @@ def _together(
         for family in families(map(without_jobs, builds)):
             units = HostUnits(family)
             futures |= {build.target: pool.submit(build_in_turn, build, units) for build in family}
-        return dict(zip(futures, results(context.run.stopped, tuple(futures.values())), strict=True))
+        return dict(zip(futures, results(context.run.stopped.check, tuple(futures.values())), strict=True))
 
 
 def without_jobs(build: Build) -> Build:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import TypeVar
@@ -26,12 +26,12 @@ def workers(stop: Stop, number: int) -> Iterator[ThreadPoolExecutor]:
             raise
 
 
-def results(stop: Stop, futures: Sequence[Future[Result]]) -> list[Result]:
-    """What the work of `workers` returns, or the error of the first that fails. Interrupted if the command has to end before."""
+def results(check: Callable[[], object], futures: Sequence[Future[Result]]) -> list[Result]:
+    """What the work of threads returns, or the error of the first that fails. Meanwhile `check` may raise: `Stop.check`."""
     pending = set(futures)
     while pending:
         done, pending = wait(pending, PAUSE, FIRST_EXCEPTION)
-        stop.check()
+        check()
         for future in done:
             future.result()
     return [future.result() for future in futures]

@@ -18,6 +18,7 @@ from buildlib.assembly.push import Push
 from buildlib.assembly.push_part import PushPart
 from buildlib.assembly.run import Task, run_all
 from buildlib.assembly.spec import ImageResult, ImageSpec
+from buildlib.assembly.tasks import failed
 from buildlib.binaries import build
 from buildlib.builder import builder_commands
 from buildlib.core.errors import BuildError, UsageError
@@ -44,7 +45,7 @@ from buildlib.registry import session
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from buildlib.assembly.direct_tasks import DirectAssembly, DirectPush, DirectSave, DirectTask
+    from buildlib.assembly.direct_tasks import DirectAssembly, DirectPush, DirectTask
     from buildlib.signing.signer import Signer
 
 # What makes images without an engine. It takes as long to import as all else together: it has the client of registries.
@@ -126,13 +127,10 @@ def check(context: Context, options: ImageOptions) -> list[ImageResult]:
 def save(context: Context, options: ImageOptions, output: Path) -> list[ImageResult]:
     """Write every component's image for all targets as an OCI layout below `output`. Static binaries alone need no engine."""
     is_static = not options.images and not without_engine.has_more(context, options.targets)
-
-    def direct(tasks: ModuleType, assembly: DirectAssembly) -> DirectTask:
-        made: DirectSave = tasks.DirectSave(assembly=assembly, output=output)
-        return made
-
     if is_static or without_engine.is_chosen(context, options):
-        return _without_engine(context, options, direct, output)
+        return _without_engine(
+            context, options, lambda tasks, assembly: tasks.DirectSave(assembly=assembly, output=output), output
+        )
     return _through_buildx(context, options, lambda assembly: Save(assembly=assembly, output=output), output)
 
 
@@ -243,15 +241,14 @@ def _run_groups(
     for group in groups:
         tasks = []
         for image in (by_name[name] for name in group if name in by_name):
-            failed = [name for name in image.own.values() if name not in contexts]
-            if failed:
+            missing = [name for name in image.own.values() if name not in contexts]
+            if missing:
                 cause = (
-                    results[failed[0]].error if failed[0] in results else None
+                    results[missing[0]].error if missing[0] in results else None
                 )  # None for a binary that cargo leaves out
                 kind = type(cause) if cause else BuildError
-                error = kind(f"{image.name}: its base image {failed[0]} failed", "the error of that image says why")
-                results[image.name] = ImageResult(component=image.name, status=build.status_of(error), error=error)
-                context.console.error(error)
+                error = kind(f"{image.name}: its base image {missing[0]} failed", "the error of that image says why")
+                results[image.name] = failed(context, image.name, error)
                 continue
             own = {reference: contexts[name] for reference, name in image.own.items()}
             tasks.append(

@@ -17,8 +17,7 @@ from buildlib.assembly.oci import Json
 from buildlib.assembly.push import names_of, sign, unchanged
 from buildlib.assembly.recipe import Recipe
 from buildlib.assembly.spec import ImageResult
-from buildlib.assembly.tasks import record
-from buildlib.binaries.build import status_of
+from buildlib.assembly.tasks import failed, record
 from buildlib.binaries.dist import Entry
 from buildlib.binaries.verify import Verdict
 from buildlib.builder.buildx import INPUTS
@@ -215,10 +214,7 @@ def publish(context: Context, images: Iterable[Joined]) -> list[ImageResult]:
             except Interrupted:
                 raise
             except BuildError as error:
-                context.console.error(error)
-                result = ImageResult(
-                    component=image.component, status=status_of(error), where=image.repository, error=error
-                )
+                result = replace(failed(context, image.component, error), where=image.repository)
             record(context, result)
             results.append(result)
     return results

@@ -5,13 +5,14 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from buildlib.core.errors import Interrupted, MissingRequirements
 from buildlib.core.targets import Target
+from buildlib.core.workers import results
 from buildlib.machine import docker_daemon
 from buildlib.process.context import Context
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 LABEL = "io.github.buildlib.smoke"
 HEALTHY = 120.0  # seconds until a service is healthy, or answers if it has no health check; QEMU is slow
 CONCURRENT = 8  # containers wait most of the time
-POLL = 0.5  # seconds between two looks at whether the command was interrupted
 # The program of an image is not trusted: what it prints is read at once, and the daemon keeps it on its disk.
 LOG = {"type": "json-file", "config": {"max-size": "32m"}}
 STRICT = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges"]}
@@ -90,19 +90,13 @@ class Daemon:
         with ThreadPoolExecutor(max_workers=CONCURRENT) as pool:
             try:
                 futures = [pool.submit(check, item) for item in items]
-                pending = set(futures)
-                while pending:
-                    done, pending = wait(pending, POLL, FIRST_EXCEPTION)
-                    self.check()
-                    for future in done:
-                        future.result()
+                return results(self.check, futures)
             except BaseException:
                 self.stopped.set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 with suppress(*sdk_errors()):
                     self.remove_containers()
                 raise
-        return [future.result() for future in futures]
 
 
 @contextmanager

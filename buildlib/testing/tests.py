@@ -196,7 +196,7 @@ def _prepare(context: Context, tests: TestPlan) -> tuple[int, Mapping[str, Any],
     with workers(context.run.stopped, 1) as pool:
         asking = pool.submit(ask)
         total = _compile(context, tests)
-        return total, *results(context.run.stopped, [asking])[0]
+        return total, *results(context.run.stopped.check, [asking])[0]
 
 
 def _find_children(context: Context, tests: TestPlan) -> str:

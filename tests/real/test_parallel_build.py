@@ -5,9 +5,9 @@ import os
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
+from machines import is_running
 from testbed import BUILDLIB, as_in_a_shell, buildlib, run
 
 QEMU = {"arm64": ("qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu"),
@@ -114,15 +114,6 @@ def test_the_jobserver_of_a_make_is_the_limit(workspace, counted):
         assert read()[0] == 1
         for end in ends:
             os.close(end)
-
-
-def is_running(number):
-    """Whether a process runs. One that has ended may remain as a zombie until the first process of the machine asks for it."""
-    try:
-        stat = Path(f"/proc/{number}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
 def test_ctrl_c_ends_all_of_them(workspace, tmp_path):

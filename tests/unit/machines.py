@@ -45,6 +45,14 @@ class Machine(Host):
         return str(path) in self._files
 
 
+def is_running(pid):
+    """Whether a process runs. One that has ended may remain as a zombie until init asks for it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def settings(**flags):
     return layers.resolve(("flag", flags))
 

@@ -165,7 +165,7 @@ def _test_part(context: Context, shard: str, words: tuple[str, ...], cpu: str) -
 
 def _smoke_part(context: Context, options: SmokeOptions, shard: str, words: tuple[str, ...]) -> list[TestResult]:
     """Start the images of this machine's part, and record the results for `merge`."""
-    from buildlib.binaries.build import predict_left_out
+    from buildlib.binaries import build
     from buildlib.images.dockerfile_image import targets_of
     from buildlib.shards import record
     from buildlib.shards.part import part_of
@@ -175,9 +175,8 @@ def _smoke_part(context: Context, options: SmokeOptions, shard: str, words: tupl
     own = part.own(options.targets)
     images = tuple(name for name in options.images if targets_of(context, name, own, named=True))
     digests = None if options.tag else record.pushed(context, part)
-    if digests is not None and (absent := predict_left_out(context).keys() - digests.keys()):
-        kept = tuple(f"{one.package}/{one.name}" for one in context.selection.components if one.name not in absent)
-        context = replace(context, request=replace(context.request, components=kept, no_binaries=not kept))
+    if digests is not None:
+        context = build.without(context, build.predict_left_out(context).keys() - digests.keys())
     options = replace(options, targets=own, named=True, images=images, digests=digests)
     recording = record.start(context, part, "smoke")
     some = own and (images or not context.request.no_binaries)

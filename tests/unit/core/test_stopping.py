@@ -100,7 +100,7 @@ def test_a_wait_ends_with_the_command():
 def test_work_returns_its_results_in_their_order():
     stop = Stop()
     with workers(stop, 2) as pool:
-        assert results(stop, [pool.submit(int, str(number)) for number in range(5)]) == list(range(5))
+        assert results(stop.check, [pool.submit(int, str(number)) for number in range(5)]) == list(range(5))
     assert not stop.is_set()
 
 
@@ -121,7 +121,7 @@ def test_at_an_error_nothing_else_begins(error, ends):
 
     with pytest.raises(type(error)), workers(stop, 1) as pool:
         futures += [pool.submit(work) for work in (fail, lambda: until_cancelled(futures), fail)]
-        results(stop, futures[:1])
+        results(stop.check, futures[:1])
     assert (futures[-1].cancelled(), stop.is_set()) == (True, ends)
 
 
@@ -131,7 +131,7 @@ def test_ctrl_c_does_not_wait_for_what_has_not_begun():
         futures += [pool.submit(until_cancelled, futures) for _ in range(3)]
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
-        results(stop, futures)
+        results(stop.check, futures)
     assert [future.cancelled() for future in futures] == [False, True, True]
 
 
@@ -139,4 +139,4 @@ def test_a_stop_by_another_thread_ends_the_wait():
     stop = Stop()
     stop.set()
     with pytest.raises(Interrupted):
-        results(stop, [Future()])
+        results(stop.check, [Future()])

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from machines import is_running
 
 from buildlib.core.errors import BuildError, Interrupted, MissingRequirements, Refused, UsageError
 from buildlib.core.plan import Artifact, AtomicUpdate, CopyFiles, Install, Job, Link, Step, Write
@@ -345,14 +346,6 @@ def test_a_question_is_answered_without_colours(runner):
 # --- ending steps ---------------------------------------------------------------------------------------------------
 
 
-def has_ended(pid):
-    """A zombie has ended too: init has not reaped it yet."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-
-
 @pytest.fixture
 def _ctrl_c():
     """A test run in the background inherits SIGINT as ignored, and Python leaves it so."""
@@ -382,7 +375,7 @@ def test_ctrl_c_ends_the_whole_group(runner, tmp_path):
     press(lambda: pid.exists() and pid.read_text())
     with pytest.raises(KeyboardInterrupt):
         runner(step)
-    wait_until(lambda: has_ended(int(pid.read_text())))
+    wait_until(lambda: not is_running(int(pid.read_text())))
 
 
 @pytest.mark.usefixtures("_ctrl_c")
@@ -394,7 +387,7 @@ def test_a_second_ctrl_c_ends_at_once_what_does_not_listen_to_the_first(runner, 
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         runner(python(deaf, f"import os, time; open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(600)"))
-    assert time.monotonic() - began < DEADLINE and has_ended(int(pid.read_text()))
+    assert time.monotonic() - began < DEADLINE and not is_running(int(pid.read_text()))
 
 
 @pytest.mark.usefixtures("_ctrl_c")

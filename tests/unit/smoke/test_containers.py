@@ -10,6 +10,7 @@ from fake_daemon import FakeContainer, Store, daemon
 from machines import ARM64, Machine, Recorder, context
 from requests.exceptions import ReadTimeout
 
+from buildlib.core import workers
 from buildlib.core.errors import Interrupted, MissingRequirements
 from buildlib.smoke import containers
 from buildlib.smoke.containers import open_daemon, started
@@ -100,7 +101,7 @@ def test_an_error_ends_what_is_still_running():
 
 def test_a_command_that_is_interrupted_ends_the_checks(opened, monkeypatch):
     """Ctrl-C reaches the main thread alone; this is what another one sees of it."""
-    monkeypatch.setattr(containers, "POLL", 0.01)
+    monkeypatch.setattr(workers, "PAUSE", 0.01)
     client = Store()
     client.remaining = [FakeContainer()]
     with opened(client) as made:

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from machines import is_running
 
 from buildlib.testing import test_runner
 from buildlib.testing.child_processes import LAUNCHERS, PRIVATE
@@ -214,14 +215,6 @@ def test_a_way_that_no_longer_works_does_not_stop_the_tests(finished, tmp_path):
 @pytest.mark.parametrize(("emulator", "value"), [((), "none\n"), (("env",), "arm64\n")])
 def test_a_variable_tells_tests_that_they_are_emulated(finished, emulator, value):
     assert finished(f"echo ${{{test_runner.EMULATED}:-none}}", emulator=emulator)[0].stdout == value
-
-
-def is_running(pid):
-    """Whether the process exists and is not a zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def is_gone(pid):
